@@ -1,0 +1,138 @@
+"""A policy version: the immutable, numbered snapshot that every verdict names.
+
+A fresh install enforces nothing: every flag and every setting for unknowns is report-only until an
+administrator turns it.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.domain.access import Protocol
+from gateway.domain.bans import Ban
+from gateway.domain.inventory import Platform
+from gateway.domain.verdict import Cause
+
+
+class Setting(StrEnum):
+    """What to do where the evidence does not suffice."""
+
+    ALLOW = "allow"
+    REPORT_ONLY = "report-only"
+    DENY = "deny"
+
+
+class Unavailable(StrEnum):
+    """What to answer when the state itself cannot be read beyond its bound."""
+
+    DEFER = "defer"
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class OutlookMobile(StrEnum):
+    """Outlook for iOS and Android comes from a cloud with one DeviceId for all phones of a user."""
+
+    USER_WIDE = "user-wide"
+    ALLOW = "allow"
+    REPORT_ONLY = "report-only"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRule:
+    """A setting for one protocol, one platform, or both; the first that fits wins."""
+
+    setting: Setting
+    protocol: Protocol | None = None
+    platform: Platform | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSetting:
+    """A setting with its exceptions, newest first."""
+
+    default: Setting = Setting.REPORT_ONLY
+    rules: tuple[SettingRule, ...] = ()
+
+    def of(self, protocol: Protocol, platform: Platform | None) -> Setting:
+        """The setting for a request by ``protocol`` from a device of ``platform`` (None: not known)."""
+        for rule in self.rules:
+            if rule.protocol not in (None, protocol):
+                continue
+            if rule.platform is None or rule.platform is platform:
+                return rule.setting
+        return self.default
+
+
+@dataclass(frozen=True, slots=True)
+class Unknowns:
+    """What to do with each cause of UNKNOWN, and with devices that a source calls compromised."""
+
+    missing: UnknownSetting = UnknownSetting()
+    stale: UnknownSetting = UnknownSetting()
+    scope: UnknownSetting = UnknownSetting()
+    unmatched: UnknownSetting = UnknownSetting()
+    conflict: UnknownSetting = UnknownSetting()
+    compromised: UnknownSetting = UnknownSetting()
+    not_compliant: UnknownSetting = UnknownSetting()
+
+    def of(self, cause: Cause) -> UnknownSetting:
+        """The setting of one cause."""
+        setting: UnknownSetting = getattr(self, cause.value)
+        return setting
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """Somebody or something let through, by name, with an end."""
+
+    id: str
+    author: str
+    reason: str
+    starts_at: float
+    ends_at: float
+    login: str = ""
+    """Canonical login of a person."""
+    device_id: str = ""
+    """With ``login``: that device of that person only."""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeviceGrace:
+    """How long a device never seen before may go unmatched or unreported, and how many of them a user has.
+
+    No grace while any device of the user has an open hit under enforcement, else inventing a DeviceId a day
+    would be a way in.
+    """
+
+    seconds: float = 0.0
+    devices: int = 2
+    """New devices with grace per user within ``WINDOW_SECONDS``."""
+
+
+GRACE_WINDOW_SECONDS = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """Everything an administrator decides, at one number."""
+
+    number: int
+    created_at: float
+    author: str
+    summary: str = ""
+    """What changed against the version before, in one line."""
+    enforcement_on: bool = True
+    """The global switch."""
+    bans: tuple[Ban, ...] = ()
+    exemptions: tuple[Exemption, ...] = ()
+    unknowns: Unknowns = field(default_factory=Unknowns)
+    grace: NewDeviceGrace = NewDeviceGrace()
+    outlook_mobile: OutlookMobile = OutlookMobile.REPORT_ONLY
+    unavailable: Unavailable = Unavailable.DEFER
+
+
+def first_policy(now: float) -> PolicyVersion:
+    """Version 1 of a fresh install: nothing banned, nothing enforced."""
+    return PolicyVersion(number=1, created_at=now, author="gatepost", summary="first start")

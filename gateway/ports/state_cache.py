@@ -1,0 +1,61 @@
+"""The shared cache of person records and the fast feed of changes (Redis behind it).
+
+Both are accelerators: whoever cannot reach them reads the store. Records are written only if newer by their
+sequence, under a prefix that changes with each life of the store and of the cache server.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.evidence import PersonRecord
+from gateway.ports.store import Change
+
+
+class CacheUnavailable(Exception):  # noqa: N818
+    """The cache cannot answer now."""
+
+
+class RecordCache(Protocol):
+    """Person records by canonical login."""
+
+    async def get(self, logins: Sequence[str]) -> Mapping[str, PersonRecord]:
+        """The records that are there; raises ``CacheUnavailable``."""
+        ...
+
+    async def put(self, records: Mapping[str, PersonRecord]) -> None:
+        """Write each record unless a newer one is there; raises ``CacheUnavailable``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedMessage:
+    """What the feed delivers: a change, or a heartbeat (``change`` None) that tells the newest sequence."""
+
+    incarnation: str
+    sequence: int
+    change: Change | None = None
+
+
+class ChangePublisher(Protocol):
+    """The control process's end of the feed."""
+
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Send changes on, in order; raises ``CacheUnavailable``."""
+        ...
+
+    async def heartbeat(self, sequence: int) -> None:
+        """Tell that all is well up to ``sequence``; raises ``CacheUnavailable``."""
+        ...
+
+
+class ChangeSubscription(Protocol):
+    """A worker's end of the feed."""
+
+    async def next(self, timeout_seconds: float) -> Sequence[FeedMessage]:
+        """The messages that arrived since the last call; empty after the time-out; raises ``CacheUnavailable``.
+
+        After ``CacheUnavailable`` the subscription reconnects by itself on the next call and starts at the
+        newest position: what was lost meanwhile shows as a gap in the sequence.
+        """
+        ...

@@ -1,0 +1,321 @@
+"""The store: SQL is the truth, memory is the reference implementation and the double.
+
+Only the control process writes. ``Store.write`` runs a unit of work in one transaction: works that arrive
+within a few milliseconds share one commit, each in its own savepoint, so that one failing undoes itself only.
+The change-log rows of a commit get contiguous sequence numbers as the last statements of the transaction.
+``Store.read`` gives a fresh snapshot each time. Every method may raise ``StoreUnavailable``.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from gateway.domain.evidence import Tombstone
+from gateway.domain.inventory import App, Inventory, Scope
+from gateway.domain.policy import PolicyVersion
+
+T = TypeVar("T")
+
+
+class StoreUnavailable(Exception):  # noqa: N818  (a state of affairs, not a mistake)
+    """The store cannot answer now: away, locked beyond the time-out, disk full, read-only. Try again later."""
+
+
+class ChangeKind(StrEnum):
+    """What a change-log row tells the data plane."""
+
+    PERSON = "person"
+    """``names`` are the canonical logins whose records changed."""
+    POLICY = "policy"
+    """``version`` is the new policy version."""
+    EVERYBODY = "everybody"
+    """Too many records changed to name them: drop all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change log."""
+
+    sequence: int
+    kind: ChangeKind
+    names: tuple[str, ...] = ()
+    version: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configured system that reports inventories."""
+
+    name: str
+    kind: str
+    """``push`` for now."""
+    devices: str
+    """Glob over the source's device keys it may report for; ``*`` for all."""
+    max_scope: Scope
+    max_age: float
+    """Seconds after which its evidence is stale."""
+    secrets: tuple[str, ...] = ()
+    """Accepted signature secrets, newest first: ``whsec_…`` (HMAC-SHA256) or ``whpk_…`` (ed25519 public key)."""
+    created_at: float = 0.0
+    created_by: str = ""
+    removed_at: float | None = None
+    user: str = ""
+    """Canonical login glob the source may name; empty: any."""
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return f"Source(name={self.name!r}, kind={self.kind!r}, devices={self.devices!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A mail user."""
+
+    person_id: str
+    """Canonical login."""
+    aliases: tuple[str, ...] = ()
+    """Other canonical logins of the same person."""
+    groups: frozenset[str] = frozenset()
+    display_name: str = ""
+    language: str = ""
+    time_zone: str = ""
+    origin: str = ""
+    """``import`` or the name of the source whose report named the person first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailDevice:
+    """A device that asked for mail with credentials the upstream accepted."""
+
+    person_id: str
+    device_id: str
+    first_seen_at: float
+    last_seen_at: float
+    device_type: str = ""
+    user_agent: str = ""
+    protocol_version: str = ""
+    client_address: str = ""
+    device_information: str = ""
+    """JSON object of the fields it states of itself ([MS-ASCMD] 2.2.3.45); display and contradiction only."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedBinding:
+    """An administrator's word that a mail device is (or is not) an inventory device."""
+
+    person_id: str
+    device_id: str
+    source_id: str
+    source_device: str
+    bound: bool
+    """False: these two are never bound, whatever the ids say."""
+    author: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """What is remembered of a received message for idempotency."""
+
+    digest: str
+    """SHA-256 hex of the body."""
+    status: str
+    sequence: int
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorToken:
+    """A bearer token of a named operator. Only its digest is kept."""
+
+    id: str
+    operator: str
+    digest: str
+    """SHA-256 hex of the token (the token has 256 random bits, so a plain digest suffices)."""
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    role: str = "editor"
+
+
+class Reading(Protocol):
+    """One snapshot of the store."""
+
+    async def sequence(self) -> int:
+        """The highest committed change-log sequence; 0 when empty."""
+        ...
+
+    async def changes_after(self, sequence: int, limit: int = 10_000) -> Sequence[Change] | None:
+        """Rows above ``sequence`` in order, at most ``limit``; None when some of them are trimmed already."""
+        ...
+
+    async def incarnation(self) -> str:
+        """Random name of this store's life; a restore gives another."""
+        ...
+
+    async def policy(self, number: int | None = None) -> PolicyVersion | None:
+        """One policy version, the newest without ``number``."""
+        ...
+
+    async def policies(self, limit: int = 100) -> Sequence[PolicyVersion]:
+        """The newest versions, newest first."""
+        ...
+
+    async def source(self, name: str) -> Source | None:
+        """A source by name, removed ones included."""
+        ...
+
+    async def sources(self) -> Sequence[Source]:
+        """All sources that are not removed."""
+        ...
+
+    async def message(self, source_id: str, message_id: str) -> StoredMessage | None:
+        """A message received before."""
+        ...
+
+    async def inventory(self, source_id: str, source_device: str) -> Inventory | None:
+        """The newest state of an inventory device."""
+        ...
+
+    async def inventories_by_key(self, key_type: str, value: str) -> Sequence[Inventory]:
+        """All inventory devices that state the key; ``value`` is compared case-folded."""
+        ...
+
+    async def person_by_login(self, login: str) -> Person | None:
+        """The person of a canonical login or alias."""
+        ...
+
+    async def people(self, after: str = "", limit: int = 1000) -> Sequence[Person]:
+        """People ordered by person_id, those above ``after``."""
+        ...
+
+    async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
+        """The mail devices seen of one person."""
+        ...
+
+    async def all_mail_devices(
+        self, after: tuple[str, str] = ("", ""), limit: int = 1000
+    ) -> Sequence[MailDevice]:
+        """All mail devices ordered by (person_id, device_id), those above ``after``."""
+        ...
+
+    async def pins_of_person(self, person_id: str) -> Sequence[PinnedBinding]:
+        """Pins on the person's mail devices."""
+        ...
+
+    async def pins_of_inventory(self, source_id: str, source_device: str) -> Sequence[PinnedBinding]:
+        """Pins that name an inventory device."""
+        ...
+
+    async def tombstones(self, person_id: str, device_id: str) -> Sequence[Tombstone]:
+        """Hits that outlived their evidence."""
+        ...
+
+    async def tombstoned_devices(self, person_id: str) -> Sequence[str]:
+        """DeviceIds of the person that have tombstones."""
+        ...
+
+    async def token_by_digest(self, digest: str) -> OperatorToken | None:
+        """A token by its digest, revoked ones included."""
+        ...
+
+    async def tokens(self) -> Sequence[OperatorToken]:
+        """All tokens, newest first."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Rows for ``status``: people, mail_devices, inventories, sources, changes."""
+        ...
+
+
+class Writing(Reading, Protocol):
+    """A unit of work inside a transaction; reads see its own writes."""
+
+    async def put_policy(self, version: PolicyVersion) -> None:
+        """Add a version; its number must be the newest plus one (``Conflict`` otherwise)."""
+        ...
+
+    async def put_source(self, source: Source) -> None:
+        """Add or replace a source."""
+        ...
+
+    async def put_message(self, source_id: str, message_id: str, message: StoredMessage) -> None:
+        """Remember a received message."""
+        ...
+
+    async def forget_messages(self, before: float) -> int:
+        """Drop messages received before; the number of them."""
+        ...
+
+    async def put_inventory(
+        self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()
+    ) -> None:
+        """Store the newest state and the events that led to it."""
+        ...
+
+    async def delete_inventory(self, source_id: str, source_device: str) -> None:
+        """Forget an inventory device (checkout, purge)."""
+        ...
+
+    async def put_person(self, person: Person) -> None:
+        """Add or replace a person; a login belongs to one person (``Conflict`` otherwise)."""
+        ...
+
+    async def put_mail_device(self, device: MailDevice) -> None:
+        """Add or replace a mail device."""
+        ...
+
+    async def put_pin(self, pin: PinnedBinding) -> None:
+        """Add or replace a pin."""
+        ...
+
+    async def delete_pin(self, person_id: str, device_id: str, source_id: str, source_device: str) -> None:
+        """Remove a pin."""
+        ...
+
+    async def put_tombstones(self, person_id: str, device_id: str, stones: Sequence[Tombstone]) -> None:
+        """Replace the tombstones of a mail device."""
+        ...
+
+    async def put_token(self, token: OperatorToken) -> None:
+        """Add or replace a token."""
+        ...
+
+    def log_people(self, logins: Sequence[str]) -> None:
+        """Write a PERSON row at the end of this unit (several of one unit are merged)."""
+        ...
+
+    def log_policy(self, version: int) -> None:
+        """Write a POLICY row at the end of this unit."""
+        ...
+
+    def log_everybody(self) -> None:
+        """Write an EVERYBODY row at the end of this unit."""
+        ...
+
+
+class Conflict(Exception):  # noqa: N818
+    """The unit of work met something that another one changed: a login taken, a version number used."""
+
+
+class Store(Protocol):
+    """A store. Opened and closed by ``app``."""
+
+    def read(self) -> AbstractAsyncContextManager[Reading]:
+        """A fresh read snapshot."""
+        ...
+
+    async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
+        """Run a unit of work; returns after the commit, with its change-log rows.
+
+        ``work`` may be run again from the start if the shared transaction failed under it: no effects outside.
+        Raises what ``work`` raises (its savepoint is rolled back), ``Conflict``, ``StoreUnavailable``.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what is committed and let go of files and connections."""
+        ...
