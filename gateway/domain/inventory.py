@@ -201,3 +201,143 @@ class Applied:
     removed: tuple[App, ...] = ()
     scope_capped: bool = False
     """The report claimed a wider scope than its source has; the narrower one was stored."""
+
+
+_WIDTH = {Scope.DEVICE: 3, Scope.WORK_PROFILE: 2, Scope.USER: 2, Scope.MANAGED_ONLY: 1, Scope.NONE: 0}
+
+
+def capped_scope(claimed: Scope, maximum: Scope) -> Scope:
+    """The scope that counts: a payload cannot claim more than its source is configured to see."""
+    return claimed if _WIDTH[claimed] <= _WIDTH[maximum] else maximum
+
+
+def apply_report(
+    current: Inventory | None, report: InventoryReport, max_scope: Scope, now: float
+) -> Applied:
+    """The state after a report, or why it changes nothing.
+
+    Order: a report counts only if its (generated_at, sequence) is above the stored one, whatever it says, because
+    transports retry and overlap. A delta must name the stored sequence as its base (``GAP`` otherwise: ask for a full
+    one). More than five minutes in the future is refused. A full list that shrinks unbelievably keeps the old apps
+    and marks the state suspicious.
+    """
+    if report.generated_at > now + FUTURE_TOLERANCE_SECONDS:
+        return Applied(Outcome.FUTURE, current)
+    if current is not None and not _follows(current, report):
+        return Applied(Outcome.STALE, current)
+    scope = capped_scope(report.scope, max_scope)
+    capped = scope is not report.scope
+    if report.kind is ReportKind.DELTA:
+        return _apply_delta(current, report, scope, capped)
+    if current is not None and _shrinks_unbelievably(current, report, scope):
+        kept = replace(
+            current,
+            suspicious=True,
+            suspicious_at=report.generated_at,
+            generated_at=report.generated_at,
+            received_at=report.received_at,
+            sequence=report.sequence,
+            boot_id=report.boot_id,
+        )
+        return Applied(Outcome.SUSPICIOUS, kept, scope_capped=capped)
+    return _apply_full(current, report, scope, capped)
+
+
+def _follows(current: Inventory, report: InventoryReport) -> bool:
+    if (report.generated_at, report.sequence) <= (current.generated_at, current.sequence):
+        return False
+    # Within one installation of an agent the sequence never starts again, whatever the clock says.
+    restarted = report.boot_id != current.boot_id or not report.sequence or not current.sequence
+    return restarted or report.sequence > current.sequence
+
+
+def _shrinks_unbelievably(current: Inventory, report: InventoryReport, scope: Scope) -> bool:
+    present = sum(1 for reported in report.apps if reported.state.present)
+    if present == 0 and scope is Scope.DEVICE:
+        return True
+    if current.scope is not scope or current.os_version != report.os_version:
+        return False
+    known = len(current.apps)
+    return known >= SHRINK_COUNTS_FROM_APPS and present < known * SHRINK_SUSPICIOUS_BELOW
+
+
+def _apply_full(
+    current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool
+) -> Applied:
+    apps = tuple(dict.fromkeys(reported.app for reported in report.apps if reported.state.present))
+    before = () if current is None else current.apps
+    # The very first list may be empty as well: a whole device without a single app is not believable.
+    suspicious = current is None and not apps and scope is Scope.DEVICE
+    inventory = Inventory(
+        source_id=report.source_id,
+        source_device=report.source_device,
+        scope=scope,
+        naming=report.naming,
+        generated_at=report.generated_at,
+        received_at=report.received_at,
+        sequence=report.sequence,
+        apps=apps,
+        full_at=None if suspicious else report.generated_at,
+        boot_id=report.boot_id,
+        device_keys=report.device_keys,
+        ownership=report.ownership,
+        compromised=report.compromised,
+        compliant=report.compliant,
+        os_version=report.os_version,
+        platform=report.platform,
+        suspicious=suspicious,
+        suspicious_at=report.generated_at if suspicious else None,
+    )
+    outcome = Outcome.SUSPICIOUS if suspicious else Outcome.APPLIED
+    return Applied(outcome, inventory, *_difference(before, apps), scope_capped=capped)
+
+
+def _apply_delta(
+    current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool
+) -> Applied:
+    if current is None or report.base_sequence != current.sequence or report.boot_id != current.boot_id:
+        return Applied(Outcome.GAP, current)
+    apps = {app_key(app): app for app in current.apps}
+    for reported in report.apps:
+        if reported.state.present:
+            apps[app_key(reported.app)] = reported.app
+        else:
+            apps.pop(app_key(reported.app), None)
+    after = tuple(apps.values())
+    inventory = replace(
+        current,
+        scope=capped_scope(current.scope, scope),
+        generated_at=report.generated_at,
+        received_at=report.received_at,
+        sequence=report.sequence,
+        apps=after,
+        device_keys=report.device_keys or current.device_keys,
+        ownership=current.ownership if report.ownership is Ownership.UNKNOWN else report.ownership,
+        compromised=current.compromised if report.compromised is None else report.compromised,
+        compliant=current.compliant if report.compliant is None else report.compliant,
+        os_version=report.os_version or current.os_version,
+        platform=report.platform or current.platform,
+    )
+    return Applied(Outcome.APPLIED, inventory, *_difference(current.apps, after), scope_capped=capped)
+
+
+def app_key(app: App) -> tuple[Platform, str]:
+    """What makes two list items the same app on one device: the id, by its platform's own case rule.
+
+    Android package names differ by case; Apple bundle ids and Windows family names do not.
+    """
+    return app.platform, folded_id(app.platform, app.id)
+
+
+def folded_id(platform: Platform, app_id: str) -> str:
+    """An app id as its platform compares it."""
+    if platform in (Platform.IOS, Platform.MACOS, Platform.WINDOWS):
+        return app_id.casefold()
+    return app_id
+
+
+def _difference(
+    before: tuple[App, ...], after: tuple[App, ...]
+) -> tuple[tuple[App, ...], tuple[App, ...]]:
+    old, new = set(before), set(after)
+    return tuple(app for app in after if app not in old), tuple(app for app in before if app not in new)

@@ -1,0 +1,104 @@
+"""Names made one: logins and ActiveSync DeviceIds in a single canonical spelling.
+
+Everything behind the edges compares canonical strings only: stores, caches, logs and verdicts. The rules here must
+stay stable for the life of a deployment, because stored keys follow from them.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.domain.errors import InvalidValue
+
+LOGIN_LONGEST = 256
+"""Characters; RFC 5321 §4.5.3.1 allows 64 + 1 + 255 octets, no directory goes near it."""
+DEVICE_ID_LONGEST = 32
+"""Octets, [MS-ASHTTP] 2.2.1.1.1.2.3."""
+
+_ALNUM = re.compile(rb"[A-Za-z0-9]+\Z")
+_HEX_PAIRS = re.compile(r"(?:[0-9a-f]{2})+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRules:
+    """Which spellings mean the same person."""
+
+    default_domain: str = ""
+    """Appended to a name without a domain; empty: such names stay as they are."""
+    domains: Mapping[str, str] = field(default_factory=dict)
+    """Other names of a mail domain: ``CORP`` (as in ``CORP\\a``) or ``corp.local`` to ``corp.example``; keys folded."""
+
+    def mail_domain(self, name: str) -> str:
+        """The mail domain that ``name`` stands for."""
+        folded = name.casefold()
+        return self.domains.get(folded, folded)
+
+
+def identity_rules(default_domain: str, domains: Mapping[str, str]) -> IdentityRules:
+    """Rules with folded keys and values."""
+    return IdentityRules(
+        default_domain.casefold(), {key.casefold(): value.casefold() for key, value in domains.items()}
+    )
+
+
+def canonical_login(text: str, rules: IdentityRules) -> str:
+    """The one spelling of ``a``, ``DOMAIN\\a``, ``a@d`` and ``DOMAIN\\a@d``.
+
+    Case is folded after NFKC, as directories compare names. In ``DOMAIN\\a@d`` the part behind the backslash is the
+    name. Raises ``InvalidValue`` for an empty or over-long name, control characters, blanks at the ends, or more than
+    one separator of a kind.
+    """
+    name = unicodedata.normalize("NFKC", text).casefold()
+    if not name or len(name) > LOGIN_LONGEST:
+        raise InvalidValue("the user name is empty or longer than 256 characters")
+    if name != name.strip() or not name.isprintable():
+        raise InvalidValue("the user name has blanks at its ends or control characters")
+    netbios = ""
+    if "\\" in name:
+        netbios, _, name = name.partition("\\")
+        if not netbios or not name or "\\" in name:
+            raise InvalidValue("the user name has more than one backslash, or nothing beside it")
+    local, at, domain = name.partition("@")
+    if at and (not local or not domain or "@" in domain):
+        raise InvalidValue("the user name is no mail address")
+    if at:
+        return f"{local}@{rules.mail_domain(domain)}"
+    if netbios:
+        return f"{name}@{rules.mail_domain(netbios)}"
+    return f"{name}@{rules.default_domain}" if rules.default_domain else name
+
+
+def canonical_device_id(raw: bytes) -> str:
+    """The one spelling of an ActiveSync DeviceId: plain text, base64 form's bytes, hex of either, any case.
+
+    Back ends print the base64 form's raw bytes as hex (Z-Push, SOGo), others as text, and some lower-case: all of
+    these must be one device, or a refused phone would get in by another spelling. Letters and digits are folded; other
+    bytes are written as hex; hex that spells letters and digits is undone until nothing changes. Raises
+    ``InvalidValue`` for an empty id, more than 32 octets.
+    """
+    if not raw or len(raw) > DEVICE_ID_LONGEST:
+        raise InvalidValue("a DeviceId has 1 to 32 letters and digits")
+    if not _ALNUM.match(raw):
+        return raw.hex()
+    text = raw.decode("ascii").lower()
+    while _HEX_PAIRS.match(text):
+        decoded = bytes.fromhex(text)
+        if not _ALNUM.match(decoded):
+            break
+        text = decoded.decode("ascii").lower()
+    return text
+
+
+def canonical_plain_device_id(text: str) -> str:
+    """The canonical form of a DeviceId as people and sources write it: text, or hex longer than 32 characters.
+
+    Blanks, hyphens, commas and every other character that [MS-ASHTTP] excludes raise ``InvalidValue``.
+    """
+    raw = text.strip().encode("utf-8", "replace")
+    if not _ALNUM.match(raw):
+        raise InvalidValue("a DeviceId has letters and digits only")
+    folded = text.strip().lower()
+    if len(raw) > DEVICE_ID_LONGEST and _HEX_PAIRS.match(folded):
+        return canonical_device_id(bytes.fromhex(folded))
+    return canonical_device_id(raw)
