@@ -29,9 +29,7 @@ def share_of(person_id: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64 * 100.0
 
 
-def flag_in_force(
-    ban: Ban, person_id: str, groups: Collection[str], protocol: Protocol, now: float
-) -> FlagInForce:
+def flag_in_force(ban: Ban, person_id: str, groups: Collection[str], protocol: Protocol, now: float) -> FlagInForce:
     """The flag of ``ban`` for that person and protocol at ``now``."""
     if ban.groups and not ban.groups.intersection(groups):
         return FlagInForce(Flag.OFF)

@@ -47,6 +47,8 @@ class Tombstone:
     source_id: str
     seen_at: float
     """generated_at of the evidence that held the app."""
+    scope: Scope = Scope.DEVICE
+    """What that evidence could see: evidence that sees less cannot clear the hit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,14 +206,17 @@ class Applied:
 _WIDTH = {Scope.DEVICE: 3, Scope.WORK_PROFILE: 2, Scope.USER: 2, Scope.MANAGED_ONLY: 1, Scope.NONE: 0}
 
 
+def sees_at_least(scope: Scope, other: Scope) -> bool:
+    """Whether whoever sees ``scope`` sees all that ``other`` shows."""
+    return scope is other or _WIDTH[scope] > _WIDTH[other]
+
+
 def capped_scope(claimed: Scope, maximum: Scope) -> Scope:
     """The scope that counts: a payload cannot claim more than its source is configured to see."""
     return claimed if _WIDTH[claimed] <= _WIDTH[maximum] else maximum
 
 
-def apply_report(
-    current: Inventory | None, report: InventoryReport, max_scope: Scope, now: float
-) -> Applied:
+def apply_report(current: Inventory | None, report: InventoryReport, max_scope: Scope, now: float) -> Applied:
     """The state after a report, or why it changes nothing.
 
     Order: a report counts only if its (generated_at, sequence) is above the stored one, whatever it says, because
@@ -261,9 +264,7 @@ def _shrinks_unbelievably(current: Inventory, report: InventoryReport, scope: Sc
     return known >= SHRINK_COUNTS_FROM_APPS and present < known * SHRINK_SUSPICIOUS_BELOW
 
 
-def _apply_full(
-    current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool
-) -> Applied:
+def _apply_full(current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool) -> Applied:
     apps = tuple(dict.fromkeys(reported.app for reported in report.apps if reported.state.present))
     before = () if current is None else current.apps
     # The very first list may be empty as well: a whole device without a single app is not believable.
@@ -292,9 +293,7 @@ def _apply_full(
     return Applied(outcome, inventory, *_difference(before, apps), scope_capped=capped)
 
 
-def _apply_delta(
-    current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool
-) -> Applied:
+def _apply_delta(current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool) -> Applied:
     if current is None or report.base_sequence != current.sequence or report.boot_id != current.boot_id:
         return Applied(Outcome.GAP, current)
     apps = {app_key(app): app for app in current.apps}
@@ -336,8 +335,6 @@ def folded_id(platform: Platform, app_id: str) -> str:
     return app_id
 
 
-def _difference(
-    before: tuple[App, ...], after: tuple[App, ...]
-) -> tuple[tuple[App, ...], tuple[App, ...]]:
+def _difference(before: tuple[App, ...], after: tuple[App, ...]) -> tuple[tuple[App, ...], tuple[App, ...]]:
     old, new = set(before), set(after)
     return tuple(app for app in after if app not in old), tuple(app for app in before if app not in new)

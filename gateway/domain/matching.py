@@ -52,9 +52,7 @@ def matches(matcher: Matcher, app: App) -> bool:
     """Whether the matcher recognises the app, version bound included."""
     if matcher.platform is not None and matcher.platform is not app.platform:
         return False
-    return _KINDS[matcher.kind](matcher, app) and (
-        not matcher.below_version or below(app, matcher.below_version)
-    )
+    return _KINDS[matcher.kind](matcher, app) and (not matcher.below_version or below(app, matcher.below_version))
 
 
 def below(app: App, bound: str) -> bool:
@@ -142,16 +140,12 @@ class BanIndex:
             if matches(matcher, app):
                 best[number] = max(best.get(number, 0), specificity(matcher))
         return tuple(
-            self.bans[number]
-            for number in sorted(best)
-            if not _excepted(self.bans[number], app, best[number])
+            self.bans[number] for number in sorted(best) if not _excepted(self.bans[number], app, best[number])
         )
 
 
 def _excepted(ban: Ban, app: App, hit: int) -> bool:
-    return any(
-        specificity(exception) >= hit and matches(exception, app) for exception in ban.exceptions
-    )
+    return any(specificity(exception) >= hit and matches(exception, app) for exception in ban.exceptions)
 
 
 def compiled(bans: Iterable[Ban]) -> BanIndex:
@@ -161,9 +155,9 @@ def compiled(bans: Iterable[Ban]) -> BanIndex:
         for matcher in ban.matchers:
             if matcher.kind is MatcherKind.ID and matcher.platform is not None:
                 key = (matcher.platform, folded_id(matcher.platform, matcher.value))
-                index._exact.setdefault(key, []).append((number, matcher))  # noqa: SLF001
+                index._exact.setdefault(key, []).append((number, matcher))
             else:
-                index._rest.append((number, matcher))  # noqa: SLF001
+                index._rest.append((number, matcher))
     return index
 
 
@@ -201,9 +195,7 @@ def _id_matcher(kind: MatcherKind, text: str) -> Matcher:
     if app_id.endswith(".*"):
         kind, app_id = MatcherKind.ID_PREFIX, app_id[:-2]
     if not app_id or "*" in app_id or len(app_id) > 255:
-        raise InvalidValue(
-            f"{text!r} is no app id: write it whole, or a prefix that ends with .* at a dot"
-        )
+        raise InvalidValue(f"{text!r} is no app id: write it whole, or a prefix that ends with .* at a dot")
     return Matcher(kind, app_id, Platform(name))
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Ban
 from gateway.domain.inventory import Platform
+from gateway.domain.matching import BanIndex, compiled
 from gateway.domain.verdict import Cause
 
 
@@ -30,8 +31,13 @@ class Unavailable(StrEnum):
 
 
 class OutlookMobile(StrEnum):
-    """Outlook for iOS and Android comes from a cloud with one DeviceId for all phones of a user."""
+    """Outlook for iOS and Android comes from a cloud with one DeviceId for all phones of a user.
 
+    The rule stands in for that of unmatched devices; a DeviceId that is bound is judged like any other, whatever type
+    it states. ``allow`` lets everybody in who states the type.
+    """
+
+    UNMATCHED = "unmatched"
     USER_WIDE = "user-wide"
     ALLOW = "allow"
     REPORT_ONLY = "report-only"
@@ -129,10 +135,23 @@ class PolicyVersion:
     exemptions: tuple[Exemption, ...] = ()
     unknowns: Unknowns = field(default_factory=Unknowns)
     grace: NewDeviceGrace = NewDeviceGrace()
-    outlook_mobile: OutlookMobile = OutlookMobile.REPORT_ONLY
+    outlook_mobile: OutlookMobile = OutlookMobile.UNMATCHED
     unavailable: Unavailable = Unavailable.DEFER
 
 
 def first_policy(now: float) -> PolicyVersion:
     """Version 1 of a fresh install: nothing banned, nothing enforced."""
     return PolicyVersion(number=1, created_at=now, author="gatepost", summary="first start")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy version ready to judge by."""
+
+    version: PolicyVersion
+    index: BanIndex
+
+
+def policy_of(version: PolicyVersion) -> Policy:
+    """Compile a policy version."""
+    return Policy(version, compiled(version.bans))

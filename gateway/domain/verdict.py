@@ -44,6 +44,7 @@ class Reason(StrEnum):
 
     CLEAN = "clean"
     NOT_JUDGED = "not_judged"
+    NOT_ENFORCED = "not_enforced"
     ENFORCEMENT_OFF = "enforcement_off"
     EXEMPT = "exempt"
     NEW_DEVICE_GRACE = "new_device_grace"

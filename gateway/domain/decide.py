@@ -1,0 +1,157 @@
+"""The decision. Read top to bottom, it is the policy.
+
+Every rule contributes nothing, would-deny, DEFER or DENY; the strictest contribution is the verdict, and would-deny
+only annotates. So adding a hit, a conflict, a compromise or staleness never makes a verdict milder. The same function
+answers the proxies, external authorization, the impact preview and ``why``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gateway.domain.access import AccessRequest
+from gateway.domain.bans import Flag
+from gateway.domain.enforcement import flag_in_force
+from gateway.domain.evidence import UNKNOWN_DEVICE, DeviceEvidence, PersonRecord
+from gateway.domain.grace import grace_until
+from gateway.domain.policy import OutlookMobile, Policy, PolicyVersion, Setting, Unavailable
+from gateway.domain.posture import open_hits, sufficiency
+from gateway.domain.strictest import Contribution, Judged, let_through, strictest
+from gateway.domain.verdict import Cause, Effect, Posture, Reason, Verdict
+
+_OUTLOOK_DEVICE_TYPE = "outlook"
+_REASON_OF = {
+    Cause.MISSING: Reason.EVIDENCE_MISSING,
+    Cause.STALE: Reason.EVIDENCE_STALE,
+    Cause.SCOPE: Reason.EVIDENCE_SCOPE,
+    Cause.UNMATCHED: Reason.DEVICE_UNMATCHED,
+    Cause.CONFLICT: Reason.BINDING_CONFLICT,
+}
+
+
+def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, now: float) -> Verdict:
+    """The verdict on ``request``; ``record`` is None when the state cannot be read beyond its bound."""
+    version = policy.version
+    if record is None:
+        verdict = _state_unavailable(version)
+    else:
+        judged = [
+            Judged(device, open_hits(device, policy.index), sufficiency(device, now))
+            for device in _devices_in_question(request, record, version)
+        ]
+        contributions = [
+            *_hits(request, record, judged, now),
+            *_compromised(request, judged, version),
+            *_insufficient_evidence(request, record, judged, policy, now),
+        ]
+        verdict = strictest(contributions, judged, record, version)
+        verdict = _exempted(verdict, request, record, version, now)
+    if not version.enforcement_on and verdict.effect is not Effect.ALLOW:
+        return let_through(verdict, Reason.ENFORCEMENT_OFF)
+    return verdict
+
+
+def _devices_in_question(
+    request: AccessRequest, record: PersonRecord, version: PolicyVersion
+) -> tuple[DeviceEvidence, ...]:
+    """The identified device, or all of the person's when identity is user-wide."""
+    device = record.devices.get(request.device_id) if request.device_id else None
+    by_cloud = _is_outlook_mobile(request, device) and version.outlook_mobile is OutlookMobile.USER_WIDE
+    if request.device_id and not by_cloud:
+        return (device or replace(UNKNOWN_DEVICE, device_id=request.device_id),)
+    return (*record.devices.values(), *record.unbound)
+
+
+def _is_outlook_mobile(request: AccessRequest, device: DeviceEvidence | None) -> bool:
+    # A DeviceId that evidence exists for is judged by it, whatever type the client states.
+    return request.device_type.lower() == _OUTLOOK_DEVICE_TYPE and (
+        device is None or not (device.sources or device.tombstones)
+    )
+
+
+def _hits(request: AccessRequest, record: PersonRecord, judged: list[Judged], now: float) -> Iterator[Contribution]:
+    """Banned apps: DENY where the ban's flag enforces, would-deny where it only reports."""
+    for each in judged:
+        for hit in each.hits:
+            flag = flag_in_force(hit.ban, record.person_id, record.groups, request.protocol, now)
+            effect = Effect.DENY if flag.flag is Flag.ENFORCE else Effect.ALLOW
+            would = Effect.ALLOW if flag.flag is Flag.OFF else Effect.DENY
+            yield Contribution(effect, would, Reason.BANNED_APP, flag.valid_until, hit, each.device.device_id)
+
+
+def _compromised(request: AccessRequest, judged: list[Judged], version: PolicyVersion) -> Iterator[Contribution]:
+    """A source calls the device compromised or not compliant: per setting."""
+    for each in judged:
+        if any(source.compromised for source in each.device.sources):
+            setting = version.unknowns.compromised.of(request.protocol, each.device.platform)
+            yield _by_setting(setting, Reason.COMPROMISED, each.device.device_id)
+        if any(source.compliant is False for source in each.device.sources):
+            setting = version.unknowns.not_compliant.of(request.protocol, each.device.platform)
+            yield _by_setting(setting, Reason.NOT_COMPLIANT, each.device.device_id)
+
+
+def _insufficient_evidence(
+    request: AccessRequest, record: PersonRecord, judged: list[Judged], policy: Policy, now: float
+) -> Iterator[Contribution]:
+    """What cannot be known is allowed, reported or denied per cause; new devices may have a grace."""
+    unknowns = policy.version.unknowns
+    for each in judged:
+        yield Contribution(Effect.ALLOW, Effect.ALLOW, Reason.NOT_JUDGED, each.sufficiency.valid_until)
+        for cause in each.sufficiency.causes:
+            setting = unknowns.of(cause).of(request.protocol, each.device.platform)
+            if cause is Cause.UNMATCHED and _is_outlook_mobile(request, each.device):
+                setting = _OUTLOOK_SETTING.get(policy.version.outlook_mobile, setting)
+            found = _by_setting(setting, _REASON_OF[cause], each.device.device_id)
+            if found.effect is Effect.DENY and cause in (Cause.UNMATCHED, Cause.MISSING):
+                until = grace_until(each.device, request.protocol, record, policy.index, policy.version, now)
+                if until > now:
+                    found = replace(found, effect=Effect.ALLOW, reason=Reason.NEW_DEVICE_GRACE, valid_until=until)
+            yield found
+    if not record.known:
+        setting = unknowns.unmatched.of(request.protocol, None)
+        yield _by_setting(setting, Reason.DEVICE_UNMATCHED, request.device_id)
+    elif not judged:
+        setting = unknowns.missing.of(request.protocol, None)
+        yield _by_setting(setting, Reason.EVIDENCE_MISSING, "")
+
+
+_OUTLOOK_SETTING = {
+    OutlookMobile.ALLOW: Setting.ALLOW,
+    OutlookMobile.REPORT_ONLY: Setting.REPORT_ONLY,
+    OutlookMobile.DENY: Setting.DENY,
+}
+
+
+def _by_setting(setting: Setting, reason: Reason, device_id: str) -> Contribution:
+    effect = Effect.DENY if setting is Setting.DENY else Effect.ALLOW
+    would = Effect.ALLOW if setting is Setting.ALLOW else Effect.DENY
+    return Contribution(effect, would, reason, device_id=device_id)
+
+
+def _exempted(
+    verdict: Verdict, request: AccessRequest, record: PersonRecord, version: PolicyVersion, now: float
+) -> Verdict:
+    """An exemption in force lets through; its beginning and end are moments at which the answer may change."""
+    until, exempt = verdict.valid_until, False
+    for exemption in version.exemptions:
+        concerned = (
+            exemption.login in (record.person_id, *record.logins) and exemption.device_id in ("", request.device_id)
+            if exemption.login
+            else exemption.group in record.groups
+        )
+        if not concerned:
+            continue
+        if exemption.starts_at <= now < exemption.ends_at:
+            exempt, until = True, min(until, exemption.ends_at)
+        elif now < exemption.starts_at:
+            until = min(until, exemption.starts_at)
+    verdict = replace(verdict, valid_until=until)
+    return let_through(verdict, Reason.EXEMPT) if exempt and verdict.effect is not Effect.ALLOW else verdict
+
+
+def _state_unavailable(version: PolicyVersion) -> Verdict:
+    effect = {
+        Unavailable.ALLOW: Effect.ALLOW,
+        Unavailable.DEFER: Effect.DEFER,
+        Unavailable.DENY: Effect.DENY,
+    }[version.unavailable]
+    return Verdict(effect, Reason.STATE_UNAVAILABLE, Posture.UNKNOWN, version.number)

@@ -1,0 +1,175 @@
+"""Posture: what the evidence says about a device, before any flag or setting.
+
+DIRTY while a ban matches an app of the evidence and nothing newer clears it: age alone never does. CLEAN needs a
+full, whole-device, fresh list. Everything else is UNKNOWN, with its causes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from gateway.domain.bans import Ban
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
+from gateway.domain.inventory import App, Naming, Scope, sees_at_least
+from gateway.domain.matching import BanIndex
+from gateway.domain.verdict import FOREVER, Cause
+
+OTHER_SOURCE_NEWER_BY_SECONDS = 600.0
+"""A hit of one source is closed by another only when its full list is this much newer: two clocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A ban that matches an app of the evidence."""
+
+    ban: Ban
+    app: App
+    source_id: str
+    at: float
+    """generated_at of the evidence that holds the app."""
+    scope: Scope
+
+
+def open_hits(device: DeviceEvidence, index: BanIndex) -> tuple[Hit, ...]:
+    """The hits that nothing newer has closed, tombstones included."""
+    live = [
+        (hit, source)
+        for source in device.sources
+        for hit in _hits_of(source.apps, source.source_id, source.generated_at, source.scope, index)
+    ]
+    holding = {(source.source_id, source.source_device, hit.ban.name) for hit, source in live}
+    found = [
+        hit
+        for hit, source in live
+        # In a conflict nobody's list may clear another claimant's hit.
+        if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding, live_in=source)
+    ]
+    for stone in device.tombstones:
+        found.extend(
+            hit
+            for hit in _hits_of((stone.app,), stone.source_id, stone.seen_at, stone.scope, index)
+            if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding)
+        )
+    return tuple(found)
+
+
+def _hits_of(apps: tuple[App, ...], source_id: str, at: float, scope: Scope, index: BanIndex) -> Iterator[Hit]:
+    for app in apps:
+        for ban in index.bans_of(app):
+            yield Hit(ban, app, source_id, at, scope)
+
+
+def _cleared(
+    hit: Hit,
+    device: DeviceEvidence,
+    holding: set[tuple[str, str, str]],
+    live_in: SourceEvidence | None = None,
+) -> bool:
+    return any(
+        clears(source, hit.source_id, hit.at, hit.scope)
+        for source in device.sources
+        if source is not live_in and (source.source_id, source.source_device, hit.ban.name) not in holding
+    )
+
+
+def clears(source: SourceEvidence, source_id: str, seen_at: float, scope: Scope) -> bool:
+    """Whether evidence that does not hold an app is good enough to say that it is gone.
+
+    The app was seen by ``source_id`` at ``seen_at``, looking at ``scope``. The same source may clear it by anything
+    newer that sees as much; another one only by a whole-device list under identifiers, newer by ten minutes.
+    """
+    if source.full_at is None or source.suspicious:
+        return False
+    if source.source_id == source_id:
+        return source.generated_at > seen_at and sees_at_least(source.scope, scope)
+    return (
+        source.scope is Scope.DEVICE
+        and source.naming is Naming.IDENTIFIER
+        and source.full_at > seen_at + OTHER_SOURCE_NEWER_BY_SECONDS
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sufficiency:
+    """Whether the evidence could prove CLEAN, and until when that answer holds."""
+
+    causes: tuple[Cause, ...]
+    """Why not; empty when it could."""
+    valid_until: float = FOREVER
+
+
+def sufficiency(device: DeviceEvidence, now: float) -> Sufficiency:
+    """Whether the evidence of a device suffices to call it CLEAN.
+
+    Every source that falls short adds its causes, so that a further doubtful source never hides a cause; one that
+    suffices outweighs them, except in a conflict.
+    """
+    until = min((at for at in map(expires_at, device.sources) if at > now), default=FOREVER)
+    shortfalls = [_shortfall(source, now) for source in device.sources]
+    if device.binding is BindingState.UNMATCHED:
+        return Sufficiency((Cause.UNMATCHED,), FOREVER)
+    if device.binding is BindingState.CONFLICT:
+        return Sufficiency(_ordered({Cause.CONFLICT, *_all(shortfalls)}), until)
+    sufficient = [expires_at(source) for source, causes in zip(device.sources, shortfalls, strict=True) if not causes]
+    if sufficient:
+        return Sufficiency((), max(sufficient))
+    return Sufficiency(_ordered({*_all(shortfalls)} or {Cause.MISSING}), until)
+
+
+def expires_at(source: SourceEvidence) -> float:
+    """When the full list that evidence rests on goes stale; never, where there is none."""
+    return FOREVER if source.full_at is None else source.full_at + source.max_age
+
+
+def _shortfall(source: SourceEvidence, now: float) -> frozenset[Cause]:
+    if source.full_at is None or source.suspicious:
+        return frozenset({Cause.MISSING})
+    causes = set()
+    if source.scope is not Scope.DEVICE or source.naming is not Naming.IDENTIFIER:
+        causes.add(Cause.SCOPE)
+    if now >= expires_at(source):
+        causes.add(Cause.STALE)
+    return frozenset(causes)
+
+
+def _all(shortfalls: Iterable[frozenset[Cause]]) -> set[Cause]:
+    return set().union(*shortfalls)
+
+
+def _ordered(causes: set[Cause]) -> tuple[Cause, ...]:
+    return tuple(cause for cause in Cause if cause in causes)
+
+
+def surviving_hits(before: PersonRecord, after: PersonRecord, index: BanIndex) -> Mapping[str, tuple[Tombstone, ...]]:
+    """The tombstones a person's devices need, where evidence left them without newer evidence in its place.
+
+    Maps a canonical DeviceId (empty: inventory devices without one) to all tombstones it should have from now on;
+    devices whose tombstones stay as they are do not appear.
+    """
+    needed = {}
+    for device_id in {*before.devices, *after.devices, ""}:
+        old, new = _devices(before, device_id), _devices(after, device_id)
+        stones = {stone for device in new for stone in device.tombstones}
+        lost = {
+            Tombstone(hit.app, hit.source_id, hit.at, hit.scope) for device in old for hit in open_hits(device, index)
+        }
+        final = {stone for stone in stones | lost if not _answered(stone, new)}
+        if final != stones:
+            needed[device_id] = tuple(sorted(final, key=lambda stone: (stone.seen_at, stone.app.id)))
+    return needed
+
+
+def _answered(stone: Tombstone, devices: tuple[DeviceEvidence, ...]) -> bool:
+    """Whether the evidence at hand says what became of the app: still there, or provably gone."""
+    return any(
+        stone.app in source.apps
+        or (device.binding is BindingState.BOUND and clears(source, stone.source_id, stone.seen_at, stone.scope))
+        for device in devices
+        for source in device.sources
+    )
+
+
+def _devices(record: PersonRecord, device_id: str) -> tuple[DeviceEvidence, ...]:
+    if not device_id:
+        return record.unbound
+    device = record.devices.get(device_id)
+    return (device,) if device else ()

@@ -1,0 +1,114 @@
+"""From what the rules say to one verdict: the strictest contribution decides, the rest annotates."""
+
+from dataclasses import dataclass, replace
+
+from gateway.domain.evidence import DeviceEvidence, PersonRecord
+from gateway.domain.policy import PolicyVersion
+from gateway.domain.posture import Hit, Sufficiency
+from gateway.domain.verdict import FOREVER, Cause, Effect, Posture, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one rule has to say."""
+
+    effect: Effect
+    would: Effect
+    reason: Reason
+    valid_until: float = FOREVER
+    hit: Hit | None = None
+    device_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One device of the question, with what its evidence says."""
+
+    device: DeviceEvidence
+    hits: tuple[Hit, ...]
+    sufficiency: Sufficiency
+
+
+_RANK = (
+    Reason.BANNED_APP,
+    Reason.COMPROMISED,
+    Reason.NOT_COMPLIANT,
+    Reason.BINDING_CONFLICT,
+    Reason.DEVICE_UNMATCHED,
+    Reason.EVIDENCE_MISSING,
+    Reason.EVIDENCE_SCOPE,
+    Reason.EVIDENCE_STALE,
+    Reason.NEW_DEVICE_GRACE,
+    Reason.NOT_JUDGED,
+)
+"""Which of equally strict reasons is told: the one the person can act on first."""
+
+
+def strictest(
+    contributions: list[Contribution], judged: list[Judged], record: PersonRecord, version: PolicyVersion
+) -> Verdict:
+    """The verdict that all contributions together make."""
+    posture = _posture(judged, record)
+    causes = tuple(c for c in Cause if any(c in each.sufficiency.causes for each in judged))
+    until = min((each.valid_until for each in contributions), default=FOREVER)
+    ordered = sorted(contributions, key=lambda each: _RANK.index(each.reason))
+    decisive = max(ordered, key=lambda each: each.effect, default=None)
+    would = max(ordered, key=lambda each: each.would, default=None)
+    verdict = Verdict(Effect.ALLOW, _mild_reason(posture, ordered), posture, version.number, until, causes=causes)
+    if would is not None and would.would is not Effect.ALLOW:
+        verdict = replace(
+            verdict,
+            would=would.would,
+            would_reason=would.reason,
+            would_ban=would.hit.ban.name if would.hit else "",
+            would_app=would.hit.app if would.hit else None,
+            device_id=would.device_id,
+        )
+        verdict = _with_evidence(verdict, would)
+    if decisive is None or decisive.effect is Effect.ALLOW:
+        return verdict
+    verdict = replace(verdict, effect=decisive.effect, reason=decisive.reason, device_id=decisive.device_id)
+    if decisive.hit:
+        verdict = replace(verdict, ban=decisive.hit.ban.name, app=decisive.hit.app, note=decisive.hit.ban.text)
+    return _with_evidence(verdict, decisive)
+
+
+def _with_evidence(verdict: Verdict, contribution: Contribution) -> Verdict:
+    if contribution.hit is None:
+        return replace(verdict, source_id="", evidence_at=None)
+    return replace(verdict, source_id=contribution.hit.source_id, evidence_at=contribution.hit.at)
+
+
+def _posture(judged: list[Judged], record: PersonRecord) -> Posture:
+    if any(each.hits for each in judged):
+        return Posture.DIRTY
+    sufficient = judged and record.known and not any(each.sufficiency.causes for each in judged)
+    trusted = not any(
+        source.compromised or source.compliant is False for each in judged for source in each.device.sources
+    )
+    return Posture.CLEAN if sufficient and trusted else Posture.UNKNOWN
+
+
+def _mild_reason(posture: Posture, ordered: list[Contribution]) -> Reason:
+    if posture is Posture.CLEAN:
+        return Reason.CLEAN
+    if any(each.reason is Reason.NEW_DEVICE_GRACE for each in ordered):
+        return Reason.NEW_DEVICE_GRACE
+    reported = any(each.would is Effect.DENY for each in ordered)
+    return Reason.NOT_ENFORCED if reported else Reason.NOT_JUDGED
+
+
+def let_through(verdict: Verdict, reason: Reason) -> Verdict:
+    """The same verdict as ALLOW, with what it would have been as the annotation."""
+    return replace(
+        verdict,
+        effect=Effect.ALLOW,
+        reason=reason,
+        would=verdict.effect,
+        would_reason=verdict.reason,
+        would_ban=verdict.ban,
+        would_app=verdict.app,
+        ban="",
+        app=None,
+        note="",
+    )
