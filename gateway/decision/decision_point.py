@@ -1,0 +1,174 @@
+"""The decision point (NIST SP 800-207): answers access requests from memory, and re-judges who is connected.
+
+Verdicts are computed lazily from (record, policy version, now) and remembered until the record, the policy or the
+moment changes. Where the state cannot be read beyond its bound, the policy's setting for that answers, and a denial
+known before stays one.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable
+
+import structlog
+
+from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
+from gateway.decision.live_sessions import LiveSession, LiveSessions
+from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.decide import decide
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.policy import Policy
+from gateway.domain.verdict import Effect, Verdict
+
+log = structlog.get_logger()
+
+REJUDGED_AT_ONCE = 256
+"""Sessions re-judged before other work gets its turn."""
+RETRY_LOAD_SECONDS = 0.5
+
+
+class DecisionPoint:
+    """One per process."""
+
+    def __init__(self, cache: DeviceCache, policy: Policy, now: Callable[[], float] = time.time) -> None:
+        self.cache = cache
+        self.policy = policy
+        self.sessions = LiveSessions()
+        self.state_lost = False
+        """Set by the feed when nothing has been heard of the state for longer than its bound."""
+        self._entries = cache.entries
+        self._now = now
+        self._retries: set[asyncio.Task[None]] = set()
+
+    def judge(self, request: AccessRequest) -> Verdict | None:
+        """The verdict from memory; None when the record is not at hand (``judge_loading`` then)."""
+        entry = self._entries.get(request.login)
+        if entry is None or entry.record is None:
+            return None
+        entry.used = True
+        if entry.policy_version != self.policy.version.number:
+            entry.forget_verdicts()
+            entry.policy_version = self.policy.version.number
+        key: VerdictKey = request.device_id
+        if request.protocol is not Protocol.ACTIVESYNC or request.device_type == "Outlook":
+            key = (request.device_id, request.protocol, request.device_type)
+        verdict = entry.verdicts.get(key)
+        if verdict is None or self._now() >= verdict.valid_until:
+            verdict = self._decide(request, entry, key)
+        return self._without_state(request, verdict) if self.state_lost else verdict
+
+    def _decide(self, request: AccessRequest, entry: Entry, key: VerdictKey) -> Verdict:
+        verdict = decide(request, entry.record, self.policy, self._now())
+        previous = entry.verdicts.get(key) or entry.past.get(key)
+        # Bounded: anybody with a password can invent DeviceIds.
+        if len(entry.verdicts) >= 32:
+            entry.verdicts.clear()
+        entry.verdicts[key] = verdict
+        if previous is not None and previous.effect is not verdict.effect:
+            log_turn(request, verdict)
+        return verdict
+
+    def _without_state(self, request: AccessRequest, known: Verdict) -> Verdict:
+        verdict = decide(request, None, self.policy, self._now())
+        return known if known.effect >= verdict.effect else verdict
+
+    async def judge_loading(self, request: AccessRequest) -> Verdict:
+        """The verdict, loading the record if necessary. Never raises for want of state: it answers by setting."""
+        verdict = self.judge(request)
+        if verdict is None:
+            record = await self.cache.load(request.login)
+            verdict = self.judge(request)
+            if verdict is None:
+                # Evicted or changed again at this very moment, or not to be had.
+                verdict = self._of_record(request, record)
+        return verdict
+
+    def _of_record(self, request: AccessRequest, record: PersonRecord | None) -> Verdict:
+        entry = self._entries.get(request.login)
+        overtaken = entry is not None and entry.record is None
+        return decide(request, None if overtaken else record, self.policy, self._now())
+
+    def changed(self, login: str, sequence: int) -> None:
+        """The record of ``login`` changed: forget it, and judge its live sessions anew."""
+        self.cache.invalidate(login, sequence)
+        if self.sessions.of(login):
+            self._later(self._rejudge_login(login))
+
+    async def everybody_changed(self, sequence: int) -> None:
+        """All records may have changed."""
+        self.cache.invalidate_all(sequence)
+        await self._rejudge(self.sessions.logins())
+
+    async def use(self, policy: Policy) -> None:
+        """Put a policy version in force; returns when every live session has been judged by it."""
+        self.policy = policy
+        await self._rejudge(self.sessions.logins())
+
+    async def rejudge_all(self) -> None:
+        """Judge every live session anew."""
+        await self._rejudge(self.sessions.logins())
+
+    async def _rejudge(self, logins: Iterable[str]) -> None:
+        loading = []
+        for number, login in enumerate(logins):
+            if not self._rejudge_from_memory(login):
+                loading.append(asyncio.create_task(self._rejudge_login(login)))
+            if number % REJUDGED_AT_ONCE == REJUDGED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        if loading:
+            await asyncio.wait(loading, timeout=RETRY_LOAD_SECONDS)
+        for task in loading:
+            if not task.done():
+                self._retries.add(task)
+                task.add_done_callback(self._retries.discard)
+
+    def _rejudge_from_memory(self, login: str) -> bool:
+        """Judge the sessions of a login if its record is at hand."""
+        for session in self.sessions.of(login):
+            verdict = self.judge(session.request)
+            if verdict is None:
+                return False
+            _tell(session, verdict)
+        return True
+
+    async def _rejudge_login(self, login: str) -> None:
+        while self.sessions.of(login):
+            await self.cache.load(login)
+            if self._rejudge_from_memory(login):
+                return
+            if self.state_lost:
+                for session in self.sessions.of(login):
+                    _tell(session, decide(session.request, None, self.policy, self._now()))
+                return
+            await asyncio.sleep(RETRY_LOAD_SECONDS)
+
+    def _later(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._retries.add(task)
+        task.add_done_callback(self._retries.discard)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for task in tuple(self._retries):
+            task.cancel()
+        await asyncio.gather(*self._retries, return_exceptions=True)
+
+
+def _tell(session: LiveSession, verdict: Verdict) -> None:
+    if verdict.effect is not Effect.ALLOW:
+        session.verdict_turned(verdict)
+
+
+def log_turn(request: AccessRequest, verdict: Verdict) -> None:
+    """One line per verdict that turned."""
+    log.info(
+        "verdict_changed",
+        login=request.login,
+        device=request.device_id,
+        protocol=request.protocol.value,
+        effect=verdict.effect.name.lower(),
+        reason=verdict.reason.value,
+        ban=verdict.ban,
+        app=verdict.app.id if verdict.app else "",
+        source=verdict.source_id,
+        policy_version=verdict.policy_version,
+    )

@@ -1,0 +1,176 @@
+"""The bounded cache of person records in one process (L1), without the stale-read race.
+
+A change that arrives while its record is being loaded poisons that load: it is read again. A record that is older
+than the newest change heard of for its login is never accepted, wherever it came from. Loads of one login are one.
+Invalidated entries stay in place without a record, so that the next question loads.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import structlog
+
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.verdict import Verdict
+from gateway.ports.state_cache import CacheUnavailable, RecordCache
+from gateway.ports.store import StoreUnavailable
+
+log = structlog.get_logger()
+
+LOADS_AT_ONCE = 64
+ATTEMPTS = 8
+"""How often a load that changes overtake is begun again before it counts as failed."""
+REMEMBERED_CHANGES = 65_536
+"""Logins whose newest change is remembered one by one; for all others the highest forgotten one counts."""
+
+VerdictKey: TypeAlias = str | tuple[str, ...]
+ReadRecord: TypeAlias = Callable[[str], Awaitable[PersonRecord]]
+
+
+@dataclass(slots=True)
+class Entry:
+    """A record in memory with the verdicts computed from it."""
+
+    record: PersonRecord | None
+    verdicts: dict[VerdictKey, Verdict]
+    policy_version: int = 0
+    used: bool = True
+    """Second chance: asked for since the clock hand passed."""
+    past: dict[VerdictKey, Verdict] = field(default_factory=dict)
+    """The verdicts before the last change, to tell that one turned."""
+
+    def forget_verdicts(self) -> None:
+        """Something they follow from has changed."""
+        if self.verdicts:
+            self.past, self.verdicts = self.verdicts, {}
+
+
+class DeviceCache:
+    """Person records by canonical login, at most ``capacity`` of them."""
+
+    def __init__(
+        self,
+        read_record: ReadRecord,
+        shared: RecordCache | None = None,
+        capacity: int = 200_000,
+        load_timeout_seconds: float = 5.0,
+    ) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._ring: deque[str] = deque()
+        self._capacity = capacity
+        self._read_record = read_record
+        self._shared = shared
+        self._load_timeout_seconds = load_timeout_seconds
+        self._loads: dict[str, asyncio.Task[PersonRecord | None]] = {}
+        self._poisoned: set[str] = set()
+        self._changed: dict[str, int] = {}
+        self._floor = 0
+        self._room = asyncio.Semaphore(LOADS_AT_ONCE)
+        self.loads = 0
+        self.failed_loads = 0
+
+    def start_at(self, sequence: int) -> None:
+        """Accept no record older than ``sequence``: nothing is known about the changes before."""
+        self._floor = max(self._floor, sequence)
+
+    def invalidate(self, login: str, sequence: int) -> None:
+        """A change of ``login`` was heard of: its record is worth nothing any more, nor is a load under way."""
+        entry = self.entries.get(login)
+        if entry is not None:
+            entry.record = None
+            entry.forget_verdicts()
+        if login in self._loads:
+            self._poisoned.add(login)
+        if len(self._changed) >= REMEMBERED_CHANGES:
+            oldest = next(iter(self._changed))
+            self._floor = max(self._floor, self._changed.pop(oldest))
+        # Re-inserted at the end, so that the order of the dictionary is the order of the changes.
+        previous = self._changed.pop(login, 0)
+        self._changed[login] = max(sequence, previous)
+
+    def invalidate_all(self, sequence: int) -> None:
+        """Everything may have changed up to ``sequence``."""
+        self.entries.clear()
+        self._ring.clear()
+        self._changed.clear()
+        self._poisoned.update(self._loads)
+        self._floor = max(self._floor, sequence)
+
+    async def load(self, login: str) -> PersonRecord | None:
+        """The present record, read if necessary; None when neither cache nor store can tell in time."""
+        entry = self.entries.get(login)
+        if entry is not None and entry.record is not None:
+            return entry.record
+        task = self._loads.get(login)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._load(login))
+            self._loads[login] = task
+        # Shielded: whoever asked first may go away, the others still wait for the same load.
+        return await asyncio.shield(task)
+
+    async def _load(self, login: str) -> PersonRecord | None:
+        self.loads += 1
+        try:
+            async with self._room, asyncio.timeout(self._load_timeout_seconds):
+                return await self._read_until_current(login)
+        except (StoreUnavailable, TimeoutError) as error:
+            log.warning("record_load_failed", login=login, error=str(error) or type(error).__name__)
+        except Exception:  # whatever else is wrong with one record must not reach those who wait
+            log.exception("record_load_failed", login=login)
+        finally:
+            self._loads.pop(login, None)
+            self._poisoned.discard(login)
+        self.failed_loads += 1
+        return None
+
+    async def _read_until_current(self, login: str) -> PersonRecord:
+        for attempt in range(ATTEMPTS):
+            self._poisoned.discard(login)
+            # The shared cache is asked once; whatever overtook it is in the store already.
+            record = await self._fetch(login, use_shared=attempt == 0)
+            if login not in self._poisoned and record.sequence >= self._newest_change(login):
+                self._keep(login, record)
+                return record
+        raise StoreUnavailable(f"the record changed {ATTEMPTS} times while it was being read")
+
+    async def _fetch(self, login: str, *, use_shared: bool) -> PersonRecord:
+        if self._shared is not None and use_shared:
+            try:
+                found = (await self._shared.get([login])).get(login)
+            except CacheUnavailable:
+                found = None
+            if found is not None and found.sequence >= self._newest_change(login):
+                return found
+        record = await self._read_record(login)
+        if self._shared is not None:
+            with suppress(CacheUnavailable):
+                await self._shared.put({login: record})
+        return record
+
+    def _newest_change(self, login: str) -> int:
+        return self._changed.get(login, self._floor)
+
+    def _keep(self, login: str, record: PersonRecord) -> None:
+        entry = self.entries.get(login)
+        if entry is not None:
+            entry.record = record
+            entry.forget_verdicts()
+            return
+        while len(self.entries) >= self._capacity:
+            self._evict_one()
+        self.entries[login] = Entry(record, {})
+        self._ring.append(login)
+
+    def _evict_one(self) -> None:
+        while True:
+            login = self._ring.popleft()
+            entry = self.entries[login]
+            if not entry.used:
+                del self.entries[login]
+                return
+            entry.used = False
+            self._ring.append(login)

@@ -1,0 +1,73 @@
+"""Who is connected right now, so that a changed verdict reaches them at once.
+
+A session is registered first and judged after, with no await between: a change heard of in that moment finds it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from gateway.domain.access import AccessRequest
+from gateway.domain.verdict import Verdict
+
+
+class LiveSession(Protocol):
+    """An exchange or connection in progress. Compared by identity."""
+
+    @property
+    def request(self) -> AccessRequest:
+        """What was asked, and is asked again on every change."""
+        ...
+
+    def verdict_turned(self, verdict: Verdict) -> None:
+        """The verdict is ALLOW no longer. Called synchronously; must not raise."""
+        ...
+
+
+class LiveSessions:
+    """The sessions of one process by canonical login."""
+
+    def __init__(self) -> None:
+        # Most people have one session: it stands alone, a set is made for the second.
+        self._by_login: dict[str, LiveSession | set[LiveSession]] = {}
+        self.count = 0
+
+    def add(self, session: LiveSession) -> None:
+        """Register; judge afterwards."""
+        login = session.request.login
+        there = self._by_login.get(login)
+        if there is None:
+            self._by_login[login] = session
+        elif isinstance(there, set):
+            there.add(session)
+        else:
+            self._by_login[login] = {there, session}
+        self.count += 1
+
+    def discard(self, session: LiveSession) -> None:
+        """Forget a session; one that is not registered is ignored."""
+        login = session.request.login
+        there = self._by_login.get(login)
+        if there is session:
+            del self._by_login[login]
+            self.count -= 1
+        elif isinstance(there, set) and session in there:
+            there.discard(session)
+            if not there:
+                del self._by_login[login]
+            self.count -= 1
+
+    def of(self, login: str) -> tuple[LiveSession, ...]:
+        """The sessions of one login at this moment."""
+        there = self._by_login.get(login)
+        if there is None:
+            return ()
+        return tuple(there) if isinstance(there, set) else (there,)
+
+    def logins(self) -> Iterable[str]:
+        """The logins with sessions at this moment."""
+        return tuple(self._by_login)
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        """All sessions at this moment."""
+        for login in self.logins():
+            yield from self.of(login)

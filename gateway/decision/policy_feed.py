@@ -1,0 +1,158 @@
+"""How a worker hears of changes: the fast feed, and the change log in the store behind it.
+
+Every message carries (incarnation, sequence); a heartbeat follows each second. A gap, silence or another incarnation
+sends the follower to the change log; only if that is trimmed is everything dropped. While the feed is away the log is
+polled. ``last_heard_at`` is the last moment at which the follower knew that it knew everything.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from gateway.decision.decision_point import DecisionPoint
+from gateway.domain.policy import Policy, PolicyVersion, policy_of
+from gateway.ports.state_cache import CacheUnavailable, ChangeSubscription, FeedMessage
+from gateway.ports.store import Change, ChangeKind, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 1.0
+STALE_AFTER_SECONDS = 3.0
+"""Silence after which the feed is called stale in health and metrics."""
+
+
+class PolicyFeed:
+    """Follows changes for one decision point."""
+
+    def __init__(
+        self,
+        store: Store,
+        subscription: ChangeSubscription | None,
+        decision: DecisionPoint,
+        *,
+        state_bound_seconds: float = 900.0,
+        on_policy_in_force: Callable[[int], None] = lambda version: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._subscription = subscription
+        self._decision = decision
+        self._state_bound_seconds = state_bound_seconds
+        self._on_policy_in_force = on_policy_in_force
+        self._monotonic = monotonic
+        self.sequence = 0
+        self.incarnation = ""
+        self.policy_in_force = decision.policy.version.number
+        self.last_heard_at = monotonic()
+        self.feed_up = False
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the follower last knew that it knew everything."""
+        return self._monotonic() - self.last_heard_at
+
+    async def start(self) -> None:
+        """Begin at the store's present state. Raises ``StoreUnavailable``."""
+        async with self._store.read() as reading:
+            self.incarnation = await reading.incarnation()
+            self.sequence = await reading.sequence()
+            known = await reading.changes_after(max(0, self.sequence - 10_000))
+            version = await reading.policy()
+        everybody = [change.sequence for change in known or () if change.kind is ChangeKind.EVERYBODY]
+        # Records in the shared cache from before the last wholesale change are worth nothing.
+        self._decision.cache.start_at(self.sequence if known is None else max(everybody, default=0))
+        await self._use(version)
+        self._heard()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._follow_once()
+            except StoreUnavailable as error:
+                log.warning("change_log_unreadable", error=str(error), age_seconds=round(self.age_seconds, 1))
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self._mind_the_bound()
+
+    async def _follow_once(self) -> None:
+        messages = await self._next_messages()
+        if messages:
+            self.feed_up = True
+            for message in messages:
+                await self._take(message)
+        elif self.age_seconds >= HEARTBEAT_SECONDS:
+            await self.catch_up()
+
+    async def _next_messages(self) -> tuple[FeedMessage, ...]:
+        if self._subscription is not None:
+            try:
+                return tuple(await self._subscription.next(1.5 * HEARTBEAT_SECONDS))
+            except CacheUnavailable as error:
+                if self.feed_up:
+                    log.warning("feed_unavailable", error=str(error))
+        self.feed_up = False
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        return ()
+
+    async def _take(self, message: FeedMessage) -> None:
+        if message.incarnation != self.incarnation:
+            await self.catch_up()
+        elif message.sequence > self.sequence + (message.change is not None):
+            # Something in between was lost; the log has it.
+            await self.catch_up()
+        elif message.change is not None and message.sequence == self.sequence + 1:
+            self._heard()
+            await self._apply(message.change)
+        elif message.sequence == self.sequence:
+            self._heard()
+
+    async def catch_up(self) -> None:
+        """Read the change log from where we are. Raises ``StoreUnavailable``."""
+        async with self._store.read() as reading:
+            incarnation = await reading.incarnation()
+            newest = await reading.sequence()
+            trimmed = incarnation != self.incarnation or newest < self.sequence
+            changes = None if trimmed else await reading.changes_after(self.sequence)
+            version = await reading.policy() if changes is None else None
+        if changes is None:
+            log.warning("state_reloaded", incarnation=incarnation, sequence=newest)
+            self.incarnation, self.sequence = incarnation, newest
+            await self._use(version)
+            await self._decision.everybody_changed(newest)
+        else:
+            for change in changes:
+                await self._apply(change)
+        self._heard()
+
+    async def _apply(self, change: Change) -> None:
+        self.sequence = change.sequence
+        if change.kind is ChangeKind.PERSON:
+            for login in change.names:
+                self._decision.changed(login, change.sequence)
+        elif change.kind is ChangeKind.POLICY:
+            async with self._store.read() as reading:
+                version = await reading.policy()
+            await self._use(version)
+        else:
+            await self._decision.everybody_changed(change.sequence)
+
+    async def _use(self, version: PolicyVersion | None) -> None:
+        if version is None or version.number == self.policy_in_force:
+            return
+        policy: Policy = policy_of(version)
+        await self._decision.use(policy)
+        self.policy_in_force = version.number
+        self._on_policy_in_force(version.number)
+        log.info("policy_in_force", policy_version=version.number)
+
+    def _heard(self) -> None:
+        self.last_heard_at = self._monotonic()
+
+    async def _mind_the_bound(self) -> None:
+        lost = self.age_seconds > self._state_bound_seconds
+        if lost is not self._decision.state_lost:
+            self._decision.state_lost = lost
+            log.warning("state_lost" if lost else "state_back", age_seconds=round(self.age_seconds, 1))
+            await self._decision.rejudge_all()
