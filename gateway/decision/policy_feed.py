@@ -7,7 +7,7 @@ polled. ``last_heard_at`` is the last moment at which the follower knew that it 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -60,11 +60,20 @@ class PolicyFeed:
             self.sequence = await reading.sequence()
             known = await reading.changes_after(max(0, self.sequence - 10_000))
             version = await reading.policy()
-        everybody = [change.sequence for change in known or () if change.kind is ChangeKind.EVERYBODY]
-        # Records in the shared cache from before the last wholesale change are worth nothing.
-        self._decision.cache.start_at(self.sequence if known is None else max(everybody, default=0))
+        self._learn_the_past(known)
         await self._use(version)
         self._heard()
+
+    def _learn_the_past(self, known: Sequence[Change] | None) -> None:
+        """Accept nothing from the shared cache that a change in the log has overtaken."""
+        if known is None:
+            self._decision.cache.start_at(self.sequence)
+            return
+        for change in known:
+            if change.kind is ChangeKind.EVERYBODY:
+                self._decision.cache.start_at(change.sequence)
+            for login in change.names:
+                self._decision.cache.invalidate(login, change.sequence)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -118,16 +127,15 @@ class PolicyFeed:
             version = await reading.policy() if changes is None else None
         if changes is None:
             log.warning("state_reloaded", incarnation=incarnation, sequence=newest)
-            self.incarnation, self.sequence = incarnation, newest
             await self._use(version)
             await self._decision.everybody_changed(newest)
+            self.incarnation, self.sequence = incarnation, newest
         else:
             for change in changes:
                 await self._apply(change)
         self._heard()
 
     async def _apply(self, change: Change) -> None:
-        self.sequence = change.sequence
         if change.kind is ChangeKind.PERSON:
             for login in change.names:
                 self._decision.changed(login, change.sequence)
@@ -137,9 +145,11 @@ class PolicyFeed:
             await self._use(version)
         else:
             await self._decision.everybody_changed(change.sequence)
+        # Last: a change that could not be applied is read from the log again.
+        self.sequence = change.sequence
 
     async def _use(self, version: PolicyVersion | None) -> None:
-        if version is None or version.number == self.policy_in_force:
+        if version is None or version == self._decision.policy.version:
             return
         policy: Policy = policy_of(version)
         await self._decision.use(policy)

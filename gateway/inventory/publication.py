@@ -1,0 +1,104 @@
+"""From the committed change log to the data plane: records into the shared cache, changes onto the feed, in order.
+
+Runs in the control process only. What is on the log is sent exactly in its order; a change is sent after the records
+it concerns are in the cache. While the cache is away nothing is skipped: workers read the log themselves, and the
+publication goes on where it stood as soon as it can, so that no outdated record stays behind.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from gateway.domain.evidence import PersonRecord
+from gateway.ports.state_cache import CacheUnavailable, ChangePublisher, RecordCache
+from gateway.ports.store import Change, Reading, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 1.0
+BATCH = 500
+
+LoadRecord = Callable[[Reading, str], Awaitable[PersonRecord]]
+
+
+class Publication:
+    """Sends what the store has committed."""
+
+    def __init__(self, store: Store, records: RecordCache, feed: ChangePublisher, load_record: LoadRecord) -> None:
+        self._store = store
+        self._records = records
+        self._feed = feed
+        self._load_record = load_record
+        self._waiting: dict[int, Change] = {}
+        self._order = asyncio.Lock()
+        self.sent = 0
+        """The newest sequence that is on the feed."""
+        self.up = False
+
+    async def start(self) -> None:
+        """Begin at the newest commit but repeat the recent past, in case a control process died over it."""
+        async with self._store.read() as reading:
+            newest = await reading.sequence()
+        self.sent = max(0, newest - BATCH)
+        await self._repair()
+
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Send changes of a commit as soon as those before them are sent. Never raises."""
+        for change in changes:
+            self._waiting[change.sequence] = change
+        await self._send_waiting()
+
+    async def run(self) -> None:
+        """Heartbeat, and repair of what could not be sent, until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self._repair()
+
+    async def _send_waiting(self) -> None:
+        async with self._order:
+            while batch := self._next_batch():
+                try:
+                    await self._send(batch)
+                except (CacheUnavailable, StoreUnavailable) as error:
+                    self._lost(error)
+                    return
+
+    def _next_batch(self) -> list[Change]:
+        for sequence in [known for known in self._waiting if known <= self.sent]:
+            del self._waiting[sequence]
+        batch: list[Change] = []
+        while len(batch) < BATCH and (change := self._waiting.get(self.sent + 1 + len(batch))):
+            batch.append(change)
+        return batch
+
+    async def _send(self, batch: list[Change]) -> None:
+        logins = dict.fromkeys(name for change in batch for name in change.names)
+        if logins:
+            async with self._store.read() as reading:
+                records = {login: await self._load_record(reading, login) for login in logins}
+            await self._records.put(records)
+        await self._feed.publish(batch)
+        self.sent = batch[-1].sequence
+        self.up = True
+
+    async def _repair(self) -> None:
+        """Send from the log what nobody handed over, then the heartbeat."""
+        try:
+            async with self._store.read() as reading:
+                newest = await reading.sequence()
+                missed = await reading.changes_after(self.sent) if newest > self.sent else ()
+            if missed is None:
+                # Trimmed before it was sent: workers see the gap and begin anew.
+                self.sent = newest
+            await self.publish(missed or ())
+            if self.sent == newest:
+                await self._feed.heartbeat(newest)
+                self.up = True
+        except (CacheUnavailable, StoreUnavailable) as error:
+            self._lost(error)
+
+    def _lost(self, error: Exception) -> None:
+        if self.up:
+            log.warning("feed_unavailable", error=str(error))
+        self.up = False
