@@ -1,0 +1,51 @@
+"""The tables of the memory store: dictionaries of immutable values, copied before they are changed.
+
+A snapshot is a reference to a ``Tables`` that nobody changes any more; a transaction begins with a shallow copy and
+copies each dictionary when it first writes to it.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from gateway.domain.evidence import Tombstone
+from gateway.domain.inventory import App, Inventory
+from gateway.domain.policy import PolicyVersion
+from gateway.ports.store import Change, MailDevice, OperatorToken, Person, PinnedBinding, Source, StoredMessage
+
+InventoryId = tuple[str, str]
+"""(source_id, source_device)"""
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryEvent:
+    """What a report added and removed."""
+
+    source_id: str
+    source_device: str
+    generated_at: float
+    added: tuple[App, ...]
+    removed: tuple[App, ...]
+
+
+@dataclass(slots=True)
+class Tables:
+    """One state of the store."""
+
+    incarnation: str
+    sequence: int = 0
+    changes: dict[int, Change] = field(default_factory=dict)
+    policies: dict[int, PolicyVersion] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    messages: dict[tuple[str, str], StoredMessage] = field(default_factory=dict)
+    inventories: dict[InventoryId, Inventory] = field(default_factory=dict)
+    inventory_keys: dict[tuple[str, str], tuple[InventoryId, ...]] = field(default_factory=dict)
+    events: tuple[InventoryEvent, ...] = ()
+    people: dict[str, Person] = field(default_factory=dict)
+    logins: dict[str, str] = field(default_factory=dict)
+    mail_devices: dict[str, tuple[MailDevice, ...]] = field(default_factory=dict)
+    pins: dict[str, tuple[PinnedBinding, ...]] = field(default_factory=dict)
+    tombstones: dict[str, dict[str, tuple[Tombstone, ...]]] = field(default_factory=dict)
+    tokens: dict[str, OperatorToken] = field(default_factory=dict)
+
+    def copy(self) -> "Tables":
+        """A second state that shares every table with this one."""
+        return replace(self)
