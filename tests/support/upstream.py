@@ -15,6 +15,9 @@ import h11
 
 PASSWORD = "secret"
 
+PING_CHANGES = bytes.fromhex("03016a00000d45470332000101")
+"""Ping Status 2: there is mail ([MS-ASCMD] 2.2.3.177.11)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
