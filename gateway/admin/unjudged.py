@@ -5,6 +5,7 @@ The store is walked in pages with one short snapshot each, within a budget of ti
 costs no more than a small one: then the answer is for the part that was looked at, and says so.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -15,13 +16,14 @@ from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Flag
 from gateway.domain.decide import decide
 from gateway.domain.evidence import PersonRecord
-from gateway.domain.policy import Policy, PolicyVersion
+from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.domain.verdict import Effect, Posture, Reason, Verdict
 from gateway.ports.store import MailDevice, Reading, Store
 
 PAGE = 500
 DEVICES_AT_MOST = 20_000
 WITHIN_SECONDS = 2.0
+REMEMBERED_SECONDS = 5.0
 
 LoadRecord = Callable[[Reading, str], Awaitable[PersonRecord]]
 
@@ -98,3 +100,25 @@ def _kind(verdict: Verdict) -> str:
     if verdict.reason in (Reason.EXEMPT, Reason.ENFORCEMENT_OFF):
         return "exempt"
     return {Posture.CLEAN: "clean", Posture.DIRTY: "dirty", Posture.UNKNOWN: "unjudged"}[verdict.posture]
+
+
+class FleetCounter:
+    """``count_fleet``, one at a time, and remembered for some seconds."""
+
+    def __init__(self, store: Store, load_record: LoadRecord, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._load_record = load_record
+        self._monotonic = monotonic
+        self._turn = asyncio.Lock()
+        self._last: tuple[int, float, FleetCount] | None = None
+
+    async def count(self, version: PolicyVersion, now: float) -> FleetCount:
+        """The count under that version, at most ``REMEMBERED_SECONDS`` old. Raises ``StoreUnavailable``."""
+        async with self._turn:
+            if self._last is not None:
+                number, at, count = self._last
+                if number == version.number and self._monotonic() - at < REMEMBERED_SECONDS:
+                    return count
+            count = await count_fleet(self._store, self._load_record, policy_of(version), now)
+            self._last = version.number, self._monotonic(), count
+            return count

@@ -1,0 +1,42 @@
+"""What every edit of the policy answers: the version, and on how many workers it is in force."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from gateway.admin.api.moments import surely_shown
+from gateway.changes.apply import AppliedEdit
+
+
+class Applied(BaseModel):
+    """An edit that is committed. ``in_force`` tells whether every worker judges by it."""
+
+    policy_version: int
+    changed: bool = Field(description="false: everything was so already, and no new version was made")
+    summary: str
+    author: str
+    created_at: datetime
+    in_force: bool
+    workers: int
+    in_force_on: int
+    silent: list[str] = Field(description="workers that did not confirm in time; they follow as soon as they can")
+    seconds: float = Field(description="from the request to the last worker's word")
+    warnings: list[str] = []
+
+
+def applied(edit: AppliedEdit, warnings: tuple[str, ...] = ()) -> Applied:
+    """An edit for an answer."""
+    version = edit.version
+    return Applied(
+        policy_version=version.number,
+        changed=edit.changed,
+        summary=version.summary,
+        author=version.author,
+        created_at=surely_shown(version.created_at),
+        in_force=edit.in_force,
+        workers=edit.workers,
+        in_force_on=edit.in_force_on,
+        silent=list(edit.silent),
+        seconds=round(edit.seconds, 6),
+        warnings=list(warnings),
+    )

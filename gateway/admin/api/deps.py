@@ -1,0 +1,81 @@
+"""What the API is given, and how its routes get at it. The API builds nothing itself and binds no socket."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from gateway.admin.api.problems import Refused
+from gateway.admin.auth import Operator, Role
+from gateway.admin.unjudged import FleetCounter
+from gateway.changes.apply import PolicyEditor
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.identity import IdentityRules
+from gateway.domain.policy import PolicyVersion
+from gateway.ports.store import Change, Reading, Store
+
+
+class DeviceForgetter(Protocol):
+    """The part of the ingest that the API uses."""
+
+    async def forget_device(self, person_id: str, device_id: str) -> object:
+        """Forget a mail device; open hits stay as tombstones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDeps:
+    """Everything the API needs from the rest of the control process."""
+
+    store: Store
+    editor: PolicyEditor
+    ingest: DeviceForgetter
+    rules: IdentityRules
+    publish: Callable[[Sequence[Change]], Awaitable[None]]
+    load_record: Callable[[Reading, str], Awaitable[PersonRecord]]
+    """``inventory.records.load_record`` with the rules filled in."""
+    status: Callable[[], dict[str, object]]
+    """Live figures of the processes, fit for JSON."""
+    metrics: Callable[[], str]
+    """Prometheus text format."""
+    ready: Callable[[], tuple[bool, dict[str, object]]]
+    """Whether mail can be judged and forwarded, and what was looked at."""
+    now: Callable[[], float] = time.time
+
+
+async def _deps(request: Request) -> ApiDeps:
+    deps: ApiDeps = request.app.state.deps
+    return deps
+
+
+async def _fleet(request: Request) -> FleetCounter:
+    fleet: FleetCounter = request.app.state.fleet
+    return fleet
+
+
+async def _viewer(request: Request) -> Operator:
+    operator: Operator = request.state.operator
+    return operator
+
+
+async def _editor(request: Request) -> Operator:
+    operator = await _viewer(request)
+    if operator.role is not Role.EDITOR:
+        raise Refused(403, "not_allowed", f"{operator.name} may look but not change: this needs the role editor")
+    return operator
+
+
+Deps = Annotated[ApiDeps, Depends(_deps)]
+Fleet = Annotated[FleetCounter, Depends(_fleet)]
+Viewing = Annotated[Operator, Depends(_viewer)]
+Editing = Annotated[Operator, Depends(_editor)]
+
+
+async def policy_in_store(reading: Reading) -> PolicyVersion:
+    """The newest policy version; 503 before the first start has made one."""
+    version = await reading.policy()
+    if version is None:
+        raise Refused(503, "no_policy", "there is no policy yet: the gateway is still starting", {"Retry-After": "2"})
+    return version
