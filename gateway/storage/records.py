@@ -1,0 +1,184 @@
+"""``PersonRecord`` as bytes and back, for the shared cache.
+
+The first element is the format. A record of a format that is not known reads as ``Unreadable``: the reader takes the
+store's word then.
+"""
+
+import sys
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
+from gateway.domain.inventory import Naming, Ownership, Platform, Scope
+from gateway.storage.rows import (
+    TombstoneRow,
+    Unreadable,
+    app_row,
+    apps_of,
+    packed,
+    tombstone_row,
+    tombstones_of,
+)
+
+FORMAT = 1
+
+
+class SourceRow(msgspec.Struct, array_like=True, frozen=True):
+    """``SourceEvidence`` as it is written."""
+
+    source_id: str
+    source_device: str
+    scope: Scope
+    naming: Naming
+    generated_at: float
+    max_age: float
+    apps: tuple[msgspec.Raw, ...]
+    full_at: float | None = None
+    compromised: bool | None = None
+    compliant: bool | None = None
+    suspicious: bool = False
+
+
+class DeviceRow(msgspec.Struct, array_like=True, frozen=True):
+    """``DeviceEvidence`` as it is written."""
+
+    device_id: str
+    binding: BindingState
+    sources: tuple[SourceRow, ...] = ()
+    tombstones: tuple[TombstoneRow, ...] = ()
+    first_seen_at: float | None = None
+    platform: Platform | None = None
+    ownership: Ownership = Ownership.UNKNOWN
+
+
+class RecordRow(msgspec.Struct, array_like=True, frozen=True):
+    """``PersonRecord`` as it is written."""
+
+    format: int
+    person_id: str
+    known: bool
+    logins: tuple[str, ...]
+    groups: tuple[str, ...]
+    devices: tuple[DeviceRow, ...]
+    unbound: tuple[DeviceRow, ...]
+    sequence: int
+
+
+_decoder = msgspec.msgpack.Decoder(RecordRow)
+
+
+def encode_record(record: PersonRecord) -> bytes:
+    """The record as bytes."""
+    return packed(
+        (
+            FORMAT,
+            record.person_id,
+            record.known,
+            record.logins,
+            sorted(record.groups),
+            [_device_row(device) for device in record.devices.values()],
+            [_device_row(device) for device in record.unbound],
+            record.sequence,
+        )
+    )
+
+
+def decode_record(content: bytes) -> PersonRecord:
+    """The record of bytes that ``encode_record`` made. Raises ``Unreadable``."""
+    try:
+        row = _decoder.decode(content)
+        if row.format != FORMAT:
+            raise Unreadable(f"a record of format {row.format}; this version reads {FORMAT}")
+        return PersonRecord(
+            person_id=row.person_id,
+            known=row.known,
+            logins=_same_object(row.person_id, row.logins),
+            groups=_shared_groups(row.groups),
+            devices=_by_id([_device(device) for device in row.devices]),
+            unbound=tuple([_device(device) for device in row.unbound]),
+            sequence=row.sequence,
+        )
+    except msgspec.MsgspecError as error:
+        raise Unreadable(f"a damaged record: {error}") from error
+
+
+def _device_row(device: DeviceEvidence) -> tuple[object, ...]:
+    return (
+        device.device_id,
+        device.binding.value,
+        [_source_row(source) for source in device.sources],
+        [tombstone_row(stone) for stone in device.tombstones],
+        device.first_seen_at,
+        device.platform and device.platform.value,
+        device.ownership.value,
+    )
+
+
+def _source_row(source: SourceEvidence) -> tuple[object, ...]:
+    return (
+        source.source_id,
+        source.source_device,
+        source.scope.value,
+        source.naming.value,
+        source.generated_at,
+        source.max_age,
+        [app_row(app) for app in source.apps],
+        source.full_at,
+        source.compromised,
+        source.compliant,
+        source.suspicious,
+    )
+
+
+def _device(row: DeviceRow) -> DeviceEvidence:
+    return DeviceEvidence(
+        row.device_id,
+        row.binding,
+        tuple([_source(source) for source in row.sources]),
+        tombstones_of(row.tombstones),
+        row.first_seen_at,
+        row.platform,
+        row.ownership,
+    )
+
+
+def _source(row: SourceRow) -> SourceEvidence:
+    # One number object where both moments are the same, as after every full list.
+    full_at = row.generated_at if row.full_at == row.generated_at else row.full_at
+    return SourceEvidence(
+        sys.intern(row.source_id),
+        row.source_device,
+        row.scope,
+        row.naming,
+        row.generated_at,
+        _shared_numbers.setdefault(row.max_age, row.max_age) if len(_shared_numbers) < _SHARED else row.max_age,
+        apps_of(row.apps),
+        full_at,
+        row.compromised,
+        row.compliant,
+        row.suspicious,
+    )
+
+
+_SHARED = 10_000
+_shared_numbers: dict[float, float] = {}
+_shared_sets: dict[tuple[str, ...], frozenset[str]] = {}
+
+
+def _shared_groups(names: tuple[str, ...]) -> frozenset[str]:
+    """Most people are in the same few combinations of groups."""
+    known = _shared_sets.get(names)
+    if known is None:
+        known = frozenset(map(sys.intern, names))
+        if len(_shared_sets) < _SHARED:
+            _shared_sets[names] = known
+    return known
+
+
+def _same_object(person_id: str, logins: tuple[str, ...]) -> tuple[str, ...]:
+    return (person_id,) if logins == (person_id,) else logins
+
+
+def _by_id(devices: list[DeviceEvidence]) -> Mapping[str, DeviceEvidence]:
+    return {device.device_id: device for device in devices}
