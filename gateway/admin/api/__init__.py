@@ -1,0 +1,58 @@
+"""The admin API: ``/api/v1`` for operators with a token, ``/healthz``, ``/readyz`` and ``/metrics`` for everybody.
+
+A file per noun. Answers have stable snake_case fields, moments are RFC 3339 in UTC, errors are RFC 9457 problems; the
+OpenAPI document is at ``/api/v1/openapi.json``. ``create_api(deps)`` builds the application and nothing else.
+"""
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from gateway.admin.api import bans, exemptions, flags, health, policies, status, tokens, why
+from gateway.admin.api.deps import ApiDeps
+from gateway.admin.api.gate import OPENAPI_URL, Gate
+from gateway.admin.api.problems import Problem, add_handlers
+from gateway.admin.auth import Authenticator
+from gateway.admin.unjudged import FleetCounter
+
+__all__ = ["ApiDeps", "create_api"]
+
+PREFIX = "/api/v1"
+
+_ERRORS: dict[int | str, dict[str, object]] = {
+    code: {"model": Problem, "description": words}
+    for code, words in (
+        (401, "no usable token"),
+        (403, "the token's role does not suffice"),
+        (404, "what was named is not there"),
+        (409, "somebody else changed the same thing"),
+        (422, "a value is not acceptable"),
+        (429, "too many failures from this address"),
+        (503, "the store cannot answer now"),
+    )
+}
+
+
+def create_api(deps: ApiDeps) -> FastAPI:
+    """The application. It has no start-up or shut-down of its own."""
+    app = FastAPI(
+        title="Gatepost",
+        version="1",
+        summary="Administration of a Gatepost mail gateway",
+        openapi_url=OPENAPI_URL,
+        # The usual pages load their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.deps = deps
+    app.state.fleet = FleetCounter(deps.store, deps.load_record)
+    for noun in (status, why, bans, flags, exemptions, tokens, policies):
+        app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS)
+    app.include_router(health.router)
+    add_handlers(app)
+    app.add_middleware(Gate, authenticate=Authenticator(deps.store, deps.now).authenticate)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

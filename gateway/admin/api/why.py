@@ -1,0 +1,219 @@
+"""Why a user, or one device of a user, is let through or refused."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from gateway.admin.api.apps import AppOut, app_out
+from gateway.admin.api.deps import Deps, Viewing, policy_in_store
+from gateway.admin.api.moments import shown, surely_shown
+from gateway.changes.explain import Explanation, explain, version_that_set
+from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.bans import Flag
+from gateway.domain.evidence import DeviceEvidence, PersonRecord, SourceEvidence
+from gateway.domain.identity import canonical_login, canonical_plain_device_id
+from gateway.domain.inventory import Scope
+from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.posture import expires_at
+from gateway.domain.verdict import Cause, Effect, Posture, Reason
+from gateway.ports.store import Reading
+
+router = APIRouter(tags=["why"])
+
+DEVICES_AT_MOST = 100
+VERSIONS_LOOKED_BACK = 200
+
+EffectWord = Literal["allow", "defer", "deny"]
+_WORDS: dict[Effect, EffectWord] = {Effect.ALLOW: "allow", Effect.DEFER: "defer", Effect.DENY: "deny"}
+
+
+class EvidenceOut(BaseModel):
+    """What one source last said about the device."""
+
+    source: str
+    source_device: str
+    scope: Scope
+    reported_at: datetime
+    full_list_at: datetime | None
+    stale_at: datetime | None
+    apps: int
+    compromised: bool | None
+    compliant: bool | None
+    suspicious: bool
+
+
+class WouldOut(BaseModel):
+    """What enforcement would have answered: report-only, exemptions and the global switch aside."""
+
+    effect: EffectWord
+    reason: Reason
+    ban: str
+    app: AppOut | None
+
+
+class PolicyBehind(BaseModel):
+    """A policy version and who applied it."""
+
+    number: int
+    author: str
+    created_at: datetime
+    summary: str
+
+
+class Why(BaseModel):
+    """One answer, with its reasons."""
+
+    device: str = Field(description="canonical DeviceId; empty: the user without a device (all devices together)")
+    effect: EffectWord
+    reason: Reason
+    posture: Posture
+    headline: str
+    causes: list[Cause]
+    ban: str
+    flag: Flag | None = Field(description="of the deciding ban, for this user and protocol, now")
+    flag_set_by: PolicyBehind | None = Field(description="the version that made that ban what it is")
+    app: AppOut | None
+    source: str
+    evidence_at: datetime | None
+    evidence_age_seconds: float | None
+    would: WouldOut
+    deciding_device: str
+    note: str
+    next_change_at: datetime | None
+    next_effect: EffectWord | None
+    would_allow: list[str] = Field(description="each by itself makes it an allow")
+    binding: str
+    evidence: list[EvidenceOut]
+    tombstones: int = Field(description="hits that outlived their evidence")
+
+
+class WhyUser(BaseModel):
+    """A user with the answers for the devices asked about."""
+
+    user: str
+    person: str
+    known: bool
+    groups: list[str]
+    protocol: Protocol
+    at: datetime
+    policy: PolicyBehind
+    enforcement_on: bool
+    answers: list[Why]
+
+
+@router.get("/why")
+async def why(
+    deps: Deps,
+    operator: Viewing,
+    user: Annotated[str, Query(max_length=300)],
+    device: Annotated[str, Query(max_length=100)] = "",
+    protocol: Protocol = Protocol.ACTIVESYNC,
+) -> WhyUser:
+    """Why; without ``device`` for every known device of the user and for the user as a whole."""
+    login = canonical_login(user, deps.rules)
+    device_id = canonical_plain_device_id(device) if device else ""
+    now = deps.now()
+    async with deps.store.read() as reading:
+        version = await policy_in_store(reading)
+        record = await deps.load_record(reading, login)
+        types = {seen.device_id: seen.device_type for seen in await reading.mail_devices(record.person_id)}
+        asked = [device_id] if device_id else [*list(record.devices)[:DEVICES_AT_MOST], ""]
+        policy = policy_of(version)
+        explained = [
+            explain(_request(login, each, protocol, types.get(each, "")), record, policy, now) for each in asked
+        ]
+        history = await _history(reading, explained)
+    return WhyUser(
+        user=login,
+        person=record.person_id,
+        known=record.known,
+        groups=sorted(record.groups),
+        protocol=protocol,
+        at=surely_shown(now),
+        policy=_behind(version),
+        enforcement_on=version.enforcement_on,
+        answers=[_why(each, record, history, now) for each in explained],
+    )
+
+
+def _request(login: str, device_id: str, protocol: Protocol, device_type: str) -> AccessRequest:
+    strength = IdentityStrength.DEVICE_ID if device_id else IdentityStrength.USER_WIDE
+    return AccessRequest(login, device_id, protocol, strength, device_type=device_type)
+
+
+async def _history(reading: Reading, explained: list[Explanation]) -> list[PolicyVersion]:
+    if not any(each.verdict.ban or each.verdict.would_ban for each in explained):
+        return []
+    return list(await reading.policies(VERSIONS_LOOKED_BACK))
+
+
+def _behind(version: PolicyVersion) -> PolicyBehind:
+    return PolicyBehind(
+        number=version.number,
+        author=version.author,
+        created_at=surely_shown(version.created_at),
+        summary=version.summary,
+    )
+
+
+def _why(explained: Explanation, record: PersonRecord, history: list[PolicyVersion], now: float) -> Why:
+    verdict = explained.verdict
+    ban = verdict.ban or verdict.would_ban
+    setter = version_that_set(history, ban) if ban else None
+    device = record.devices.get(explained.request.device_id)
+    at = verdict.evidence_at
+    return Why(
+        device=explained.request.device_id,
+        effect=_WORDS[verdict.effect],
+        reason=verdict.reason,
+        posture=verdict.posture,
+        headline=explained.headline,
+        causes=list(verdict.causes),
+        ban=verdict.ban,
+        flag=explained.flag,
+        flag_set_by=_behind(setter) if setter else None,
+        app=app_out(verdict.app),
+        source=verdict.source_id,
+        evidence_at=shown(at),
+        evidence_age_seconds=None if at is None else round(now - at, 3),
+        would=WouldOut(
+            effect=_WORDS[verdict.would],
+            reason=verdict.would_reason,
+            ban=verdict.would_ban,
+            app=app_out(verdict.would_app),
+        ),
+        deciding_device=verdict.device_id,
+        note=verdict.note,
+        next_change_at=shown(explained.next_change_at),
+        next_effect=None if explained.next_effect is None else _WORDS[explained.next_effect],
+        would_allow=list(explained.ways_to_allow),
+        **_seen_of(device),
+    )
+
+
+def _seen_of(device: DeviceEvidence | None) -> dict[str, object]:
+    if device is None:
+        return {"binding": "unknown", "evidence": [], "tombstones": 0}
+    return {
+        "binding": device.binding.value,
+        "evidence": [evidence_out(source) for source in device.sources],
+        "tombstones": len(device.tombstones),
+    }
+
+
+def evidence_out(source: SourceEvidence) -> EvidenceOut:
+    """Evidence for an answer; apps are counted, not listed."""
+    return EvidenceOut(
+        source=source.source_id,
+        source_device=source.source_device,
+        scope=source.scope,
+        reported_at=surely_shown(source.generated_at),
+        full_list_at=shown(source.full_at),
+        stale_at=shown(expires_at(source)),
+        apps=len(source.apps),
+        compromised=source.compromised,
+        compliant=source.compliant,
+        suspicious=source.suspicious,
+    )
