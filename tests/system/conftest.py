@@ -1,0 +1,31 @@
+"""A whole gateway in front of a mailbox server, and an inventory agent."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.reporting import Agent
+from tests.support.running import Running, running
+from tests.support.upstream import MailboxServer, mailbox_server
+
+
+@pytest.fixture
+async def mailbox() -> AsyncIterator[MailboxServer]:
+    async with mailbox_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, mailbox: MailboxServer) -> AsyncIterator[Running]:
+    async with running(tmp_path, mailbox.url) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def agent(gateway: Running) -> AsyncIterator[Agent]:
+    added = json.loads(await gateway.gatepost("source", "add", "agents", "--kind", "push", "--devices", "*", "--json"))
+    agent = Agent(gateway.inventory, added["secret"])
+    yield agent
+    await agent.client.aclose()
