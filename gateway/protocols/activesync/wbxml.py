@@ -3,7 +3,7 @@
 Tokens: SWITCH_PAGE, END, STR_I, OPAQUE and tags; entities, literals, extensions, attributes, processing instructions
 and references into the string table are not part of ActiveSync and are refused. Input depth costs no recursion; every
 size has a bound. Whatever is wrong raises ``WbxmlError`` and nothing else. What the gateway itself may say is in
-``answers``: there is no general encoder.
+``refusals``: there is no general encoder.
 """
 
 from dataclasses import dataclass, field
