@@ -12,7 +12,7 @@ PING_CUT = bytes.fromhex("03016a00000d45470337000101")
 """Ping Status 7: the folder hierarchy is to be synchronised anew."""
 
 
-def authorization(login: str, password: str = "secret") -> str:
+def authorization(login: str, password: str = "secret") -> str:  # noqa: S107
     """The value of the header for HTTP Basic."""
     return "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()
 
@@ -51,7 +51,7 @@ class Mailbox(asyncio.Protocol):
         assert self._transport is not None
         if b"cmd=ping" in head.split(b"\r\n", 1)[0]:
             self._parked = True
-            self._tally.parked += 1
+            self._tally.count(1)
             return
         self._transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nMS-Server-ActiveSync: 14.1\r\n"
@@ -61,7 +61,7 @@ class Mailbox(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """A parked leg was closed."""
         if self._parked:
-            self._tally.parked -= 1
+            self._tally.count(-1)
             self._tally.closed_at.append(time.perf_counter())
 
 
@@ -71,6 +71,21 @@ class Tally:
     def __init__(self) -> None:
         self.parked = 0
         self.closed_at: list[float] = []
+        self._goals: list[tuple[int, asyncio.Future[None]]] = []
+
+    def count(self, by: int) -> None:
+        """One more parked Ping, or one less."""
+        self.parked += by
+        for goal in [each for each in self._goals if self.parked >= each[0]]:
+            goal[1].set_result(None)
+            self._goals.remove(goal)
+
+    def reaches(self, count: int) -> "asyncio.Future[None]":
+        """A future that is done as soon as so many are parked."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._goals.append((count, reached))
+        self.count(0)
+        return reached
 
 
 async def mailbox(tally: Tally) -> tuple[asyncio.Server, str]:
@@ -134,6 +149,6 @@ async def connect(url: str, login: str, device_id: str, answered: Callable[[Phon
     """A phone connected to the gateway."""
     address = urlsplit(url)
     _, phone = await asyncio.get_running_loop().create_connection(
-        lambda: Phone(login, device_id, answered), address.hostname, address.port
+        lambda: Phone(login, device_id, answered), address.hostname or "", address.port or 0
     )
     return phone

@@ -24,6 +24,7 @@ class Running:
     process: asyncio.subprocess.Process
     data_dir: Path
     config: Path
+    environment: Mapping[str, str]
     listening: Mapping[str, list[str]]
     log: list[dict[str, object]]
     """Its log lines so far."""
@@ -65,7 +66,7 @@ class Running:
             str(self.config),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=clean_environment(),
+            env=clean_environment(self.environment),
         )
         out, err = await asyncio.wait_for(process.communicate(), 60)
         if process.returncode != expect:
@@ -99,7 +100,14 @@ listen = ["http://127.0.0.1:0"]
 
 
 @asynccontextmanager
-async def running(directory: Path, upstream: str, *, workers: int = 1, more: str = "") -> AsyncIterator[Running]:
+async def running(
+    directory: Path,
+    upstream: str,
+    *,
+    workers: int = 1,
+    more: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Running]:
     """Start a gateway in ``directory`` in front of ``upstream``; it is ready inside, and ended after."""
     data_dir, config = directory / "var", directory / "gatepost.toml"
     data_dir.mkdir(exist_ok=True)
@@ -112,7 +120,7 @@ async def running(directory: Path, upstream: str, *, workers: int = 1, more: str
         "--config",
         str(config),
         stderr=asyncio.subprocess.PIPE,
-        env=clean_environment(),
+        env=clean_environment(environment),
         limit=2**20,
     )
     log: list[dict[str, object]] = []
@@ -121,7 +129,7 @@ async def running(directory: Path, upstream: str, *, workers: int = 1, more: str
     try:
         await _until_ready(process, ready, log)
         listening = json.loads((data_dir / "listening.json").read_text())
-        yield Running(process, data_dir, config, listening, log)
+        yield Running(process, data_dir, config, environment or {}, listening, log)
     finally:
         await stop(process)
         await reader
