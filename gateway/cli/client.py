@@ -1,0 +1,84 @@
+"""A client of the admin API that turns every failure into one clear sentence."""
+
+import ssl
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from gateway.cli.address import Address
+from gateway.cli.failures import Failed
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+
+
+class AdminClient:
+    """One connection to the API at ``/api/v1``."""
+
+    def __init__(self, address: Address) -> None:
+        self._url = address.url
+        try:
+            self._http = httpx.Client(
+                base_url=f"{address.url}/api/v1",
+                headers={"Authorization": f"Bearer {address.token}", "Accept": "application/json"},
+                timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+                verify=address.tls(),
+                # The gateway's own machine needs no proxy, and a token does not belong on one.
+                trust_env=False,
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise Failed(f"certificate {address.certificate} cannot be read: {error}") from None
+
+    def __enter__(self) -> "AdminClient":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """The answer to a GET."""
+        return self._ask("GET", path, query=query)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to a POST."""
+        return self._ask("POST", path, body)
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to a PUT."""
+        return self._ask("PUT", path, body)
+
+    def delete(self, path: str, **query: str | int | None) -> Any:
+        """The answer to a DELETE."""
+        return self._ask("DELETE", path, query=query)
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
+    ) -> Any:
+        asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
+        try:
+            response = self._http.request(method, path, json=body, params=asked)
+        except httpx.TimeoutException:
+            raise Failed(f"Gatepost at {self._url} did not answer in time: see its log") from None
+        except httpx.HTTPError as error:
+            if "certificate" in str(error).lower():
+                raise Failed(f"the certificate of {self._url} is not trusted: {error}") from None
+            raise Failed(f"no Gatepost answers at {self._url}: is it running (gatepost run)?") from None
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> Any:
+        try:
+            answer = response.json() if response.content else {}
+        except ValueError:
+            answer = None
+        if response.is_success and answer is not None:
+            return answer
+        if isinstance(answer, dict) and isinstance(answer.get("detail"), str):
+            raise Failed(answer["detail"])
+        raise Failed(f"{self._url} answered {response.status_code}, not as a Gatepost does: check the address")
+
+
+def segment(text: str) -> str:
+    """A name as one segment of a path."""
+    return quote(text, safe="")

@@ -1,0 +1,76 @@
+"""``gatepost token``: bearer tokens of named operators."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.admin.auth import Role
+from gateway.cli.client import segment
+from gateway.cli.desk import Desk, command, group
+from gateway.cli.output import Rows, moment
+from gateway.cli.values import moment_in
+
+app = group("Bearer tokens of named operators.")
+
+
+@command(app, "create")
+def create(
+    desk: Desk,
+    operator: Annotated[str, typer.Argument(help="The person it belongs to; edits carry this name.")],
+    role: Annotated[Role, typer.Option("--role", help="viewer sees, editor changes.")] = Role.EDITOR,
+    length: Annotated[str, typer.Option("--for", metavar="LENGTH", help="Expires after: 8h, 30d. Never without.")] = "",
+) -> None:
+    """Create a token. It is printed once and kept nowhere.
+
+    \b
+    Examples:
+      gatepost token create anna
+      gatepost token create dashboard --role viewer --for 90d
+    """
+    body: dict[str, Any] = {"operator": operator, "role": role.value}
+    if length:
+        body["expires_at"] = moment_in(length)
+    with desk.api() as api:
+        answer = api.post("/tokens", body)
+    desk.show(answer, text=answer["token"])
+    if not desk.as_json:
+        desk.note(f"token {answer['id']} of {operator} ({role.value}); it is shown this once: GATEPOST_TOKEN takes it")
+
+
+@command(app, "list")
+def list_tokens(desk: Desk) -> None:
+    """List all tokens, without themselves.
+
+    \b
+    Example:
+      gatepost token list
+    """
+    with desk.api() as api:
+        answer = api.get("/tokens")
+    rows = [
+        (each["id"], each["operator"], each["role"], moment(each["created_at"]), _state(each))
+        for each in answer["tokens"]
+    ]
+    desk.show(answer, rows=Rows(("id", "operator", "role", "created", "state"), rows))
+
+
+def _state(token: dict[str, Any]) -> str:
+    if token["revoked_at"]:
+        return f"revoked {moment(token['revoked_at'])}"
+    if token["expires_at"]:
+        return f"{'expires' if token['usable'] else 'expired'} {moment(token['expires_at'])}"
+    return "usable"
+
+
+@command(app, "revoke")
+def revoke(desk: Desk, token_id: Annotated[str, typer.Argument(metavar="ID", help="See token list.")]) -> None:
+    """Revoke a token; the last one of an editor stays.
+
+    \b
+    Example:
+      gatepost token revoke 9be1c04d --yes
+    """
+    desk.confirm(f"Revoke token {token_id}?")
+    with desk.api() as api:
+        answer = api.delete(f"/tokens/{segment(token_id)}")
+    desk.show(answer, text=f"token {answer['id']} of {answer['operator']} is revoked")
