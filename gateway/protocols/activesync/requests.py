@@ -56,6 +56,18 @@ def mount_of(path: bytes) -> Mount | None:
     return found
 
 
+_PUBLISHED: dict[Mount, str] = {
+    Mount.EAS: "/Microsoft-Server-ActiveSync",
+    Mount.AUTODISCOVER_V1: "/autodiscover/autodiscover.xml",
+    Mount.AUTODISCOVER_V2: "/autodiscover/autodiscover.json",
+}
+
+
+def published_at(mount: Mount, public_url: str) -> str:
+    """The address of ``mount`` that phones are told, ``public_url`` being scheme and host (``https://mail.example``)."""
+    return public_url.rstrip("/") + _PUBLISHED[mount]
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Credentials that one request carries whole."""
