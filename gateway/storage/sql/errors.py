@@ -1,0 +1,43 @@
+"""What can go wrong with the database, each as one clear sentence with the remedy."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from gateway.ports.store import Conflict, StoreUnavailable
+
+
+class SchemaMismatch(Exception):  # noqa: N818  (a state of affairs)
+    """The database has another schema than this version of the code needs. Waiting does not help."""
+
+
+class SchemaTooNew(SchemaMismatch):
+    """A newer Gatepost wrote the database."""
+
+
+class SchemaTooOld(SchemaMismatch):
+    """The database waits for its migration, which the control process does."""
+
+
+_SENTENCES = {
+    sqlite3.SQLITE_BUSY: "the database {place} is locked by another program; end that program",
+    sqlite3.SQLITE_LOCKED: "the database {place} is locked by another program; end that program",
+    sqlite3.SQLITE_FULL: "the disk that holds the database {place} is full; make room",
+    sqlite3.SQLITE_READONLY: "the database {place} is read-only here; give this process's user the right to write",
+    sqlite3.SQLITE_CANTOPEN: "the database {place} is missing or cannot be opened; check data_dir and its owner",
+    sqlite3.SQLITE_IOERR: "the disk fails under the database {place}; check the disk",
+    sqlite3.SQLITE_CORRUPT: "the database {place} is damaged; restore a backup",
+    sqlite3.SQLITE_NOTADB: "{place} is no database; check the setting or restore a backup",
+}
+
+
+def translated(error: DBAPIError | sqlite3.Error, place: str) -> Exception:
+    """The same error in the words of ``ports.store``. ``place`` names the database without secrets."""
+    if isinstance(error, IntegrityError | sqlite3.IntegrityError):
+        return Conflict("another change came first")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    sentence = _SENTENCES.get(code & 0xFF) if isinstance(code, int) else None
+    if sentence is None:
+        return StoreUnavailable(f"the database {place} does not answer: {type(cause).__name__}: {cause}")
+    return StoreUnavailable(sentence.format(place=place))

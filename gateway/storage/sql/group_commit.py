@@ -1,0 +1,249 @@
+"""Group commit: works that arrive while another group is being made durable share the next transaction.
+
+Each work runs in its own savepoint, so that one failing undoes itself only; when the database ends the whole
+transaction under a failing work, the others run again from the start. The change-log rows of all are numbered by the
+locked counter row as the last statements, so that they are contiguous and in the order of commits.
+"""
+
+import asyncio
+import contextvars
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import bindparam, delete, update
+
+from gateway.ports.store import Change, Conflict, StoreUnavailable, Writing
+from gateway.storage.change_rows import numbered
+from gateway.storage.sql import schema as s
+from gateway.storage.sql.rows import Rows
+from gateway.storage.sql.writing import SqlWriting
+
+T = TypeVar("T")
+
+UNITS_AT_MOST = 500
+GROUP_SECONDS = 0.05
+"""After this long a group takes in no more works."""
+WORK_SECONDS = 10.0
+"""A work that takes longer is given up: it holds the lock that all others wait for."""
+WAITING_AT_MOST = 20_000
+ATTEMPTS = 3
+
+_COUNT_UP = (
+    update(s.store_state)
+    .values(sequence=s.store_state.c.sequence + bindparam("rows"))
+    .returning(s.store_state.c.sequence)
+)
+_ADD_CHANGES = s.changes.insert()
+_TRIM = delete(s.changes).where(s.changes.c.sequence <= bindparam("upto"))
+
+
+class Transaction(Protocol):
+    """A write transaction of a database."""
+
+    @property
+    def rows(self) -> Rows:
+        """Where its statements run."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """The change log's at its beginning."""
+        ...
+
+    @property
+    def incarnation(self) -> str:
+        """The store's."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether the database has ended it by itself."""
+        ...
+
+    def savepoint(self, statement: str) -> None:
+        """SAVEPOINT, RELEASE or ROLLBACK TO."""
+        ...
+
+    async def commit(self) -> None:
+        """Make it durable. Raises ``StoreUnavailable`` and ``Conflict``."""
+        ...
+
+    async def rollback(self) -> None:
+        """End it without effects. Never raises."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    """A work on its way."""
+
+    work: Callable[[Writing], Awaitable[Any]]
+    done: asyncio.Future[tuple[Any, tuple[Change, ...]]]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    task: asyncio.Task[Any] | None = None
+    attempts: int = 0
+    rows: list[Change] = field(default_factory=list)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class _TransactionLost(Exception):  # noqa: N818
+    """The database ended the shared transaction."""
+
+
+class GroupCommit:
+    """Runs works, many to a transaction."""
+
+    def __init__(
+        self, begin: Callable[[], Awaitable[Transaction]], *, keep_changes: int, now: Callable[[], float]
+    ) -> None:
+        self._begin = begin
+        self._keep_changes = keep_changes
+        self._now = now
+        self._waiting: deque[_Unit] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
+        """Run a work; returns after the commit."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if len(self._waiting) >= WAITING_AT_MOST:
+            raise StoreUnavailable(f"{WAITING_AT_MOST} works wait for the store already")
+        loop = asyncio.get_running_loop()
+        unit = _Unit(work, loop.create_future())
+        self._waiting.append(unit)
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        try:
+            return await unit.done
+        except asyncio.CancelledError:
+            if unit.task is not None:
+                unit.task.cancel()
+            raise
+
+    async def close(self) -> None:
+        """Finish what is waiting and take no more."""
+        self._closed = True
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=WORK_SECONDS)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._one_transaction()
+        finally:
+            self._running = None
+
+    async def _one_transaction(self) -> None:
+        try:
+            transaction = await self._begin()
+        except StoreUnavailable as error:
+            self._fail(list(self._waiting), error)
+            self._waiting.clear()
+            return
+        done: list[tuple[_Unit, Any]] = []
+        try:
+            await self._collect(transaction, done)
+            changes = await self._log(transaction, [unit for unit, _ in done])
+            await transaction.commit()
+        except _TransactionLost:
+            await transaction.rollback()
+            self._run_again([unit for unit, _ in done])
+        except (StoreUnavailable, Conflict) as error:
+            await transaction.rollback()
+            self._fail([unit for unit, _ in done], error)
+        except BaseException:
+            await transaction.rollback()
+            self._fail([unit for unit, _ in done], StoreUnavailable("the store was stopped in the middle of a commit"))
+            raise
+        else:
+            for (unit, result), rows in zip(done, changes, strict=True):
+                if not unit.done.done():
+                    unit.done.set_result((result, rows))
+
+    async def _collect(self, transaction: Transaction, done: list[tuple[_Unit, Any]]) -> None:
+        """Run works until none is waiting or the group is full."""
+        full_at = time.monotonic() + GROUP_SECONDS
+        while self._waiting and len(done) < UNITS_AT_MOST and time.monotonic() < full_at:
+            unit = self._waiting.popleft()
+            if unit.done.done():
+                continue
+            transaction.savepoint("SAVEPOINT unit")
+            writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation)
+            error, result = await self._attempt(unit, writing)
+            if error is None:
+                transaction.savepoint("RELEASE unit")
+                unit.rows = writing.rows()
+                done.append((unit, result))
+            else:
+                unit.fail(error)
+                if transaction.lost:
+                    raise _TransactionLost
+                transaction.savepoint("ROLLBACK TO unit")
+                transaction.savepoint("RELEASE unit")
+
+    async def _attempt(self, unit: _Unit, writing: Writing) -> tuple[BaseException | None, Any]:
+        """Run one work as a task of its own, so that it can be given up; its error is its caller's."""
+        unit.attempts += 1
+        unit.task = asyncio.get_running_loop().create_task(_call(unit.work, writing), context=unit.context)
+        try:
+            finished, _ = await asyncio.wait({unit.task}, timeout=WORK_SECONDS)
+        finally:
+            if not unit.task.done():
+                unit.task.cancel()
+                await asyncio.wait({unit.task}, timeout=WORK_SECONDS)
+        if not finished:
+            return StoreUnavailable(f"a unit of work took longer than {WORK_SECONDS:.0f} s"), None
+        if unit.task.cancelled():
+            return asyncio.CancelledError(), None
+        error = unit.task.exception()
+        return (error, None) if error is not None else (None, unit.task.result())
+
+    async def _log(self, transaction: Transaction, units: Sequence[_Unit]) -> list[tuple[Change, ...]]:
+        """The last statements: number the rows, write them, trim the log."""
+        total = sum(len(unit.rows) for unit in units)
+        if not total:
+            return [()] * len(units)
+        ((newest,),) = await transaction.rows.all(_COUNT_UP, {"rows": total})
+        after, at = newest - total, self._now()
+        changes = []
+        for unit in units:
+            changes.append(numbered(unit.rows, after, at))
+            after += len(unit.rows)
+        await transaction.rows.run(_ADD_CHANGES, [_row(change) for rows in changes for change in rows])
+        # Not at every commit: a tenth of the log more or less does not matter.
+        step = max(1, self._keep_changes // 10)
+        if newest // step != (newest - total) // step:
+            await transaction.rows.run(_TRIM, {"upto": newest - self._keep_changes})
+        return changes
+
+    def _run_again(self, units: Sequence[_Unit]) -> None:
+        tired = [unit for unit in units if unit.attempts >= ATTEMPTS]
+        self._fail(tired, StoreUnavailable("the store undid the transaction again and again"))
+        self._waiting.extendleft(unit for unit in reversed(units) if unit.attempts < ATTEMPTS)
+
+    @staticmethod
+    def _fail(units: Sequence[_Unit], error: Exception) -> None:
+        for unit in units:
+            unit.fail(error)
+
+
+async def _call(work: Callable[[Writing], Awaitable[T]], writing: Writing) -> T:
+    return await work(writing)
+
+
+def _row(change: Change) -> dict[str, object]:
+    return {
+        "sequence": change.sequence,
+        "kind": change.kind.value,
+        "names": json.dumps(change.names),
+        "version": change.version,
+        "at": change.at,
+    }

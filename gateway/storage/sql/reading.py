@@ -1,0 +1,218 @@
+"""Reads inside one transaction. Statements are built once; each call binds its values."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import bindparam, func, select, tuple_
+
+from gateway.domain.evidence import Tombstone
+from gateway.domain.inventory import Inventory, Scope
+from gateway.domain.policy import PolicyVersion
+from gateway.ports.store import (
+    Change,
+    ChangeKind,
+    MailDevice,
+    OperatorToken,
+    Person,
+    PinnedBinding,
+    Source,
+    StoredMessage,
+    StoreUnavailable,
+)
+from gateway.storage.inventories import decode_inventory, decode_tombstones
+from gateway.storage.policies import decode_policy
+from gateway.storage.rows import Unreadable
+from gateway.storage.sql import schema as s
+from gateway.storage.sql.rows import Rows
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+STATE = select(s.store_state.c.sequence, s.store_state.c.incarnation)
+_CHANGES = (
+    select(s.changes)
+    .where(s.changes.c.sequence > bindparam("after"))
+    .order_by(s.changes.c.sequence)
+    .limit(bindparam("most"))
+)
+_POLICIES = select(s.policies.c.document).order_by(s.policies.c.number.desc()).limit(bindparam("most"))
+_POLICY = select(s.policies.c.document).where(s.policies.c.number == bindparam("wanted"))
+_SOURCE = select(s.sources).where(s.sources.c.name == bindparam("wanted"))
+_SOURCES = select(s.sources).where(s.sources.c.removed_at.is_(None)).order_by(s.sources.c.name)
+_MESSAGE = select(s.messages.c.digest, s.messages.c.status, s.messages.c.sequence, s.messages.c.received_at).where(
+    s.messages.c.source_id == bindparam("source"), s.messages.c.message_id == bindparam("message")
+)
+_INVENTORY = select(s.inventories.c.content).where(
+    s.inventories.c.source_id == bindparam("source"), s.inventories.c.source_device == bindparam("device")
+)
+_BY_KEY = (
+    select(s.inventories.c.content)
+    .join(s.inventory_keys)
+    .where(s.inventory_keys.c.key_type == bindparam("type"), s.inventory_keys.c.value == bindparam("folded"))
+    .order_by(s.inventory_keys.c.source_id, s.inventory_keys.c.source_device)
+)
+_PERSON = select(s.people).join(s.person_logins).where(s.person_logins.c.login == bindparam("wanted"))
+_PEOPLE = (
+    select(s.people)
+    .where(s.people.c.person_id > bindparam("after"))
+    .order_by(s.people.c.person_id)
+    .limit(bindparam("most"))
+)
+_DEVICES = (
+    select(s.mail_devices).where(s.mail_devices.c.person_id == bindparam("person")).order_by(s.mail_devices.c.device_id)
+)
+_DEVICE_KEY = tuple_(s.mail_devices.c.person_id, s.mail_devices.c.device_id)
+_ALL_DEVICES = (
+    select(s.mail_devices)
+    .where(tuple_(bindparam("person"), bindparam("device")) < _DEVICE_KEY)
+    .order_by(s.mail_devices.c.person_id, s.mail_devices.c.device_id)
+    .limit(bindparam("most"))
+)
+_PINS = select(s.pins).order_by(s.pins.c.person_id, s.pins.c.device_id, s.pins.c.source_id, s.pins.c.source_device)
+_PINS_OF_PERSON = _PINS.where(s.pins.c.person_id == bindparam("person"))
+_PINS_OF_INVENTORY = _PINS.where(
+    s.pins.c.source_id == bindparam("source"), s.pins.c.source_device == bindparam("device")
+)
+_TOMBSTONES = select(s.tombstones.c.content).where(
+    s.tombstones.c.person_id == bindparam("person"), s.tombstones.c.device_id == bindparam("device")
+)
+_TOMBSTONED = (
+    select(s.tombstones.c.device_id)
+    .where(s.tombstones.c.person_id == bindparam("person"))
+    .order_by(s.tombstones.c.device_id)
+)
+_TOKEN = select(s.tokens).where(s.tokens.c.digest == bindparam("wanted"))
+_TOKENS = select(s.tokens).order_by(s.tokens.c.created_at.desc(), s.tokens.c.id)
+_COUNTS = select(
+    *(
+        select(func.count()).select_from(table).scalar_subquery().label(table.name)
+        for table in (s.people, s.mail_devices, s.inventories, s.changes)
+    ),
+    select(func.count()).where(s.sources.c.removed_at.is_(None)).scalar_subquery().label("sources"),
+)
+
+
+class SqlReading:
+    """``ports.store.Reading`` on one transaction, whose state row was read as its first act."""
+
+    def __init__(self, rows: Rows, sequence: int, incarnation: str) -> None:
+        self._rows = rows
+        self._sequence = sequence
+        self._incarnation = incarnation
+
+    async def _first(self, statement: Any, **values: object) -> Any:
+        found = await self._rows.all(statement, values)
+        return found[0] if found else None
+
+    async def sequence(self) -> int:
+        return self._sequence
+
+    async def incarnation(self) -> str:
+        return self._incarnation
+
+    async def changes_after(self, sequence: int, limit: int = 10_000) -> Sequence[Change] | None:
+        found = await self._rows.all(_CHANGES, {"after": sequence, "most": limit})
+        if not found:
+            return [] if sequence >= self._sequence or limit < 1 else None
+        return None if found[0].sequence != sequence + 1 else [change_of(row) for row in found]
+
+    async def policy(self, number: int | None = None) -> PolicyVersion | None:
+        if number is None:
+            newest = await self.policies(limit=1)
+            return newest[0] if newest else None
+        found = await self._first(_POLICY, wanted=number)
+        return _version(found.document) if found else None
+
+    async def policies(self, limit: int = 100) -> Sequence[PolicyVersion]:
+        return [_version(row.document) for row in await self._rows.all(_POLICIES, {"most": limit})]
+
+    async def source(self, name: str) -> Source | None:
+        found = await self._first(_SOURCE, wanted=name)
+        return _source(found) if found else None
+
+    async def sources(self) -> Sequence[Source]:
+        return [_source(row) for row in await self._rows.all(_SOURCES)]
+
+    async def message(self, source_id: str, message_id: str) -> StoredMessage | None:
+        found = await self._first(_MESSAGE, source=source_id, message=message_id)
+        return StoredMessage(*found) if found else None
+
+    async def inventory(self, source_id: str, source_device: str) -> Inventory | None:
+        found = await self._first(_INVENTORY, source=source_id, device=source_device)
+        return _inventory(found.content) if found else None
+
+    async def inventories_by_key(self, key_type: str, value: str) -> Sequence[Inventory]:
+        found = await self._rows.all(_BY_KEY, {"type": key_type, "folded": value.casefold()})
+        return [_inventory(row.content) for row in found]
+
+    async def person_by_login(self, login: str) -> Person | None:
+        found = await self._first(_PERSON, wanted=login)
+        return _person(found) if found else None
+
+    async def people(self, after: str = "", limit: int = 1000) -> Sequence[Person]:
+        return [_person(row) for row in await self._rows.all(_PEOPLE, {"after": after, "most": limit})]
+
+    async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
+        return [MailDevice(*row) for row in await self._rows.all(_DEVICES, {"person": person_id})]
+
+    async def all_mail_devices(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[MailDevice]:
+        values = {"person": after[0], "device": after[1], "most": limit}
+        return [MailDevice(*row) for row in await self._rows.all(_ALL_DEVICES, values)]
+
+    async def pins_of_person(self, person_id: str) -> Sequence[PinnedBinding]:
+        return [PinnedBinding(*row) for row in await self._rows.all(_PINS_OF_PERSON, {"person": person_id})]
+
+    async def pins_of_inventory(self, source_id: str, source_device: str) -> Sequence[PinnedBinding]:
+        values = {"source": source_id, "device": source_device}
+        return [PinnedBinding(*row) for row in await self._rows.all(_PINS_OF_INVENTORY, values)]
+
+    async def tombstones(self, person_id: str, device_id: str) -> Sequence[Tombstone]:
+        found = await self._first(_TOMBSTONES, person=person_id, device=device_id)
+        return _readable(decode_tombstones, found.content) if found else ()
+
+    async def tombstoned_devices(self, person_id: str) -> Sequence[str]:
+        return [row.device_id for row in await self._rows.all(_TOMBSTONED, {"person": person_id})]
+
+    async def token_by_digest(self, digest: str) -> OperatorToken | None:
+        found = await self._first(_TOKEN, wanted=digest)
+        return OperatorToken(*found) if found else None
+
+    async def tokens(self) -> Sequence[OperatorToken]:
+        return [OperatorToken(*row) for row in await self._rows.all(_TOKENS)]
+
+    async def counts(self) -> dict[str, int]:
+        (row,) = await self._rows.all(_COUNTS)
+        return dict(row._mapping)
+
+
+def change_of(row: Any) -> Change:
+    """A row of the change log."""
+    return Change(row.sequence, ChangeKind(row.kind), tuple(json.loads(row.names)), row.version, row.at)
+
+
+def _source(row: Any) -> Source:
+    values = dict(row._mapping)
+    secrets = tuple(json.loads(values.pop("secrets")))
+    return Source(max_scope=Scope(values.pop("max_scope")), secrets=secrets, **values)
+
+
+def _person(row: Any) -> Person:
+    values = dict(row._mapping)
+    aliases, groups = json.loads(values.pop("aliases")), json.loads(values.pop("groups"))
+    return Person(aliases=tuple(aliases), groups=frozenset(groups), **values)
+
+
+def _version(document: str) -> PolicyVersion:
+    return _readable(decode_policy, document)
+
+
+def _inventory(content: bytes) -> Inventory:
+    return _readable(decode_inventory, content)
+
+
+def _readable(decode: Callable[[S], T], content: S) -> T:
+    try:
+        return decode(content)
+    except Unreadable as error:
+        raise StoreUnavailable(f"the store holds {error}") from error

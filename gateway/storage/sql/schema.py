@@ -1,0 +1,198 @@
+"""The tables, in SQLAlchemy Core, for SQLite and PostgreSQL alike.
+
+Rows are values: no ORM. What is looked up or ordered by is a column; what is only carried is one compact value (an
+inventory with its apps) or one JSON document (a policy version). Names compare by code point in both databases.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import postgresql
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+Moment = Float(53)
+
+store_state = Table(
+    "store_state",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("incarnation", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+"""One row: the name of this life of the store, and the counter of the change log."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("sequence", Serial, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("names", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", Moment, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+"""Triggers refuse UPDATE and DELETE."""
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("devices", Text, nullable=False),
+    Column("max_scope", Text, nullable=False),
+    Column("max_age", Float(53), nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("removed_at", Moment),
+    Column("user", Text, nullable=False),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("source_id", Name, primary_key=True),
+    Column("message_id", Name, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("received_at", Moment, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+inventories = Table(
+    "inventories",
+    metadata,
+    Column("source_id", Name, primary_key=True),
+    Column("source_device", Name, primary_key=True),
+    Column("received_at", Moment, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+inventory_keys = Table(
+    "inventory_keys",
+    metadata,
+    Column("key_type", Name, primary_key=True),
+    Column("value", Name, primary_key=True),
+    Column("source_id", Name, primary_key=True),
+    Column("source_device", Name, primary_key=True),
+    ForeignKeyConstraint(
+        ["source_id", "source_device"], ["inventories.source_id", "inventories.source_device"], ondelete="CASCADE"
+    ),
+    Index(None, "source_id", "source_device"),
+    sqlite_with_rowid=False,
+)
+"""By which names an inventory device is known; ``value`` is case-folded."""
+
+inventory_events = Table(
+    "inventory_events",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("source_id", Name, nullable=False),
+    Column("source_device", Name, nullable=False),
+    Column("generated_at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("added", LargeBinary, nullable=False),
+    Column("removed", LargeBinary, nullable=False),
+    Index(None, "source_id", "source_device"),
+)
+"""What each report added and removed."""
+
+people = Table(
+    "people",
+    metadata,
+    Column("person_id", Name, primary_key=True),
+    Column("aliases", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+)
+
+person_logins = Table(
+    "person_logins",
+    metadata,
+    Column("login", Name, primary_key=True),
+    Column("person_id", Name, ForeignKey("people.person_id", ondelete="CASCADE"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+"""Whose login it is; a login belongs to one person."""
+
+mail_devices = Table(
+    "mail_devices",
+    metadata,
+    Column("person_id", Name, primary_key=True),
+    Column("device_id", Name, primary_key=True),
+    Column("first_seen_at", Moment, nullable=False),
+    Column("last_seen_at", Moment, nullable=False),
+    Column("device_type", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("protocol_version", Text, nullable=False),
+    Column("client_address", Text, nullable=False),
+    Column("device_information", Text, nullable=False),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("person_id", Name, primary_key=True),
+    Column("device_id", Name, primary_key=True),
+    Column("source_id", Name, primary_key=True),
+    Column("source_device", Name, primary_key=True),
+    Column("bound", Boolean, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index(None, "source_id", "source_device"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("person_id", Name, primary_key=True),
+    Column("device_id", Name, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("operator", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("role", Text, nullable=False),
+)

@@ -1,0 +1,194 @@
+"""A unit of work inside the shared transaction."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.domain.evidence import Tombstone
+from gateway.domain.inventory import App, Inventory
+from gateway.domain.policy import PolicyVersion
+from gateway.ports.store import (
+    Conflict,
+    MailDevice,
+    OperatorToken,
+    Person,
+    PinnedBinding,
+    Source,
+    StoredMessage,
+)
+from gateway.storage.change_rows import LogRequests
+from gateway.storage.inventories import encode_apps, encode_inventory, encode_tombstones
+from gateway.storage.policies import encode_policy
+from gateway.storage.sql import schema as s
+from gateway.storage.sql.reading import SqlReading
+from gateway.storage.sql.rows import Rows
+
+_NEWEST_POLICY = select(func.coalesce(func.max(s.policies.c.number), 0))
+_FORGET_MESSAGES = delete(s.messages).where(s.messages.c.received_at < bindparam("before"))
+_KEYS = select(s.inventory_keys.c.key_type, s.inventory_keys.c.value).where(
+    s.inventory_keys.c.source_id == bindparam("source"), s.inventory_keys.c.source_device == bindparam("device")
+)
+_DROP_KEYS = delete(s.inventory_keys).where(
+    s.inventory_keys.c.source_id == bindparam("source"), s.inventory_keys.c.source_device == bindparam("device")
+)
+_ADD_KEYS = s.inventory_keys.insert()
+_ADD_EVENT = s.inventory_events.insert().inline()
+_DROP_INVENTORY = delete(s.inventories).where(
+    s.inventories.c.source_id == bindparam("source"), s.inventories.c.source_device == bindparam("device")
+)
+_OWNERS = select(s.person_logins.c.login, s.person_logins.c.person_id).where(
+    s.person_logins.c.login.in_(bindparam("wanted", expanding=True)),
+    s.person_logins.c.person_id != bindparam("person"),
+)
+_DROP_LOGINS = delete(s.person_logins).where(s.person_logins.c.person_id == bindparam("person"))
+_ADD_LOGINS = s.person_logins.insert()
+_DROP_PIN = delete(s.pins).where(
+    s.pins.c.person_id == bindparam("person"),
+    s.pins.c.device_id == bindparam("mail_device"),
+    s.pins.c.source_id == bindparam("source"),
+    s.pins.c.source_device == bindparam("device"),
+)
+_DROP_TOMBSTONES = delete(s.tombstones).where(
+    s.tombstones.c.person_id == bindparam("person"), s.tombstones.c.device_id == bindparam("device")
+)
+_TOKEN_OF_DIGEST = select(s.tokens.c.id).where(s.tokens.c.digest == bindparam("wanted"))
+
+
+@lru_cache(maxsize=64)
+def upsert(table: Table, dialect: str) -> Any:
+    """INSERT … ON CONFLICT (primary key) DO UPDATE of all other columns."""
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    others = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)
+
+
+def _row(table: Table, value: object) -> dict[str, object]:
+    """The columns of a table from the fields of the same names."""
+    return {column.name: getattr(value, column.name) for column in table.columns}
+
+
+class SqlWriting(SqlReading, LogRequests):
+    """``ports.store.Writing`` inside a savepoint of the shared transaction."""
+
+    def __init__(self, rows: Rows, sequence: int, incarnation: str) -> None:
+        SqlReading.__init__(self, rows, sequence, incarnation)
+        LogRequests.__init__(self)
+
+    async def _put(self, table: Table, values: Mapping[str, object]) -> None:
+        await self._rows.run(upsert(table, self._rows.dialect), values)
+
+    async def put_policy(self, version: PolicyVersion) -> None:
+        ((newest,),) = await self._rows.all(_NEWEST_POLICY)
+        if version.number != newest + 1:
+            raise Conflict(f"policy version {version.number} does not follow the newest, {newest}")
+        values = {
+            "number": version.number,
+            "created_at": version.created_at,
+            "author": version.author,
+            "document": encode_policy(version),
+        }
+        await self._rows.run(s.policies.insert(), values)
+
+    async def put_source(self, source: Source) -> None:
+        values = {
+            "name": source.name,
+            "kind": source.kind,
+            "devices": source.devices,
+            "max_scope": source.max_scope.value,
+            "max_age": source.max_age,
+            "secrets": json.dumps(source.secrets),
+            "created_at": source.created_at,
+            "created_by": source.created_by,
+            "removed_at": source.removed_at,
+            "user": source.user,
+        }
+        await self._put(s.sources, values)
+
+    async def put_message(self, source_id: str, message_id: str, message: StoredMessage) -> None:
+        values = {
+            "source_id": source_id,
+            "message_id": message_id,
+            "digest": message.digest,
+            "status": message.status,
+            "sequence": message.sequence,
+            "received_at": message.received_at,
+        }
+        await self._put(s.messages, values)
+
+    async def forget_messages(self, before: float) -> int:
+        return await self._rows.run(_FORGET_MESSAGES, {"before": before})
+
+    async def put_inventory(self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()) -> None:
+        key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
+        content = {"received_at": inventory.received_at, "content": encode_inventory(inventory)}
+        await self._put(s.inventories, {**key, **content})
+        await self._put_keys(inventory, key)
+        if added or removed:
+            event = {
+                **key,
+                "generated_at": inventory.generated_at,
+                "received_at": inventory.received_at,
+                "added": encode_apps(tuple(added)),
+                "removed": encode_apps(tuple(removed)),
+            }
+            await self._rows.run(_ADD_EVENT, event)
+
+    async def _put_keys(self, inventory: Inventory, key: Mapping[str, str]) -> None:
+        """Most reports state the same keys as the one before: then nothing is written."""
+        named = {"source": key["source_id"], "device": key["source_device"]}
+        known = {(row.key_type, row.value) for row in await self._rows.all(_KEYS, named)}
+        stated = {(each.type, each.value.casefold()) for each in inventory.device_keys}
+        if known == stated:
+            return
+        if known:
+            await self._rows.run(_DROP_KEYS, named)
+        if stated:
+            rows = [{"key_type": kind, "value": value, **key} for kind, value in sorted(stated)]
+            await self._rows.run(_ADD_KEYS, rows)
+
+    async def delete_inventory(self, source_id: str, source_device: str) -> None:
+        await self._rows.run(_DROP_INVENTORY, {"source": source_id, "device": source_device})
+
+    async def put_person(self, person: Person) -> None:
+        logins = list(dict.fromkeys((person.person_id, *person.aliases)))
+        for row in await self._rows.all(_OWNERS, {"wanted": logins, "person": person.person_id}):
+            raise Conflict(f"the login {row.login} belongs to {row.person_id} already")
+        values = {
+            "person_id": person.person_id,
+            "aliases": json.dumps(person.aliases),
+            "groups": json.dumps(sorted(person.groups)),
+            "display_name": person.display_name,
+            "language": person.language,
+            "time_zone": person.time_zone,
+            "origin": person.origin,
+        }
+        await self._put(s.people, values)
+        await self._rows.run(_DROP_LOGINS, {"person": person.person_id})
+        await self._rows.run(_ADD_LOGINS, [{"login": login, "person_id": person.person_id} for login in logins])
+
+    async def put_mail_device(self, device: MailDevice) -> None:
+        await self._put(s.mail_devices, _row(s.mail_devices, device))
+
+    async def put_pin(self, pin: PinnedBinding) -> None:
+        await self._put(s.pins, _row(s.pins, pin))
+
+    async def delete_pin(self, person_id: str, device_id: str, source_id: str, source_device: str) -> None:
+        named = {"person": person_id, "mail_device": device_id, "source": source_id, "device": source_device}
+        await self._rows.run(_DROP_PIN, named)
+
+    async def put_tombstones(self, person_id: str, device_id: str, stones: Sequence[Tombstone]) -> None:
+        if not stones:
+            await self._rows.run(_DROP_TOMBSTONES, {"person": person_id, "device": device_id})
+            return
+        content = encode_tombstones(tuple(stones))
+        await self._put(s.tombstones, {"person_id": person_id, "device_id": device_id, "content": content})
+
+    async def put_token(self, token: OperatorToken) -> None:
+        for row in await self._rows.all(_TOKEN_OF_DIGEST, {"wanted": token.digest}):
+            if row.id != token.id:
+                raise Conflict("another token has this digest")
+        await self._put(s.tokens, _row(s.tokens, token))

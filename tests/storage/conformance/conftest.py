@@ -1,0 +1,33 @@
+"""The stores that must all behave alike. Another one joins by one more entry in ``OPENERS``."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from gateway.ports.store import Store
+from gateway.storage.memory import MemoryStore
+from gateway.storage.sql import open_store
+
+KEEP_CHANGES = 50
+
+Opener: TypeAlias = Callable[[Path], Awaitable[Store]]
+
+
+async def open_memory(directory: Path) -> Store:
+    return MemoryStore(keep_changes=KEEP_CHANGES)
+
+
+async def open_sqlite(directory: Path) -> Store:
+    return await open_store(f"sqlite:///{directory}/gatepost.db", writable=True, keep_changes=KEEP_CHANGES)
+
+
+OPENERS: dict[str, Opener] = {"memory": open_memory, "sqlite": open_sqlite}
+
+
+@pytest.fixture(params=sorted(OPENERS))
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await OPENERS[request.param](tmp_path)
+    yield opened
+    await opened.close()
