@@ -41,7 +41,8 @@ def show(desk: Desk, number: Annotated[int, typer.Argument(help="Number of the v
     with desk.api() as api:
         answer = api.get(f"/policies/{number}")
     text = (
-        f"policy version {answer['number']} by {answer['author']}, {moment(answer['created_at'])}\n{answer['summary']}\n"
+        f"policy version {answer['number']} by {answer['author']}, {moment(answer['created_at'])}\n"
+        f"{answer['summary']}\n"
         f"enforcement {'on' if answer['enforcement_on'] else 'off'}, {answer['exemptions']} exemptions"
     )
     rows = [(ban["name"], ban["flag"], ", ".join(map(written, ban["matchers"]))) for ban in answer["bans"]]

@@ -1,0 +1,63 @@
+"""``gatepost run``, ``check`` and ``demo``: what happens on this machine, without the admin API."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.address import settings_of
+from gateway.cli.desk import Desk
+
+
+class RoleName(StrEnum):
+    """Which processes this start brings up."""
+
+    ALL = "all"
+    GATEWAY = "gateway"
+    CONTROL = "control"
+
+
+def run(
+    desk: Desk,
+    role: Annotated[RoleName, typer.Option("--role", help="all, or one kind of process per container.")] = RoleName.ALL,
+) -> None:
+    """Run the gateway until it is told to end (SIGTERM drains, SIGHUP reads certificates again).
+
+    \b
+    Examples:
+      gatepost run
+      gatepost run --config /etc/gatepost/gatepost.toml
+      GATEPOST_HTTP__UPSTREAM=https://mail.internal gatepost run
+    """
+    settings = settings_of(desk.config)
+    # Here, because the servers need not be loaded for every other command.
+    from gateway import app
+
+    code = app.run(settings, desk.config, role.value)
+    if code:
+        raise typer.Exit(code)
+
+
+def check(desk: Desk) -> None:
+    """Try the settings and what they point at: files, certificates, store, upstreams.
+
+    \b
+    Examples:
+      gatepost check
+      gatepost check --config gatepost.toml --json
+    """
+    settings = settings_of(desk.config)
+    # Here, because the servers need not be loaded for every other command.
+    from gateway import app
+
+    found = app.check(settings)
+    rows = [(row.what, row.state, row.sentence) for row in found]
+    failed = sum(1 for row in found if row.state == "failed")
+    data = {
+        "ok": not failed,
+        "checks": [{"what": what, "state": state, "sentence": sentence} for what, state, sentence in rows],
+    }
+    desk.show(data, rows=output.Rows(("what", "state", "found"), rows))
+    if failed:
+        raise typer.Exit(1)

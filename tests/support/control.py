@@ -1,0 +1,93 @@
+"""A control process without processes: workers that say what they are told, and an API over a store in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import httpx
+from fastapi import FastAPI
+
+from gateway.admin.api import ApiDeps, create_api
+from gateway.admin.auth import Role, new_token
+from gateway.changes.apply import InForceResult, PolicyEditor, ensure_first_policy
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.identity import identity_rules
+from gateway.ports.store import Change, Reading, Store, Writing
+from gateway.storage.memory import MemoryStore
+
+RULES = identity_rules("corp.example", {"CORP": "corp.example"})
+NOW = 1_700_000_000.0
+
+
+@dataclass(slots=True)
+class Workers:
+    """Workers by name; the silent ones never follow."""
+
+    names: tuple[str, ...] = ("worker-1",)
+    silent: tuple[str, ...] = ()
+    waited_for: list[int] = field(default_factory=list)
+
+    async def wait(self, version: int, timeout_seconds: float) -> InForceResult:
+        """At once."""
+        self.waited_for.append(version)
+        return InForceResult(len(self.names), len(self.names) - len(self.silent), 0.01, self.silent)
+
+
+@dataclass(slots=True)
+class Control:
+    """What stands behind the API in a test."""
+
+    store: Store = field(default_factory=MemoryStore)
+    workers: Workers = field(default_factory=Workers)
+    records: dict[str, PersonRecord] = field(default_factory=dict)
+    published: list[Change] = field(default_factory=list)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    is_ready: bool = True
+    now: float = NOW
+
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Remember what would go to the workers."""
+        self.published.extend(changes)
+
+    async def load_record(self, reading: Reading, login: str) -> PersonRecord:
+        """The record that the test laid down."""
+        return self.records.get(login, PersonRecord(login, known=False))
+
+    async def forget_device(self, person_id: str, device_id: str) -> None:
+        """Remember which."""
+        self.forgotten.append((person_id, device_id))
+
+    def api(self) -> FastAPI:
+        """The application."""
+        return create_api(
+            ApiDeps(
+                store=self.store,
+                editor=PolicyEditor(self.store, self.publish, self.workers, lambda: self.now),
+                ingest=self,
+                rules=RULES,
+                publish=self.publish,
+                load_record=self.load_record,
+                status=lambda: {"workers": [{"name": name, "alive": True} for name in self.workers.names]},
+                metrics=lambda: "# HELP gatepost_up Up.\ngatepost_up 1\n",
+                ready=lambda: (self.is_ready, {"store": self.is_ready}),
+                now=lambda: self.now,
+            )
+        )
+
+    async def token(self, operator: str = "anna", role: Role = Role.EDITOR) -> str:
+        """A token of an operator."""
+        text, token = new_token(operator, role, self.now)
+
+        async def work(writing: Writing) -> None:
+            await writing.put_token(token)
+
+        await self.store.write(work)
+        return text
+
+    async def client(self, operator: str = "anna", role: Role = Role.EDITOR) -> httpx.AsyncClient:
+        """A client of the API as that operator."""
+        await ensure_first_policy(self.store, self.publish, self.now)
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.api(), raise_app_exceptions=False),
+            base_url="http://gatepost/api/v1",
+            headers={"Authorization": f"Bearer {await self.token(operator, role)}"},
+        )
