@@ -5,6 +5,7 @@ import msgspec
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, DeviceKey, Inventory, Naming, Ownership, Platform, Scope
 from gateway.storage.rows import (
+    DAMAGED,
     TombstoneRow,
     Unreadable,
     app_row,
@@ -99,7 +100,7 @@ def decode_inventory(content: bytes) -> Inventory:
             suspicious=row.suspicious,
             suspicious_at=row.suspicious_at,
         )
-    except msgspec.MsgspecError as error:
+    except DAMAGED as error:
         raise Unreadable(f"a damaged inventory: {error}") from error
 
 
@@ -112,7 +113,7 @@ def decode_apps(content: bytes) -> tuple[App, ...]:
     """The apps of bytes that ``encode_apps`` made. Raises ``Unreadable``."""
     try:
         return apps_of(_apps_decoder.decode(content))
-    except msgspec.MsgspecError as error:
+    except DAMAGED as error:
         raise Unreadable(f"a damaged list of apps: {error}") from error
 
 
@@ -125,5 +126,5 @@ def decode_tombstones(content: bytes) -> tuple[Tombstone, ...]:
     """The tombstones of bytes that ``encode_tombstones`` made. Raises ``Unreadable``."""
     try:
         return tombstones_of(_tombstones_decoder.decode(content))
-    except msgspec.MsgspecError as error:
+    except DAMAGED as error:
         raise Unreadable(f"damaged tombstones: {error}") from error

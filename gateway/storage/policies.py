@@ -8,7 +8,7 @@ documents before them meant.
 import msgspec
 
 from gateway.domain.policy import PolicyVersion
-from gateway.storage.rows import Unreadable
+from gateway.storage.rows import DAMAGED, Unreadable
 
 FORMAT = 1
 
@@ -41,7 +41,7 @@ def decode_policy(text: str) -> PolicyVersion:
     try:
         document = _decoder.decode(text)
         stated = msgspec.json.decode(text)
-    except msgspec.MsgspecError as error:
+    except DAMAGED as error:
         raise Unreadable(f"a policy version that this Gatepost cannot read: {error}") from error
     if document.format != FORMAT:
         raise Unreadable(f"a policy version of format {document.format}; this Gatepost reads {FORMAT}")

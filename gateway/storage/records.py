@@ -12,6 +12,7 @@ import msgspec
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
 from gateway.domain.inventory import Naming, Ownership, Platform, Scope
 from gateway.storage.rows import (
+    DAMAGED,
     TombstoneRow,
     Unreadable,
     app_row,
@@ -99,7 +100,7 @@ def decode_record(content: bytes) -> PersonRecord:
             unbound=tuple([_device(device) for device in row.unbound]),
             sequence=row.sequence,
         )
-    except msgspec.MsgspecError as error:
+    except DAMAGED as error:
         raise Unreadable(f"a damaged record: {error}") from error
 
 

@@ -20,6 +20,10 @@ class Unreadable(Exception):  # noqa: N818
     """Bytes that this version of the code did not write and cannot read."""
 
 
+DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What msgspec raises for bytes that it did not write."""
+
+
 class AppRow(msgspec.Struct, array_like=True, frozen=True):
     """``App`` as it is written."""
 

@@ -1,0 +1,241 @@
+"""The SQLite store where it differs from the reference: files, locks, full disks, other processes, migrations."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.policy import first_policy
+from gateway.ports.store import StoreUnavailable, Writing
+from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, open_store
+from gateway.storage.sql.schema import metadata
+from gateway.storage.sql.sqlite import engine_of
+from tests.support.stored_values import inventory, person
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a place with %41 ? # signs" / "gatepost.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqlStore]:
+    path.parent.mkdir()
+    opened = await open_store(f"sqlite:///{path}", writable=True, busy_seconds=0.05)
+    yield opened
+    await opened.close()
+
+
+async def put_person(store: SqlStore, login: str) -> None:
+    async def work(writing: Writing) -> None:
+        await writing.put_person(person(login))
+        writing.log_people([login])
+
+    await store.write(work)
+
+
+async def people(store: SqlStore) -> list[str]:
+    async with store.read() as reading:
+        return [each.person_id for each in await reading.people()]
+
+
+async def test_what_is_committed_is_there_after_opening_again(store: SqlStore, path: Path) -> None:
+    await put_person(store, "ann")
+    async with store.read() as reading:
+        life = await reading.incarnation()
+    await store.close()
+    again = await open_store(f"sqlite:///{path}", writable=True)
+    async with again.read() as reading:
+        assert await reading.incarnation() == life
+        assert await reading.sequence() == 1
+    assert await people(again) == ["ann"]
+    await again.close()
+
+
+async def test_settings_of_the_connection(store: SqlStore, path: Path) -> None:
+    with engine_of(path, writable=True).connect() as connection:
+        values = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+async def test_a_worker_reads_but_cannot_write(store: SqlStore, path: Path) -> None:
+    worker = await open_store(f"sqlite:///{path}", writable=False)
+    await put_person(store, "ann")
+    assert await people(worker) == ["ann"]
+    with pytest.raises(StoreUnavailable, match="for reading only"):
+        await put_person(worker, "bob")
+    with engine_of(path, writable=False).connect() as connection, pytest.raises(Exception, match="readonly"):
+        connection.exec_driver_sql("DELETE FROM people")
+    await worker.close()
+
+
+async def test_a_lock_held_by_another_program(store: SqlStore, path: Path) -> None:
+    await put_person(store, "ann")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="is locked by another program"):
+        await put_person(store, "bob")
+    assert await people(store) == ["ann"]
+    other.execute("ROLLBACK")
+    other.close()
+    await put_person(store, "cy")
+    assert await people(store) == ["ann", "cy"]
+
+
+async def test_a_full_disk_stops_writes_only(store: SqlStore, path: Path) -> None:
+    await put_person(store, "ann")
+    await store.write(lambda writing: _pragma(writing, "max_page_count=1"))
+
+    async def big(writing: Writing) -> None:
+        await writing.put_person(person("bob"))
+        for number in range(50):
+            await writing.put_inventory(inventory(str(number), apps=400))
+        writing.log_people(["bob"])
+
+    with pytest.raises(StoreUnavailable, match="is full; make room"):
+        await store.write(big)
+    assert await people(store) == ["ann"]
+    await store.write(lambda writing: _pragma(writing, "max_page_count=100000"))
+    await store.write(big)
+    assert await people(store) == ["ann", "bob"]
+    async with store.read() as reading:
+        assert await reading.sequence() == 2
+
+
+async def _pragma(writing: Writing, text: str) -> None:
+    connection_of(writing).exec_driver_sql(f"PRAGMA {text}").close()
+
+
+def connection_of(writing: Writing):  # type: ignore[no-untyped-def]
+    return writing._rows._connection  # type: ignore[attr-defined]
+
+
+async def test_works_run_again_when_the_database_ends_the_transaction_under_them(store: SqlStore) -> None:
+    runs: list[str] = []
+
+    async def good(login: str, writing: Writing) -> str:
+        runs.append(login)
+        await writing.put_person(person(login))
+        writing.log_people([login])
+        return login
+
+    async def breaking(writing: Writing) -> None:
+        runs.append("breaking")
+        connection_of(writing).exec_driver_sql("ROLLBACK").close()
+        raise StoreUnavailable("as SQLite does on a failing disk")
+
+    done = await asyncio.gather(
+        store.write(lambda writing: good("ann", writing)),
+        store.write(breaking),
+        store.write(lambda writing: good("bob", writing)),
+        return_exceptions=True,
+    )
+    assert runs == ["ann", "breaking", "ann", "bob"]
+    assert isinstance(done[1], StoreUnavailable)
+    assert [each[0] for each in (done[0], done[2]) if isinstance(each, tuple)] == ["ann", "bob"]
+    assert await people(store) == ["ann", "bob"]
+    async with store.read() as reading:
+        assert await reading.sequence() == 2
+
+
+async def test_works_that_arrive_together_share_a_commit(store: SqlStore, path: Path) -> None:
+    await asyncio.gather(*(put_person(store, f"p{number:03}") for number in range(100)))
+    async with store.read() as reading:
+        changes = await reading.changes_after(0)
+    assert changes is not None
+    assert len(changes) == 100
+    assert len({change.at for change in changes}) < 10
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(store: SqlStore, path: Path) -> None:
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for writable in (True, False):
+        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0001"):
+            await open_store(f"sqlite:///{path}", writable=writable)
+
+
+async def test_a_worker_waits_for_the_migration(path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="is missing; the control process makes it"):
+        await open_store(f"sqlite:///{path}", writable=False)
+    with pytest.raises(StoreUnavailable, match="make it or change data_dir"):
+        await open_store(f"sqlite:///{path}", writable=True)
+    path.parent.mkdir()
+    sqlite3.connect(path).close()
+    with pytest.raises(SchemaTooOld, match="not been migrated yet"):
+        await open_store(f"sqlite:///{path}", writable=False)
+
+
+@pytest.fixture
+def nonsense(path: Path) -> Path:
+    path.parent.mkdir()
+    path.write_bytes(b"something else " * 1000)
+    return path
+
+
+async def test_a_file_that_is_no_database(nonsense: Path) -> None:
+    for writable in (True, False):
+        with pytest.raises(StoreUnavailable, match="is no database"):
+            await open_store(f"sqlite:///{nonsense}", writable=writable)
+
+
+async def test_a_removed_file_is_missed_and_a_restored_one_is_read(store: SqlStore, path: Path, tmp_path: Path) -> None:
+    await put_person(store, "ann")
+    worker = await open_store(f"sqlite:///{path}", writable=False)
+    assert await people(worker) == ["ann"]
+    with sqlite3.connect(path) as live, sqlite3.connect(tmp_path / "backup") as backup:
+        live.backup(backup)
+        backup.execute("UPDATE store_state SET incarnation = 'restored'")
+    live.close()
+    backup.close()
+    await put_person(store, "bob")
+    await store.close()
+    for name in path.parent.iterdir():
+        name.unlink()
+    with pytest.raises(StoreUnavailable, match="is missing"):
+        await people(worker)
+    (tmp_path / "backup").rename(path)
+    assert await people(worker) == ["ann"]
+    async with worker.read() as reading:
+        assert await reading.incarnation() == "restored"
+    await worker.close()
+
+
+async def test_policy_versions_cannot_be_changed(store: SqlStore, path: Path) -> None:
+    await store.write(lambda writing: writing.put_policy(first_policy(1.0)))
+    with sqlite3.connect(path) as connection:
+        for statement in ("UPDATE policies SET author = 'eve'", "DELETE FROM policies"):
+            with pytest.raises(sqlite3.IntegrityError, match="never changed"):
+                connection.execute(statement)
+    connection.close()
+
+
+async def test_the_migrations_make_the_schema_of_the_code(store: SqlStore, path: Path) -> None:
+    with engine_of(path, writable=True).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'store_state'").scalar_one()
+    assert "CHECK (id = 1)" in made
+
+
+async def test_many_readers_at_once(store: SqlStore) -> None:
+    await put_person(store, "ann")
+    assert await asyncio.gather(*(people(store) for _ in range(40))) == [["ann"]] * 40
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://u:hidden@h/db", "sqlite://", "nonsense", "sqlite:///:memory:", "::/hidden"]
+)
+async def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        await open_store(url, writable=True)
+    assert "hidden" not in str(caught.value)
