@@ -66,7 +66,7 @@ class _Reader:
         self._root = _Node("")
         self._open = [self._root]
         self._elements = 0
-        self._parser = expat.ParserCreate("utf-8", " ")  # whatever the document declares: no other decoder is run
+        self._parser = expat.ParserCreate("utf-8", " ")  # whatever is declared: no codec but expat's own
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
