@@ -6,6 +6,7 @@ and an exemption. Sentences are for operators; nothing here changes anything.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from shlex import quote
 
 from gateway.changes.edits import set_flag, set_unknown
 from gateway.domain.access import AccessRequest
@@ -116,7 +117,7 @@ def _by_policy(request: AccessRequest, record: PersonRecord, policy: Policy, now
         flag = flag_in_force(found, record.person_id, record.groups, request.protocol, now).flag
         if flag is Flag.ENFORCE:
             version = set_flag(version, ban, Flag.REPORT_ONLY)
-            words.append(f"flag set {ban!r} report-only")
+            words.append(f"flag set {quote(ban)} report-only")
     for name in _denying_unknowns(request, record, asked, version, now):
         version = set_unknown(version, name, Setting.REPORT_ONLY)
         words.append(f"flag set --unknown {name} report-only")
@@ -148,4 +149,4 @@ def _by_exemption(request: AccessRequest, record: PersonRecord, policy: Policy, 
     if decide(request, record, Policy(version, policy.index), now).effect is not Effect.ALLOW:
         return ""
     device = f" --device {request.device_id}" if request.device_id else ""
-    return f"for a time: gatepost exempt add --user {record.person_id}{device} --for 2d --reason …"
+    return f"for a time: gatepost exempt add --user {quote(record.person_id)}{device} --for 2d --reason …"
