@@ -1,0 +1,60 @@
+"""Exemptions by API."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.control import Control
+
+ANN = {"user": "CORP\\Ann", "reason": "on the road", "ends_at": "2023-11-16T00:00:00Z"}
+
+
+async def test_an_exemption_is_added_listed_and_removed(api: httpx.AsyncClient) -> None:
+    added = await api.post("/exemptions", json={**ANN, "device": "ABC1"})
+    assert added.status_code == 201
+    exemption_id = added.json()["id"]
+    (listed,) = (await api.get("/exemptions")).json()["exemptions"]
+    assert listed == {
+        "id": exemption_id,
+        "user": "ann@corp.example",
+        "device": "abc1",
+        "group": "",
+        "reason": "on the road",
+        "author": "anna",
+        "starts_at": "2023-11-14T22:13:20Z",
+        "ends_at": "2023-11-16T00:00:00Z",
+        "in_force": True,
+    }
+    assert (await api.delete(f"/exemptions/{exemption_id}")).json()["policy_version"] == 3
+    assert (await api.get("/exemptions")).json()["exemptions"] == []
+    assert (await api.delete(f"/exemptions/{exemption_id}")).status_code == 404
+
+
+async def test_one_for_a_group_that_begins_later(api: httpx.AsyncClient, control: Control) -> None:
+    body = {"group": "board", "reason": "x", "starts_at": "2023-11-15T00:00:00Z", "ends_at": "2023-11-16T00:00:00Z"}
+    assert (await api.post("/exemptions", json=body)).status_code == 201
+    assert (await api.get("/exemptions")).json()["exemptions"][0]["in_force"] is False
+    control.now += 86_400
+    assert (await api.get("/exemptions")).json()["exemptions"][0]["in_force"] is True
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"user": ""}, "for a user"),
+        ({"group": "board"}, "or for a group"),
+        ({"user": "", "group": "g", "device": "abc1"}, "names its user"),
+        ({"reason": ""}, "reason"),
+        ({"reason": "  "}, "reason"),
+        ({"ends_at": "2023-11-01T00:00:00Z"}, "ended already"),
+        ({"ends_at": "2026-11-01T00:00:00Z"}, "366 days"),
+        ({"ends_at": "tomorrow"}, "ends_at"),
+        ({"user": "a@b@c"}, "no mail address"),
+        ({"device": "a b"}, "letters and digits"),
+    ],
+)
+async def test_what_is_no_exemption(api: httpx.AsyncClient, change: dict[str, Any], words: str) -> None:
+    refused = await api.post("/exemptions", json={**ANN, **change})
+    assert refused.status_code == 422
+    assert words in refused.json()["detail"]

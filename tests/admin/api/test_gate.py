@@ -1,0 +1,135 @@
+"""The gate: nobody without a token, no more than a viewer may, bodies within bounds; errors as problems."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from gateway.admin.api.gate import BODY_LONGEST
+from gateway.admin.auth import FAILURES_ALLOWED, Role
+from gateway.storage.memory import MemoryStore
+from tests.support.control import Control
+
+EVERY_GET = ["/status", "/why?user=a", "/bans", "/flags", "/exemptions", "/tokens", "/policies"]
+
+
+@pytest.mark.parametrize("path", EVERY_GET)
+async def test_nobody_without_a_token(api: httpx.AsyncClient, path: str) -> None:
+    refused = await api.get(path, headers={"Authorization": ""})
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert refused.json() == {
+        "type": "urn:gatepost:problem:not_authenticated",
+        "title": "Unauthorized",
+        "status": 401,
+        "detail": "send the header Authorization: Bearer TOKEN with an operator's token",
+    }
+
+
+async def test_a_stranger_is_turned_away_before_the_body_is_read(control: Control) -> None:
+    asked = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal asked
+        asked = True
+        yield b"{}"
+
+    async with await control.client() as api:
+        refused = await api.post("/bans", content=body(), headers={"Authorization": "Bearer gpt_wrong"})
+    assert refused.status_code == 401
+    assert not asked
+
+
+async def test_too_many_failures_wait(api: httpx.AsyncClient) -> None:
+    for _ in range(FAILURES_ALLOWED):
+        assert (await api.get("/bans", headers={"Authorization": "Bearer gpt_wrong"})).status_code == 401
+    held = await api.get("/bans", headers={"Authorization": "Bearer gpt_wrong"})
+    assert held.status_code == 429
+    assert 0 < int(held.headers["retry-after"]) <= 61
+    assert "try again in" in held.json()["detail"]
+
+
+async def test_a_viewer_sees_and_does_not_change(control: Control) -> None:
+    async with await control.client("eve", Role.VIEWER) as api:
+        for path in EVERY_GET:
+            assert (await api.get(path)).status_code == 200
+        refused = await api.put("/flags/global", json={"on": False})
+        assert refused.status_code == 403
+        assert refused.json()["detail"] == "eve may look but not change: this needs the role editor"
+        assert (await api.get("/policies")).json()["policies"][0]["number"] == 1
+
+
+async def test_every_changing_route_refuses_a_viewer(control: Control) -> None:
+    async with await control.client("eve", Role.VIEWER) as api:
+        document = (await api.get("/openapi.json")).json()
+        changing = [
+            (method, path.removeprefix("/api/v1"))
+            for path, methods in document["paths"].items()
+            for method in methods
+            if path.startswith("/api/") and method != "get"
+        ]
+        assert len(changing) >= 10
+        for method, path in changing:
+            # A body that is no good either: who may not change is told that first or last, never let through.
+            answer = await api.request(method, path.replace("{", "").replace("}", ""), json={})
+            assert answer.status_code in (403, 422), (method, path)
+    assert not [change for change in control.published if change.version != 1]
+
+
+async def test_a_body_that_is_too_long_is_refused(api: httpx.AsyncClient) -> None:
+    announced = await api.post("/bans", content=b"x" * (BODY_LONGEST + 1))
+    assert announced.status_code == 413
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(BODY_LONGEST // 65536 + 2):
+            yield b" " * 65536
+
+    streamed = await api.post("/bans", content=endless(), headers={"Content-Type": "application/json"})
+    assert streamed.status_code == 413
+    assert streamed.json()["detail"] == "a request to the API has at most 8 MiB"
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"[]", b"\xff", b'{"on": NaN}'])
+async def test_a_body_that_is_no_json_is_refused(api: httpx.AsyncClient, body: bytes) -> None:
+    refused = await api.put("/flags/global", content=body, headers={"Content-Type": "application/json"})
+    assert refused.status_code in (400, 422)
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["detail"]
+
+
+async def test_an_address_where_nothing_is(api: httpx.AsyncClient) -> None:
+    nothing = await api.get("/nothing")
+    assert (nothing.status_code, nothing.json()["type"]) == (404, "urn:gatepost:problem:not_found")
+    wrong = await api.post("/status")
+    assert (wrong.status_code, wrong.json()["type"]) == (405, "urn:gatepost:problem:method_not_allowed")
+
+
+async def test_a_store_that_is_away_is_said(api: httpx.AsyncClient, control: Control) -> None:
+    assert isinstance(control.store, MemoryStore)
+    control.store.unavailable = "disk full"
+    away = await api.get("/bans")
+    assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+    assert "disk full" not in away.text
+
+
+async def test_a_failure_of_ours_tells_nothing_of_the_inside(control: Control) -> None:
+    def broken() -> dict[str, object]:
+        raise RuntimeError("secret inside")
+
+    api = control.api()
+    object.__setattr__(api.state.deps, "status", broken)
+    token = await control.token()
+    async with await control.client() as client:
+        client._transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+        failed = await client.get("/status", headers={"Authorization": f"Bearer {token}"})
+    assert failed.status_code == 500
+    assert failed.json()["type"] == "urn:gatepost:problem:internal"
+    assert "secret inside" not in failed.text
+
+
+async def test_before_the_first_policy_the_api_says_so(control: Control) -> None:
+    token = await control.token()
+    transport = httpx.ASGITransport(control.api())
+    async with httpx.AsyncClient(transport=transport, base_url="http://gatepost/api/v1") as api:
+        early = await api.get("/bans", headers={"Authorization": f"Bearer {token}"})
+    assert (early.status_code, early.json()["type"]) == (503, "urn:gatepost:problem:no_policy")
