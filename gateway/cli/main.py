@@ -1,0 +1,36 @@
+"""The ``gatepost`` command: the tree of commands and its entry point."""
+
+import typer
+
+from gateway.cli import bans, exemptions, flags, output, policies, running, status, tokens, why
+from gateway.cli.desk import command
+
+app = typer.Typer(
+    name="gatepost",
+    help="Gatepost lets a device have company mail only while its last app inventory shows no banned app.",
+    epilog="Settings: --config FILE or GATEPOST_CONFIG. From another machine: GATEPOST_URL and GATEPOST_TOKEN.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if output.on_terminal() else None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+command(app, "run")(running.run)
+command(app, "check")(running.check)
+command(app, "status")(status.status)
+command(app, "why")(why.why)
+app.add_typer(bans.app, name="ban")
+app.add_typer(flags.app, name="flag")
+app.add_typer(exemptions.app, name="exempt")
+app.add_typer(tokens.app, name="token")
+app.add_typer(policies.app, name="policy")
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="gatepost")
+
+
+if __name__ == "__main__":
+    main()
