@@ -1,10 +1,12 @@
 """``gatepost flag``: turn enforcement, per ban, globally, and for what cannot be known."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
+from gateway.changes.edits import UNKNOWN_NAMES
 from gateway.cli.bans import rule_words
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
@@ -14,7 +16,7 @@ from gateway.cli.values import seconds_of
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag
 from gateway.domain.inventory import Platform
-from gateway.domain.policy import OutlookMobile, Unavailable
+from gateway.domain.policy import OutlookMobile, Setting, Unavailable
 
 app = group("Enforcement flags: off, report-only, enforce; per ban, globally, and for unknowns.")
 
@@ -95,56 +97,67 @@ def set_flag(
       gatepost flag set --global off
       gatepost flag set --unknown unmatched deny --platform android
     """
-    wanted = [
-        name
-        for name, given in (
-            ("BAN FLAG", ban),
-            ("--global", switch),
-            ("--unknown", unknown),
-            ("--outlook-mobile", outlook),
-            ("--unavailable", unavailable),
-            ("--grace", grace),
+    turns = [
+        turn
+        for turn in (
+            _ban_turn(ban, flag, percent, group_name, protocol) if ban is not None else None,
+            _global_turn(switch) if switch is not None else None,
+            _unknown_turn(unknown, protocol, platform) if unknown is not None else None,
+            _outlook_turn(outlook) if outlook is not None else None,
+            _unavailable_turn(unavailable) if unavailable is not None else None,
+            _Turn("grace", {"seconds": seconds_of(grace), "devices": grace_devices}) if grace is not None else None,
         )
-        if given is not None
+        if turn is not None
     ]
-    if len(wanted) != 1:
+    if len(turns) != 1:
         raise typer.BadParameter("turn one thing at a time: BAN FLAG, --global, --unknown, --outlook-mobile, …")
-    _check_conditions(wanted[0], bool(group_name) or percent is not None, protocol, platform)
-    body: dict[str, Any] = {"note": note}
-    if ban is not None:
-        if flag is None:
-            raise typer.BadParameter(f"say what to set {ban} to: off, report-only or enforce")
-        path = f"/flags/bans/{segment(ban)}"
-        body |= {"flag": flag.value, "percent": percent, "group": group_name, "protocol": protocol}
-        tightens, what = flag is Flag.ENFORCE, f"Enforce {ban}?"
-    elif switch is not None:
-        if switch not in ("on", "off"):
-            raise typer.BadParameter("--global is on or off")
-        path, tightens, what = "/flags/global", switch == "on", "Switch all enforcement on?"
-        body["on"] = switch == "on"
-    elif unknown is not None:
-        path = f"/flags/unknowns/{segment(unknown[0])}"
-        body |= {"setting": unknown[1], "protocol": protocol, "platform": platform}
-        tightens, what = unknown[1] == "deny", f"Refuse devices whose evidence is {unknown[0]}?"
-    elif outlook is not None:
-        path, tightens, what = "/flags/outlook_mobile", outlook is OutlookMobile.DENY, "Refuse Outlook on phones?"
-        body["rule"] = outlook.value
-    elif unavailable is not None:
-        path, tightens, what = "/flags/unavailable", unavailable is Unavailable.DENY, "Refuse while nothing is known?"
-        body["answer"] = unavailable.value
-    else:
-        path, tightens, what = "/flags/grace", False, ""
-        body |= {"seconds": seconds_of(grace or ""), "devices": grace_devices}
-    if tightens:
-        desk.confirm(what)
-    with desk.api("waiting for the workers") as api:
-        show_applied(desk, api.put(path, body))
-
-
-def _check_conditions(wanted: str, for_some: bool, protocol: Protocol | None, platform: Platform | None) -> None:
-    if for_some and wanted != "BAN FLAG":
+    if (group_name or percent is not None) and ban is None:
         raise typer.BadParameter("--percent and --group go with a ban's flag")
-    if protocol is not None and wanted not in ("BAN FLAG", "--unknown"):
+    if protocol is not None and ban is None and unknown is None:
         raise typer.BadParameter("--protocol goes with a ban's flag or with --unknown")
-    if platform is not None and wanted != "--unknown":
+    if platform is not None and unknown is None:
         raise typer.BadParameter("--platform goes with --unknown")
+    if turns[0].question:
+        desk.confirm(turns[0].question)
+    with desk.api("waiting for the workers") as api:
+        show_applied(desk, api.put(f"/flags/{turns[0].path}", {**turns[0].body, "note": note}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One thing to be turned."""
+
+    path: str
+    body: dict[str, Any]
+    question: str = ""
+    """Asked first, where it takes mail away from somebody."""
+
+
+def _ban_turn(ban: str, flag: Flag | None, percent: float | None, group_name: str, protocol: Protocol | None) -> _Turn:
+    if flag is None:
+        raise typer.BadParameter(f"say what to set {ban} to: off, report-only or enforce")
+    body = {"flag": flag, "percent": percent, "group": group_name, "protocol": protocol}
+    return _Turn(f"bans/{segment(ban)}", body, f"Enforce {ban}?" if flag is Flag.ENFORCE else "")
+
+
+def _global_turn(switch: str) -> _Turn:
+    if switch not in ("on", "off"):
+        raise typer.BadParameter("--global is on or off")
+    return _Turn("global", {"on": switch == "on"}, "Switch all enforcement on?" if switch == "on" else "")
+
+
+def _unknown_turn(unknown: tuple[str, str], protocol: Protocol | None, platform: Platform | None) -> _Turn:
+    name, setting = unknown[0].replace("-", "_"), unknown[1]
+    if name not in UNKNOWN_NAMES or setting not in set(Setting):
+        raise typer.BadParameter(f"--unknown takes two words: {_UNKNOWN_WORDS}")
+    question = f"Refuse devices whose evidence is {name}?" if setting == Setting.DENY else ""
+    return _Turn(f"unknowns/{name}", {"setting": setting, "protocol": protocol, "platform": platform}, question)
+
+
+def _outlook_turn(rule: OutlookMobile) -> _Turn:
+    return _Turn("outlook_mobile", {"rule": rule}, "Refuse Outlook on phones?" if rule is OutlookMobile.DENY else "")
+
+
+def _unavailable_turn(answer: Unavailable) -> _Turn:
+    question = "Refuse everybody while the state cannot be read?" if answer is Unavailable.DENY else ""
+    return _Turn("unavailable", {"answer": answer}, question)

@@ -64,7 +64,8 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
     elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
         for number, each in enumerate(value, 1):
             name = each.get("name", number) if isinstance(each, dict) else number
-            yield from _flat(f"{prefix} {name}", each)
+            inner = {key: found for key, found in each.items() if key != "name"} if isinstance(each, dict) else each
+            yield from _flat(f"{prefix} {name}", inner)
     elif isinstance(value, float):
         yield prefix, round(value, 3)
     else:
