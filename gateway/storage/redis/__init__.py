@@ -1,0 +1,20 @@
+"""The shared cache and the fast feed on Redis or Valkey: accelerators, never the truth."""
+
+from gateway.storage.redis.connection import RedisConnection
+from gateway.storage.redis.embedded import BinaryMissing, EmbeddedFailed, EmbeddedValkey, find_binary
+from gateway.storage.redis.feed import RedisPublisher, RedisSubscription
+from gateway.storage.redis.records import RedisRecords
+from gateway.storage.redis.sightings import SightingReceiver, SightingSender
+
+__all__ = [
+    "BinaryMissing",
+    "EmbeddedFailed",
+    "EmbeddedValkey",
+    "RedisConnection",
+    "RedisPublisher",
+    "RedisRecords",
+    "RedisSubscription",
+    "SightingReceiver",
+    "SightingSender",
+    "find_binary",
+]
