@@ -10,11 +10,14 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.admin.auth import TOKEN_FILE
 from gateway.cli.failures import Failed
-from gateway.settings import Settings, SettingsInvalid, load_settings
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 LISTENING_FILE = "listening.json"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared with, never bound)
@@ -41,8 +44,11 @@ class Address:
         return context
 
 
-def settings_of(config: Path | None) -> Settings:
+def settings_of(config: Path | None) -> "Settings":
     """The settings; ``Failed`` with file, key and remedy."""
+    # Here, because a client of another machine's gateway has no settings to read.
+    from gateway.settings import SettingsInvalid, load_settings
+
     try:
         return load_settings(config)
     except SettingsInvalid as error:
@@ -66,7 +72,7 @@ def admin_address(config: Path | None) -> Address:
     return Address(where, token or _local_token(Path(settings.gateway.data_dir)), certificate)
 
 
-def listening(settings: Settings, part: str) -> str:
+def listening(settings: "Settings", part: str) -> str:
     """The first URL at which a part (``admin``, ``inventory``) listens on this machine. Raises ``Failed``."""
     try:
         told = json.loads((Path(settings.gateway.data_dir) / LISTENING_FILE).read_text("utf-8"))

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import secrets as randomness
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +18,6 @@ from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import Refused, not_found
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Scope
-from gateway.inventory.sources.push.secrets import new_secret
 from gateway.ports.store import Source, Writing
 
 log = structlog.get_logger()
@@ -173,6 +173,11 @@ async def _write(deps: Deps, work: Callable[[Writing], Awaitable[Source]]) -> So
     source, changes = await deps.store.write(work)
     await deps.publish(changes)
     return source
+
+
+def new_secret() -> str:
+    """A Standard Webhooks secret: ``whsec_`` and the base64 of 32 random bytes."""
+    return "whsec_" + base64.b64encode(randomness.token_bytes(32)).decode()
 
 
 def _public_key(text: str) -> str:

@@ -1,0 +1,187 @@
+"""Mail devices: who has which, what they are bound to, and an administrator's word on it."""
+
+import json
+from datetime import datetime
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from gateway.admin.api.deps import Deps, Editing, Viewing
+from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.problems import not_found
+from gateway.admin.api.why import EvidenceOut, evidence_out
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord
+from gateway.domain.identity import canonical_login, canonical_plain_device_id
+from gateway.domain.inventory import Ownership, Platform
+from gateway.ports.store import MailDevice, PinnedBinding
+
+log = structlog.get_logger()
+router = APIRouter(tags=["devices"])
+
+
+class DeviceLine(BaseModel):
+    """One mail device in one line."""
+
+    user: str
+    device: str
+    first_seen_at: datetime | None
+    last_seen_at: datetime | None
+    device_type: str
+    user_agent: str
+    protocol_version: str
+    client_address: str
+
+
+class DeviceList(BaseModel):
+    """A page of mail devices, ordered by user and device."""
+
+    devices: list[DeviceLine]
+    next_after: str | None = Field(description="give it as `after` for the next page; null at the end")
+
+
+class PinOut(BaseModel):
+    """An administrator's word that a mail device is, or is never, an inventory device."""
+
+    source: str
+    source_device: str
+    bound: bool
+    author: str
+    at: datetime
+
+
+class DeviceOut(DeviceLine):
+    """One device with its evidence."""
+
+    binding: BindingState
+    platform: Platform | None
+    ownership: Ownership
+    evidence: list[EvidenceOut]
+    tombstones: int
+    pins: list[PinOut]
+    stated: dict[str, str] = Field(description="what the device says of itself; never trusted")
+
+
+class UserDevices(BaseModel):
+    """All devices of one user."""
+
+    user: str
+    person: str
+    known: bool
+    groups: list[str]
+    devices: list[DeviceOut]
+    without_mail: list[EvidenceOut] = Field(
+        description="inventory devices of the user that no mail device is known for"
+    )
+
+
+@router.get("/devices")
+async def list_devices(
+    deps: Deps,
+    operator: Viewing,
+    after: Annotated[str, Query(max_length=400, description="next_after of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> DeviceList:
+    """Mail devices that were seen, page by page."""
+    person_id, _, device_id = after.rpartition("/")
+    async with deps.store.read() as reading:
+        page = await reading.all_mail_devices((person_id, device_id), limit)
+    last = f"{page[-1].person_id}/{page[-1].device_id}" if len(page) == limit else None
+    return DeviceList(
+        devices=[DeviceLine.model_validate(_line(seen.person_id, seen.device_id, seen)) for seen in page],
+        next_after=last,
+    )
+
+
+@router.get("/devices/{user}")
+async def devices_of_user(user: str, deps: Deps, operator: Viewing) -> UserDevices:
+    """All devices of one user, with bindings and evidence."""
+    login = canonical_login(user, deps.rules)
+    record, seen, pins = await _read(deps, login)
+    ids = dict.fromkeys([*seen, *record.devices])
+    return UserDevices(
+        user=login,
+        person=record.person_id,
+        known=record.known,
+        groups=sorted(record.groups),
+        devices=[_device(record, device_id, seen.get(device_id), pins) for device_id in ids],
+        without_mail=[evidence_out(source) for device in record.unbound for source in device.sources],
+    )
+
+
+@router.get("/devices/{user}/{device}")
+async def show_device(user: str, device: str, deps: Deps, operator: Viewing) -> DeviceOut:
+    """One device of one user."""
+    login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
+    record, seen, pins = await _read(deps, login)
+    if device_id not in seen and device_id not in record.devices:
+        raise not_found(f"{login} has no device {device_id}: see the devices of the user")
+    return _device(record, device_id, seen.get(device_id), pins)
+
+
+@router.delete("/devices/{user}/{device}")
+async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -> DeviceLine:
+    """Forget a mail device. Open hits stay until newer evidence clears them; the device may come again as a new one."""
+    login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
+    record, seen, _ = await _read(deps, login)
+    if device_id not in seen:
+        raise not_found(f"{login} has no device {device_id} that asked for mail: see the devices of the user")
+    await deps.ingest.forget_device(record.person_id, device_id)
+    log.info("device_forgotten", login=record.person_id, device=device_id, author=operator.name)
+    return DeviceLine.model_validate(_line(record.person_id, device_id, seen[device_id]))
+
+
+async def _read(deps: Deps, login: str) -> tuple[PersonRecord, dict[str, MailDevice], list[PinnedBinding]]:
+    async with deps.store.read() as reading:
+        record = await deps.load_record(reading, login)
+        seen = {device.device_id: device for device in await reading.mail_devices(record.person_id)}
+        pins = list(await reading.pins_of_person(record.person_id))
+    return record, seen, pins
+
+
+def _device(record: PersonRecord, device_id: str, seen: MailDevice | None, pins: list[PinnedBinding]) -> DeviceOut:
+    evidence = record.devices.get(device_id, DeviceEvidence(device_id, BindingState.UNMATCHED))
+    return DeviceOut.model_validate(
+        {
+            **_line(record.person_id, device_id, seen),
+            "binding": evidence.binding,
+            "platform": evidence.platform,
+            "ownership": evidence.ownership,
+            "evidence": [evidence_out(source) for source in evidence.sources],
+            "tombstones": len(evidence.tombstones),
+            "pins": [_pin(pin) for pin in pins if pin.device_id == device_id],
+            "stated": _stated(seen.device_information if seen else ""),
+        }
+    )
+
+
+def _line(person_id: str, device_id: str, seen: MailDevice | None) -> dict[str, object]:
+    return {
+        "user": person_id,
+        "device": device_id,
+        "first_seen_at": shown(seen.first_seen_at) if seen else None,
+        "last_seen_at": shown(seen.last_seen_at) if seen else None,
+        "device_type": seen.device_type if seen else "",
+        "user_agent": seen.user_agent if seen else "",
+        "protocol_version": seen.protocol_version if seen else "",
+        "client_address": seen.client_address if seen else "",
+    }
+
+
+def _pin(pin: PinnedBinding) -> PinOut:
+    return PinOut(
+        source=pin.source_id,
+        source_device=pin.source_device,
+        bound=pin.bound,
+        author=pin.author,
+        at=surely_shown(pin.at),
+    )
+
+
+def _stated(text: str) -> dict[str, str]:
+    try:
+        fields = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return {str(name): str(value) for name, value in fields.items()} if isinstance(fields, dict) else {}

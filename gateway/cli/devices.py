@@ -1,0 +1,124 @@
+"""``gatepost device``: mail devices, what they are bound to, and an administrator's word on it."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.client import AdminClient, segment
+from gateway.cli.desk import Desk, command, group
+from gateway.cli.output import Rows, moment, print_pairs, print_rows
+
+app = group("Mail devices: who has which, and what they are bound to.")
+
+PAGE = 1000
+
+User = Annotated[str, typer.Argument(help="The user, in any spelling.")]
+Device = Annotated[str, typer.Argument(help="ActiveSync DeviceId, in any spelling.")]
+
+
+@command(app, "list")
+def list_devices(
+    desk: Desk,
+    user: Annotated[str, typer.Argument(help="Only this user's, with bindings and evidence.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most, without a user.")] = 1000,
+) -> None:
+    """List mail devices that were seen.
+
+    \b
+    Examples:
+      gatepost device list
+      gatepost device list anna@corp.example
+      gatepost device list --limit 100000 --json
+    """
+    if user:
+        _list_of(desk, user)
+        return
+    with desk.api("reading the devices") as api:
+        devices, more = _pages(api, limit)
+    rows = [(each["user"], each["device"], each["device_type"], moment(each["last_seen_at"])) for each in devices]
+    columns = ("user", "device", "type", "last seen")
+    desk.show({"devices": devices, "complete": not more}, rows=Rows(columns, rows, "no device has asked for mail yet"))
+    if more:
+        desk.warn(f"there are more than {len(devices)}: give a higher --limit")
+
+
+def _pages(api: AdminClient, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    devices: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None and len(devices) < limit:
+        page = api.get("/devices", after=after, limit=min(PAGE, limit - len(devices)))
+        devices += page["devices"]
+        after = page["next_after"]
+    return devices, after is not None
+
+
+def _list_of(desk: Desk, user: str) -> None:
+    with desk.api() as api:
+        answer = api.get(f"/devices/{segment(user)}")
+    rows = [
+        (
+            each["device"],
+            each["device_type"],
+            each["binding"],
+            [f"{evidence['source']} {evidence['source_device']}" for evidence in each["evidence"]],
+            moment(each["last_seen_at"]),
+        )
+        for each in answer["devices"]
+    ]
+    columns = ("device", "type", "binding", "inventory", "last seen")
+    desk.show(answer, rows=Rows(columns, rows, f"{answer['person']} has no devices"))
+    if not desk.as_json and answer["without_mail"]:
+        print("\nreported for this user, without a mail device:")
+        shown = [
+            (each["source"], each["source_device"], moment(each["reported_at"])) for each in answer["without_mail"]
+        ]
+        print_rows(Rows(("source", "device", "reported"), shown))
+
+
+@command(app, "show")
+def show(desk: Desk, user: User, device: Device) -> None:
+    """Show one device: binding, evidence, and what it says of itself.
+
+    \b
+    Example:
+      gatepost device show anna@corp.example ApplDX3Q
+    """
+    with desk.api() as api:
+        answer = api.get(f"/devices/{segment(user)}/{segment(device)}")
+    if desk.as_json:
+        desk.show(answer)
+        return
+    print_pairs(list(_lines(answer)))
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    for name in ("user", "device", "binding", "platform", "ownership", "device_type", "user_agent"):
+        yield name.replace("_", " "), answer[name]
+    yield "protocol version", answer["protocol_version"]
+    yield "last address", answer["client_address"]
+    yield "first seen", moment(answer["first_seen_at"])
+    yield "last seen", moment(answer["last_seen_at"])
+    for each in answer["evidence"]:
+        reported = f"{moment(each['reported_at'])}, {each['apps']} apps, scope {each['scope']}"
+        yield "report", f"{each['source']} {each['source_device']}, {reported}"
+    yield "kept hits", answer["tombstones"] or ""
+    for pin in answer["pins"]:
+        word = "bound to" if pin["bound"] else "never"
+        yield "pin", f"{word} {pin['source']} {pin['source_device']}, by {pin['author']}, {moment(pin['at'])}"
+    for name, value in answer["stated"].items():
+        yield f"says {name}", value
+
+
+@command(app, "forget")
+def forget(desk: Desk, user: User, device: Device) -> None:
+    """Forget a device; open hits stay until newer evidence clears them.
+
+    \b
+    Example:
+      gatepost device forget anna@corp.example ApplDX3Q --yes
+    """
+    desk.confirm(f"Forget device {device} of {user}?")
+    with desk.api() as api:
+        answer = api.delete(f"/devices/{segment(user)}/{segment(device)}")
+    desk.show(answer, text=f"device {answer['device']} of {answer['user']} is forgotten")
