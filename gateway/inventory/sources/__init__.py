@@ -1,0 +1,1 @@
+"""Systems that report app inventories, a package each."""

@@ -1,0 +1,1 @@
+"""The push source: agents and scripts that send signed reports over HTTP."""
