@@ -147,6 +147,19 @@ def test_escaped_and_unpadded_base64() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (b"v140Device", [b"v140Device", b"V140DEVICE", b"76313430446576696365"]),
+        (bytes(range(16)), [b"000102030405060708090a0b0c0d0e0f", b"000102030405060708090A0B0C0D0E0F"]),
+    ],
+)
+def test_a_device_is_one_in_every_spelling(raw: bytes, plain: list[bytes]) -> None:
+    said = {parse_query(packed(b"\x8c\x00\x09\x04", len(raw), raw, 0, 1, b"x")).device_id}
+    said |= {parse_query(b"Cmd=Sync&User=a&DeviceId=" + spelling + b"&DeviceType=x").device_id for spelling in plain}
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
     "octets",
     [
         (b"",),
