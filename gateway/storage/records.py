@@ -153,7 +153,7 @@ def _source(row: SourceRow) -> SourceEvidence:
         row.scope,
         row.naming,
         row.generated_at,
-        _shared_numbers.setdefault(row.max_age, row.max_age) if len(_shared_numbers) < _SHARED else row.max_age,
+        _shared_number(row.max_age),
         apps_of(row.apps),
         full_at,
         row.compromised,
@@ -165,6 +165,13 @@ def _source(row: SourceRow) -> SourceEvidence:
 _SHARED = 10_000
 _shared_numbers: dict[float, float] = {}
 _shared_sets: dict[tuple[str, ...], frozenset[str]] = {}
+
+
+def _shared_number(value: float) -> float:
+    """The age limits of sources are few."""
+    if len(_shared_numbers) < _SHARED:
+        return _shared_numbers.setdefault(value, value)
+    return value
 
 
 def _shared_groups(names: tuple[str, ...]) -> frozenset[str]:

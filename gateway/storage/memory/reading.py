@@ -69,6 +69,12 @@ class MemoryReading:
         above = [device for device in every if (device.person_id, device.device_id) > after]
         return sorted(above, key=lambda device: (device.person_id, device.device_id))[:limit]
 
+    async def people_with_device(self, device_id: str) -> Sequence[str]:
+        found = {person_id for person_id, stones in self.tables.tombstones.items() if device_id in stones}
+        for table in (self.tables.mail_devices, self.tables.pins):
+            found.update(person_id for person_id, rows in table.items() for row in rows if row.device_id == device_id)
+        return sorted(found)
+
     async def pins_of_person(self, person_id: str) -> Sequence[PinnedBinding]:
         return sorted(self.tables.pins.get(person_id, ()), key=_pin_key)
 

@@ -38,7 +38,7 @@ class Tables:
     messages: dict[tuple[str, str], StoredMessage] = field(default_factory=dict)
     inventories: dict[InventoryId, Inventory] = field(default_factory=dict)
     inventory_keys: dict[tuple[str, str], tuple[InventoryId, ...]] = field(default_factory=dict)
-    events: tuple[InventoryEvent, ...] = ()
+    events: dict[int, InventoryEvent] = field(default_factory=dict)
     people: dict[str, Person] = field(default_factory=dict)
     logins: dict[str, str] = field(default_factory=dict)
     mail_devices: dict[str, tuple[MailDevice, ...]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import structlog
 from sqlalchemy import bindparam, delete, update
 
 from gateway.ports.store import Change, Conflict, StoreUnavailable, Writing
@@ -23,6 +24,8 @@ from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.writing import SqlWriting
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 UNITS_AT_MOST = 500
 GROUP_SECONDS = 0.05
@@ -140,6 +143,8 @@ class GroupCommit:
                 await self._one_transaction()
         finally:
             self._running = None
+            self._fail(list(self._waiting), StoreUnavailable("the store is closed"))
+            self._waiting.clear()
 
     async def _one_transaction(self) -> None:
         try:
@@ -159,10 +164,10 @@ class GroupCommit:
         except (StoreUnavailable, Conflict) as error:
             await transaction.rollback()
             self._fail([unit for unit, _ in done], error)
-        except BaseException:
+        except Exception:  # a mistake of ours must not leave the callers waiting
+            log.exception("commit_failed", units=len(done))
             await transaction.rollback()
-            self._fail([unit for unit, _ in done], StoreUnavailable("the store was stopped in the middle of a commit"))
-            raise
+            self._fail([unit for unit, _ in done], StoreUnavailable("the commit failed; the log says why"))
         else:
             for (unit, result), rows in zip(done, changes, strict=True):
                 if not unit.done.done():
@@ -175,19 +180,29 @@ class GroupCommit:
             unit = self._waiting.popleft()
             if unit.done.done():
                 continue
-            transaction.savepoint("SAVEPOINT unit")
-            writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation)
-            error, result = await self._attempt(unit, writing)
-            if error is None:
-                transaction.savepoint("RELEASE unit")
-                unit.rows = writing.rows()
-                done.append((unit, result))
-            else:
-                unit.fail(error)
-                if transaction.lost:
-                    raise _TransactionLost
-                transaction.savepoint("ROLLBACK TO unit")
-                transaction.savepoint("RELEASE unit")
+            try:
+                await self._one(transaction, unit, done)
+            except BaseException:
+                # The transaction itself fails: this unit has had its chance.
+                unit.fail(StoreUnavailable("the database ended the transaction"))
+                raise
+
+    async def _one(self, transaction: Transaction, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
+        """Run one work in its savepoint."""
+        transaction.savepoint("SAVEPOINT unit")
+        writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation)
+        error, result = await self._attempt(unit, writing)
+        if transaction.lost:
+            unit.fail(error or StoreUnavailable("the database ended the transaction"))
+            raise _TransactionLost
+        if error is None:
+            transaction.savepoint("RELEASE unit")
+            unit.rows = writing.rows()
+            done.append((unit, result))
+        else:
+            transaction.savepoint("ROLLBACK TO unit")
+            transaction.savepoint("RELEASE unit")
+            unit.fail(error)
 
     async def _attempt(self, unit: _Unit, writing: Writing) -> tuple[BaseException | None, Any]:
         """Run one work as a task of its own, so that it can be given up; its error is its caller's."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_, union
 
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory, Scope
@@ -69,6 +69,12 @@ _ALL_DEVICES = (
     .order_by(s.mail_devices.c.person_id, s.mail_devices.c.device_id)
     .limit(bindparam("most"))
 )
+_WITH_DEVICE = union(
+    *(
+        select(table.c.person_id).where(table.c.device_id == bindparam("device"))
+        for table in (s.mail_devices, s.pins, s.tombstones)
+    )
+).order_by("person_id")
 _PINS = select(s.pins).order_by(s.pins.c.person_id, s.pins.c.device_id, s.pins.c.source_id, s.pins.c.source_device)
 _PINS_OF_PERSON = _PINS.where(s.pins.c.person_id == bindparam("person"))
 _PINS_OF_INVENTORY = _PINS.where(
@@ -159,6 +165,9 @@ class SqlReading:
     async def all_mail_devices(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[MailDevice]:
         values = {"person": after[0], "device": after[1], "most": limit}
         return [MailDevice(*row) for row in await self._rows.all(_ALL_DEVICES, values)]
+
+    async def people_with_device(self, device_id: str) -> Sequence[str]:
+        return [row.person_id for row in await self._rows.all(_WITH_DEVICE, {"device": device_id})]
 
     async def pins_of_person(self, person_id: str) -> Sequence[PinnedBinding]:
         return [PinnedBinding(*row) for row in await self._rows.all(_PINS_OF_PERSON, {"person": person_id})]

@@ -154,7 +154,7 @@ mail_devices = Table(
     "mail_devices",
     metadata,
     Column("person_id", Name, primary_key=True),
-    Column("device_id", Name, primary_key=True),
+    Column("device_id", Name, primary_key=True, index=True),
     Column("first_seen_at", Moment, nullable=False),
     Column("last_seen_at", Moment, nullable=False),
     Column("device_type", Text, nullable=False),
@@ -168,7 +168,7 @@ pins = Table(
     "pins",
     metadata,
     Column("person_id", Name, primary_key=True),
-    Column("device_id", Name, primary_key=True),
+    Column("device_id", Name, primary_key=True, index=True),
     Column("source_id", Name, primary_key=True),
     Column("source_device", Name, primary_key=True),
     Column("bound", Boolean, nullable=False),
@@ -181,7 +181,7 @@ tombstones = Table(
     "tombstones",
     metadata,
     Column("person_id", Name, primary_key=True),
-    Column("device_id", Name, primary_key=True),
+    Column("device_id", Name, primary_key=True, index=True),
     Column("content", LargeBinary, nullable=False),
 )
 

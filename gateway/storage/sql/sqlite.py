@@ -110,10 +110,15 @@ class _Line:
 
     def rollback(self) -> None:
         """On the thread: end the transaction without its effects."""
+        if self.connection is None:
+            return
         try:
-            if self.connection is not None:
-                self.connection.rollback()
-        except SQLAlchemyError:
+            self.connection.rollback()
+            driver = self.connection.connection.dbapi_connection
+            if isinstance(driver, sqlite3.Connection) and driver.in_transaction:
+                # A COMMIT that failed leaves it open, and SQLAlchemy counts it as ended.
+                driver.rollback()
+        except (SQLAlchemyError, sqlite3.Error):
             self.drop()
 
     def drop(self) -> None:

@@ -46,6 +46,10 @@ _OWNERS = select(s.person_logins.c.login, s.person_logins.c.person_id).where(
 )
 _DROP_LOGINS = delete(s.person_logins).where(s.person_logins.c.person_id == bindparam("person"))
 _ADD_LOGINS = s.person_logins.insert()
+_DROP_PERSON = delete(s.people).where(s.people.c.person_id == bindparam("person"))
+_DROP_DEVICE = delete(s.mail_devices).where(
+    s.mail_devices.c.person_id == bindparam("person"), s.mail_devices.c.device_id == bindparam("device")
+)
 _DROP_PIN = delete(s.pins).where(
     s.pins.c.person_id == bindparam("person"),
     s.pins.c.device_id == bindparam("mail_device"),
@@ -170,8 +174,15 @@ class SqlWriting(SqlReading, LogRequests):
         await self._rows.run(_DROP_LOGINS, {"person": person.person_id})
         await self._rows.run(_ADD_LOGINS, [{"login": login, "person_id": person.person_id} for login in logins])
 
+    async def delete_person(self, person_id: str) -> None:
+        await self._rows.run(_DROP_LOGINS, {"person": person_id})
+        await self._rows.run(_DROP_PERSON, {"person": person_id})
+
     async def put_mail_device(self, device: MailDevice) -> None:
         await self._put(s.mail_devices, _row(s.mail_devices, device))
+
+    async def delete_mail_device(self, person_id: str, device_id: str) -> None:
+        await self._rows.run(_DROP_DEVICE, {"person": person_id, "device": device_id})
 
     async def put_pin(self, pin: PinnedBinding) -> None:
         await self._put(s.pins, _row(s.pins, pin))

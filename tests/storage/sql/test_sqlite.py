@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from alembic.runtime.migration import MigrationContext
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import first_policy
-from gateway.ports.store import StoreUnavailable, Writing
-from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, open_store
+from gateway.ports.store import Conflict, StoreUnavailable, Writing
+from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, group_commit, open_store
+from gateway.storage.sql import reading as reading_module
 from gateway.storage.sql.schema import metadata
 from gateway.storage.sql.sqlite import engine_of
 from tests.support.stored_values import inventory, person
@@ -239,3 +241,88 @@ async def test_a_url_that_is_none(url: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         await open_store(url, writable=True)
     assert "hidden" not in str(caught.value)
+
+
+WRITER = """
+import asyncio, sys
+from gateway.ports.store import Writing
+from gateway.storage.sql import open_store
+from tests.support.stored_values import inventory
+
+async def main():
+    store = await open_store(sys.argv[1], writable=True)
+    async def client(number):
+        for turn in range(1_000_000):
+            async def work(writing: Writing) -> None:
+                await writing.put_inventory(inventory(f"{number}-{turn}"))
+                writing.log_people([f"{number}-{turn}"])
+            _, (change,) = await store.write(work)
+            print(change.sequence, change.names[0], flush=True)
+    await asyncio.gather(*(client(number) for number in range(16)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_confirmed_survives_a_killed_writer(store: SqlStore, path: Path) -> None:
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, f"sqlite:///{path}", stdout=asyncio.subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    confirmed = [await writer.stdout.readline() for _ in range(200)]
+    writer.kill()
+    confirmed += (await writer.stdout.read()).splitlines()
+    await writer.wait()
+    async with store.read() as reading:
+        newest = await reading.sequence()
+        changes = await reading.changes_after(0)
+        assert changes is not None
+        assert [change.sequence for change in changes] == list(range(1, newest + 1))
+        names = {change.sequence: change.names[0] for change in changes}
+        for line in confirmed[:-1]:
+            sequence, name = line.decode().split()
+            assert names[int(sequence)] == name
+            assert await reading.inventory("mdm", name) is not None
+        assert (await reading.counts())["inventories"] == newest
+    await put_person(store, "ann")
+
+
+async def test_a_failing_shared_commit_reaches_every_caller(store: SqlStore) -> None:
+    async def work(writing: Writing) -> None:
+        connection = connection_of(writing)
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON").close()
+        connection.exec_driver_sql("INSERT INTO person_logins VALUES ('x', 'nobody')").close()
+
+    done = await asyncio.gather(put_person(store, "ann"), store.write(work), return_exceptions=True)
+    assert [type(each) for each in done] == [Conflict, Conflict]
+    assert await people(store) == []
+    await put_person(store, "ann")
+
+
+async def test_a_work_that_never_ends_is_given_up(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "WORK_SECONDS", 0.05)
+
+    async def endless(writing: Writing) -> None:
+        await writing.put_person(person("eve"))
+        await asyncio.Event().wait()
+
+    done = await asyncio.gather(store.write(endless), put_person(store, "ann"), return_exceptions=True)
+    assert isinstance(done[0], StoreUnavailable)
+    assert await people(store) == ["ann"]
+
+
+async def test_look_ups_use_their_indexes(store: SqlStore, path: Path) -> None:
+    statements: list[str] = []
+    engine = engine_of(path, writable=False)
+    with engine.connect() as connection:
+        for name, statement in vars(reading_module).items():
+            if name.startswith("_") and name.isupper() and name not in WHOLE_TABLE:
+                text = str(statement.compile(engine))
+                plan = connection.exec_driver_sql(
+                    f"EXPLAIN QUERY PLAN {text}", tuple("1" for _ in range(text.count("?")))
+                )
+                statements += [f"{name}: {row.detail}" for row in plan if row.detail.startswith("SCAN")]
+    assert statements == []
+
+
+WHOLE_TABLE = {"_SOURCES", "_TOKENS", "_PINS", "_COUNTS", "_DEVICE_KEY", "_POLICIES"}

@@ -168,6 +168,7 @@ def _people() -> None:
         sa.Column("device_information", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("person_id", "device_id", name=op.f("pk_mail_devices")),
     )
+    op.create_index(op.f("ix_mail_devices_device_id"), "mail_devices", ["device_id"], unique=False)
 
 
 def _pins_and_tombstones() -> None:
@@ -182,6 +183,7 @@ def _pins_and_tombstones() -> None:
         sa.Column("at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("person_id", "device_id", "source_id", "source_device", name=op.f("pk_pins")),
     )
+    op.create_index(op.f("ix_pins_device_id"), "pins", ["device_id"], unique=False)
     op.create_index(op.f("ix_pins_source_id_source_device"), "pins", ["source_id", "source_device"], unique=False)
     op.create_table(
         "tombstones",
@@ -190,6 +192,7 @@ def _pins_and_tombstones() -> None:
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("person_id", "device_id", name=op.f("pk_tombstones")),
     )
+    op.create_index(op.f("ix_tombstones_device_id"), "tombstones", ["device_id"], unique=False)
 
 
 def _tokens() -> None:
