@@ -1,0 +1,1 @@
+"""Sockets, TLS and pooled connections. Knows neither mail nor policy."""
