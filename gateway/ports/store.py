@@ -196,10 +196,12 @@ class Reading(Protocol):
         """The mail devices seen of one person."""
         ...
 
-    async def all_mail_devices(
-        self, after: tuple[str, str] = ("", ""), limit: int = 1000
-    ) -> Sequence[MailDevice]:
+    async def all_mail_devices(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[MailDevice]:
         """All mail devices ordered by (person_id, device_id), those above ``after``."""
+        ...
+
+    async def people_with_device(self, device_id: str) -> Sequence[str]:
+        """Ids of the people who have a mail device, a pin or tombstones under a canonical DeviceId, in order."""
         ...
 
     async def pins_of_person(self, person_id: str) -> Sequence[PinnedBinding]:
@@ -250,9 +252,7 @@ class Writing(Reading, Protocol):
         """Drop messages received before; the number of them."""
         ...
 
-    async def put_inventory(
-        self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()
-    ) -> None:
+    async def put_inventory(self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()) -> None:
         """Store the newest state and the events that led to it."""
         ...
 
@@ -264,8 +264,16 @@ class Writing(Reading, Protocol):
         """Add or replace a person; a login belongs to one person (``Conflict`` otherwise)."""
         ...
 
+    async def delete_person(self, person_id: str) -> None:
+        """Forget a person and free the logins; what is stored under the id (devices, pins, tombstones) stays."""
+        ...
+
     async def put_mail_device(self, device: MailDevice) -> None:
         """Add or replace a mail device."""
+        ...
+
+    async def delete_mail_device(self, person_id: str, device_id: str) -> None:
+        """Forget that a device asked for mail."""
         ...
 
     async def put_pin(self, pin: PinnedBinding) -> None:
