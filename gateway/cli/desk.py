@@ -65,15 +65,15 @@ class Desk:
         self._aside(sentence, "dim")
 
     def _aside(self, text: str, style: str) -> None:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text, style=style, markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(output.harmless(text), style=style, markup=False)
 
     def show(self, data: Any, *, rows: output.Rows | None = None, text: str = "") -> None:
         """The answer: ``data`` as JSON where asked for, else the table or the text."""
         if self.as_json:
             output.print_json(data)
             return
-        if text:
-            print(text)
+        for line in text.splitlines():
+            print(output.harmless(line))
         if rows is not None:
             output.print_rows(rows)
 
@@ -90,7 +90,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Desk,
             try:
                 function(desk, **given)  # type: ignore[call-arg]
             except Failed as error:
-                print(f"gatepost: {error}", file=sys.stderr)
+                print(f"gatepost: {output.harmless(str(error))}", file=sys.stderr)
                 raise typer.Exit(1) from None
 
         run.__signature__ = signature.replace(parameters=[*own, *_SHARED])  # type: ignore[attr-defined]

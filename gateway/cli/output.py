@@ -82,9 +82,12 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "-"
-    # One cell is one line, and nothing that a phone or a source wrote may steer the terminal.
-    text = "".join(char if char.isprintable() else "?" for char in str(value))
-    return text or "-"
+    return harmless(str(value)) or "-"
+
+
+def harmless(text: str) -> str:
+    """One line in which nothing that a phone or a source wrote steers the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def moment(text: str | None) -> str:

@@ -37,13 +37,15 @@ def why(
 def _show_all(answer: dict[str, Any]) -> None:
     rows = [(each["device"] or "(any)", each["effect"], each["headline"]) for each in answer["answers"]]
     known = "" if answer["known"] else ", not known from any import or report"
-    print(f"{answer['person']}{known}; policy version {answer['policy']['number']}, {answer['protocol']}")
+    print(
+        f"{output.harmless(answer['person'])}{known}; policy version {answer['policy']['number']}, {answer['protocol']}"
+    )
     output.print_rows(output.Rows(("device", "answer", "why"), rows))
 
 
 def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
     now, policy, setter = answer["at"], answer["policy"], why["flag_set_by"]
-    print(why["headline"])
+    print(output.harmless(why["headline"]))
     output.print_pairs(
         [
             ("answer", why["effect"]),
