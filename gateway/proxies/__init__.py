@@ -1,0 +1,1 @@
+"""Inline enforcement points: input and output only. What is asked is decided in ``decision``, bytes are in ``protocols``."""

@@ -1,0 +1,185 @@
+"""Whether the mail server accepts a client's credentials, asked only on the way to a refusal.
+
+A refusal names an app on somebody's phone, so it is told only to somebody whose credentials the mail server accepts.
+The question is harmless (OPTIONS; where a server answers that to anybody, a FolderSync with a key no server gave),
+remembered briefly under a keyed digest, and bounded per user, so that a refused phone with an old password does not
+lock the account.
+"""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import quote
+
+import structlog
+
+from gateway.network.fetch import Fetched, fetch
+from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstreams import Upstreams
+from gateway.protocols.activesync.headers import usable_challenges
+from gateway.protocols.activesync.requests import Credentials
+from gateway.protocols.activesync.token_claims import read_claims
+
+log = structlog.get_logger()
+
+REMEMBERED_SECONDS = 60.0
+REMEMBERED_MOST = 20_000
+FAILURES_PER_MINUTE = 5
+"""Refused log-ins at the mail server per user and minute that we cause at most."""
+_PATH = b"/Microsoft-Server-ActiveSync"
+_NO_SUCH_KEY = bytes.fromhex("03016a0000075652034e6f537563684b6579000101")
+"""FolderSync with the SyncKey ``NoSuchKey`` ([MS-ASCMD] 2.2.1.5)."""
+
+
+class CheckMethod(Enum):
+    """How this mail server can be asked."""
+
+    OPTIONS = "OPTIONS"
+    FOLDER_SYNC = "FolderSync"
+
+
+class Credibility(Enum):
+    """What is known of credentials."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    """Cannot be checked now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The mail server's word on credentials."""
+
+    credibility: Credibility
+    challenges: tuple[bytes, ...] = ()
+    """Its WWW-Authenticate values that a phone can use."""
+
+
+_UNKNOWN = CheckResult(Credibility.UNKNOWN)
+
+
+class CredentialChecks:
+    """Asks, remembers, and bounds the asking; one per process."""
+
+    def __init__(self, upstreams: Upstreams, now: Callable[[], float] = time.time) -> None:
+        self._upstreams = upstreams
+        self._now = now
+        self._key = secrets.token_bytes(32)
+        self._known: dict[bytes, tuple[float, CheckResult]] = {}
+        self._under_way: dict[bytes, asyncio.Task[CheckResult]] = {}
+        self._failures: dict[str, deque[float]] = {}
+        self._methods: dict[str, CheckMethod] = {}
+        self.asked = 0
+
+    def known(self, login: str, credentials: Credentials) -> CheckResult | None:
+        """What is remembered; None: ask."""
+        found = self._known.get(self._digest(login, credentials))
+        return found[1] if found is not None and self._now() < found[0] else None
+
+    async def check(self, login: str, credentials: Credentials, host: bytes) -> CheckResult:
+        """The mail server's word, remembered or asked for. Never raises for a server that is away."""
+        known = self.known(login, credentials)
+        if known is not None:
+            return known
+        digest = self._digest(login, credentials)
+        task = self._under_way.get(digest)
+        if task is None:
+            if not self._may_ask(login):
+                return _UNKNOWN
+            task = asyncio.create_task(self._ask(login, credentials, host, digest))
+            self._under_way[digest] = task
+        return await asyncio.shield(task)
+
+    def accepted(self, login: str, credentials: Credentials) -> None:
+        """The mail server has just accepted these in an answer of its own."""
+        self._remember(self._digest(login, credentials), credentials, CheckResult(Credibility.ACCEPTED))
+
+    def _may_ask(self, login: str) -> bool:
+        failures = self._failures.get(login)
+        if failures is None:
+            return True
+        while failures and failures[0] <= self._now() - 60.0:
+            failures.popleft()
+        if not failures:
+            del self._failures[login]
+            return True
+        return len(failures) < FAILURES_PER_MINUTE
+
+    async def _ask(self, login: str, credentials: Credentials, host: bytes, digest: bytes) -> CheckResult:
+        # Counted before the answer is there, or many at once would all be within the bound.
+        attempts = self._failures.setdefault(login, deque())
+        attempts.append(self._now())
+        try:
+            pool = self._upstreams.of(login)
+            method = self._methods.get(pool.url) or await self.probe(pool, host)
+            if method is None:
+                return _UNKNOWN
+            self.asked += 1
+            fetched = await _question(pool, method, credentials.user or login, credentials.raw, host)
+        except UpstreamUnavailable as error:
+            log.warning("credential_check_impossible", login=login, reason=str(error))
+            return _UNKNOWN
+        finally:
+            self._under_way.pop(digest, None)
+        result = _read(fetched)
+        if result.credibility is Credibility.ACCEPTED and attempts:
+            attempts.pop()
+        if result.credibility is not Credibility.UNKNOWN:
+            self._remember(digest, credentials, result)
+        return result
+
+    async def probe(self, pool: UpstreamPool, host: bytes) -> CheckMethod | None:
+        """Try with random credentials which question this server answers with 401; None: neither.
+
+        Raises ``UpstreamUnavailable``.
+        """
+        user = f"gatepost-probe-{secrets.token_hex(4)}"
+        wrong = b"Basic " + base64.b64encode(f"{user}:{secrets.token_hex(16)}".encode())
+        for method in CheckMethod:
+            fetched = await _question(pool, method, user, wrong, host)
+            if fetched.status == 401:
+                self._methods[pool.url] = method
+                return method
+        log.warning("credential_check_not_possible", upstream=pool.url, status=fetched.status)
+        return None
+
+    def _remember(self, digest: bytes, credentials: Credentials, result: CheckResult) -> None:
+        until = self._now() + REMEMBERED_SECONDS
+        if credentials.scheme == "bearer":
+            claims = read_claims(credentials.token)
+            if claims is not None and claims.expires_at is not None:
+                until = min(until, claims.expires_at)
+        self._known.pop(digest, None)
+        while len(self._known) >= REMEMBERED_MOST:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (until, result)
+
+    def _digest(self, login: str, credentials: Credentials) -> bytes:
+        text = login.encode() + b"\0" + credentials.raw
+        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+
+
+async def _question(pool: UpstreamPool, method: CheckMethod, user: str, authorization: bytes, host: bytes) -> Fetched:
+    name = quote(user, safe="@").encode("ascii")
+    fields = [(b"Authorization", authorization), (b"MS-ASProtocolVersion", b"14.1"), (b"User-Agent", b"Gatepost")]
+    if method is CheckMethod.OPTIONS:
+        return await fetch(pool, b"OPTIONS", _PATH + b"?User=" + name, host, fields)
+    query = b"?Cmd=FolderSync&User=" + name + b"&DeviceId=gatepostcheck&DeviceType=Gatepost"
+    fields.append((b"Content-Type", b"application/vnd.ms-sync.wbxml"))
+    return await fetch(pool, b"POST", _PATH + query, host, fields, _NO_SUCH_KEY)
+
+
+def _read(fetched: Fetched) -> CheckResult:
+    if fetched.status == 401:
+        usable = [usable_challenges(value) for value in fetched.all(b"www-authenticate")]
+        return CheckResult(Credibility.REJECTED, tuple(filter(None, usable)))
+    if 200 <= fetched.status < 300:
+        return CheckResult(Credibility.ACCEPTED)
+    return _UNKNOWN
