@@ -37,25 +37,25 @@ class AdminClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str | int | None) -> Any:
+    def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
         """The answer to a GET."""
         return self._ask("GET", path, query=query)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to a POST."""
         return self._ask("POST", path, body)
 
-    def put(self, path: str, body: dict[str, Any]) -> Any:
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to a PUT."""
         return self._ask("PUT", path, body)
 
-    def delete(self, path: str, **query: str | int | None) -> Any:
+    def delete(self, path: str, **query: str | int | None) -> dict[str, Any]:
         """The answer to a DELETE."""
         return self._ask("DELETE", path, query=query)
 
     def _ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> dict[str, Any]:
         asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
         try:
             response = self._http.request(method, path, json=body, params=asked)
@@ -67,12 +67,12 @@ class AdminClient:
             raise Failed(f"no Gatepost answers at {self._url}: is it running (gatepost run)?") from None
         return self._read(response)
 
-    def _read(self, response: httpx.Response) -> Any:
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
         try:
-            answer = response.json() if response.content else {}
+            answer = response.json()
         except ValueError:
             answer = None
-        if response.is_success and answer is not None:
+        if response.is_success and isinstance(answer, dict):
             return answer
         if isinstance(answer, dict) and isinstance(answer.get("detail"), str):
             raise Failed(answer["detail"])

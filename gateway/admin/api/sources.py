@@ -1,9 +1,6 @@
 """Sources: systems that report app inventories, each with its device set, widest scope and secrets."""
 
-import base64
-import binascii
 import re
-import secrets as randomness
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +15,7 @@ from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import Refused, not_found
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Scope
+from gateway.inventory.sources.push.secrets import PUBLIC, key_of, new_secret
 from gateway.ports.store import Source, Writing
 
 log = structlog.get_logger()
@@ -175,20 +173,9 @@ async def _write(deps: Deps, work: Callable[[Writing], Awaitable[Source]]) -> So
     return source
 
 
-def new_secret() -> str:
-    """A Standard Webhooks secret: ``whsec_`` and the base64 of 32 random bytes."""
-    return "whsec_" + base64.b64encode(randomness.token_bytes(32)).decode()
-
-
 def _public_key(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        key = base64.b64decode(text.removeprefix("whpk_"), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not text.startswith("whpk_") or len(key) != 32:
-        raise InvalidValue("a public key is whpk_ and the base64 of 32 bytes (ed25519)")
+    if text and key_of(text)[0] != PUBLIC:
+        raise InvalidValue(f"a public key begins with {PUBLIC}: never send the private half")
     return text
 
 

@@ -90,9 +90,10 @@ async def test_a_removed_source_is_gone_and_may_be_added_again(api: httpx.AsyncC
         ({"name": "a", "scope": "everything"}, "scope"),
         ({"name": "a", "max_age_seconds": 0}, "max_age_seconds"),
         ({"name": "a", "devices": ""}, "devices"),
-        ({"name": "a", "public_key": "whpk_AAAA"}, "32 bytes"),
-        ({"name": "a", "public_key": "AAAA"}, "32 bytes"),
-        ({"name": "a", "public_key": "whpk_ä"}, "32 bytes"),
+        ({"name": "a", "public_key": "whpk_AAAA"}, "bytes"),
+        ({"name": "a", "public_key": "AAAA"}, "begins with"),
+        ({"name": "a", "public_key": "whpk_ä"}, "base64"),
+        ({"name": "a", "public_key": "whsk_" + "A" * 43 + "="}, "never send the private half"),
     ],
 )
 async def test_what_is_no_source(api: httpx.AsyncClient, body: dict[str, Any], words: str) -> None:

@@ -1,0 +1,68 @@
+"""Finding the gateway, and every way in which that fails, in one sentence each."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from tests.cli.conftest import Gatepost
+
+
+@contextmanager
+def web_server(status: int, body: bytes) -> Iterator[str]:
+    """Something that is no Gatepost."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's own name)
+            """Keep quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_nobody_listens(gatepost: Gatepost) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        failed = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
+    assert failed.stderr == f"gatepost: no Gatepost answers at {url}: is it running (gatepost run)?\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b"<html>"), (502, b"bad gateway"), (200, b""), (404, b"{}"), (500, b'{"detail": 5}')]
+)
+def test_somebody_else_answers(gatepost: Gatepost, status: int, body: bytes) -> None:
+    with web_server(status, body) as url:
+        failed = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
+    assert failed.stderr == f"gatepost: {url} answered {status}, not as a Gatepost does: check the address\n"
+
+
+def test_a_wrong_token(gatepost: Gatepost) -> None:
+    failed = gatepost("ban", "list", environment={"GATEPOST_TOKEN": "gpt_wrong"}, expect=1)
+    assert failed.stderr == "gatepost: this token is not known, is revoked or has expired: create another one\n"
+
+
+def test_an_address_without_a_token(gatepost: Gatepost) -> None:
+    failed = gatepost("ban", "list", environment={"GATEPOST_TOKEN": ""}, expect=1)
+    assert failed.stderr.startswith("gatepost: GATEPOST_URL is set, but GATEPOST_TOKEN is not")
+
+
+@pytest.mark.parametrize("url", ["gatepost.example", "ftp://gatepost.example", "http://"])
+def test_an_address_that_is_none(gatepost: Gatepost, url: str) -> None:
+    failed = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
+    assert failed.stderr == f"gatepost: GATEPOST_URL {url!r} is no URL: write it like https://gatepost.example:8090\n"
