@@ -18,6 +18,7 @@ import uvloop
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
 from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Ownership, Platform, Scope
 from gateway.ports.store import Person, Source, StoredMessage, Writing
+from gateway.storage.compact import compact
 from gateway.storage.records import decode_record, encode_record
 from gateway.storage.sql import SqlStore, open_store
 
@@ -137,7 +138,7 @@ def measure_memory() -> None:
     gc.collect()
     began_at = resident_bytes()
     began = time.perf_counter()
-    records = {record.person_id: record for record in map(decode_record, encoded)}
+    records = {record.person_id: record for record in map(compact, map(decode_record, encoded))}
     seconds = time.perf_counter() - began
     gc.collect()
     used = resident_bytes() - began_at

@@ -44,7 +44,7 @@ class InventoryRow(msgspec.Struct, array_like=True, frozen=True):
 
 _decoder = msgspec.msgpack.Decoder(InventoryRow)
 _apps_decoder = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...])
-_tombstones_decoder = msgspec.msgpack.Decoder(tuple[TombstoneRow, ...])
+_tombstones_decoder = msgspec.msgpack.Decoder(tuple[TombstoneRow[msgspec.Raw], ...])
 
 
 def encode_inventory(inventory: Inventory) -> bytes:
@@ -125,6 +125,6 @@ def encode_tombstones(stones: tuple[Tombstone, ...]) -> bytes:
 def decode_tombstones(content: bytes) -> tuple[Tombstone, ...]:
     """The tombstones of bytes that ``encode_tombstones`` made. Raises ``Unreadable``."""
     try:
-        return tombstones_of(_tombstones_decoder.decode(content))
+        return tombstones_of(_tombstones_decoder.decode(content), apps_of)
     except DAMAGED as error:
         raise Unreadable(f"damaged tombstones: {error}") from error

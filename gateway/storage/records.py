@@ -5,12 +5,13 @@ store's word then.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
-from gateway.domain.inventory import Naming, Ownership, Platform, Scope
+from gateway.domain.inventory import App, Naming, Ownership, Platform, Scope
 from gateway.storage.rows import (
     DAMAGED,
     TombstoneRow,
@@ -22,11 +23,13 @@ from gateway.storage.rows import (
     tombstones_of,
 )
 
+A = TypeVar("A")
+
 FORMAT = 1
 
 
-class SourceRow(msgspec.Struct, array_like=True, frozen=True):
-    """``SourceEvidence`` as it is written."""
+class SourceRow(msgspec.Struct, Generic[A], array_like=True, frozen=True):
+    """``SourceEvidence`` as it is written; ``A`` stands for an app."""
 
     source_id: str
     source_device: str
@@ -34,20 +37,20 @@ class SourceRow(msgspec.Struct, array_like=True, frozen=True):
     naming: Naming
     generated_at: float
     max_age: float
-    apps: tuple[msgspec.Raw, ...]
+    apps: tuple[A, ...]
     full_at: float | None = None
     compromised: bool | None = None
     compliant: bool | None = None
     suspicious: bool = False
 
 
-class DeviceRow(msgspec.Struct, array_like=True, frozen=True):
+class DeviceRow(msgspec.Struct, Generic[A], array_like=True, frozen=True):
     """``DeviceEvidence`` as it is written."""
 
     device_id: str
     binding: BindingState
-    sources: tuple[SourceRow, ...] = ()
-    tombstones: tuple[TombstoneRow, ...] = ()
+    sources: tuple[SourceRow[A], ...] = ()
+    tombstones: tuple[TombstoneRow[A], ...] = ()
     first_seen_at: float | None = None
     platform: Platform | None = None
     ownership: Ownership = Ownership.UNKNOWN
@@ -61,8 +64,8 @@ class RecordRow(msgspec.Struct, array_like=True, frozen=True):
     known: bool
     logins: tuple[str, ...]
     groups: tuple[str, ...]
-    devices: tuple[DeviceRow, ...]
-    unbound: tuple[DeviceRow, ...]
+    devices: tuple[DeviceRow[msgspec.Raw], ...]
+    unbound: tuple[DeviceRow[msgspec.Raw], ...]
     sequence: int
 
 
@@ -78,8 +81,8 @@ def encode_record(record: PersonRecord) -> bytes:
             record.known,
             record.logins,
             sorted(record.groups),
-            [_device_row(device) for device in record.devices.values()],
-            [_device_row(device) for device in record.unbound],
+            [device_row(device) for device in record.devices.values()],
+            [device_row(device) for device in record.unbound],
             record.sequence,
         )
     )
@@ -96,27 +99,28 @@ def decode_record(content: bytes) -> PersonRecord:
             known=row.known,
             logins=_same_object(row.person_id, row.logins),
             groups=_shared_groups(row.groups),
-            devices=_by_id([_device(device) for device in row.devices]),
-            unbound=tuple([_device(device) for device in row.unbound]),
+            devices={each.device_id: device_of(each, apps_of) for each in row.devices},
+            unbound=tuple([device_of(each, apps_of) for each in row.unbound]),
             sequence=row.sequence,
         )
     except DAMAGED as error:
         raise Unreadable(f"a damaged record: {error}") from error
 
 
-def _device_row(device: DeviceEvidence) -> tuple[object, ...]:
+def device_row(device: DeviceEvidence, name: Callable[[App], object] = app_row) -> tuple[object, ...]:
+    """A device as a positional row; ``name`` gives what stands for an app."""
     return (
         device.device_id,
         device.binding.value,
-        [_source_row(source) for source in device.sources],
-        [tombstone_row(stone) for stone in device.tombstones],
+        [_source_row(source, name) for source in device.sources],
+        [tombstone_row(stone, name) for stone in device.tombstones],
         device.first_seen_at,
         device.platform and device.platform.value,
         device.ownership.value,
     )
 
 
-def _source_row(source: SourceEvidence) -> tuple[object, ...]:
+def _source_row(source: SourceEvidence, name: Callable[[App], object]) -> tuple[object, ...]:
     return (
         source.source_id,
         source.source_device,
@@ -124,7 +128,7 @@ def _source_row(source: SourceEvidence) -> tuple[object, ...]:
         source.naming.value,
         source.generated_at,
         source.max_age,
-        [app_row(app) for app in source.apps],
+        [name(app) for app in source.apps],
         source.full_at,
         source.compromised,
         source.compliant,
@@ -132,19 +136,20 @@ def _source_row(source: SourceEvidence) -> tuple[object, ...]:
     )
 
 
-def _device(row: DeviceRow) -> DeviceEvidence:
+def device_of(row: DeviceRow[A], read: Callable[[tuple[A, ...]], tuple[App, ...]]) -> DeviceEvidence:
+    """A device from its row; ``read`` gives the apps back."""
     return DeviceEvidence(
         row.device_id,
         row.binding,
-        tuple([_source(source) for source in row.sources]),
-        tombstones_of(row.tombstones),
+        tuple([_source(source, read) for source in row.sources]),
+        tombstones_of(row.tombstones, read),
         row.first_seen_at,
         row.platform,
         row.ownership,
     )
 
 
-def _source(row: SourceRow) -> SourceEvidence:
+def _source(row: SourceRow[A], read: Callable[[tuple[A, ...]], tuple[App, ...]]) -> SourceEvidence:
     # One number object where both moments are the same, as after every full list.
     full_at = row.generated_at if row.full_at == row.generated_at else row.full_at
     return SourceEvidence(
@@ -154,7 +159,7 @@ def _source(row: SourceRow) -> SourceEvidence:
         row.naming,
         row.generated_at,
         _shared_number(row.max_age),
-        apps_of(row.apps),
+        read(row.apps),
         full_at,
         row.compromised,
         row.compliant,
@@ -186,7 +191,3 @@ def _shared_groups(names: tuple[str, ...]) -> frozenset[str]:
 
 def _same_object(person_id: str, logins: tuple[str, ...]) -> tuple[str, ...]:
     return (person_id,) if logins == (person_id,) else logins
-
-
-def _by_id(devices: list[DeviceEvidence]) -> Mapping[str, DeviceEvidence]:
-    return {device.device_id: device for device in devices}

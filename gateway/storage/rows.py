@@ -6,11 +6,15 @@ millions of installs.
 """
 
 import sys
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, AppOrigin, Platform, Scope
+
+A = TypeVar("A")
 
 DISTINCT_APPS = 200_000
 """Apps remembered for sharing; beyond it the memory of them starts anew (records keep theirs)."""
@@ -93,23 +97,25 @@ def _share(key: bytes) -> App:
     return app
 
 
-class TombstoneRow(msgspec.Struct, array_like=True, frozen=True):
-    """``Tombstone`` as it is written."""
+class TombstoneRow(msgspec.Struct, Generic[A], array_like=True, frozen=True):
+    """``Tombstone`` as it is written; ``A`` stands for an app."""
 
-    app: msgspec.Raw
+    app: A
     source_id: str
     seen_at: float
     scope: Scope = Scope.DEVICE
 
 
-def tombstone_row(stone: Tombstone) -> tuple[object, ...]:
-    """A tombstone as a positional row."""
-    return app_row(stone.app), stone.source_id, stone.seen_at, stone.scope.value
+def tombstone_row(stone: Tombstone, name: Callable[[App], object] = app_row) -> tuple[object, ...]:
+    """A tombstone as a positional row; ``name`` gives what stands for an app."""
+    return name(stone.app), stone.source_id, stone.seen_at, stone.scope.value
 
 
-def tombstones_of(rows: tuple[TombstoneRow, ...]) -> tuple[Tombstone, ...]:
-    """Tombstones from their rows."""
-    return tuple(Tombstone(apps_of((row.app,))[0], row.source_id, row.seen_at, row.scope) for row in rows)
+def tombstones_of(
+    rows: tuple[TombstoneRow[A], ...], read: Callable[[tuple[A, ...]], tuple[App, ...]]
+) -> tuple[Tombstone, ...]:
+    """Tombstones from their rows; ``read`` gives the apps back."""
+    return tuple(Tombstone(read((row.app,))[0], row.source_id, row.seen_at, row.scope) for row in rows)
 
 
 def packed(row: object) -> bytes:

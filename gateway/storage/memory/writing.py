@@ -109,8 +109,11 @@ class MemoryWriting(MemoryReading, LogRequests):
         self._own(self.tables.people, "people")[person.person_id] = person
 
     async def delete_person(self, person_id: str) -> None:
-        self.tables.logins = {login: owner for login, owner in self.tables.logins.items() if owner != person_id}
-        self.tables.people = {each: person for each, person in self.tables.people.items() if each != person_id}
+        person = self._own(self.tables.people, "people").pop(person_id, None)
+        if person is not None:
+            logins = self._own(self.tables.logins, "logins")
+            for login in (person_id, *person.aliases):
+                logins.pop(login, None)
 
     async def put_mail_device(self, device: MailDevice) -> None:
         devices = self._own(self.tables.mail_devices, "mail_devices")
@@ -118,9 +121,8 @@ class MemoryWriting(MemoryReading, LogRequests):
         devices[device.person_id] = (*others, device)
 
     async def delete_mail_device(self, person_id: str, device_id: str) -> None:
-        devices = self.tables.mail_devices.get(person_id, ())
-        kept = tuple(each for each in devices if each.device_id != device_id)
-        self.tables.mail_devices = {**self.tables.mail_devices, person_id: kept}
+        devices = self._own(self.tables.mail_devices, "mail_devices")
+        devices[person_id] = tuple(each for each in devices.get(person_id, ()) if each.device_id != device_id)
 
     async def put_pin(self, pin: PinnedBinding) -> None:
         await self.delete_pin(pin.person_id, pin.device_id, pin.source_id, pin.source_device)

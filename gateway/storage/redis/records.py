@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 
 from gateway.domain.evidence import PersonRecord
+from gateway.storage.compact import compact
 from gateway.storage.records import decode_record, encode_record
 from gateway.storage.redis.connection import RedisConnection, Word
 from gateway.storage.redis.names import floor_key, life, published_key, record_key
@@ -88,7 +89,7 @@ def _value(record: PersonRecord) -> bytes:
 
 def _record(value: bytes) -> PersonRecord | None:
     try:
-        return decode_record(value[DIGITS:])
+        return compact(decode_record(value[DIGITS:]))
     except Unreadable:
         # Of another version of the code, or damaged: the store knows better.
         return None
