@@ -92,7 +92,8 @@ def add(
         **({"ends_at": moment_of(ends)} if ends else {}),
     }
     with desk.api("waiting for the workers") as api:
-        show_applied(desk, api.post("/bans", body))
+        answer = api.post("/bans", body)
+    show_applied(desk, answer)
 
 
 @command(app, "list")
@@ -158,7 +159,8 @@ def remove(
     """
     desk.confirm(f"Remove ban {name}?")
     with desk.api("waiting for the workers") as api:
-        show_applied(desk, api.delete(f"/bans/{segment(name)}", note=note))
+        answer = api.delete(f"/bans/{segment(name)}", note=note)
+    show_applied(desk, answer)
 
 
 def written(matcher: dict[str, Any]) -> str:

@@ -47,7 +47,8 @@ def add(
     if group_name:
         desk.confirm(f"Let everybody in group {group_name} through?")
     with desk.api("waiting for the workers") as api:
-        show_applied(desk, api.post("/exemptions", body))
+        answer = api.post("/exemptions", body)
+    show_applied(desk, answer)
 
 
 @command(app, "list")
@@ -86,4 +87,5 @@ def remove(desk: Desk, exemption_id: Annotated[str, typer.Argument(metavar="ID",
     """
     desk.confirm(f"End exemption {exemption_id} now?")
     with desk.api("waiting for the workers") as api:
-        show_applied(desk, api.delete(f"/exemptions/{segment(exemption_id)}"))
+        answer = api.delete(f"/exemptions/{segment(exemption_id)}")
+    show_applied(desk, answer)

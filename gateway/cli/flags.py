@@ -86,8 +86,9 @@ def set_flag(
 ) -> None:
     """Turn one thing; answers when it is in force on every worker.
 
-    Without conditions a flag counts for everybody and replaces what was said about the ban before; with conditions it
-    goes before older rules. Turning something off never asks; enforcing does, unless --yes is given.
+    Without conditions a flag counts for everybody and replaces what was said
+    about the ban before; with conditions it goes before older rules. Turning
+    something off never asks; enforcing does, unless --yes is given.
 
     \b
     Examples:
@@ -120,7 +121,8 @@ def set_flag(
     if turns[0].question:
         desk.confirm(turns[0].question)
     with desk.api("waiting for the workers") as api:
-        show_applied(desk, api.put(f"/flags/{turns[0].path}", {**turns[0].body, "note": note}))
+        answer = api.put(f"/flags/{turns[0].path}", {**turns[0].body, "note": note})
+    show_applied(desk, answer)
 
 
 @dataclass(frozen=True, slots=True)
