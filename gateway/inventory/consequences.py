@@ -1,0 +1,104 @@
+"""What a change of evidence means for people: tombstones for hits that lost their evidence, and whom to announce.
+
+Every change of inventories, pins and people goes through ``announced``: it compares the records of everybody concerned
+before and after, inside the same unit of work. Nobody is announced whose record stays the same.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+
+from gateway.domain.binding import claimed_logins, eas_ids
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.identity import IdentityRules
+from gateway.domain.inventory import Inventory
+from gateway.domain.matching import BanIndex
+from gateway.domain.posture import surviving_hits
+from gateway.inventory.records import APPLE_PREFIX, load_record
+from gateway.ports.store import Reading, Writing
+
+_APPLE_SERIAL_LENGTHS = range(10, 13)
+
+
+async def people_concerned(
+    reading: Reading, inventories: Iterable[Inventory | None], rules: IdentityRules
+) -> tuple[str, ...]:
+    """The ids of everybody in whose record one of these inventories may appear.
+
+    They are those it names, those who have a DeviceId that it claims, those whose other inventories claim it too, and
+    those with a pin on any of these. A login that belongs to nobody stands for itself.
+    """
+    claimants: dict[tuple[str, str], Inventory] = {}
+    owners: dict[str, None] = {}
+    device_ids: dict[str, None] = {}
+    for inventory in inventories:
+        if inventory is not None:
+            # The state before and after may name different people: both count.
+            owners.update(dict.fromkeys(claimed_logins(inventory, rules)))
+            device_ids.update(dict.fromkeys(_claimed_ids(inventory)))
+            claimants[inventory.source_id, inventory.source_device] = inventory
+    for device_id in device_ids:
+        owners.update(dict.fromkeys(await reading.people_with_device(device_id)))
+        for other in await reading.inventories_by_key("eas", device_id):
+            claimants.setdefault((other.source_id, other.source_device), other)
+        if device_id.startswith(APPLE_PREFIX):
+            for other in await reading.inventories_by_key("serial", device_id.removeprefix(APPLE_PREFIX)):
+                claimants.setdefault((other.source_id, other.source_device), other)
+    for key, claimant in claimants.items():
+        owners.update(dict.fromkeys(claimed_logins(claimant, rules)))
+        owners.update(dict.fromkeys(pin.person_id for pin in await reading.pins_of_inventory(*key)))
+    return tuple(dict.fromkeys([await person_id_of(reading, login) for login in owners]))
+
+
+def _claimed_ids(inventory: Inventory) -> tuple[str, ...]:
+    serials = [key.value.casefold() for key in inventory.device_keys if key.type == "serial"]
+    derived = [APPLE_PREFIX + serial for serial in serials if len(serial) in _APPLE_SERIAL_LENGTHS]
+    return (*eas_ids(inventory), *derived)
+
+
+async def person_id_of(reading: Reading, login: str) -> str:
+    """The id of the person of a login; the login itself where it belongs to nobody."""
+    person = await reading.person_by_login(login)
+    return person.person_id if person else login
+
+
+async def announced(
+    writing: Writing,
+    rules: IdentityRules,
+    index: BanIndex,
+    people: Iterable[str],
+    change: Callable[[], Awaitable[None]],
+    *,
+    forgotten: tuple[str, str] | None = None,
+) -> None:
+    """Run ``change`` and store what follows from it for the records of ``people``.
+
+    Open hits whose evidence the change takes away become tombstones, except those of the device ``forgotten`` (person
+    id and canonical DeviceId). All logins whose record differs afterwards go to the change log.
+    """
+    before = {person_id: await load_record(writing, person_id, rules) for person_id in people}
+    await change()
+    logins: dict[str, None] = {}
+    for person_id, old in before.items():
+        new = await load_record(writing, person_id, rules)
+        kept = await _entomb(writing, old, new, index, forgotten)
+        if kept or replace(old, sequence=0) != replace(new, sequence=0):
+            logins.update(dict.fromkeys((*old.logins, *new.logins)))
+    if logins:
+        writing.log_people(tuple(logins))
+
+
+async def _entomb(
+    writing: Writing, old: PersonRecord, new: PersonRecord, index: BanIndex, forgotten: tuple[str, str] | None
+) -> bool:
+    """Store the tombstones that must change; whether there are any."""
+    changed = False
+    for device_id, stones in surviving_hits(old, new, index).items():
+        if (new.person_id, device_id) == forgotten:
+            continue
+        changed = True
+        await writing.put_tombstones(new.person_id, device_id, stones)
+        for alias in new.logins:
+            # Those collected under an alias are among ``stones`` and stand under the person from now on.
+            if alias != new.person_id:
+                await writing.put_tombstones(alias, device_id, ())
+    return changed
