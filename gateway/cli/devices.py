@@ -112,13 +112,15 @@ def _lines(answer: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 @command(app, "forget")
 def forget(desk: Desk, user: User, device: Device) -> None:
-    """Forget a device; open hits stay until newer evidence clears them.
+    """Forget all that is known of a device, its open hits included.
+
+    The device may come again as a new one; a binding by hand stays.
 
     \b
     Example:
       gatepost device forget anna@corp.example ApplDX3Q --yes
     """
-    desk.confirm(f"Forget device {device} of {user}?")
+    desk.confirm(f"Forget all that is known of device {device} of {user}, open hits included?")
     with desk.api() as api:
         answer = api.delete(f"/devices/{segment(user)}/{segment(device)}")
     desk.show(answer, text=f"device {answer['device']} of {answer['user']} is forgotten")

@@ -11,6 +11,8 @@ from gateway.admin.auth import Role, new_token
 from gateway.changes.apply import InForceResult, PolicyEditor, ensure_first_policy
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
+from gateway.inventory.ingest import Forgotten
+from gateway.inventory.records import load_record
 from gateway.ports.store import Change, Reading, Store, Writing
 from gateway.storage.memory import MemoryStore
 
@@ -49,12 +51,13 @@ class Control:
         self.published.extend(changes)
 
     async def load_record(self, reading: Reading, login: str) -> PersonRecord:
-        """The record that the test laid down."""
-        return self.records.get(login, PersonRecord(login, known=False))
+        """The record that the test laid down, else the one that follows from the store."""
+        return self.records.get(login) or await load_record(reading, login, RULES)
 
-    async def forget_device(self, person_id: str, device_id: str) -> None:
+    async def forget_device(self, person_id: str, device_id: str) -> Forgotten:
         """Remember which."""
         self.forgotten.append((person_id, device_id))
+        return Forgotten(inventories=1, tombstones=2)
 
     def api(self) -> FastAPI:
         """The application."""

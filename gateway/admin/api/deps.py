@@ -14,14 +14,15 @@ from gateway.changes.apply import PolicyEditor
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.policy import PolicyVersion
+from gateway.inventory.ingest import Forgotten
 from gateway.ports.store import Change, Reading, Store
 
 
 class DeviceForgetter(Protocol):
     """The part of the ingest that the API uses."""
 
-    async def forget_device(self, person_id: str, device_id: str) -> object:
-        """Forget a mail device; open hits stay as tombstones."""
+    async def forget_device(self, person_id: str, device_id: str) -> Forgotten:
+        """Forget all that is known of a mail device, its open hits included."""
         ...
 
 

@@ -63,6 +63,15 @@ class DeviceOut(DeviceLine):
     stated: dict[str, str] = Field(description="what the device says of itself; never trusted")
 
 
+class DeviceForgotten(BaseModel):
+    """What was forgotten of a device."""
+
+    user: str
+    device: str
+    inventories: int = Field(description="inventory devices behind it")
+    tombstones: int = Field(description="hits that had outlived their evidence")
+
+
 class UserDevices(BaseModel):
     """All devices of one user."""
 
@@ -121,15 +130,20 @@ async def show_device(user: str, device: str, deps: Deps, operator: Viewing) -> 
 
 
 @router.delete("/devices/{user}/{device}")
-async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -> DeviceLine:
-    """Forget a mail device. Open hits stay until newer evidence clears them; the device may come again as a new one."""
+async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -> DeviceForgotten:
+    """Forget all that is known of a device, its open hits included; what comes later is taken as new."""
     login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
     record, seen, _ = await _read(deps, login)
-    if device_id not in seen:
-        raise not_found(f"{login} has no device {device_id} that asked for mail: see the devices of the user")
-    await deps.ingest.forget_device(record.person_id, device_id)
+    if device_id not in seen and device_id not in record.devices:
+        raise not_found(f"{login} has no device {device_id}: see the devices of the user")
+    forgotten = await deps.ingest.forget_device(record.person_id, device_id)
     log.info("device_forgotten", login=record.person_id, device=device_id, author=operator.name)
-    return DeviceLine.model_validate(_line(record.person_id, device_id, seen[device_id]))
+    return DeviceForgotten(
+        user=record.person_id,
+        device=device_id,
+        inventories=forgotten.inventories,
+        tombstones=forgotten.tombstones,
+    )
 
 
 async def _read(deps: Deps, login: str) -> tuple[PersonRecord, dict[str, MailDevice], list[PinnedBinding]]:

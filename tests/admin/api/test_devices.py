@@ -74,12 +74,12 @@ async def test_what_a_device_says_of_itself_may_be_rubbish(api: httpx.AsyncClien
 
 async def test_a_device_is_forgotten(api: httpx.AsyncClient, control: Control) -> None:
     answer = await api.delete(f"/devices/{USER}/ABC1")
-    assert answer.json()["device"] == "abc1"
+    assert answer.json() == {"user": USER, "device": "abc1", "inventories": 1, "tombstones": 2}
     assert control.forgotten == [(USER, "abc1")]
 
 
 async def test_devices_that_are_not(api: httpx.AsyncClient) -> None:
     assert (await api.get(f"/devices/{USER}/zzz")).status_code == 404
-    assert (await api.delete(f"/devices/{USER}/new9")).status_code == 404
+    assert (await api.delete(f"/devices/{USER}/zzz")).status_code == 404
     assert (await api.get("/devices/a@b@c")).status_code == 422
     assert (await api.get(f"/devices/{USER}/a b")).status_code == 422
