@@ -3,6 +3,7 @@
 All steps of a migration are one transaction: they happen as a whole or not at all.
 """
 
+import os
 import secrets
 from pathlib import Path
 
@@ -27,7 +28,19 @@ def prepare(path: Path, writable: bool, busy_seconds: float) -> None:
         raise StoreUnavailable(f"the database {path} is missing; the control process makes it")
     if writable and not path.parent.is_dir():
         raise StoreUnavailable(f"the directory {path.parent} for the database is missing; make it or change data_dir")
+    if path.is_dir():
+        raise StoreUnavailable(f"the database {path} cannot be opened: it is a directory")
+    if writable:
+        _make_private(path)
     guarded(lambda: _prepare(path, writable, busy_seconds), str(path))
+
+
+def _make_private(path: Path) -> None:
+    """The file holds secrets and personal data: its owner's alone, as then are those that SQLite puts beside it."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(f"the database {path} cannot be opened for writing: {error.strerror}") from error
 
 
 def _prepare(path: Path, writable: bool, busy_seconds: float) -> None:

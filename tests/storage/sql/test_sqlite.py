@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -66,6 +67,18 @@ async def test_settings_of_the_connection(store: SqlStore, path: Path) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
     assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+async def test_the_files_are_the_owners_alone(store: SqlStore, path: Path) -> None:
+    await put_person(store, "ann")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {"gatepost.db": 0o600, "gatepost.db-wal": 0o600, "gatepost.db-shm": 0o600}
+
+
+async def test_a_directory_in_the_place_of_the_file(tmp_path: Path) -> None:
+    for writable in (True, False):
+        with pytest.raises(StoreUnavailable, match="it is a directory"):
+            await open_store(f"sqlite:///{tmp_path}", writable=writable)
 
 
 async def test_a_worker_reads_but_cannot_write(store: SqlStore, path: Path) -> None:
