@@ -31,18 +31,8 @@ class Hit:
 
 def open_hits(device: DeviceEvidence, index: BanIndex) -> tuple[Hit, ...]:
     """The hits that nothing newer has closed, tombstones included."""
-    live = [
-        (hit, source)
-        for source in device.sources
-        for hit in _hits_of(source.apps, source.source_id, source.generated_at, source.scope, index)
-    ]
-    holding = {(source.source_id, source.source_device, hit.ban.name) for hit, source in live}
-    found = [
-        hit
-        for hit, source in live
-        # In a conflict nobody's list may clear another claimant's hit.
-        if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding, live_in=source)
-    ]
+    found = [hit for hit, _ in _live_hits(device, index)]
+    holding = _holding(device, index)
     for stone in device.tombstones:
         found.extend(
             hit
@@ -50,6 +40,28 @@ def open_hits(device: DeviceEvidence, index: BanIndex) -> tuple[Hit, ...]:
             if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding)
         )
     return tuple(found)
+
+
+def _live_hits(device: DeviceEvidence, index: BanIndex) -> list[tuple[Hit, SourceEvidence]]:
+    """The open hits of the evidence at hand, each with the evidence that holds the app."""
+    holding = _holding(device, index)
+    return [
+        (hit, source)
+        for source in device.sources
+        for hit in _hits_of(source.apps, source.source_id, source.generated_at, source.scope, index)
+        # In a conflict nobody's list may clear another claimant's hit.
+        if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding, live_in=source)
+    ]
+
+
+def _holding(device: DeviceEvidence, index: BanIndex) -> set[tuple[str, str, str]]:
+    """Which inventory devices hold an app of which ban."""
+    return {
+        (source.source_id, source.source_device, ban.name)
+        for source in device.sources
+        for app in source.apps
+        for ban in index.bans_of(app)
+    }
 
 
 def _hits_of(apps: tuple[App, ...], source_id: str, at: float, scope: Scope, index: BanIndex) -> Iterator[Hit]:
@@ -143,28 +155,45 @@ def surviving_hits(before: PersonRecord, after: PersonRecord, index: BanIndex) -
     """The tombstones a person's devices need, where evidence left them without newer evidence in its place.
 
     Maps a canonical DeviceId (empty: inventory devices without one) to all tombstones it should have from now on;
-    devices whose tombstones stay as they are do not appear.
+    devices whose tombstones stay as they are do not appear. An inventory device that gets a DeviceId takes its hits
+    along; one that loses its DeviceId leaves them there as well.
     """
     needed = {}
     for device_id in {*before.devices, *after.devices, ""}:
         old, new = _devices(before, device_id), _devices(after, device_id)
+        following = new if device_id else (*after.unbound, *after.devices.values())
         stones = {stone for device in new for stone in device.tombstones}
+        # Without a DeviceId nobody knows which phone a tombstone was about, so no list can answer it.
+        kept = {stone for stone in stones if not device_id or not _answered(stone, new)}
         lost = {
-            Tombstone(hit.app, hit.source_id, hit.at, hit.scope) for device in old for hit in open_hits(device, index)
+            stone
+            for device in old
+            for hit, source in _live_hits(device, index)
+            if not _answered(stone := Tombstone(hit.app, hit.source_id, hit.at, hit.scope), new if device_id else ())
+            and not _continued(stone, source, following)
         }
-        final = {stone for stone in stones | lost if not _answered(stone, new)}
-        if final != stones:
-            needed[device_id] = tuple(sorted(final, key=lambda stone: (stone.seen_at, stone.app.id)))
+        if kept | lost != stones:
+            needed[device_id] = tuple(sorted(kept | lost, key=lambda stone: (stone.seen_at, stone.app.id)))
     return needed
 
 
 def _answered(stone: Tombstone, devices: tuple[DeviceEvidence, ...]) -> bool:
-    """Whether the evidence at hand says what became of the app: still there, or provably gone."""
+    """Whether the evidence bound to a device says what became of the app: still there, or provably gone."""
     return any(
-        stone.app in source.apps
-        or (device.binding is BindingState.BOUND and clears(source, stone.source_id, stone.seen_at, stone.scope))
+        stone.app in source.apps or clears(source, stone.source_id, stone.seen_at, stone.scope)
+        for device in devices
+        if device.binding is BindingState.BOUND
+        for source in device.sources
+    )
+
+
+def _continued(stone: Tombstone, origin: SourceEvidence, devices: tuple[DeviceEvidence, ...]) -> bool:
+    """Whether the same inventory device is still there, bound or not, and speaks for itself."""
+    return any(
+        stone.app in source.apps or clears(source, stone.source_id, stone.seen_at, stone.scope)
         for device in devices
         for source in device.sources
+        if (source.source_id, source.source_device) == (origin.source_id, origin.source_device)
     )
 
 

@@ -1,0 +1,82 @@
+"""Hits outlive evidence that leaves, and only that."""
+
+from dataclasses import replace
+
+from gateway.domain.bans import Ban, Matcher, MatcherKind
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
+from gateway.domain.inventory import App, Naming, Platform, Scope
+from gateway.domain.matching import compiled
+from gateway.domain.posture import surviving_hits
+
+TIKTOK = App(Platform.ANDROID, "com.zhiliaoapp.musically")
+MAIL = App(Platform.ANDROID, "com.google.android.gm")
+INDEX = compiled((Ban("TikTok", (Matcher(MatcherKind.ID, TIKTOK.id, Platform.ANDROID),)),))
+DIRTY = SourceEvidence("mdm", "m1", Scope.DEVICE, Naming.IDENTIFIER, 1000.0, 86400.0, (TIKTOK, MAIL), 1000.0)
+CLEANED = replace(DIRTY, apps=(MAIL,), generated_at=2000.0, full_at=2000.0)
+STONE = Tombstone(TIKTOK, "mdm", 1000.0)
+
+
+def device(device_id: str, *sources: SourceEvidence, state: BindingState = BindingState.BOUND) -> DeviceEvidence:
+    return DeviceEvidence(device_id, state, sources)
+
+
+def person(*devices: DeviceEvidence, unbound: tuple[DeviceEvidence, ...] = ()) -> PersonRecord:
+    return PersonRecord("ann", known=True, devices={each.device_id: each for each in devices}, unbound=unbound)
+
+
+def test_a_checked_out_device_leaves_its_hit() -> None:
+    gone = device("d", state=BindingState.UNMATCHED)
+    assert surviving_hits(person(device("d", DIRTY)), person(gone), INDEX) == {"d": (STONE,)}
+    assert surviving_hits(person(device("d", DIRTY)), person(), INDEX) == {"d": (STONE,)}
+
+
+def test_newer_evidence_of_the_same_device_answers() -> None:
+    assert surviving_hits(person(device("d", DIRTY)), person(device("d", CLEANED)), INDEX) == {}
+
+
+def test_a_narrower_list_does_not_answer() -> None:
+    narrow = replace(CLEANED, scope=Scope.MANAGED_ONLY)
+    assert surviving_hits(person(device("d", DIRTY)), person(device("d", narrow)), INDEX) == {"d": (STONE,)}
+
+
+def test_an_unmatched_device_answers_for_itself() -> None:
+    before = person(device("d", DIRTY, state=BindingState.UNMATCHED))
+    after = person(device("d", CLEANED, state=BindingState.UNMATCHED))
+    assert surviving_hits(before, after, INDEX) == {}
+
+
+def test_a_claimant_in_a_conflict_answers_for_itself_only() -> None:
+    other = replace(CLEANED, source_device="m2")
+    before = person(device("d", DIRTY, other, state=BindingState.CONFLICT))
+    own = person(device("d", CLEANED, other, state=BindingState.CONFLICT))
+    left = person(device("d", other, replace(other, source_device="m3"), state=BindingState.CONFLICT))
+    assert surviving_hits(before, own, INDEX) == {}
+    assert surviving_hits(before, left, INDEX) == {"d": (STONE,)}
+
+
+def test_a_tombstone_in_a_conflict_stays() -> None:
+    with_stone = replace(device("d", DIRTY, state=BindingState.CONFLICT), tombstones=(STONE,))
+    cleaned = replace(with_stone, sources=(CLEANED,))
+    assert surviving_hits(person(with_stone), person(cleaned), INDEX) == {}
+    bound = replace(cleaned, binding=BindingState.BOUND)
+    assert surviving_hits(person(cleaned), person(bound), INDEX) == {"d": ()}
+
+
+def test_an_inventory_device_that_gets_a_device_id_takes_its_hit_along() -> None:
+    before = person(unbound=(device("", DIRTY),))
+    assert surviving_hits(before, person(device("d", DIRTY)), INDEX) == {}
+    assert surviving_hits(before, person(device("d", CLEANED)), INDEX) == {}
+
+
+def test_one_that_loses_its_device_id_leaves_the_hit_there() -> None:
+    after = person(device("d", state=BindingState.UNMATCHED), unbound=(device("", DIRTY),))
+    assert surviving_hits(person(device("d", DIRTY)), after, INDEX) == {"d": (STONE,)}
+
+
+def test_another_phone_without_a_device_id_answers_nothing() -> None:
+    other = device("", replace(CLEANED, source_device="m2"))
+    before = person(unbound=(device("", DIRTY), other))
+    assert surviving_hits(before, person(unbound=(other,)), INDEX) == {"": (STONE,)}
+    stone = DeviceEvidence("", BindingState.UNMATCHED, (), (STONE,))
+    dirty_too = device("", replace(DIRTY, source_device="m2"))
+    assert surviving_hits(person(unbound=(stone,)), person(unbound=(stone, dirty_too)), INDEX) == {}
