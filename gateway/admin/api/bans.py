@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.admin.api.applied import Applied, applied
 from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
 from gateway.admin.api.flags import FlagRuleOut, rule_out
+from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, shown
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
@@ -103,8 +104,10 @@ async def add_ban(given: BanIn, deps: Deps, operator: Editing) -> Applied:
         seed=secrets.randbits(63),
         text=given.text,
     )
+    async with deps.store.read() as reading:
+        warnings = await group_warnings(reading, sorted(ban.groups))
     edit = await deps.editor.apply(operator.name, lambda version: edits.add_ban(version, ban), given.note)
-    return applied(edit, warnings_for(ban))
+    return applied(edit, (*warnings_for(ban), *warnings))
 
 
 @router.delete("/bans/{name}")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.applied import Applied, applied
 from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.mistyped import group_warnings, user_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, surely_shown
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
@@ -82,8 +83,11 @@ async def add_exemption(given: ExemptionIn, deps: Deps, operator: Editing) -> Ex
         device_id=canonical_plain_device_id(given.device) if given.device else "",
         group=given.group.strip(),
     )
+    async with deps.store.read() as reading:
+        warnings = await user_warnings(reading, exemption.login)
+        warnings += await group_warnings(reading, [exemption.group] if exemption.group else [])
     edit = await deps.editor.apply(operator.name, lambda version: edits.add_exemption(version, exemption, now))
-    return ExemptionAdded(id=exemption.id, **applied(edit).model_dump())
+    return ExemptionAdded(id=exemption.id, **applied(edit, tuple(warnings)).model_dump())
 
 
 @router.delete("/exemptions/{exemption_id}")

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.applied import Applied, applied
 from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
 from gateway.changes.apply import Edit
@@ -13,12 +14,8 @@ from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Platform
 from gateway.domain.policy import OutlookMobile, PolicyVersion, Setting, Unavailable, UnknownSetting
-from gateway.ports.store import Reading
 
 router = APIRouter(tags=["flags"])
-
-PEOPLE_LOOKED_AT = 20_000
-"""In search of a member of a group that a rule names, for the warning about a mistyped one."""
 
 
 class Given(BaseModel):
@@ -148,7 +145,7 @@ async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing) -> A
             edits.find_ban(version, name)
         except InvalidValue as error:
             raise not_found(str(error)) from None
-        strange = bool(given.group) and not await _has_member(reading, given.group.strip())
+        warnings = await group_warnings(reading, [given.group.strip()] if given.group else [])
 
     def edit(version: PolicyVersion) -> PolicyVersion:
         return edits.set_flag(
@@ -156,7 +153,6 @@ async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing) -> A
         )
 
     done = await deps.editor.apply(operator.name, edit, given.note)
-    warnings = [f"nobody known is in group {given.group}"] * strange
     if given.flag is Flag.ENFORCE:
         warnings += _let_through(done.version)
     return applied(done, tuple(warnings))
@@ -200,18 +196,6 @@ async def set_grace(given: GraceIn, deps: Deps, operator: Editing) -> Applied:
 
 async def _apply(deps: Deps, operator: Editing, edit: Edit, note: str) -> Applied:
     return applied(await deps.editor.apply(operator.name, edit, note))
-
-
-async def _has_member(reading: Reading, group: str) -> bool:
-    after, looked_at = "", 0
-    while looked_at < PEOPLE_LOOKED_AT:
-        page = await reading.people(after)
-        if any(group in person.groups for person in page):
-            return True
-        if not page:
-            return False
-        after, looked_at = page[-1].person_id, looked_at + len(page)
-    return True
 
 
 def _let_through(version: PolicyVersion) -> list[str]:

@@ -69,6 +69,11 @@ async def test_weak_and_wide_matchers_are_warned_about(api: httpx.AsyncClient) -
     assert "weak" in answer.json()["warnings"][0]
 
 
+async def test_a_group_without_members_is_warned_about(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/bans", json={**TIKTOK, "groups": ["sales", "board"]})
+    assert answer.json()["warnings"] == ["nobody known is in group board", "nobody known is in group sales"]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

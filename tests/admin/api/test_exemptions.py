@@ -39,6 +39,13 @@ async def test_one_for_a_group_that_begins_later(api: httpx.AsyncClient, control
     assert (await api.get("/exemptions")).json()["exemptions"][0]["in_force"] is True
 
 
+async def test_names_that_nobody_has_are_warned_about(api: httpx.AsyncClient) -> None:
+    user = (await api.post("/exemptions", json=ANN)).json()
+    assert user["warnings"] == ["no user ann@corp.example is known from any import or report"]
+    group = (await api.post("/exemptions", json={**ANN, "user": "", "group": "board"})).json()
+    assert group["warnings"] == ["nobody known is in group board"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
