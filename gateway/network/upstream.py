@@ -50,8 +50,20 @@ class ResponseHandler(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a mail server."""
 
-    __slots__ = ("_buffer", "_chunks", "_handler", "_head", "_interim", "_left", "_method", "_pool", "idle_since",
-                 "request_complete", "transport")  # fmt: skip
+    __slots__ = (
+        "_after",
+        "_buffer",
+        "_chunks",
+        "_handler",
+        "_head",
+        "_interim",
+        "_left",
+        "_method",
+        "_pool",
+        "idle_since",
+        "request_complete",
+        "transport",
+    )
 
     def __init__(self, pool: "UpstreamPool") -> None:
         self._pool = pool
@@ -62,6 +74,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._method = b""
         self._interim = 0
+        self._after: Callable[[], None] | None = None
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
         self.request_complete = False
@@ -97,11 +110,14 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def abort(self) -> None:
-        """Close at once; nothing more reaches the handler."""
+    def abort(self, after: Callable[[], None] | None = None) -> None:
+        """Close at once; nothing more reaches the handler. ``after`` is called when the connection is closed."""
         self._handler = None
         if self.transport is not None:
+            self._after = after
             self.transport.abort()
+        elif after is not None:
+            after()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and hand it on."""
@@ -192,6 +208,9 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._handler is not None:
             self._fail("the mail server closed the connection before its answer was whole")
         self.transport = None
+        if self._after is not None:
+            # Once more round the loop: the socket itself is closed when this callback is through.
+            asyncio.get_running_loop().call_soon(self._after)
 
     def pause_writing(self) -> None:
         """The kernel takes no more for now."""

@@ -1,1 +1,4 @@
-"""Inline enforcement points: input and output only. What is asked is decided in ``decision``, bytes are in ``protocols``."""
+"""Inline enforcement points: input and output only.
+
+What is asked is decided in ``decision``; octets are understood in ``protocols``.
+"""

@@ -1,0 +1,324 @@
+"""One client connection: requests strictly one after the other, each handed to the exchange that answers it.
+
+What belongs to which request is decided here and nowhere else. A request that is answered before its body was read is
+read to its end (within a bound) or the connection closed; nothing behind it is ever looked at early.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.protocols.activesync import refusals
+from gateway.protocols.answer import Answer
+from gateway.protocols.http.chunked import BadChunk, ChunkedReader
+from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
+from gateway.protocols.http.writing import written
+
+if TYPE_CHECKING:
+    from gateway.proxies.front import HttpFront
+
+DISCARDED_MOST = 1 << 20
+"""Octets of a body that are read for nothing, to keep the connection, after its request was answered."""
+PIPELINED_MOST = 64 << 10
+NEVER = float("inf")
+
+
+class Exchange(Protocol):
+    """Answers one request."""
+
+    def begin(self) -> None:
+        """Start; the head is known, the body comes by ``body``."""
+        ...
+
+    def body(self, octets: bytes, *, last: bool) -> None:
+        """A piece of the request's body."""
+        ...
+
+    def client_gone(self) -> None:
+        """Nobody waits for the answer any more."""
+        ...
+
+    def client_writable(self, *, writable: bool) -> None:
+        """Whether the client takes more of the answer now."""
+        ...
+
+    def out_of_time(self) -> None:
+        """The connection's deadline has passed."""
+        ...
+
+    def drain(self) -> None:
+        """The gateway stops: end what merely waits."""
+        ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads requests and writes answers."""
+
+    __slots__ = (
+        "_answered",
+        "_body_left",
+        "_body_received",
+        "_buffer",
+        "_chunks",
+        "_closing",
+        "_paused",
+        "_reading_head",
+        "_requests",
+        "address",
+        "deadline",
+        "exchange",
+        "front",
+        "keep_alive",
+        "secure",
+        "transport",
+    )
+
+    def __init__(self, front: "HttpFront", *, secure: bool) -> None:
+        self.front = front
+        self.secure = secure
+        self.transport: asyncio.Transport | None = None
+        self.address = ""
+        self.exchange: Exchange | None = None
+        self.keep_alive = True
+        self.deadline = NEVER
+        self._buffer = b""
+        self._body_left = 0
+        """Octets of the present request's body still to come."""
+        self._chunks: ChunkedReader | None = None
+        self._body_received = 0
+        self._answered = True
+        self._requests = 0
+        self._reading_head = True
+        self._paused = False
+        self._closing = False
+
+    # --- the transport's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if isinstance(peer, tuple) else ""
+        self.wait_at_most(self.front.settings.head_seconds)
+        if not self.front.admit(self):
+            self._closing = True
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets of the present request's body, of the next request, or of one behind it."""
+        if self._closing:
+            return
+        if self._body_left or self._chunks is not None:
+            self._take_body(data)
+        else:
+            self._buffer = self._buffer + data if self._buffer else data
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """A client that sends no more is gone: phones do not half-close."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._closing = True
+        self.transport = None
+        self.front.leave(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        """The client takes no more for now."""
+        self.wait_at_most(self.front.settings.write_seconds)
+        if self.exchange is not None:
+            self.exchange.client_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        """The client takes more again."""
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.exchange.client_writable(writable=True)
+
+    # --- requests
+
+    def _advance(self) -> None:
+        """Begin with the next request if its head is whole."""
+        if self.exchange is not None:
+            if len(self._buffer) > PIPELINED_MOST:
+                self.pause()
+            return
+        if not self._buffer:
+            return
+        limit = self.front.settings.max_head_bytes
+        end = self._buffer.find(b"\r\n\r\n", 0, limit)
+        if end < 0:
+            self._wait_for_head(limit)
+            return
+        head, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
+        try:
+            parsed = parse_request(head)
+        except BadRequest as error:
+            self._refuse_head(error)
+            return
+        self._begin(parsed)
+
+    def _wait_for_head(self, limit: int) -> None:
+        if len(self._buffer) >= limit:
+            self._refuse_head(BadRequest("head_too_long", 431))
+        elif b"\n\n" in self._buffer or b"\0" in self._buffer:
+            # Such a head never ends with CRLF CRLF: no use in waiting for it.
+            self._refuse_head(BadRequest("bare_line_end"))
+        elif not self._reading_head:
+            # Once per head: a client that sends an octet now and then gains no time by it.
+            self._reading_head = True
+            self.wait_at_most(self.front.settings.head_seconds)
+
+    def _begin(self, head: RequestHead) -> None:
+        self._requests += 1
+        self._reading_head = False
+        self.keep_alive = head.keep_alive and self._requests < self.front.settings.requests_per_connection
+        self._answered = False
+        self._body_received = 0
+        self._chunks = ChunkedReader() if head.chunked else None
+        self._body_left = head.content_length
+        self.deadline = NEVER
+        exchange = self.exchange = self.front.exchange_for(self, head)
+        exchange.begin()
+        if head.expects_continue and self.exchange is exchange and (self._body_left or self._chunks is not None):
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.body_to_come:
+            self.wait_at_most(self.front.settings.body_seconds)
+            rest, self._buffer = self._buffer, b""
+            if rest:
+                self._take_body(rest)
+        elif self.exchange is exchange:
+            exchange.body(b"", last=True)
+
+    @property
+    def body_to_come(self) -> bool:
+        """Whether the present request's body is not whole yet."""
+        return self._body_left > 0 or self._chunks is not None
+
+    def _take_body(self, data: bytes) -> None:
+        if self._chunks is not None:
+            try:
+                content, rest = self._chunks.feed(data)
+            except BadChunk:
+                self._refuse_head(BadRequest("chunk"))
+                return
+            last = self._chunks.done
+            if last:
+                self._chunks = None
+        else:
+            content, rest = data[: self._body_left], data[self._body_left :]
+            self._body_left -= len(content)
+            last = not self._body_left
+        self._body_received += len(content)
+        self._buffer = rest
+        if self._answered:
+            self._discard(last=last)
+        elif self.exchange is not None:
+            if not last:
+                self.wait_at_most(self.front.settings.body_seconds)
+            self.exchange.body(content, last=last)
+
+    def _discard(self, *, last: bool) -> None:
+        if last:
+            self._next()
+        elif self._body_received > DISCARDED_MOST:
+            self.close()
+
+    # --- answers
+
+    def answer(self, answer: Answer) -> None:
+        """Write an answer of ours and end the exchange."""
+        if not self.keep_alive or self.front.draining or self._body_left > DISCARDED_MOST:
+            self.keep_alive = False
+        self.write(written(answer, close=not self.keep_alive))
+        self.answered()
+
+    def answered(self) -> None:
+        """The answer is written to its end; go on with the next request, or close."""
+        self.exchange = None
+        self._answered = True
+        self.deadline = NEVER
+        if not self.keep_alive and not self.body_to_come:
+            self.close()
+        elif self.body_to_come:
+            # Closing with unread octets resets the connection, and the client may lose its answer.
+            self.resume()
+            self.wait_at_most(2.0)
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        if not self.keep_alive:
+            self.close()
+            return
+        self.wait_at_most(self.front.settings.idle_seconds)
+        self.resume()
+        if self._buffer:
+            # Not from here: a chain of pipelined requests must not become a chain of calls.
+            asyncio.get_running_loop().call_soon(self._advance_later)
+
+    def _advance_later(self) -> None:
+        if not self._closing:
+            self._advance()
+
+    def _refuse_head(self, error: BadRequest) -> None:
+        """Nothing after octets that were not understood can be understood: answer and close."""
+        self.front.bad_requests.inc(error.reason)
+        self._buffer = b""
+        self._body_left, self._chunks = 0, None
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+        self.keep_alive = False
+        refusal = refusals.malformed()
+        answer = Answer(error.status, HTTPStatus(error.status).phrase, refusal.headers, refusal.body)
+        self.write(written(answer, close=True))
+        self.close()
+
+    def write(self, octets: bytes) -> None:
+        """Send octets as they are."""
+        if self.transport is not None:
+            self.transport.write(octets)
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if self.transport is not None and not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.transport is not None and self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Set the deadline; it is looked at about once a second."""
+        self.deadline = self.front.clock() + seconds
+
+    def deadline_passed(self) -> None:
+        """Called when the deadline has passed."""
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.exchange.out_of_time()
+        elif self._buffer and self._reading_head:
+            self._refuse_head(BadRequest("head_too_slow", 408))
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Send what is written, then close."""
+        self._closing = True
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._closing = True
+        if self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,284 @@
+"""The HTTP front: listeners, limits, routing by an allow-list of paths, and what all its exchanges share.
+
+One object per worker. It owns the client connections, the pools to the mail servers, the credential checks, and the
+sweep that ends what takes too long.
+"""
+
+import asyncio
+import ipaddress
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.sightings import SightingLog
+from gateway.domain.access import AccessRequest
+from gateway.domain.errors import InvalidValue
+from gateway.domain.identity import IdentityRules
+from gateway.network.tls import ServerTls, TlsUnusable, client_context
+from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstreams import Upstreams
+from gateway.observability.metrics import Metrics
+from gateway.protocols.activesync import autodiscover, refusals
+from gateway.protocols.activesync.requests import Mount, mount_of
+from gateway.protocols.answer import Answer
+from gateway.protocols.http.request_head import RequestHead
+from gateway.proxies.client_connection import ClientConnection, Exchange
+from gateway.proxies.credential_check import CredentialChecks
+from gateway.proxies.eas_exchange import EasExchange
+from gateway.proxies.front_settings import HttpFrontSettings
+from gateway.proxies.identify import Asked
+from gateway.proxies.refusal_pace import RefusalPace
+from gateway.proxies.simple import Answered, AutodiscoverV1
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 1.0
+DRAINED_AT_ONCE = 200
+"""Phones sent away together while draining, so that they do not all come back together."""
+CLOSED_PATHS_NAMED = 100
+
+__all__ = ["HttpFront", "HttpFrontSettings"]
+
+
+class HttpFront:
+    """Everything one worker needs to serve phones over HTTP."""
+
+    def __init__(
+        self,
+        settings: HttpFrontSettings,
+        decision: DecisionPoint,
+        identity: IdentityRules,
+        sightings: SightingLog,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.decision = decision
+        self.rules = identity
+        self.now = now
+        self.clock = time.monotonic
+        self.draining = False
+        self.upstreams = Upstreams([_pool(url, settings) for url in settings.upstreams])
+        self.checks = CredentialChecks(self.upstreams, now)
+        self.pace = RefusalPace()
+        self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")
+        self.bad_requests = metrics.counter("gatepost_bad_requests_total", "Requests not understood", "reason")
+        self._closed_paths = metrics.counter("gatepost_closed_path_total", "Requests for what is not served", "path")
+        self._turned_away = metrics.counter("gatepost_connections_refused_total", "Connections over a limit", "limit")
+        self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
+        self._sightings = sightings
+        self._connections: set[ClientConnection] = set()
+        self._by_address: Counter[str] = Counter()
+        self._servers: list[asyncio.Server] = []
+        self._tls: list[ServerTls] = []
+        self._empty = asyncio.Event()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    # --- life
+
+    async def start(self) -> None:
+        """Find out how the mail servers can be asked about credentials. Never fails for one that is away."""
+        self._sweeper = asyncio.create_task(self._sweep())
+        for pool in self.upstreams.pools:
+            try:
+                method = await self.checks.probe(pool, pool.host.encode())
+                log.info("credential_check", upstream=pool.url, method=method.value if method else "none")
+            except UpstreamUnavailable as error:
+                log.warning("upstream_unavailable", reason=str(error))
+
+    async def listen(self, sock: socket.socket, tls: ServerTls | None) -> None:
+        """Serve a bound socket; may be called for several."""
+        secure = tls is not None
+        handshake = self.settings.tls_handshake_seconds if secure else None
+        server = await asyncio.get_running_loop().create_server(
+            lambda: ClientConnection(self, secure=secure),
+            sock=sock,
+            ssl=tls.context if tls else None,
+            ssl_handshake_timeout=handshake,
+            backlog=4096,
+        )
+        if tls is not None:
+            self._tls.append(tls)
+        self._servers.append(server)
+
+    def reload_tls(self) -> None:
+        """Read the certificates again; one that cannot be used leaves the old one in place."""
+        for tls in self._tls:
+            try:
+                tls.reload()
+                log.info("certificate_reloaded")
+            except TlsUnusable as error:
+                log.error("certificate_not_reloaded", reason=str(error))
+
+    async def drain(self, within_seconds: float) -> None:
+        """Accept no more, send waiting phones back staggered, let the rest finish within the time, then close."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        until = self.clock() + within_seconds
+        connections = tuple(self._connections)
+        pause = min(0.05, within_seconds / 4 / (len(connections) // DRAINED_AT_ONCE + 1))
+        for number, connection in enumerate(connections):
+            connection.keep_alive = False
+            if connection.exchange is None:
+                connection.close()
+            else:
+                connection.exchange.drain()
+            if number % DRAINED_AT_ONCE == DRAINED_AT_ONCE - 1:
+                await asyncio.sleep(pause)
+        if self._connections:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), max(0.0, until - self.clock()))
+        await self.close()
+
+    async def close(self) -> None:
+        """Close everything at once."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.abort()
+        self.upstreams.close()
+        await asyncio.sleep(0)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self.clock()
+            for connection in [each for each in self._connections if each.deadline <= now]:
+                connection.deadline_passed()
+            self.upstreams.drop_old()
+
+    def status(self) -> dict[str, object]:
+        """For the operator."""
+        return {
+            "connections": len(self._connections),
+            "parked": sum(
+                1 for each in self._connections if isinstance(each.exchange, EasExchange) and each.exchange.parked
+            ),
+            "upstreams": self.upstreams.status(),
+        }
+
+    # --- for the connections
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Whether there is room for one more connection."""
+        if len(self._connections) >= self.settings.max_connections:
+            self._turned_away.inc("all")
+            return False
+        if self._by_address[connection.address] >= self.settings.max_connections_per_address:
+            self._turned_away.inc("address")
+            return False
+        self._connections.add(connection)
+        self._by_address[connection.address] += 1
+        return True
+
+    def leave(self, connection: ClientConnection) -> None:
+        """A connection is gone."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._by_address[connection.address] -= 1
+            if self._by_address[connection.address] <= 0:
+                del self._by_address[connection.address]
+        if not self._connections:
+            self._empty.set()
+
+    def exchange_for(self, client: ClientConnection, head: RequestHead) -> Exchange:
+        """Who answers a request: what is not on the allow-list does not exist."""
+        mount = mount_of(head.path)
+        if mount is Mount.EAS:
+            return EasExchange(self, client, head)
+        if mount is Mount.AUTODISCOVER_V1 and head.method == b"POST":
+            return AutodiscoverV1(client, head, self.upstreams, self.public_url(head))
+        if mount is Mount.AUTODISCOVER_V2 and head.method == b"GET":
+            return Answered(client, self._discovered(head))
+        if mount is not None:
+            return Answered(client, refusals.unknown_command())
+        self._count_closed(head.path)
+        return Answered(client, refusals.no_such_path())
+
+    def _discovered(self, head: RequestHead) -> Answer:
+        try:
+            return autodiscover.v2_answer(autodiscover.v2_protocol(head.query or b""), self.public_url(head))
+        except InvalidValue as error:
+            return refusals.malformed(str(error))
+
+    def _count_closed(self, path: bytes) -> None:
+        """By the first element of the path: it tells an operator whom the closed path would hurt."""
+        name = "/" + path.lstrip(b"/").split(b"/", 1)[0][:32].decode("latin-1").lower()
+        known = (name,) in self._closed_paths.values
+        self._closed_paths.inc(name if known or len(self._closed_paths.values) < CLOSED_PATHS_NAMED else "other")
+
+    def public_url(self, head: RequestHead) -> str:
+        """Our address as phones know it."""
+        return self.settings.public_url or "https://" + head.named[b"host"].decode("ascii")
+
+    def client_address(self, client: ClientConnection, head: RequestHead) -> str:
+        """Whose request it is: the peer's address, or what a trusted proxy says."""
+        if not self._trusted or not self._is_trusted(client.address):
+            return client.address
+        for address in reversed(head.named.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
+            stated = address.strip()
+            if not _is_address(stated):
+                break
+            if not self._is_trusted(stated):
+                return stated
+        return client.address
+
+    def _is_trusted(self, address: str) -> bool:
+        if not _is_address(address):
+            return False
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in network for network in self._trusted)
+
+    def supersede(self, request: AccessRequest) -> None:
+        """End the Pings of a phone that has begun another one."""
+        for session in self.decision.sessions.of(request.login):
+            if (
+                isinstance(session, EasExchange)
+                and session.parked
+                and session.request.device_id == request.device_id
+                and session.request.action == request.action
+            ):
+                session.superseded()
+
+    def sight(self, asked: Asked, told: dict[str, str] | None) -> None:
+        """Note a device whose user's credentials the mail server accepted."""
+        assert asked.request is not None
+        agent = next((value for name, value in asked.fields if name.lower() == b"user-agent"), b"")
+        self._sightings.record(
+            login=asked.request.login,
+            device_id=asked.request.device_id,
+            device_type=asked.request.device_type,
+            user_agent=agent.decode("latin-1"),
+            protocol_version="" if asked.version is None else f"{asked.version // 10}.{asked.version % 10}",
+            client_address=asked.request.client_address,
+            device_information=json.dumps(told) if told else "",
+        )
+
+
+def _pool(url: str, settings: HttpFrontSettings) -> UpstreamPool:
+    return UpstreamPool(
+        url,
+        client_context(settings.upstream_ca) if url.startswith("https:") else None,
+        connections=settings.upstream_connections,
+        connect_seconds=settings.upstream_connect_seconds,
+        idle_seconds=settings.upstream_idle_seconds,
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

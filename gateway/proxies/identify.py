@@ -1,0 +1,108 @@
+"""From a request's head to the question that is judged: which command, which version, who, with what."""
+
+from typing import NamedTuple
+
+from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.errors import InvalidValue
+from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.protocols.activesync import refusals
+from gateway.protocols.activesync.commands import Command, UnknownCommand
+from gateway.protocols.activesync.headers import to_upstream
+from gateway.protocols.activesync.query import EasQuery, parse_query
+from gateway.protocols.activesync.requests import Credentials, Unusable, effective_version, read_authorization
+from gateway.protocols.activesync.token_claims import read_claims
+from gateway.protocols.activesync.versions import Version
+from gateway.protocols.answer import Answer
+from gateway.protocols.http.request_head import RequestHead
+
+
+class Asked(NamedTuple):
+    """What a request asks."""
+
+    query: EasQuery
+    version: Version | None
+    credentials: Credentials | None
+    """None: it has none; the mail server asks for them."""
+    request: AccessRequest | None
+    """What is judged; None: nothing (no credentials, or OPTIONS, which every phone is told truthfully)."""
+    fields: list[tuple[bytes, bytes]]
+    """Headers for the mail server."""
+
+
+_OPTIONS = EasQuery(Command.OPTIONS, None, "", b"", "")
+
+
+def identify(head: RequestHead, client_address: str, rules: IdentityRules) -> Asked | Answer:
+    """What is asked, or the answer to a request that cannot be asked."""
+    try:
+        return _identified(head, client_address, rules)
+    except UnknownCommand:
+        return refusals.unknown_command()
+    except InvalidValue as error:
+        return refusals.malformed(f"{str(error).capitalize()}.")
+
+
+def _identified(head: RequestHead, client_address: str, rules: IdentityRules) -> Asked | Answer:
+    named = head.named
+    if b"content-encoding" in named:
+        return refusals.coded_content()
+    if head.method == b"OPTIONS":
+        query = _OPTIONS if not head.query else parse_query(_with_command(head.query))
+    elif head.method == b"POST":
+        query = parse_query(head.query or b"")
+    else:
+        return refusals.unknown_command()
+    version = effective_version(query, named.get(b"ms-asprotocolversion"))
+    fields = to_upstream(head.fields)
+    authorization = named.get(b"authorization")
+    if authorization is None:
+        return Asked(query, version, None, None, fields)
+    credentials = read_authorization(authorization)
+    if isinstance(credentials, Unusable):
+        return refusals.not_authenticated("mail")
+    if query.command is Command.OPTIONS:
+        return Asked(query, version, credentials, None, fields)
+    login = _login(credentials, query, rules)
+    if login is None:
+        return refusals.not_authenticated("mail")
+    request = AccessRequest(
+        login,
+        query.device_id,
+        Protocol.ACTIVESYNC,
+        IdentityStrength.DEVICE_ID,
+        query.command.value,
+        query.device_type,
+        client_address,
+    )
+    return Asked(query, version, credentials, request, fields)
+
+
+def _with_command(query: bytes) -> bytes:
+    """OPTIONS needs no ``Cmd``; with one added, the same reader serves."""
+    return query if b"cmd=" in query.lower() or b"=" not in query else query + b"&Cmd=Options"
+
+
+def _login(credentials: Credentials, query: EasQuery, rules: IdentityRules) -> str | None:
+    """The login that the credentials prove; None: they name nobody.
+
+    ``User`` of the query must be the same person: some back ends open the mailbox that it names.
+    """
+    if credentials.scheme == "bearer":
+        claims = read_claims(credentials.token)
+        if claims is None or not claims.owner:
+            return None
+        login = canonical_login(claims.owner, rules)
+    else:
+        login = canonical_login(credentials.user, rules)
+    if query.user is not None and not _same_person(canonical_login(query.user, rules), login):
+        raise InvalidValue("the user in the URL is not the user of the credentials")
+    return login
+
+
+def _same_person(named: str, proved: str) -> bool:
+    """Phones put ``anna`` into the URL where they log in as ``anna@corp.example``."""
+    if named == proved:
+        return True
+    local, at, _ = named.partition("@")
+    proved_local, proved_at, _ = proved.partition("@")
+    return local == proved_local and not (at and proved_at)
