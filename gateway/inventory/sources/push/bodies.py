@@ -1,0 +1,62 @@
+"""From the octets of a message body to plain JSON values: bounded, and without a second meaning.
+
+A member name that stands twice in an object is refused, because readers differ in which of the two counts (RFC 8259
+§4); so are NaN and infinities, which are no JSON.
+"""
+
+import json
+import zlib
+from typing import NoReturn
+
+from gateway.domain.errors import InvalidValue
+
+
+class TooLarge(InvalidValue):
+    """The body is larger than allowed once unpacked."""
+
+
+def unpacked(body: bytes, limit: int) -> bytes:
+    """The octets within a gzip body (RFC 1952), one member of at most ``limit`` octets."""
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        content = inflate.decompress(body, limit + 1)
+    except zlib.error:
+        raise InvalidValue("the body is not the gzip that Content-Encoding says it is") from None
+    if len(content) > limit:
+        raise TooLarge(f"the body has more than {limit} octets once unpacked")
+    if not inflate.eof:
+        raise InvalidValue("the gzip body ends too early: send it whole")
+    if inflate.unused_data:
+        raise InvalidValue("something follows the gzip body: send one member only")
+    return content
+
+
+def parsed(body: bytes) -> object:
+    """The JSON value of a body; raises ``InvalidValue``."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidValue("the body is not UTF-8") from None
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_json)
+    except RecursionError:
+        raise InvalidValue("the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise InvalidValue(f"the body is no JSON: {error.msg} at character {error.pos}") from None
+    except ValueError as error:
+        if isinstance(error, InvalidValue):
+            raise
+        raise InvalidValue("the body holds a number that is too long") from None
+
+
+def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(members)
+    if len(made) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidValue(f"the member {twice[:64]!r} stands twice in one object")
+    return made
+
+
+def _no_json(name: str) -> NoReturn:
+    raise InvalidValue(f"{name} is no JSON")

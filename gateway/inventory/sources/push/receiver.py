@@ -1,0 +1,174 @@
+"""``POST /inventory/v1/reports``: the receiver of pushed reports, as a FastAPI application of its own.
+
+In this order: form of the request, freshness, the body within its bounds, the signature over the body as it travelled,
+and only then anything that reads what is in it. A success leaves only after the commit; what is refused stores nothing.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.inventory import InventoryReport
+from gateway.inventory.answers import Ack, AckStatus, Refusal, RefusalKind
+from gateway.inventory.ingest import Ingest
+from gateway.inventory.sources.problems import Refused, add_handlers
+from gateway.inventory.sources.push import openapi
+from gateway.inventory.sources.push.bodies import TooLarge, parsed, unpacked
+from gateway.inventory.sources.push.intake import Intake, ReceiverLimits, busy
+from gateway.inventory.sources.push.payload import PayloadInvalid, read_report
+from gateway.inventory.sources.push.signatures import TOLERANCE_SECONDS, Signed, read_headers
+from gateway.ports.store import Conflict, Source, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/cloudevents+json"
+SOURCE_HEADER = "gatepost-source"
+"""Names the source, so that only its secrets are tried; a hint, never a proof."""
+OWN_THREAD_FROM_BYTES = 65536
+"""Larger bodies are read beside the event loop, so that others don't wait for them."""
+
+_STATUS_OF = {
+    RefusalKind.GAP: 409,
+    RefusalKind.REUSED_ID: 409,
+    RefusalKind.FUTURE: 422,
+    RefusalKind.DEVICE_NOT_ALLOWED: 403,
+    RefusalKind.USER_NOT_ALLOWED: 403,
+    RefusalKind.SOURCE_REMOVED: 410,
+}
+
+
+def create_receiver(
+    ingest: Ingest, store: Store, now: Callable[[], float], limits: ReceiverLimits | None = None
+) -> FastAPI:
+    """The application; ``now`` in epoch seconds."""
+    receiver = _Receiver(ingest, store, now, limits or ReceiverLimits())
+    app = FastAPI(title=openapi.TITLE, version=openapi.VERSION, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_api_route("/inventory/v1/reports", receiver.submit, methods=["POST"], name="submitReport")
+    app.add_api_route("/inventory/v1/openapi.json", _openapi, methods=["GET"], name="openapi")
+    add_handlers(app)
+    return app
+
+
+async def _openapi() -> JSONResponse:
+    return JSONResponse(openapi.document())
+
+
+class _Receiver:
+    def __init__(self, ingest: Ingest, store: Store, now: Callable[[], float], limits: ReceiverLimits) -> None:
+        self._ingest = ingest
+        self._store = store
+        self._now = now
+        self._limits = limits
+        self._intake = Intake(limits)
+        self._on_their_way: Counter[str] = Counter()
+
+    async def submit(self, request: Request) -> JSONResponse:
+        """Take one report."""
+        coded = _check_form(request)
+        signed = self._signed(request)
+        async with self._intake.body(request) as body:
+            source = await self._sender(request, signed, body)
+            report = await self._report(source, body, coded)
+            digest = hashlib.sha256(body).hexdigest()
+            answer = await self._ingested(source, signed.message_id, digest, report)
+        if isinstance(answer, Refusal):
+            raise Refused(_STATUS_OF[answer.kind], answer.kind.value, answer.sentence)
+        return JSONResponse(_shown(answer), 200 if answer.status is AckStatus.DUPLICATE else 202)
+
+    def _signed(self, request: Request) -> Signed:
+        try:
+            signed = read_headers(request.headers)
+        except InvalidValue as error:
+            raise _not_authentic(str(error)) from None
+        if not signed.is_fresh(self._now()):
+            raise _not_authentic(
+                f"webhook-timestamp is more than {TOLERANCE_SECONDS} s from this machine's clock: sign again at each "
+                "attempt, and set the clock"
+            )
+        return signed
+
+    async def _sender(self, request: Request, signed: Signed, body: bytes) -> Source:
+        """The source whose secret signed the message."""
+        named = request.headers.get(SOURCE_HEADER, "")
+        try:
+            async with asyncio.timeout(self._limits.store_seconds), self._store.read() as reading:
+                sources: Sequence[Source] = await reading.sources()
+        except (StoreUnavailable, TimeoutError) as error:
+            raise self._store_away(error) from None
+        for source in sources:
+            if source.kind == "push" and named in ("", source.name) and _fits(source, signed, body):
+                return source
+        log.warning("report_not_authentic", claimed=named[:64], client=request.client.host if request.client else "")
+        raise _not_authentic(
+            "no source's secret fits the signature: sign the octets that are sent, with the secret that adding the "
+            "source showed"
+        )
+
+    async def _report(self, source: Source, body: bytes, coded: bool) -> InventoryReport:
+        def read() -> InventoryReport:
+            content = unpacked(body, self._limits.unpacked_bytes) if coded else body
+            return read_report(parsed(content), source.name, self._now())
+
+        try:
+            return await asyncio.to_thread(read) if len(body) > OWN_THREAD_FROM_BYTES or coded else read()
+        except TooLarge as error:
+            raise Refused(413, "too_large", f"{error}: send fewer apps") from None
+        except PayloadInvalid as error:
+            raise Refused(422, "invalid_payload", str(error), errors=error.errors) from None
+        except InvalidValue as error:
+            raise Refused(400, "unreadable", str(error)) from None
+
+    async def _ingested(self, source: Source, message_id: str, digest: str, report: InventoryReport) -> Ack | Refusal:
+        if self._on_their_way[source.name] >= self._limits.reports_at_once:
+            raise busy(429, f"the source {source.name} sends faster than its reports are stored", 1)
+        self._on_their_way[source.name] += 1
+        try:
+            async with asyncio.timeout(self._limits.store_seconds):
+                return await self._ingest.receive(source, message_id, digest, report)
+        except (StoreUnavailable, Conflict, TimeoutError) as error:
+            raise self._store_away(error) from None
+        finally:
+            self._on_their_way[source.name] -= 1
+
+    def _store_away(self, error: Exception) -> Refused:
+        log.warning("report_not_stored", error=f"{type(error).__name__}: {error}")
+        return busy(503, "the report cannot be stored now", self._limits.retry_after_seconds)
+
+
+def _check_form(request: Request) -> bool:
+    """Whether the body is gzip; raises ``Refused`` for a form that is not read."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != MEDIA_TYPE:
+        raise Refused(415, "media_type", f"the media type is {MEDIA_TYPE}, not {media_type[:80] or 'missing'}")
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity", "gzip"):
+        # RFC 9110 §15.5.16: Accept-Encoding tells which codings would have been read.
+        headers = {"Accept-Encoding": "gzip, identity"}
+        raise Refused(415, "content_coding", "the only content coding read here is gzip", headers=headers)
+    return coding == "gzip"
+
+
+def _not_authentic(sentence: str) -> Refused:
+    # RFC 9110 §11.6.1 wants a challenge with every 401; no registered scheme names this one.
+    return Refused(401, "not_authentic", sentence, headers={"WWW-Authenticate": "StandardWebhooks"})
+
+
+def _fits(source: Source, signed: Signed, body: bytes) -> bool:
+    try:
+        return signed.fits(body, source.secrets)
+    except InvalidValue as error:
+        log.error("source_secret_unusable", source=source.name, error=str(error))
+        return False
+
+
+def _shown(ack: Ack) -> dict[str, object]:
+    """The acknowledgement without what it has nothing to say about."""
+    kept = {name: value for name, value in asdict(ack).items() if value not in (None, False, ())}
+    return {"status": ack.status.value, "sequence": ack.sequence, **kept}
