@@ -9,7 +9,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from gateway.protocols.http.chunked import BadChunk, ChunkedReader
@@ -81,8 +81,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are none of asyncio's by inheritance.
+        self.transport = cast("asyncio.Transport", transport)
 
     def begin(self, handler: ResponseHandler, method: bytes, octets: bytes, *, complete: bool) -> None:
         """Send a request's head with what there is of its body; ``complete``: that is all of it."""

@@ -6,7 +6,7 @@ read to its end (within a bound) or the connection closed; nothing behind it is 
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
@@ -96,14 +96,14 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are none of asyncio's by inheritance.
+        self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if isinstance(peer, tuple) else ""
         self.wait_at_most(self.front.settings.head_seconds)
         if not self.front.admit(self):
             self._closing = True
-            transport.abort()
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Octets of the present request's body, of the next request, or of one behind it."""

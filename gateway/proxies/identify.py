@@ -39,7 +39,8 @@ def identify(head: RequestHead, client_address: str, rules: IdentityRules) -> As
     except UnknownCommand:
         return refusals.unknown_command()
     except InvalidValue as error:
-        return refusals.malformed(f"{str(error).capitalize()}.")
+        sentence = str(error)
+        return refusals.malformed(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
 def _identified(head: RequestHead, client_address: str, rules: IdentityRules) -> Asked | Answer:
