@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.domain.errors import DomainError
 
 PREFIX = "GATEPOST_"
-NOT_SETTINGS = frozenset({"URL", "TOKEN", "CONFIG", "LINK", "SOCKETS", "REQUIRE_LIVE"})
+NOT_SETTINGS = frozenset({"URL", "TOKEN", "CONFIG", "LINK", "SOCKETS", "TERMINAL", "REQUIRE_LIVE"})
 """Variables of that prefix that are no settings."""
 DEFAULT_FILES = (Path("gatepost.toml"), Path("/etc/gatepost/gatepost.toml"))
 """Read when no file is named, if there."""

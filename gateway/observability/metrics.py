@@ -72,7 +72,7 @@ def merged(snapshots: Iterable[Iterable[Mapping[str, object]]]) -> Metrics:
     for snapshot in snapshots:
         for row in snapshot:
             labels = tuple(str(label) for label in row["labels"])  # type: ignore[attr-defined]
-            family = total._family(str(row["name"]), str(row["help"]), labels, str(row["kind"]))  # noqa: SLF001
+            family = total._family(str(row["name"]), str(row["help"]), labels, str(row["kind"]))
             for values, number in row["values"]:  # type: ignore[attr-defined]
                 family.inc(*values, by=number)
     return total

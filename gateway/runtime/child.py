@@ -9,11 +9,13 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from gateway.observability.logging import TERMINAL_VARIABLE
 from gateway.runtime.child_output import ChildOutput
 from gateway.runtime.link import LINK_VARIABLE, SOCKETS_VARIABLE, Link, Message
 from gateway.runtime.sockets import BoundSocket
@@ -127,6 +129,8 @@ class Child:
     async def _start(self, theirs: socket.socket, stderr: int) -> asyncio.subprocess.Process:
         rows = [{"part": each.part, "url": each.url, "fd": each.socket.fileno()} for each in self._sockets]
         kept = {name: value for name, value in os.environ.items() if name not in NOT_FOR_CHILDREN}
+        if sys.stderr.isatty():
+            kept[TERMINAL_VARIABLE] = "1"
         return await asyncio.create_subprocess_exec(
             *self.spec.argv,
             stdin=asyncio.subprocess.DEVNULL,

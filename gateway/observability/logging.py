@@ -1,0 +1,105 @@
+"""Logs: one event a line on standard error, JSON for machines or coloured text on a terminal, secrets masked.
+
+Everything goes through structlog, also what libraries log by the standard library. A log line that cannot be written is
+lost and nothing else: a full disk behind standard error must not stop mail.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from gateway.observability.secrets import masked, printable
+
+TERMINAL_VARIABLE = "GATEPOST_TERMINAL"
+"""Set by the supervisor for its children: their standard error is a pipe, its own a terminal."""
+
+
+def wants_json(style: str) -> bool:
+    """Whether to log JSON: ``style`` is ``json``, ``text`` or ``auto`` (text on a terminal)."""
+    if style != "auto":
+        return style == "json"
+    return not (sys.stderr.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1")
+
+
+def configure_logging(level: str = "info", *, json: bool = True) -> None:
+    """Set up logging for this process; may be called again."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Tracebacks without the values of variables: those may be anybody's mail or password.
+        structlog.processors.format_exc_info,
+        _mask,
+    ]
+    last: list[Processor] = [structlog.processors.JSONRenderer(default=str)] if json else [_escape, _console()]
+    structlog.configure(
+        processors=[structlog.stdlib.PositionalArgumentsFormatter(), *shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *arguments: _Stderr(),
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+    handler = _StderrHandler()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries tell their own story at info; warnings are for the operator.
+    root.setLevel(max(number, logging.WARNING))
+
+
+def _mask(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    return {key: masked(key, value) for key, value in event.items() if not key.startswith("_")} | _meta(event)
+
+
+def _meta(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What the standard library's bridge needs of its own."""
+    return {key: value for key, value in event.items() if key.startswith("_")}
+
+
+def _escape(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """A device may call itself something that steers a terminal."""
+    return {key: printable(value, keep="\n" if key == "exception" else "") for key, value in event.items()}
+
+
+def _console() -> Processor:
+    return structlog.dev.ConsoleRenderer(
+        colors="NO_COLOR" not in os.environ, exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _write(line: str) -> None:
+    octets = line.encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        os.write(sys.stderr.fileno(), octets)
+    except (OSError, ValueError):
+        # Nobody reads, no room, closed: see above.
+        return
+
+
+class _Stderr:
+    """What structlog writes lines to: one system call each, so that lines of several processes don't mix."""
+
+    def msg(self, message: str) -> None:
+        _write(message)
+
+    debug = info = warning = warn = error = critical = fatal = exception = log = msg
+
+
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except (TypeError, ValueError) as error:
+            # A library's message and its arguments don't fit each other.
+            record.msg, record.args = f"{record.msg} (arguments do not fit: {error})", ()
+            line = self.format(record)
+        _write(line)
