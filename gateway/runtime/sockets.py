@@ -64,6 +64,8 @@ def bind_all(
             )
     except CannotListen:
         close_all(bound)
+        for sock in held:
+            sock.close()
         raise
     return tuple(bound)
 

@@ -1,0 +1,12 @@
+"""For all tests: how hard hypothesis looks, and the count of live tests in the last lines."""
+
+import os
+
+from hypothesis import settings
+
+pytest_plugins = ["tests.support.live_report"]
+
+# No deadline: the machine is shared, and a slow example is no wrong one.
+settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
+settings.register_profile("fuzz", max_examples=20_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
