@@ -5,6 +5,7 @@ readable, closed or old while idle is dropped before use. Nothing is ever sent t
 """
 
 import asyncio
+import select
 import ssl
 import time
 from collections import deque
@@ -59,6 +60,8 @@ class UpstreamConnection(asyncio.Protocol):
         "_interim",
         "_left",
         "_method",
+        "_paused",
+        "_poll",
         "_pool",
         "idle_since",
         "request_complete",
@@ -75,6 +78,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = b""
         self._interim = 0
         self._after: Callable[[], None] | None = None
+        self._paused = False
+        self._poll: select.poll | None = None
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
         self.request_complete = False
@@ -102,13 +107,28 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more of the answer for now."""
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and not self._paused and not self.transport.is_closing():
+            self._paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and self._paused and not self.transport.is_closing():
+            self._paused = False
             self.transport.resume_reading()
+
+    @property
+    def unasked(self) -> bool:
+        """Whether there is something to read, or an end, that the loop has not come to yet.
+
+        Asked of an idle connection right before its use: those octets would be taken for the next answer, which may be
+        another person's.
+        """
+        if self._poll is None:
+            assert self.transport is not None
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def abort(self, after: Callable[[], None] | None = None) -> None:
         """Close at once; nothing more reaches the handler. ``after`` is called when the connection is closed."""
@@ -182,6 +202,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._handler = self._head = self._chunks = None
         assert handler is not None
         assert head is not None
+        # Whoever paused it is through with it; the next one would wait for ever.
+        self.resume()
         if reusable and head.keep_alive and self.request_complete:
             self._pool.put_back(self)
         elif self.transport is not None:
@@ -247,7 +269,7 @@ class UpstreamPool:
         self._now = now
         self._idle: deque[UpstreamConnection] = deque()
         self._open: set[UpstreamConnection] = set()
-        self._connecting = 0
+        self.connecting = 0
         self._failures = 0
         self._down_until = 0.0
         self.closed = False
@@ -268,16 +290,16 @@ class UpstreamPool:
             connection = self._idle.pop()
             transport = connection.transport
             fresh = self._now() - connection.idle_since < self._idle_seconds
-            if fresh and transport is not None and not transport.is_closing():
+            if fresh and transport is not None and not transport.is_closing() and not connection.unasked:
                 return connection
             connection.abort()
         return None
 
     async def connect(self) -> UpstreamConnection:
         """A new connection. Raises ``UpstreamUnavailable``."""
-        if len(self._open) + self._connecting >= self._connections:
+        if len(self._open) + self.connecting >= self._connections:
             raise UpstreamUnavailable(f"{self.url}: all {self._connections} connections are in use")
-        self._connecting += 1
+        self.connecting += 1
         try:
             connection = await self._opened()
         except (OSError, TimeoutError, ssl.SSLError) as error:
@@ -285,7 +307,7 @@ class UpstreamPool:
             self._down_until = self._now() + min(10.0, 0.5 * 2 ** min(self._failures, 6))
             raise UpstreamUnavailable(f"{self.url}: {reason_of(error)}") from None
         finally:
-            self._connecting -= 1
+            self.connecting -= 1
         self._failures, self._down_until = 0, 0.0
         self._open.add(connection)
         return connection

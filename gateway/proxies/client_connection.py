@@ -5,6 +5,8 @@ read to its end (within a bound) or the connection closed; nothing behind it is 
 """
 
 import asyncio
+import socket
+import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 DISCARDED_MOST = 1 << 20
 """Octets of a body that are read for nothing, to keep the connection, after its request was answered."""
+DISCARDING_SECONDS = 2.0
 PIPELINED_MOST = 64 << 10
+_RESET = struct.pack("ii", 1, 0)
 NEVER = float("inf")
 
 
@@ -61,14 +65,19 @@ class ClientConnection(asyncio.Protocol):
         "_buffer",
         "_chunks",
         "_closing",
+        "_continue_owed",
+        "_head_only",
         "_paused",
         "_reading_head",
         "_requests",
         "address",
+        "answer_begun",
         "deadline",
         "exchange",
         "front",
+        "host",
         "keep_alive",
+        "modern",
         "secure",
         "transport",
     )
@@ -80,6 +89,11 @@ class ClientConnection(asyncio.Protocol):
         self.address = ""
         self.exchange: Exchange | None = None
         self.keep_alive = True
+        self.modern = True
+        """Whether the present request is of HTTP/1.1, and its answer may come in chunks."""
+        self.host = b""
+        """The present request's Host."""
+        self.answer_begun = False
         self.deadline = NEVER
         self._buffer = b""
         self._body_left = 0
@@ -87,6 +101,9 @@ class ClientConnection(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._body_received = 0
         self._answered = True
+        self._head_only = False
+        self._continue_owed = False
+        """The client waits for 100 before it sends the body, and may decide either way without it."""
         self._requests = 0
         self._reading_head = True
         self._paused = False
@@ -102,8 +119,7 @@ class ClientConnection(asyncio.Protocol):
         self.address = peer[0] if isinstance(peer, tuple) else ""
         self.wait_at_most(self.front.settings.head_seconds)
         if not self.front.admit(self):
-            self._closing = True
-            self.transport.abort()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Octets of the present request's body, of the next request, or of one behind it."""
@@ -136,7 +152,7 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client takes more again."""
-        self.deadline = NEVER
+        self.wait_at_most(self.front.settings.upstream_response_seconds)
         if self.exchange is not None:
             self.exchange.client_writable(writable=True)
 
@@ -178,22 +194,33 @@ class ClientConnection(asyncio.Protocol):
         self._requests += 1
         self._reading_head = False
         self.keep_alive = head.keep_alive and self._requests < self.front.settings.requests_per_connection
-        self._answered = False
+        self.modern, self.host, self._head_only = head.modern, head.named[b"host"], head.method == b"HEAD"
+        self._answered = self.answer_begun = False
         self._body_received = 0
         self._chunks = ChunkedReader() if head.chunked else None
         self._body_left = head.content_length
+        if self._body_left > self.front.settings.max_body_bytes:
+            self._refuse_head(BadRequest("body_too_large", 413))
+            return
+        self._continue_owed = head.expects_continue
         self.deadline = NEVER
         exchange = self.exchange = self.front.exchange_for(self, head)
         exchange.begin()
-        if head.expects_continue and self.exchange is exchange and (self._body_left or self._chunks is not None):
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self.body_to_come:
-            self.wait_at_most(self.front.settings.body_seconds)
-            rest, self._buffer = self._buffer, b""
-            if rest:
-                self._take_body(rest)
+            self._ask_for_body()
         elif self.exchange is exchange:
             exchange.body(b"", last=True)
+
+    def _ask_for_body(self) -> None:
+        if self._closing:
+            return
+        if self._continue_owed and self.transport is not None:
+            self._continue_owed = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.wait_at_most(self.front.settings.body_seconds)
+        rest, self._buffer = self._buffer, b""
+        if rest:
+            self._take_body(rest)
 
     @property
     def body_to_come(self) -> bool:
@@ -216,7 +243,9 @@ class ClientConnection(asyncio.Protocol):
             last = not self._body_left
         self._body_received += len(content)
         self._buffer = rest
-        if self._answered:
+        if self._body_received > self.front.settings.max_body_bytes:
+            self._refuse_head(BadRequest("body_too_large", 413))
+        elif self._answered:
             self._discard(last=last)
         elif self.exchange is not None:
             if not last:
@@ -231,11 +260,15 @@ class ClientConnection(asyncio.Protocol):
 
     # --- answers
 
+    def stays(self) -> bool:
+        """Whether the connection outlives the present answer; asked right before its head is written."""
+        if self.front.draining or self._body_left > DISCARDED_MOST or (self._continue_owed and self.body_to_come):
+            self.keep_alive = False
+        return self.keep_alive
+
     def answer(self, answer: Answer) -> None:
         """Write an answer of ours and end the exchange."""
-        if not self.keep_alive or self.front.draining or self._body_left > DISCARDED_MOST:
-            self.keep_alive = False
-        self.write(written(answer, close=not self.keep_alive))
+        self.write(written(answer, close=not self.stays(), head_only=self._head_only))
         self.answered()
 
     def answered(self) -> None:
@@ -243,12 +276,10 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         self._answered = True
         self.deadline = NEVER
-        if not self.keep_alive and not self.body_to_come:
-            self.close()
-        elif self.body_to_come:
+        if self.body_to_come and not self._continue_owed:
             # Closing with unread octets resets the connection, and the client may lose its answer.
             self.resume()
-            self.wait_at_most(2.0)
+            self.wait_at_most(DISCARDING_SECONDS)
         else:
             self._next()
 
@@ -269,19 +300,25 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_head(self, error: BadRequest) -> None:
         """Nothing after octets that were not understood can be understood: answer and close."""
         self.front.bad_requests.inc(error.reason)
+        begun = self.answer_begun and not self._answered
         self._buffer = b""
         self._body_left, self._chunks = 0, None
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.client_gone()
+        if begun:
+            # Nothing of ours may stand in the middle of an answer.
+            self.abort()
+            return
         self.keep_alive = False
-        refusal = refusals.malformed()
+        refusal = refusals.content_too_large() if error.status == 413 else refusals.malformed()
         answer = Answer(error.status, HTTPStatus(error.status).phrase, refusal.headers, refusal.body)
-        self.write(written(answer, close=True))
+        self.write(written(answer, close=True, head_only=self._head_only))
         self.close()
 
     def write(self, octets: bytes) -> None:
-        """Send octets as they are."""
+        """Send octets of the present answer."""
+        self.answer_begun = True
         if self.transport is not None:
             self.transport.write(octets)
 
@@ -318,7 +355,11 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once, with a reset: what the kernel still holds of an answer does not leave either."""
         self._closing = True
-        if self.transport is not None:
-            self.transport.abort()
+        if self.transport is None or self.transport.is_closing():
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()

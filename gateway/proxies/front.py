@@ -6,7 +6,6 @@ sweep that ends what takes too long.
 
 import asyncio
 import ipaddress
-import json
 import socket
 import time
 from collections import Counter
@@ -17,7 +16,6 @@ import structlog
 
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.sightings import SightingLog
-from gateway.domain.access import AccessRequest
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
 from gateway.network.tls import ServerTls, TlsUnusable, client_context
@@ -31,9 +29,11 @@ from gateway.protocols.http.request_head import RequestHead
 from gateway.proxies.client_connection import ClientConnection, Exchange
 from gateway.proxies.credential_check import CredentialChecks
 from gateway.proxies.eas_exchange import EasExchange
+from gateway.proxies.eas_state import State
 from gateway.proxies.front_settings import HttpFrontSettings
-from gateway.proxies.identify import Asked
 from gateway.proxies.refusal_pace import RefusalPace
+from gateway.proxies.refusing import Refusing
+from gateway.proxies.sighted import Sighted
 from gateway.proxies.simple import Answered, AutodiscoverV1
 
 log = structlog.get_logger()
@@ -67,13 +67,13 @@ class HttpFront:
         self.draining = False
         self.upstreams = Upstreams([_pool(url, settings) for url in settings.upstreams])
         self.checks = CredentialChecks(self.upstreams, now)
-        self.pace = RefusalPace()
+        self.refusing = Refusing(self.checks, RefusalPace(), settings.retry_after_seconds)
+        self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")
         self.bad_requests = metrics.counter("gatepost_bad_requests_total", "Requests not understood", "reason")
         self._closed_paths = metrics.counter("gatepost_closed_path_total", "Requests for what is not served", "path")
         self._turned_away = metrics.counter("gatepost_connections_refused_total", "Connections over a limit", "limit")
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
-        self._sightings = sightings
         self._connections: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
@@ -153,18 +153,22 @@ class HttpFront:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = self.clock()
-            for connection in [each for each in self._connections if each.deadline <= now]:
-                connection.deadline_passed()
-            self.upstreams.drop_old()
+            self.sweep()
+
+    def sweep(self) -> None:
+        """End what has taken too long."""
+        now = self.clock()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            connection.deadline_passed()
+        self.upstreams.drop_old()
 
     def status(self) -> dict[str, object]:
         """For the operator."""
+        exchanges = [each.exchange for each in self._connections if isinstance(each.exchange, EasExchange)]
         return {
             "connections": len(self._connections),
-            "parked": sum(
-                1 for each in self._connections if isinstance(each.exchange, EasExchange) and each.exchange.parked
-            ),
+            "parked": sum(1 for each in exchanges if each.parked),
+            "responding": sum(1 for each in exchanges if each.state is State.RESPONDING),
             "upstreams": self.upstreams.status(),
         }
 
@@ -175,7 +179,8 @@ class HttpFront:
         if len(self._connections) >= self.settings.max_connections:
             self._turned_away.inc("all")
             return False
-        if self._by_address[connection.address] >= self.settings.max_connections_per_address:
+        crowded = self._by_address[connection.address] >= self.settings.max_connections_per_address
+        if crowded and not self._is_trusted(connection.address):
             self._turned_away.inc("address")
             return False
         self._connections.add(connection)
@@ -226,44 +231,34 @@ class HttpFront:
         """Whose request it is: the peer's address, or what a trusted proxy says."""
         if not self._trusted or not self._is_trusted(client.address):
             return client.address
-        for address in reversed(head.named.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
-            stated = address.strip()
-            if not _is_address(stated):
+        lines = [value for name, value in head.fields if name.lower() == b"x-forwarded-for"]
+        for address in reversed(b",".join(lines).decode("latin-1").split(",")):
+            stated = _address(address.strip())
+            if stated is None:
                 break
-            if not self._is_trusted(stated):
-                return stated
+            if not any(stated in network for network in self._trusted):
+                return str(stated)
         return client.address
 
     def _is_trusted(self, address: str) -> bool:
-        if not _is_address(address):
-            return False
-        parsed = ipaddress.ip_address(address)
-        return any(parsed in network for network in self._trusted)
+        parsed = _address(address)
+        return parsed is not None and any(parsed in network for network in self._trusted)
 
-    def supersede(self, request: AccessRequest) -> None:
-        """End the Pings of a phone that has begun another one."""
-        for session in self.decision.sessions.of(request.login):
+    def over_session_limit(self, login: str) -> bool:
+        """Whether one login has more requests under way than one person's devices make."""
+        return len(self.decision.sessions.of(login)) > self.settings.sessions_per_user
+
+    def supersede(self, begun: EasExchange) -> None:
+        """End the Pings of a phone that has begun another one: the same device, by the same credentials."""
+        for session in self.decision.sessions.of(begun.request.login):
             if (
                 isinstance(session, EasExchange)
                 and session.parked
-                and session.request.device_id == request.device_id
-                and session.request.action == request.action
+                and session.request.device_id == begun.request.device_id
+                and session.request.action == begun.request.action
+                and session.asked.credentials == begun.asked.credentials
             ):
                 session.superseded()
-
-    def sight(self, asked: Asked, told: dict[str, str] | None) -> None:
-        """Note a device whose user's credentials the mail server accepted."""
-        assert asked.request is not None
-        agent = next((value for name, value in asked.fields if name.lower() == b"user-agent"), b"")
-        self._sightings.record(
-            login=asked.request.login,
-            device_id=asked.request.device_id,
-            device_type=asked.request.device_type,
-            user_agent=agent.decode("latin-1"),
-            protocol_version="" if asked.version is None else f"{asked.version // 10}.{asked.version % 10}",
-            client_address=asked.request.client_address,
-            device_information=json.dumps(told) if told else "",
-        )
 
 
 def _pool(url: str, settings: HttpFrontSettings) -> UpstreamPool:
@@ -276,9 +271,12 @@ def _pool(url: str, settings: HttpFrontSettings) -> UpstreamPool:
     )
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address; one of IPv4 that a listener for both families shows as IPv6 is of IPv4."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

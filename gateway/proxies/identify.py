@@ -25,8 +25,9 @@ class Asked(NamedTuple):
     """None: it has none; the mail server asks for them."""
     request: AccessRequest | None
     """What is judged; None: nothing (no credentials, or OPTIONS, which every phone is told truthfully)."""
-    fields: list[tuple[bytes, bytes]]
-    """Headers for the mail server."""
+    user_agent: bytes
+    fields: list[tuple[bytes, bytes]] | None
+    """Headers for the mail server; None once they are on their way."""
 
 
 _OPTIONS = EasQuery(Command.OPTIONS, None, "", b"", "")
@@ -47,22 +48,19 @@ def _identified(head: RequestHead, client_address: str, rules: IdentityRules) ->
     named = head.named
     if b"content-encoding" in named:
         return refusals.coded_content()
-    if head.method == b"OPTIONS":
-        query = _OPTIONS if not head.query else parse_query(_with_command(head.query))
-    elif head.method == b"POST":
-        query = parse_query(head.query or b"")
-    else:
-        return refusals.unknown_command()
+    query = _query(head)
     version = effective_version(query, named.get(b"ms-asprotocolversion"))
     fields = to_upstream(head.fields)
+    fields.append((b"X-Forwarded-For", client_address.encode("ascii", "replace")))
+    user_agent = named.get(b"user-agent", b"")
     authorization = named.get(b"authorization")
     if authorization is None:
-        return Asked(query, version, None, None, fields)
+        return Asked(query, version, None, None, user_agent, fields)
     credentials = read_authorization(authorization)
     if isinstance(credentials, Unusable):
         return refusals.not_authenticated("mail")
     if query.command is Command.OPTIONS:
-        return Asked(query, version, credentials, None, fields)
+        return Asked(query, version, credentials, None, user_agent, fields)
     login = _login(credentials, query, rules)
     if login is None:
         return refusals.not_authenticated("mail")
@@ -75,7 +73,26 @@ def _identified(head: RequestHead, client_address: str, rules: IdentityRules) ->
         query.device_type,
         client_address,
     )
-    return Asked(query, version, credentials, request, fields)
+    return Asked(query, version, credentials, request, user_agent, fields)
+
+
+def _query(head: RequestHead) -> EasQuery:
+    """The query, of OPTIONS or of a command.
+
+    The method and ``Cmd`` must agree: what is judged by the one must not be run by the other. Raises ``InvalidValue``,
+    and ``UnknownCommand`` for any other method.
+    """
+    if head.method == b"POST":
+        query = parse_query(head.query or b"")
+        if query.command is Command.OPTIONS:
+            raise UnknownCommand("Options is a method and no command")
+        return query
+    if head.method != b"OPTIONS":
+        raise UnknownCommand("ActiveSync has the methods POST and OPTIONS")
+    query = _OPTIONS if not head.query else parse_query(_with_command(head.query))
+    if query.command is not Command.OPTIONS:
+        raise InvalidValue("the method OPTIONS has no other command")
+    return query
 
 
 def _with_command(query: bytes) -> bytes:

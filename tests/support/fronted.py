@@ -19,8 +19,9 @@ from gateway.domain.policy import Policy, first_policy
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import StoreUnavailable
+from gateway.protocols.activesync.requests import Credentials, read_authorization
 from gateway.proxies.front import HttpFront, HttpFrontSettings
-from tests.support.raw_http import Client
+from tests.support.raw_http import Client, basic
 
 TIKTOK = App(Platform.ANDROID, "com.zhiliaoapp.musically")
 CLEAN_APP = App(Platform.ANDROID, "com.google.android.gm")
@@ -28,14 +29,15 @@ BAN = Ban("TikTok", (Matcher(MatcherKind.ID, TIKTOK.id, Platform.ANDROID),), fla
 
 
 class Clock:
-    """A monotonic clock that a test can put forward."""
+    """A clock that a test can put forward."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self.ahead = 0.0
 
     def __call__(self) -> float:
-        """Seconds, as ``time.monotonic`` counts them."""
-        return time.monotonic() + self.ahead
+        """Seconds, as the clock behind this one counts them."""
+        return self._clock() + self.ahead
 
 
 class Evidence:
@@ -85,14 +87,15 @@ class Fronted:
     """The front with everything behind it."""
 
     def __init__(self, settings: HttpFrontSettings, rules: IdentityRules) -> None:
+        self.now = Clock(time.time)
+        self.clock = Clock(time.monotonic)
         self.evidence = Evidence()
         self.cache = DeviceCache(self.evidence.read)
-        self.decision = DecisionPoint(self.cache, policy(BAN))
+        self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
         self.sighted: list[bytes] = []
         self.sightings = SightingLog(self._take)
         self.metrics = Metrics()
-        self.front = HttpFront(settings, self.decision, rules, self.sightings, self.metrics)
-        self.clock = Clock()
+        self.front = HttpFront(settings, self.decision, rules, self.sightings, self.metrics, now=self.now)
         self.front.clock = self.clock
         self.url = ""
         self._clients: list[Client] = []
@@ -123,9 +126,23 @@ class Fronted:
         """The device has a banned app; heard of at once, and its sessions re-judged as soon as the record is read."""
         self.decision.changed(login, self.evidence.put(login, device_id, TIKTOK))
 
+    async def ban(self, *bans: Ban) -> None:
+        """Put a policy version with these bans in force; returns when every live session has been judged by it."""
+        await self.decision.use(policy(*bans, number=self.decision.policy.version.number + 1))
+
+    async def ban_from(self, starts_at: float) -> None:
+        """The ban enforces from a moment on."""
+        await self.ban(replace(BAN, starts_at=starts_at))
+
     async def known(self, login: str) -> None:
         """Have the record in memory."""
         await self.cache.load(login)
+
+    def proved(self, login: str) -> None:
+        """The mail server has accepted this login's credentials (``raw_http.basic``) a moment ago."""
+        credentials = read_authorization(basic(login).encode())
+        assert isinstance(credentials, Credentials)
+        self.front.checks.accepted(login, credentials)
 
     def counted(self, name: str, *labels: str) -> float:
         """A metric's value."""
@@ -169,5 +186,5 @@ async def settled() -> None:
 async def until(condition: Callable[[], bool], within_seconds: float = 10.0) -> None:
     """Go round the loop until something is so."""
     async with asyncio.timeout(within_seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (nothing tells of it: the condition is the kernel's or another's state)
             await asyncio.sleep(0)

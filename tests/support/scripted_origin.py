@@ -136,6 +136,7 @@ class Origin:
         async with asyncio.timeout(PATIENCE_SECONDS):
             sock, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = OriginConnection(sock)
         self.connections.append(connection)
         return connection

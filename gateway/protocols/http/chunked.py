@@ -13,8 +13,10 @@ LINE_LONGEST: Final = 256
 TRAILER_LONGEST: Final = 4096
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[\t ]*;[\t -~]*)?\Z")
+# No blanks before an extension: RFC 9112 §7.1.1 calls them bad, and readers differ over them.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~]*)?\Z")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\Z")
+_SIZE, _CONTENT, _CONTENT_END, _TRAILER = range(4)
 
 
 class BadChunk(DomainError):  # noqa: N818
@@ -22,81 +24,88 @@ class BadChunk(DomainError):  # noqa: N818
 
 
 class ChunkedReader:
-    """Takes octets, gives the content. ``done`` once the last chunk and the trailer are read."""
+    """Takes octets, gives the content. ``done`` once the last chunk and the trailer are read.
 
-    __slots__ = ("_buffer", "_in_trailer", "_left", "_trailer", "done")
+    Each octet is copied at most twice, however small the pieces are in which it comes.
+    """
+
+    __slots__ = ("_at", "_expecting", "_left", "_octets", "_trailer", "done")
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._left = -1
-        """Octets of the present chunk still to come; -1: a size line comes next."""
-        self._in_trailer = False
+        self._octets = b""
+        self._at = 0
+        """Up to here ``_octets`` are read."""
+        self._expecting = _SIZE
+        self._left = 0
+        """Octets of the present chunk still to come."""
         self._trailer = 0
         self.done = False
 
     def feed(self, octets: bytes) -> tuple[bytes, bytes]:
         """The content in ``octets``, and what stands behind the body's end. Raises ``BadChunk``."""
-        self._buffer += octets
+        self._octets = self._octets[self._at :] + octets if self._at < len(self._octets) else octets
+        self._at = 0
         content: list[bytes] = []
         while not self.done and self._step(content):
             pass
         if not self.done:
             return b"".join(content), b""
-        rest, self._buffer = self._buffer, b""
+        rest, self._octets = self._octets[self._at :], b""
         return b"".join(content), rest
 
     def _step(self, content: list[bytes]) -> bool:
         """One line or one piece of content; False: more octets are needed."""
-        if self._left > 0:
-            piece = self._buffer[: self._left]
-            if not piece:
-                return False
-            content.append(piece)
-            self._left -= len(piece)
-            self._buffer = self._buffer[len(piece) :]
-            return True
-        if self._left == 0:
-            return self._end_of_chunk()
+        if self._expecting == _CONTENT:
+            return self._take_content(content)
+        if self._expecting == _CONTENT_END:
+            return self._take_content_end()
         line = self._line()
         if line is None:
             return False
-        if self._in_trailer:
-            self._take_trailer(line)
-        else:
+        if self._expecting == _SIZE:
             self._take_size(line)
+        else:
+            self._take_trailer(line)
         return True
 
-    def _end_of_chunk(self) -> bool:
-        if len(self._buffer) < 2:
-            if self._buffer and self._buffer != b"\r":
-                raise BadChunk("a chunk does not end with CRLF")
+    def _take_content(self, content: list[bytes]) -> bool:
+        piece = self._octets[self._at : self._at + self._left]
+        if not piece:
             return False
-        if self._buffer[:2] != b"\r\n":
+        content.append(piece)
+        self._at += len(piece)
+        self._left -= len(piece)
+        if not self._left:
+            self._expecting = _CONTENT_END
+        return True
+
+    def _take_content_end(self) -> bool:
+        end = self._octets[self._at : self._at + 2]
+        if not b"\r\n".startswith(end):
             raise BadChunk("a chunk does not end with CRLF")
-        self._buffer = self._buffer[2:]
-        self._left = -1
+        if len(end) < 2:
+            return False
+        self._at += 2
+        self._expecting = _SIZE
         return True
 
     def _line(self) -> bytes | None:
-        end = self._buffer.find(b"\r\n")
+        end = self._octets.find(b"\r\n", self._at, self._at + LINE_LONGEST + 2)
         if end < 0:
-            if len(self._buffer) > LINE_LONGEST or b"\n" in self._buffer:
+            beginning = self._octets[self._at : self._at + LINE_LONGEST + 2]
+            if len(beginning) > LINE_LONGEST + 1 or b"\n" in beginning or b"\r" in beginning[:-1]:
                 raise BadChunk("a line of the chunked body is too long or ends oddly")
             return None
-        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
-        if len(line) > LINE_LONGEST:
-            raise BadChunk("a line of the chunked body is too long")
+        line = self._octets[self._at : end]
+        self._at = end + 2
         return line
 
     def _take_size(self, line: bytes) -> None:
         found = _SIZE_LINE.match(line)
         if found is None:
             raise BadChunk("a chunk size is not hexadecimal")
-        size = int(found[1], 16)
-        if size:
-            self._left = size
-        else:
-            self._in_trailer = True
+        self._left = int(found[1], 16)
+        self._expecting = _CONTENT if self._left else _TRAILER
 
     def _take_trailer(self, line: bytes) -> None:
         self._trailer += len(line) + 2

@@ -50,6 +50,8 @@ class RequestHead(NamedTuple):
     chunked: bool
     keep_alive: bool
     expects_continue: bool
+    modern: bool
+    """HTTP/1.1; a client of 1.0 knows no chunks (RFC 9112 §6.1)."""
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -76,7 +78,16 @@ def parse_request(head: bytes) -> RequestHead:
     if expect is not None and expect.lower() != b"100-continue":
         raise BadRequest("expect", 417)
     return RequestHead(
-        method, path, query if mark else None, fields, named, length, chunked, keep_alive, expect is not None and modern
+        method,
+        path,
+        query if mark else None,
+        fields,
+        named,
+        length,
+        chunked,
+        keep_alive,
+        expect is not None and modern,
+        modern,
     )
 
 

@@ -1,0 +1,156 @@
+"""The mail server's answer to an ActiveSync request on its way to the phone.
+
+Its head is judged before any of it is passed on, and leaves together with the first octets of its body: as long as
+nothing of the body is there, the phone can still be told something else. What has no length is chunked anew, or ends
+with the connection for HTTP/1.0.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.domain.access import AccessRequest
+from gateway.domain.verdict import Effect
+from gateway.protocols.activesync import refusals
+from gateway.protocols.activesync.headers import to_client
+from gateway.protocols.http.chunked import LAST_CHUNK, chunk
+from gateway.protocols.http.response_head import ResponseHead
+from gateway.protocols.http.writing import response_head
+from gateway.proxies.client_connection import ClientConnection
+from gateway.proxies.eas_state import State
+from gateway.proxies.refusing import Told
+
+if TYPE_CHECKING:
+    from gateway.proxies.eas_exchange import EasExchange
+    from gateway.proxies.front import HttpFront
+
+FINISHING_MOST = 64 << 10
+"""Octets of the small answer that a command with an effect still gets after the verdict turned."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """An answer as far as it has come while its verdict is being loaded."""
+
+    pieces: list[ResponseHead | bytes]
+    ended: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class EasAnswer:
+    """Receives one answer (``ResponseHandler``) and passes it on."""
+
+    __slots__ = ("_chunked", "_client", "_exchange", "_front", "_head", "_length", "_pending")
+
+    def __init__(self, exchange: "EasExchange", front: "HttpFront", client: ClientConnection) -> None:
+        self._exchange = exchange
+        self._front = front
+        self._client = client
+        self._head = b""
+        """Our head for it, until it leaves."""
+        self._chunked = False
+        self._length = 0
+        self._pending: Pending | None = None
+
+    def response_began(self, head: ResponseHead) -> None:
+        """Judge once more, from memory if possible."""
+        exchange = self._exchange
+        request = exchange.asked.request
+        if request is None or exchange.finishing:
+            self._begin(head)
+            return
+        verdict = self._front.decision.judge(request)
+        if verdict is None:
+            exchange.client_writable(writable=False)
+            self._pending = Pending([head])
+            self._pending.task = asyncio.create_task(self._begin_when_judged(request))
+        elif verdict.effect is Effect.ALLOW:
+            self._begin(head)
+        else:
+            exchange.verdict_turned(verdict)
+            if exchange.finishing:
+                self._begin(head)
+
+    async def _begin_when_judged(self, request: AccessRequest) -> None:
+        verdict = await self._front.decision.judge_loading(request)
+        exchange, pending = self._exchange, self._pending
+        if exchange.state is not State.FORWARDED or pending is None:
+            return
+        if verdict.effect is not Effect.ALLOW:
+            exchange.verdict_turned(verdict)
+        if verdict.effect is Effect.ALLOW or exchange.finishing:
+            self._pending = None
+            exchange.client_writable(writable=True)
+            self._replay(pending)
+
+    def _replay(self, pending: "Pending") -> None:
+        for piece in pending.pieces:
+            if isinstance(piece, ResponseHead):
+                self._begin(piece)
+            else:
+                self.response_data(piece)
+        if pending.ended:
+            self.response_ended()
+
+    def _begin(self, head: ResponseHead) -> None:
+        exchange = self._exchange
+        if exchange.asked.credentials is None and head.status < 400:
+            # Nobody in particular is asking: nothing that could be mail is passed on.
+            exchange.leave_upstream()
+            exchange.tell(Told(refusals.not_authenticated("mail"), "unauthenticated"))
+            return
+        if head.status < 300 or head.status == 449:
+            exchange.served()
+        fields = to_client(head.fields, self._front.settings.public_url)
+        if head.status == 401 and not any(name.lower() == b"www-authenticate" for name, _ in fields):
+            fields.append((b"WWW-Authenticate", b'Basic realm="mail", charset="UTF-8"'))
+        self._chunked = head.content_length is None and self._client.modern
+        self._head = response_head(head.status, head.reason, fields, self._framing(head))
+
+    def _framing(self, head: ResponseHead) -> bytes:
+        """The lines that say where the answer ends."""
+        if self._chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        elif head.content_length is None or head.status in (204, 304):
+            framing = b""
+        else:
+            framing = b"Content-Length: %d\r\n" % head.content_length
+        return framing if self._client.stays() else framing + b"Connection: close\r\n"
+
+    def response_data(self, octets: bytes) -> None:
+        """Pass on a piece of the body."""
+        if self._pending is not None:
+            self._pending.pieces.append(octets)
+            return
+        exchange = self._exchange
+        if exchange.state is not State.FORWARDED and exchange.state is not State.RESPONDING:
+            return
+        self._length += len(octets)
+        if exchange.finishing and self._length > FINISHING_MOST:
+            exchange.break_off("cut_short")
+            return
+        piece = chunk(octets) if self._chunked else octets
+        if self._head:
+            piece, self._head = self._head + piece, b""
+        exchange.responding()
+        self._client.write(piece)
+
+    def response_ended(self) -> None:
+        """The answer is whole."""
+        exchange = self._exchange
+        exchange.upstream_done()
+        if self._pending is not None:
+            self._pending.ended = True
+        elif exchange.state is State.FORWARDED or exchange.state is State.RESPONDING:
+            exchange.answered(self._head + (LAST_CHUNK if self._chunked else b""))
+
+    def upstream_lost(self, reason: str) -> None:
+        """The answer will not become whole."""
+        self._exchange.upstream_lost(reason)
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """Read from the client no faster than the mail server takes it."""
+        if writable:
+            self._client.resume()
+        else:
+            self._client.pause()

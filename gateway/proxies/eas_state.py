@@ -1,0 +1,15 @@
+"""The states of an ActiveSync exchange."""
+
+from enum import Enum, auto
+
+
+class State(Enum):
+    """Where an exchange stands."""
+
+    HELD = auto()
+    """Not forwarded: the verdict, the body's first octets or a connection is missing."""
+    FORWARDED = auto()
+    """At the mail server; no octet of the answer has reached the client."""
+    RESPONDING = auto()
+    REFUSING = auto()
+    ENDED = auto()

@@ -1,0 +1,88 @@
+"""What a refused request is told, and how often that is written down.
+
+A refusal says something about a phone, so it is told only to somebody whose credentials the mail server accepts; who
+cannot prove them now is put off, whoever has wrong ones is asked again.
+"""
+
+from typing import NamedTuple
+
+import structlog
+
+from gateway.domain.access import AccessRequest
+from gateway.domain.verdict import Effect, Verdict
+from gateway.protocols.activesync import refusals
+from gateway.protocols.answer import Answer
+from gateway.proxies.credential_check import CheckResult, CredentialChecks, Credibility
+from gateway.proxies.identify import Asked
+from gateway.proxies.refusal_pace import RefusalPace
+from gateway.proxies.simple import unauthorized
+
+log = structlog.get_logger()
+
+
+class Told(NamedTuple):
+    """An answer to a request that is not let through."""
+
+    answer: Answer
+    outcome: str
+    """For the metrics."""
+    accepted: bool = False
+    """The mail server has accepted the credentials."""
+    delay: float = 0.0
+    """Seconds to hold it back."""
+
+
+class Refusing:
+    """Finds the words; one per front."""
+
+    def __init__(self, checks: CredentialChecks, pace: RefusalPace, retry_after_seconds: int) -> None:
+        self._checks = checks
+        self.pace = pace
+        self._put_off = refusals.defer(retry_after_seconds)
+
+    def at_once(self, asked: Asked, verdict: Verdict) -> Told | None:
+        """What is told, if that is known without asking the mail server."""
+        assert asked.request is not None
+        assert asked.credentials is not None
+        if verdict.effect is Effect.DEFER:
+            return self.deferred("deferred")
+        known = self._checks.known(asked.request.login, asked.credentials)
+        return None if known is None else self._told(asked, asked.request, verdict, known)
+
+    async def after_check(self, asked: Asked, verdict: Verdict, host: bytes) -> Told:
+        """What is told, once the mail server was asked about the credentials."""
+        assert asked.request is not None
+        assert asked.credentials is not None
+        result = await self._checks.check(asked.request.login, asked.credentials, host)
+        return self._told(asked, asked.request, verdict, result)
+
+    def deferred(self, outcome: str) -> Told:
+        """Come back later."""
+        return Told(self._put_off, outcome)
+
+    def _told(self, asked: Asked, request: AccessRequest, verdict: Verdict, result: CheckResult) -> Told:
+        if result.credibility is Credibility.REJECTED:
+            return Told(unauthorized(result.challenges), "unauthenticated")
+        if result.credibility is Credibility.UNKNOWN:
+            return self.deferred("deferred")
+        self.write_down("refused", request, verdict)
+        delay = self.pace.delay(request.login, request.device_id)
+        return Told(refusals.deny(asked.query.command, asked.version), "refused", True, delay)
+
+    def write_down(self, event: str, request: AccessRequest, verdict: Verdict) -> None:
+        """One line for all of a device's refusals of a kind within a minute."""
+        count = self.pace.lines_due(request.login, request.device_id, f"{event}:{verdict.reason.value}")
+        if not count:
+            return
+        log.info(
+            event,
+            login=request.login,
+            device=request.device_id,
+            command=request.action,
+            reason=verdict.reason.value,
+            ban=verdict.ban,
+            app=verdict.app.id if verdict.app else "",
+            policy_version=verdict.policy_version,
+            client=request.client_address,
+            times=count,
+        )

@@ -1,0 +1,48 @@
+"""Judges a waiting session again at the moments at which its verdict may change by itself (``valid_until``)."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.live_sessions import LiveSession
+from gateway.domain.verdict import FOREVER, Effect
+
+LONGEST_SECONDS = 3600.0
+"""A timer is never set for longer: a wall clock may be put forward meanwhile."""
+SHORTEST_SECONDS = 0.01
+
+
+class VerdictWatch:
+    """The timer of one session."""
+
+    __slots__ = ("_decision", "_now", "_session", "_task", "_timer")
+
+    def __init__(self, session: LiveSession, decision: DecisionPoint, now: Callable[[], float]) -> None:
+        self._session = session
+        self._decision = decision
+        self._now = now
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def until(self, valid_until: float) -> None:
+        """Judge again at that moment."""
+        left = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, valid_until - self._now()))
+        self._timer = asyncio.get_running_loop().call_later(left, self._ring)
+
+    def _ring(self) -> None:
+        self._task = asyncio.create_task(self._judge())
+
+    async def _judge(self) -> None:
+        verdict = await self._decision.judge_loading(self._session.request)
+        self._task = None
+        if verdict.effect is not Effect.ALLOW:
+            self._session.verdict_turned(verdict)
+        elif verdict.valid_until != FOREVER:
+            self.until(verdict.valid_until)
+
+    def end(self) -> None:
+        """The session is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
