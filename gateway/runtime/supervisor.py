@@ -32,6 +32,8 @@ SLOW_START_SECONDS = 30.0
 WATCH_SECONDS = 2.0
 AFTER_DRAIN_SECONDS = 5.0
 """What a child may take beyond its own drain time, to write down what it holds and to close."""
+CONTROL_SECONDS = 10.0
+"""For the control process, once the workers have ended."""
 GIVING_UP_SECONDS = 2.0
 NAMED_SIGNALS = {number.value: number.name for number in signal.Signals}
 
@@ -292,14 +294,14 @@ class Supervisor:
 
     async def _drain(self) -> None:
         self._notify.stopping()
-        within = GIVING_UP_SECONDS if self._code else self._drain_seconds + AFTER_DRAIN_SECONDS
         watchers = [each for each in self._kept if each.spec.told_of_workers]
-        for group in (self._workers(), watchers):
+        bounds = ((self._workers(), self._drain_seconds + AFTER_DRAIN_SECONDS), (watchers, CONTROL_SECONDS))
+        for group, bound in bounds:
             for kept in group:
                 kept.send({"type": "drain"})
             # The children close theirs as well: nobody connects any more to what nobody will serve.
             close_all(each for each in self._sockets if any(kept.spec.serves(each) for kept in group))
-            await self._wait_for_the_end_of(group, within)
+            await self._wait_for_the_end_of(group, GIVING_UP_SECONDS if self._code else bound)
         log.info("ended", seconds=round(self._age(), 3))
 
     async def _wait_for_the_end_of(self, group: Sequence[_Kept], within_seconds: float) -> None:

@@ -1,0 +1,56 @@
+# What one does with a clone of Gatepost. Everything goes into .venv; `make test` alone may install packages by apt, as root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test test-live bench fuzz demo run clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: .venv/.ready ## install Gatepost and all that its tests need into .venv
+
+.venv/.ready: pyproject.toml .ci/setup
+	@bash .ci/setup
+	@touch $@
+
+check: setup ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Servers for the live tests come from the distribution, which only root can install; without them those tests are
+# skipped, and the last lines say so.
+servers:
+	@if [ ! -f tests/live/install.sh ]; then :; \
+	elif [ "$$(id -u)" = 0 ]; then bash tests/live/install.sh; \
+	else echo "not root: live tests run only as far as their servers are installed already (tests/live/install.sh)"; fi
+.PHONY: servers
+
+test: setup servers ## all tests; ARGS="-k cut" for some
+	$(BIN)/pytest $(ARGS)
+
+test-live: setup servers ## only the tests against real servers
+	$(BIN)/pytest -m live $(ARGS)
+
+fuzz: setup ## the property tests with many more examples; takes hours
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis --timeout 0 $(ARGS)
+
+bench: setup ## the benchmarks of bench/README.md, side by side
+	@mkdir -p bench/results
+	@set -e; for each in $$(grep -l __main__ bench/*.py); do \
+	    echo "== $$each"; $(BIN)/python $$each $(ARGS) | tee bench/results/$$(basename $$each .py).txt; done
+
+demo: setup ## the whole story on the terminal; ARGS=--once ends by itself
+	@$(BIN)/gatepost demo $(ARGS)
+
+run: setup ## the gateway, with ./gatepost.toml if it is there
+	@$(BIN)/gatepost run $(ARGS)
+
+clean: ## remove what was built and cached, not .venv and not var
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find gateway tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
