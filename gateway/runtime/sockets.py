@@ -54,6 +54,7 @@ def bind_all(
     each_their_own = frozenset(per_worker)
     bound: list[BoundSocket] = []
     try:
+        _check_distinct(listens)
         for part, urls in listens.items():
             for url in urls:
                 bound.extend(_bound(part, url, workers if part in each_their_own else 0, held))
@@ -68,6 +69,20 @@ def bind_all(
             sock.close()
         raise
     return tuple(bound)
+
+
+def _check_distinct(listens: Mapping[str, Sequence[str]]) -> None:
+    """Two of our own at one address would look like another program's."""
+    taken: dict[tuple[str | None, int], str] = {}
+    for part, urls in listens.items():
+        for url in urls:
+            parts = urlsplit(url)
+            place = (parts.hostname, parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme])
+            other = taken.setdefault(place, f"[{part}] listen")
+            if place[1] and other != f"[{part}] listen":
+                raise PortInUse(
+                    f"[{part}] listen {url}: {other} has the same address: choose another port for one of them"
+                )
 
 
 def close_all(bound: Iterable[BoundSocket]) -> None:

@@ -151,3 +151,9 @@ def test_descriptors_that_are_no_sockets(descriptors: int) -> None:
     environment: dict[str, Any] = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     with pytest.raises(CannotListen, match="no sockets"):
         bind_all({"http": [LOOPBACK]}, 1, environment=environment)
+
+
+def test_two_settings_with_one_address() -> None:
+    url = "http://127.0.0.1:8090"
+    with pytest.raises(PortInUse, match=r"\[inventory\] listen .*: \[admin\] listen has the same address"):
+        bind_all({"http": [LOOPBACK], "admin": [url], "inventory": [url]}, 1, environment={})

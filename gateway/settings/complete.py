@@ -1,0 +1,45 @@
+"""Whether settings that are right one by one are enough, and fit each other, for a gateway to start."""
+
+from pathlib import Path
+
+from gateway.settings.sections import Settings
+from gateway.settings.sentences import PREFIX, SettingsInvalid
+
+
+def check_complete(settings: Settings, role: str) -> None:
+    """Whether a gateway of that role (all, gateway, control) can start with these settings.
+
+    Raises ``SettingsInvalid``.
+    """
+    serves_phones = role != "control" and bool(settings.http.listen)
+    if serves_phones and not settings.http.upstream:
+        raise SettingsInvalid(
+            "[http] upstream is not set: write the mail server that phones are let through to, "
+            f'like upstream = ["https://mail.internal"], or set {PREFIX}HTTP__UPSTREAM'
+        )
+    if role == "gateway" and settings.redis.url == "embedded":
+        raise SettingsInvalid(
+            "[redis] url is embedded, which a --role gateway does not start: "
+            f"write the URL of the server that the control process uses, or set {PREFIX}REDIS__URL"
+        )
+    _check_tls(settings)
+
+
+def _check_tls(settings: Settings) -> None:
+    listeners = (*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen)
+    secure = next((url for url in listeners if url.startswith("https:")), None)
+    if secure and not settings.tls.certificate:
+        raise SettingsInvalid(f"{secure} needs a certificate: set [tls] certificate and key to PEM files")
+    if settings.tls.key and not settings.tls.certificate:
+        raise SettingsInvalid(
+            "[tls] key is set, but certificate is not: set it to the PEM file that belongs to the key"
+        )
+    named = {
+        "[tls] certificate": settings.tls.certificate,
+        "[tls] key": settings.tls.key,
+        "[tls] client_ca": settings.tls.client_ca,
+        "[http] upstream_ca": settings.http.upstream_ca,
+    }
+    for name, path in named.items():
+        if path and not Path(path).is_file():
+            raise SettingsInvalid(f"{name}: there is no file {path}: name a PEM file that this user may read")

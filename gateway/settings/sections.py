@@ -1,0 +1,157 @@
+"""The tables of ``gatepost.toml`` and their keys with defaults.
+
+``config/gatepost.toml`` explains each key; a test compares the two. Times in seconds, sizes in octets.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.settings.values import (
+    Count,
+    Directory,
+    DomainNames,
+    Listeners,
+    MailServers,
+    MemorySize,
+    Networks,
+    Number,
+    PublicUrl,
+    RedisUrl,
+    Seconds,
+    StorageUrl,
+)
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class GatewaySection(Section):
+    """[gateway]"""
+
+    data_dir: Directory = "var"
+    workers: Annotated[int, Field(ge=1, le=256), Number] | Literal["auto"] = 1
+    drain_seconds: Seconds = 25.0
+
+
+class StorageSection(Section):
+    """[storage]"""
+
+    url: StorageUrl = Field("", repr=False)
+
+
+class RedisSection(Section):
+    """[redis]"""
+
+    url: RedisUrl = Field("embedded", repr=False)
+    binary: str = ""
+    maxmemory: MemorySize = "256mb"
+
+
+class TlsSection(Section):
+    """[tls]"""
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+    minimum: Literal["1.2", "1.3"] = "1.2"
+
+
+class HttpSection(Section):
+    """[http]"""
+
+    listen: Listeners = ["http://127.0.0.1:8080"]
+    upstream: MailServers = []
+    upstream_ca: str = ""
+    public_url: PublicUrl = ""
+    trusted_proxies: Networks = []
+    max_head_bytes: Annotated[int, Field(ge=4096, le=1 << 20), Number] = 32_768
+    max_body_bytes: Count = 104_857_600
+    head_seconds: Seconds = 15.0
+    body_seconds: Seconds = 60.0
+    idle_seconds: Seconds = 120.0
+    write_seconds: Seconds = 120.0
+    max_connections: Count = 20_000
+    max_connections_per_address: Count = 2_000
+    requests_per_connection: Count = 10_000
+    tls_handshake_seconds: Seconds = 10.0
+    sessions_per_user: Count = 64
+    upstream_connections: Count = 20_000
+    upstream_connect_seconds: Seconds = 10.0
+    upstream_idle_seconds: Seconds = 4.0
+    upstream_response_seconds: Seconds = 120.0
+    parked_seconds: Annotated[float, Field(ge=3_660, le=86_400), Number] = 3_900.0
+    retry_after_seconds: Annotated[int, Field(ge=1, le=3_600), Number] = 30
+
+
+class IdentitySection(Section):
+    """[identity]"""
+
+    default_domain: str = ""
+    domains: DomainNames = {}
+
+
+class AdminSection(Section):
+    """[admin]"""
+
+    listen: Listeners = ["http://127.0.0.1:8090"]
+
+
+class HealthSection(Section):
+    """[health]"""
+
+    listen: Listeners = ["http://127.0.0.1:8092"]
+
+
+class InventorySection(Section):
+    """[inventory]"""
+
+    listen: Listeners = ["http://127.0.0.1:8091"]
+
+
+class DecisionSection(Section):
+    """[decision]"""
+
+    cache_people: Count = 200_000
+    state_bound_seconds: Seconds = 900.0
+
+
+class LogSection(Section):
+    """[log]"""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings. Built by ``load_settings``."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    gateway: GatewaySection = GatewaySection()
+    storage: StorageSection = StorageSection()
+    redis: RedisSection = RedisSection()
+    tls: TlsSection = TlsSection()
+    http: HttpSection = HttpSection()
+    identity: IdentitySection = IdentitySection()
+    admin: AdminSection = AdminSection()
+    health: HealthSection = HealthSection()
+    inventory: InventorySection = InventorySection()
+    decision: DecisionSection = DecisionSection()
+    log: LogSection = LogSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what ``load_settings`` hands in: it merges file and environment, to tell where a value is from."""
+        return (init_settings,)

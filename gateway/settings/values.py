@@ -1,0 +1,129 @@
+"""What keys accept. Every message of a ``ValueError`` here is the second half of a sentence that names the key."""
+
+import ipaddress
+import json
+import re
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
+
+
+def _listed(value: object) -> object:
+    """A lone value where a list is meant; from the environment also JSON, or commas in between."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [piece.strip() for piece in value.split(",") if piece.strip()]
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('write a list like ["one", "two"], or the values with commas in between') from None
+
+
+def _mapped(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('write it as JSON, like {"CORP": "corp.example"}') from None
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("write a number, not true or false")
+    return value
+
+
+def _split(value: str, remedy: str) -> SplitResult:
+    """The parts of a URL, its port checked. ``remedy`` ends the sentence; the value is not repeated."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"this is no URL with a port from 0 to 65535: {remedy}") from None
+    return parts
+
+
+def _listener(value: str) -> str:
+    remedy = "write it like http://127.0.0.1:8080"
+    parts = _split(value, remedy)
+    bare = parts.path in ("", "/") and not parts.query and parts.username is None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port is None or not bare:
+        raise ValueError(f"{value!r} is no address to listen on: {remedy}")
+    return value.rstrip("/")
+
+
+def _mail_server(value: str) -> str:
+    remedy = "write scheme and host only, like https://mail.internal"
+    parts = _split(value, remedy)
+    if parts.username is not None:
+        raise ValueError(f"a mail server's address holds no user name, phones bring their own: {remedy}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError(f"{value!r} is no mail server: {remedy}")
+    return value.rstrip("/")
+
+
+def _public(value: str) -> str:
+    if not value:
+        return ""
+    remedy = "write scheme and host only, like https://mail.example"
+    parts = _split(value, remedy)
+    bare = parts.path in ("", "/") and not parts.query and parts.username is None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
+        raise ValueError(f"this is no address of ours: {remedy}")
+    return value.rstrip("/")
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        try:
+            right = str(ipaddress.ip_network(value, strict=False))
+        except ValueError:
+            right = "10.1.0.0/16"
+        raise ValueError(f"{value!r} is no network: write it like {right}") from None
+    return value
+
+
+def _redis(value: str) -> str:
+    remedy = 'write "embedded", or a URL like unix:///run/redis.sock, redis://host:6379, rediss://host:6379'
+    if value != "embedded" and _split(value, remedy).scheme not in ("unix", "redis", "rediss"):
+        raise ValueError(remedy)
+    return value
+
+
+def _storage(value: str) -> str:
+    if value and not value.startswith("sqlite:////"):
+        raise ValueError("write nothing for SQLite in data_dir, or sqlite:////absolute/path.db")
+    return value
+
+
+def _memory(value: str) -> str:
+    if not _MEMORY.fullmatch(value):
+        raise ValueError("write a size like 256mb or 1gb")
+    return value
+
+
+def _directory(value: str) -> str:
+    if not value.strip():
+        raise ValueError('write a directory, like "/var/lib/gatepost"')
+    return value
+
+
+Listeners = Annotated[list[Annotated[str, AfterValidator(_listener)]], BeforeValidator(_listed)]
+MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
+DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
+PublicUrl = Annotated[str, AfterValidator(_public)]
+RedisUrl = Annotated[str, AfterValidator(_redis)]
+StorageUrl = Annotated[str, AfterValidator(_storage)]
+MemorySize = Annotated[str, AfterValidator(_memory)]
+Directory = Annotated[str, AfterValidator(_directory)]
+Number = BeforeValidator(_no_truth_value)
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False), Number]
+Count = Annotated[int, Field(gt=0), Number]
