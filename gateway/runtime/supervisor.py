@@ -12,11 +12,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from gateway.runtime.back_off import BackOff
+from gateway.runtime.cache_server import EmbeddedChild, keep_running, paused
 from gateway.runtime.child import Child, ChildSpec
 from gateway.runtime.child_output import ChildOutput, Write, to_stderr
 from gateway.runtime.link import Message
@@ -35,23 +36,8 @@ AFTER_DRAIN_SECONDS = 5.0
 CONTROL_SECONDS = 10.0
 """For the control process, once the workers have ended."""
 GIVING_UP_SECONDS = 2.0
+"""For all together, when the start failed or was broken off: nobody is served yet."""
 NAMED_SIGNALS = {number.value: number.name for number in signal.Signals}
-
-
-class EmbeddedChild(Protocol):
-    """The cache server that runs under the supervisor."""
-
-    async def start(self) -> None:
-        """Start it; returns when it answers. Raises with one clear sentence when it cannot."""
-        ...
-
-    async def wait(self) -> int:
-        """Wait for its end; its exit code."""
-        ...
-
-    async def stop(self) -> None:
-        """End it."""
-        ...
 
 
 class _Kept:
@@ -114,7 +100,7 @@ class Supervisor:
         try:
             if self._embedded is not None:
                 await self._embedded.start()
-                self._begin("embedded", self._keep_embedded(self._embedded))
+                self._begin("embedded", keep_running(self._embedded, self._stop))
             for kept in self._kept:
                 self._begin(kept.spec.name, self._keep(kept))
             self._begin("rounds", self._make_rounds())
@@ -130,10 +116,14 @@ class Supervisor:
     async def _until_told(self) -> None:
         """Wait for the word to end; a task of ours that ends before is a mistake of ours, and ends the whole."""
         told = asyncio.create_task(self._stop.wait())
-        done, _ = await asyncio.wait({told, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            done, _ = await asyncio.wait({told, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
         if not self._stop.is_set():
-            self._give_up(f"the supervisor lost {', '.join(task.get_name() for task in done)}")
-        await told
+            self._code = 1
+            self._stop.set()
+            log.error("supervisor_broken", lost=[task.get_name() for task in done])
 
     # --- signals
 
@@ -185,7 +175,7 @@ class Supervisor:
             kept.child, kept.status = None, {}
             self._tell_of(kept)
             self._note_death(kept, child, ended)
-            await self._pause(kept.back_off.after(lived if child.ready else 0.0))
+            await paused(self._stop, kept.back_off.after(lived if child.ready else 0.0))
 
     async def _one_life(self, kept: _Kept, child: Child) -> str:
         """How it ended, in words."""
@@ -194,7 +184,8 @@ class Supervisor:
             kept.child = child
             self._tell_of(kept)
             if self._stop.is_set():
-                child.send({"type": "drain"})
+                # Born too late: it serves nobody yet.
+                child.signal(signal.SIGKILL)
             if kept.spec.told_of_workers:
                 for other in self._workers():
                     child.send(other.news())
@@ -221,13 +212,6 @@ class Supervisor:
             log.error("cannot_start", reason=reason)
             self._code = 1
             self._stop.set()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not when told to end."""
-        try:
-            await asyncio.wait_for(self._stop.wait(), seconds)
-        except TimeoutError:
-            return
 
     def _take(self, kept: _Kept, message: Message) -> None:
         kind = message.get("type")
@@ -265,31 +249,6 @@ class Supervisor:
                 if kept.spec.told_of_workers:
                     kept.send(worker.news())
 
-    async def _keep_embedded(self, embedded: EmbeddedChild) -> None:
-        loop, back_off, began = asyncio.get_running_loop(), BackOff(), self._began
-        while not self._stop.is_set():
-            code = await embedded.wait()
-            if self._stop.is_set():
-                return
-            log.error("cache_server_ended", code=code)
-            wait = back_off.after(loop.time() - began)
-            while not await self._restarted(embedded, wait):
-                wait = back_off.after(0.0)
-            began = loop.time()
-
-    async def _restarted(self, embedded: EmbeddedChild, wait_seconds: float) -> bool:
-        """Whether it runs again, or need not."""
-        await self._pause(wait_seconds)
-        if self._stop.is_set():
-            return True
-        try:
-            await embedded.start()
-        except Exception as error:  # the one broad except of this task: whatever it was, it is tried again
-            log.error("cache_server_not_started", reason=str(error))
-            return False
-        log.info("cache_server_restarted")
-        return True
-
     # --- the end
 
     async def _drain(self) -> None:
@@ -301,7 +260,7 @@ class Supervisor:
                 kept.send({"type": "drain"})
             # The children close theirs as well: nobody connects any more to what nobody will serve.
             close_all(each for each in self._sockets if any(kept.spec.serves(each) for kept in group))
-            await self._wait_for_the_end_of(group, GIVING_UP_SECONDS if self._code else bound)
+            await self._wait_for_the_end_of(group, bound if self._ready_once else GIVING_UP_SECONDS)
         log.info("ended", seconds=round(self._age(), 3))
 
     async def _wait_for_the_end_of(self, group: Sequence[_Kept], within_seconds: float) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.runtime import child_output
 from gateway.runtime import supervisor as supervising
 from gateway.runtime.child import ChildSpec
+from gateway.storage.redis import EmbeddedValkey
 from tests.support.supervised import ROOT, SCRIPT, Supervised, child, supervised, workers
 
 CONTROL = child("control", "control", control=True)
@@ -133,6 +135,15 @@ async def test_a_start_may_fail_once(tmp_path: Path) -> None:
         assert await run.end() == 0
 
 
+async def test_a_start_can_be_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "GIVING_UP_SECONDS", 0.1)
+    monkeypatch.setattr(child_output, "HELD_SECONDS", 0.01)
+    async with supervised([*workers(1), child("worker-2", "silent", number=2)], drain_seconds=3600) as run:
+        await run.until(lambda: run.events("waiting"))
+        assert await run.end() == 0
+        assert run.logs("ready") == []
+
+
 async def test_a_program_that_is_not_there() -> None:
     spec = ChildSpec("worker-1", ("/no/such/program",))
     async with supervised([spec]) as run:
@@ -173,6 +184,22 @@ async def test_the_cache_server_is_restarted_until_it_runs_and_stopped_last() ->
         assert len(run.logs("cache_server_not_started")) == 2
         assert await run.end() == 0
         assert (cache.stopped, cache.process.returncode) == (1, -signal.SIGKILL)
+
+
+async def test_the_cache_server_of_the_product(tmp_path: Path) -> None:
+    valkey = EmbeddedValkey(tmp_path)
+    async with supervised(workers(1), embedded=valkey) as run:
+        await run.ready()
+        first = valkey.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await run.until(lambda: run.logs("cache_server_restarted"))
+        second = valkey.pid
+        assert second not in (None, first)
+        assert await run.end() == 0
+    assert second is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
 
 
 async def test_a_cache_server_that_cannot_start_ends_the_whole() -> None:

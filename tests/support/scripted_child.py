@@ -7,6 +7,7 @@ connection to its ``http`` socket gets its pid; one that sends ``die`` kills it.
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,6 +66,9 @@ def main(kind: str, *words: str) -> None:
     if kind == "fails":
         link.send({"type": "failed", "sentence": words[0]})
         sys.exit(1)
+    if kind == "silent":
+        tell("waiting")
+        signal.pause()
     asyncio.run(serve(link, stubborn=kind == "stubborn"))
 
 

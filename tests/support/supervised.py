@@ -12,9 +12,10 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from gateway.runtime.cache_server import EmbeddedChild
 from gateway.runtime.child import ChildSpec
 from gateway.runtime.sockets import BoundSocket, bind_all, listening
-from gateway.runtime.supervisor import EmbeddedChild, Supervisor
+from gateway.runtime.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("scripted_child.py")
