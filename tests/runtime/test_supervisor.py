@@ -103,7 +103,7 @@ async def test_a_second_signal_ends_at_once() -> None:
         assert await run.ended() == 0
 
 
-async def test_draining_refuses_new_connections() -> None:
+async def test_nothing_listens_after_the_end() -> None:
     async with supervised(workers(1), drain_seconds=10) as run:
         await run.ready()
         port = run.port
