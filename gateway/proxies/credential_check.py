@@ -11,7 +11,6 @@ import base64
 import hashlib
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -25,13 +24,12 @@ from gateway.network.upstreams import Upstreams
 from gateway.protocols.activesync.headers import usable_challenges
 from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.activesync.token_claims import read_claims
+from gateway.proxies.attempts import Attempts
 
 log = structlog.get_logger()
 
 REMEMBERED_SECONDS = 60.0
 REMEMBERED_MOST = 20_000
-FAILURES_PER_MINUTE = 5
-"""Refused log-ins at the mail server per user and minute that we cause at most."""
 _PATH = b"/Microsoft-Server-ActiveSync"
 _NO_SUCH_KEY = bytes.fromhex("03016a0000075652034e6f537563684b6579000101")
 """FolderSync with the SyncKey ``NoSuchKey`` ([MS-ASCMD] 2.2.1.5)."""
@@ -74,14 +72,18 @@ class CredentialChecks:
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, tuple[float, CheckResult]] = {}
         self._under_way: dict[bytes, asyncio.Task[CheckResult]] = {}
-        self._failures: dict[str, deque[float]] = {}
+        self._attempts = Attempts(now)
         self._methods: dict[str, CheckMethod] = {}
-        self.asked = 0
+        self._no_method_until: dict[str, float] = {}
 
     def known(self, login: str, credentials: Credentials) -> CheckResult | None:
         """What is remembered; None: ask."""
         found = self._known.get(self._digest(login, credentials))
         return found[1] if found is not None and self._now() < found[0] else None
+
+    def accepted(self, login: str, credentials: Credentials) -> None:
+        """The mail server has just accepted these in an answer of its own."""
+        self._remember(self._digest(login, credentials), credentials, CheckResult(Credibility.ACCEPTED))
 
     async def check(self, login: str, credentials: Credentials, host: bytes) -> CheckResult:
         """The mail server's word, remembered or asked for. Never raises for a server that is away."""
@@ -91,55 +93,41 @@ class CredentialChecks:
         digest = self._digest(login, credentials)
         task = self._under_way.get(digest)
         if task is None:
-            if not self._may_ask(login):
+            if not self._attempts.begin(login):
                 return _UNKNOWN
             task = asyncio.create_task(self._ask(login, credentials, host, digest))
             self._under_way[digest] = task
+        # Shielded: whoever asked first may go away, the others still wait for the same word.
         return await asyncio.shield(task)
 
-    def accepted(self, login: str, credentials: Credentials) -> None:
-        """The mail server has just accepted these in an answer of its own."""
-        self._remember(self._digest(login, credentials), credentials, CheckResult(Credibility.ACCEPTED))
-
-    def _may_ask(self, login: str) -> bool:
-        failures = self._failures.get(login)
-        if failures is None:
-            return True
-        while failures and failures[0] <= self._now() - 60.0:
-            failures.popleft()
-        if not failures:
-            del self._failures[login]
-            return True
-        return len(failures) < FAILURES_PER_MINUTE
-
     async def _ask(self, login: str, credentials: Credentials, host: bytes, digest: bytes) -> CheckResult:
-        # Counted before the answer is there, or many at once would all be within the bound.
-        attempts = self._failures.setdefault(login, deque())
-        attempts.append(self._now())
+        result = _UNKNOWN
         try:
-            pool = self._upstreams.of(login)
-            method = self._methods.get(pool.url) or await self.probe(pool, host)
-            if method is None:
-                return _UNKNOWN
-            self.asked += 1
-            fetched = await _question(pool, method, credentials.user or login, credentials.raw, host)
+            result = await self._asked(login, credentials, host)
         except UpstreamUnavailable as error:
             log.warning("credential_check_impossible", login=login, reason=str(error))
-            return _UNKNOWN
         finally:
             self._under_way.pop(digest, None)
-        result = _read(fetched)
-        if result.credibility is Credibility.ACCEPTED and attempts:
-            attempts.pop()
+            if result.credibility is not Credibility.REJECTED:
+                self._attempts.did_not_fail(login)
         if result.credibility is not Credibility.UNKNOWN:
             self._remember(digest, credentials, result)
         return result
 
+    async def _asked(self, login: str, credentials: Credentials, host: bytes) -> CheckResult:
+        pool = self._upstreams.of(login)
+        method = self._methods.get(pool.url) or await self.probe(pool, host)
+        if method is None:
+            return _UNKNOWN
+        return _read(await _question(pool, method, credentials.user or login, credentials.raw, host))
+
     async def probe(self, pool: UpstreamPool, host: bytes) -> CheckMethod | None:
-        """Try with random credentials which question this server answers with 401; None: neither.
+        """Try with random credentials which question this server answers with 401; None: neither did a moment ago.
 
         Raises ``UpstreamUnavailable``.
         """
+        if self._now() < self._no_method_until.get(pool.url, 0.0):
+            return None
         user = f"gatepost-probe-{secrets.token_hex(4)}"
         wrong = b"Basic " + base64.b64encode(f"{user}:{secrets.token_hex(16)}".encode())
         for method in CheckMethod:
@@ -147,8 +135,16 @@ class CredentialChecks:
             if fetched.status == 401:
                 self._methods[pool.url] = method
                 return method
+        self._no_method_until[pool.url] = self._now() + REMEMBERED_SECONDS
         log.warning("credential_check_not_possible", upstream=pool.url, status=fetched.status)
         return None
+
+    async def close(self) -> None:
+        """Wait for no answer any more."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _remember(self, digest: bytes, credentials: Credentials, result: CheckResult) -> None:
         until = self._now() + REMEMBERED_SECONDS

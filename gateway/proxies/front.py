@@ -39,6 +39,8 @@ from gateway.proxies.simple import Answered, AutodiscoverV1
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0
+PROBE_SECONDS = 2.0
+"""Start waits no longer for the mail servers; what they say later counts just as well."""
 DRAINED_AT_ONCE = 200
 """Phones sent away together while draining, so that they do not all come back together."""
 CLOSED_PATHS_NAMED = 100
@@ -80,18 +82,23 @@ class HttpFront:
         self._tls: list[ServerTls] = []
         self._empty = asyncio.Event()
         self._sweeper: asyncio.Task[None] | None = None
+        self._probes: list[asyncio.Task[None]] = []
 
     # --- life
 
     async def start(self) -> None:
         """Find out how the mail servers can be asked about credentials. Never fails for one that is away."""
         self._sweeper = asyncio.create_task(self._sweep())
-        for pool in self.upstreams.pools:
-            try:
-                method = await self.checks.probe(pool, pool.host.encode())
-                log.info("credential_check", upstream=pool.url, method=method.value if method else "none")
-            except UpstreamUnavailable as error:
-                log.warning("upstream_unavailable", reason=str(error))
+        self._probes = [asyncio.create_task(self._probe(pool)) for pool in self.upstreams.pools]
+        if self._probes:
+            await asyncio.wait(self._probes, timeout=PROBE_SECONDS)
+
+    async def _probe(self, pool: UpstreamPool) -> None:
+        try:
+            method = await self.checks.probe(pool, pool.host.encode())
+            log.info("credential_check", upstream=pool.url, method=method.value if method else "none")
+        except UpstreamUnavailable as error:
+            log.warning("upstream_unavailable", reason=str(error))
 
     async def listen(self, sock: socket.socket, tls: ServerTls | None) -> None:
         """Serve a bound socket; may be called for several."""
@@ -141,12 +148,14 @@ class HttpFront:
 
     async def close(self) -> None:
         """Close everything at once."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for task in (self._sweeper, *self._probes):
+            if task is not None:
+                task.cancel()
         for server in self._servers:
             server.close()
         for connection in tuple(self._connections):
             connection.abort()
+        await self.checks.close()
         self.upstreams.close()
         await asyncio.sleep(0)
 
@@ -203,7 +212,7 @@ class HttpFront:
         if mount is Mount.EAS:
             return EasExchange(self, client, head)
         if mount is Mount.AUTODISCOVER_V1 and head.method == b"POST":
-            return AutodiscoverV1(client, head, self.upstreams, self.public_url(head))
+            return AutodiscoverV1(self, client, head)
         if mount is Mount.AUTODISCOVER_V2 and head.method == b"GET":
             return Answered(client, self._discovered(head))
         if mount is not None:

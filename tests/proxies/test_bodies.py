@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import cast
 
 import pytest
 
@@ -272,7 +273,8 @@ async def test_a_connection_that_ends_paused_is_fit_for_the_next_request(origin:
     """The answer's last octets fill the phone's buffer: the pause must not outlive the answer."""
     async with fronted(origin.url, send_buffer=4096) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rsplit(":", 1)[1]), limit=4096)
-        writer.transport.pause_reading()
+        reading = cast("asyncio.Transport", writer.transport)
+        reading.pause_reading()
         writer.write(folder_sync())
         connection = await origin.connection()
         await connection.request()
@@ -282,7 +284,7 @@ async def test_a_connection_that_ends_paused_is_fit_for_the_next_request(origin:
         )
         other = await gateway.client()
         await until_still(lambda: gateway.ended("FolderSync", "forwarded"))
-        writer.transport.resume_reading()
+        reading.resume_reading()
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(size)
         await sending
