@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable
+from typing import cast
 from urllib.parse import urlsplit
 
 PING_BODY = bytes.fromhex("03016a00000d4548033630300001494a4b033500014c03456d61696c0001010101")
@@ -28,8 +29,8 @@ class Mailbox(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to answer."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer each whole request."""
@@ -107,8 +108,8 @@ class Phone(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to ask."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
 
     def ask(self, command: str = "Ping", body: bytes = PING_BODY) -> None:
         """Send one request."""
