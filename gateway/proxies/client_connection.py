@@ -127,6 +127,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._body_left or self._chunks is not None:
             self._take_body(data)
+        elif not self._buffer and self.exchange is None and self._began_usual(data):
+            return
         else:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
@@ -157,6 +159,19 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.client_writable(writable=True)
 
     # --- requests
+
+    def _began_usual(self, octets: bytes) -> bool:
+        """Take a whole request of the usual form the short way; False: it is to be read step by step."""
+        exchange = self.front.begin_usual(self, octets)
+        if exchange is None:
+            return False
+        self.exchange = exchange
+        self._requests += 1
+        self._reading_head = False
+        self.keep_alive = self._requests < self.front.settings.requests_per_connection
+        self.modern, self._head_only = True, False
+        self._answered = self.answer_begun = self._continue_owed = False
+        return True
 
     def _advance(self) -> None:
         """Begin with the next request if its head is whole."""

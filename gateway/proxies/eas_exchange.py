@@ -16,13 +16,14 @@ from gateway.network.upstream import UpstreamConnection, UpstreamPool, UpstreamU
 from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.commands import WITH_EFFECT, Command
 from gateway.protocols.activesync.root import NEED_MORE, body_agrees
+from gateway.protocols.activesync.usual import UsualRequest
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.eas_answer import EasAnswer
-from gateway.proxies.eas_forward import forwarded, may_wait, more
+from gateway.proxies.eas_forward import forwarded, forwarded_usual, may_wait, more
 from gateway.proxies.eas_state import State
-from gateway.proxies.identify import Asked, identify
+from gateway.proxies.identify import Asked, identify, identify_usual
 from gateway.proxies.refusing import Told
 from gateway.proxies.verdict_watch import VerdictWatch
 
@@ -58,10 +59,10 @@ class EasExchange:
         "state",
     )
 
-    def __init__(self, front: "HttpFront", client: ClientConnection, head: RequestHead) -> None:
+    def __init__(self, front: "HttpFront", client: ClientConnection, head: RequestHead | None = None) -> None:
         self._front = front
         self._client = client
-        self._head: RequestHead | None = head
+        self._head = head
         self.asked: Asked
         self._verdict: Verdict | None = None
         self._body = b""
@@ -89,6 +90,29 @@ class EasExchange:
         return self.state is State.FORWARDED and self._body_complete and may_wait(self.asked)
 
     # --- before it is forwarded
+
+    def begin_usual(self, usual: UsualRequest) -> bool:
+        """Forward a request of the usual form if nothing at all stands in its way; False: nothing has happened.
+
+        Then its octets are read step by step, and ``begin`` finds out what is the matter.
+        """
+        front, command = self._front, usual.query.command
+        asked = identify_usual(usual, self._client.address, front.rules)
+        if asked is None or asked.request is None or command is Command.PING or command in _TELLING:
+            return False
+        if body_agrees(command, asked.version, usual.body, complete=True) is not True:
+            return False
+        self.asked = asked
+        front.decision.sessions.add(self)
+        verdict = front.decision.judge(asked.request)
+        if verdict is not None and verdict.effect is Effect.ALLOW and not front.over_session_limit(asked.request.login):
+            connection = front.upstreams.of(asked.request.login).take()
+            if connection is not None:
+                self._verdict = verdict
+                self._forward(connection, b"POST", forwarded_usual(usual, self._client.address), complete=True)
+                return True
+        front.decision.sessions.discard(self)
+        return False
 
     def begin(self) -> None:
         """Identify and judge."""
@@ -196,11 +220,15 @@ class EasExchange:
         self._head = None
         self._body = body if complete and asked.query.command in _TELLING else b""
         self.asked = Asked(asked.query, asked.version, asked.credentials, asked.request, asked.user_agent, None)
-        self.state = State.FORWARDED
-        self._upstream = connection
         # Before the write: what the mail server does not take at once stops the client again.
         self._client.resume()
-        connection.begin(EasAnswer(self, self._front, self._client), head.method, octets, complete=complete)
+        self._forward(connection, head.method, octets, complete=complete)
+
+    def _forward(self, connection: UpstreamConnection, method: bytes, octets: bytes, *, complete: bool) -> None:
+        self.state = State.FORWARDED
+        self._body_complete = complete
+        self._upstream = connection
+        connection.begin(EasAnswer(self, self._front, self._client), method, octets, complete=complete)
         if complete:
             self._await_answer()
 
@@ -263,7 +291,7 @@ class EasExchange:
         """The answer is whole; ``tail`` is its last piece."""
         if tail:
             self._client.write(tail)
-        self._front.requests.inc(self.asked.query.command.value, "forwarded")
+        self._front.requests.inc(self.asked.query.command, "forwarded")
         self._end()
         self._client.answered()
 
@@ -327,7 +355,7 @@ class EasExchange:
         """End with an answer of ours."""
         if self.state is State.ENDED:
             return
-        self._front.requests.inc(self.asked.query.command.value, told.outcome)
+        self._front.requests.inc(self.asked.query.command, told.outcome)
         self._end()
         self._client.answer(told.answer)
 
@@ -340,7 +368,7 @@ class EasExchange:
 
     def break_off(self, outcome: str) -> None:
         """End with the connection, in the middle of an answer."""
-        self._front.requests.inc(self.asked.query.command.value, outcome)
+        self._front.requests.inc(self.asked.query.command, outcome)
         self._end()
         self._client.abort()
 

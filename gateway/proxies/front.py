@@ -24,6 +24,7 @@ from gateway.network.upstreams import Upstreams
 from gateway.observability.metrics import Metrics
 from gateway.protocols.activesync import autodiscover, refusals
 from gateway.protocols.activesync.requests import Mount, mount_of
+from gateway.protocols.activesync.usual import read_usual
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
 from gateway.proxies.client_connection import ClientConnection, Exchange
@@ -205,6 +206,15 @@ class HttpFront:
                 del self._by_address[connection.address]
         if not self._connections:
             self._empty.set()
+
+    def begin_usual(self, client: ClientConnection, octets: bytes) -> Exchange | None:
+        """The exchange that has forwarded ``octets``, a whole request of the usual form; None: nothing has happened."""
+        usual = read_usual(octets)
+        if usual is None:
+            return None
+        exchange = EasExchange(self, client)
+        client.host = usual.host
+        return exchange if exchange.begin_usual(usual) else None
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Exchange:
         """Who answers a request: what is not on the allow-list does not exist."""

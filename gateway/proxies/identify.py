@@ -11,6 +11,7 @@ from gateway.protocols.activesync.headers import to_upstream
 from gateway.protocols.activesync.query import EasQuery, parse_query
 from gateway.protocols.activesync.requests import Credentials, Unusable, effective_version, read_authorization
 from gateway.protocols.activesync.token_claims import read_claims
+from gateway.protocols.activesync.usual import UsualRequest
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
@@ -64,16 +65,30 @@ def _identified(head: RequestHead, client_address: str, rules: IdentityRules) ->
     login = _login(credentials, query, rules)
     if login is None:
         return refusals.not_authenticated("mail")
-    request = AccessRequest(
+    return Asked(query, version, credentials, _access(login, query, client_address), user_agent, fields)
+
+
+def identify_usual(usual: UsualRequest, client_address: str, rules: IdentityRules) -> Asked | None:
+    """The same for a request of the usual form; None: let ``identify`` find the words."""
+    try:
+        login = _login(usual.credentials, usual.query, rules)
+    except InvalidValue:
+        return None
+    assert login is not None
+    request = _access(login, usual.query, client_address)
+    return Asked(usual.query, usual.version, usual.credentials, request, usual.user_agent, None)
+
+
+def _access(login: str, query: EasQuery, client_address: str) -> AccessRequest:
+    return AccessRequest(
         login,
         query.device_id,
         Protocol.ACTIVESYNC,
         IdentityStrength.DEVICE_ID,
-        query.command.value,
+        query.command,
         query.device_type,
         client_address,
     )
-    return Asked(query, version, credentials, request, user_agent, fields)
 
 
 def _query(head: RequestHead) -> EasQuery:
@@ -112,7 +127,9 @@ def _login(credentials: Credentials, query: EasQuery, rules: IdentityRules) -> s
         login = canonical_login(claims.owner, rules)
     else:
         login = canonical_login(credentials.user, rules)
-    if query.user is not None and not _same_person(canonical_login(query.user, rules), login):
+    # Most phones write the same in both places.
+    named = query.user
+    if named is not None and named != credentials.user and not _same_person(canonical_login(named, rules), login):
         raise InvalidValue("the user in the URL is not the user of the credentials")
     return login
 

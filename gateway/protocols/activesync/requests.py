@@ -8,9 +8,8 @@ are read for the user name and otherwise handed on as they came.
 import binascii
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.protocols.activesync.query import EasQuery
 from gateway.protocols.activesync.versions import Version, agreed_version
@@ -68,16 +67,18 @@ def published_at(mount: Mount, public_url: str) -> str:
     return public_url.rstrip("/") + _PUBLISHED[mount]
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Credentials that one request carries whole."""
+class Credentials(NamedTuple):
+    """Credentials that one request carries whole. A named tuple because one is made per request."""
 
     scheme: str
     """``basic`` or ``bearer``."""
     user: str
     """As written, not canonical; empty for bearer: a token's owner counts only once the upstream accepted it."""
-    raw: bytes = field(repr=False)
-    """The whole value of ``Authorization``."""
+    raw: bytes
+    """The whole value of ``Authorization``; in no representation."""
+
+    def __repr__(self) -> str:
+        return f"Credentials(scheme={self.scheme!r}, user={self.user!r})"
 
     @property
     def token(self) -> bytes:
