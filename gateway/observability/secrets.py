@@ -12,7 +12,7 @@ DEEPEST = 8
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_\-.])(?:password|passwd|passphrase|secrets?|token|authorization|proxy[_-]authorization|cookie|set[_-]cookie"
-    r"|credentials?|api[_-]?key|private[_-]?key|bearer|signature)$",
+    r"|credentials?|(?:api|private|secret|signing|session|access|shared|encryption)[_-]?key|bearer|signature)$",
     re.IGNORECASE,
 )
 _IN_TEXT = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.changes.apply import InForceResult
+from gateway.observability.health import readiness
 from gateway.observability.metrics import Metrics, merged
 
 SILENT_AFTER_SECONDS = 5.0
@@ -98,6 +99,10 @@ class WorkerBoard:
             "policy_version": worker.policy_version,
             **{name: value for name, value in told.items() if name != "policy_version"},
         }
+
+    def ready(self, troubles: Mapping[str, str] | None = None) -> tuple[bool, dict[str, object]]:
+        """Whether mail is served here, and what was looked at: ``observability.health.readiness`` of ``status``."""
+        return readiness(self.status(), troubles)
 
     def metrics(self) -> Metrics:
         """The sums over all workers, those that died included."""

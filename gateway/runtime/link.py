@@ -54,7 +54,10 @@ class Link:
         self._flush()
 
     async def run(self, on_message: Callable[[Message], None]) -> None:
-        """Deliver messages as they come; returns when the other side is gone. What ``on_message`` raises comes out."""
+        """Deliver messages as they come; returns when the other side is gone.
+
+        Raises ``ValueError`` for what is no JSON object; what ``on_message`` raises comes out too.
+        """
         self._loop = asyncio.get_running_loop()
         self._flush()
         arrived = bytearray()
@@ -63,7 +66,7 @@ class Link:
                 arrived += octets
                 *lines, arrived = arrived.split(b"\n")
                 for line in lines:
-                    on_message(json.loads(line))
+                    on_message(_message(line))
                 if len(arrived) > LINE_BYTES:
                     log.error("link_message_too_long", octets=len(arrived))
                     return
@@ -130,6 +133,13 @@ class SupervisorLink(Link):
     def sockets(self, part: str) -> tuple[BoundSocket, ...]:
         """The listening sockets of a part that this child serves."""
         return tuple(each for each in self._sockets if each.part == part)
+
+
+def _message(line: bytes | bytearray) -> Message:
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("a message is a JSON object")
+    return message
 
 
 def _socket(fd: int) -> socket.socket:

@@ -74,7 +74,10 @@ class Supervisor:
         notify: SystemdNotify | None = None,
         write: Write = to_stderr,
     ) -> None:
-        """``drain_seconds`` is what the workers themselves need at most; ``write`` gets the children's stderr."""
+        """``drain_seconds`` is what the workers themselves need at most; ``write`` gets the children's stderr.
+
+        What ``on_ready`` raises makes the start fail.
+        """
         self._kept = [_Kept(spec) for spec in children]
         self._sockets = tuple(sockets)
         self._embedded = embedded
@@ -232,10 +235,17 @@ class Supervisor:
         if self._ready_once:
             log.info("child_ready", name=kept.spec.name, pid=kept.child.pid)
         elif not self._not_ready() and not self._stop.is_set():
-            self._ready_once = True
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        try:
             self._on_ready()
-            log.info("ready", workers=len(self._workers()), seconds=round(self._age(), 3))
-            self._notify.ready(f"{len(self._workers())} workers")
+        except Exception as error:  # the caller's own work: nobody may wait for a ready that never comes
+            self._give_up(f"all children are ready, but what was to follow failed ({error!r})")
+            return
+        self._ready_once = True
+        log.info("ready", workers=len(self._workers()), seconds=round(self._age(), 3))
+        self._notify.ready(f"{len(self._workers())} workers")
 
     def _not_ready(self) -> list[str]:
         return [each.spec.name for each in self._kept if each.child is None or not each.child.ready]

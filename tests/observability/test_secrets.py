@@ -9,7 +9,10 @@ from gateway.observability.secrets import MASK, masked, printable, without_crede
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "Authorization", "api_key", "source_secret", "set-cookie", "token", "redis.password", "secrets"],
+    [
+        *("password", "Authorization", "source_secret", "set-cookie", "token", "redis.password", "secrets"),
+        *("api_key", "secret_key", "signing-key", "encryption_key"),
+    ],
 )
 def test_values_under_telling_names(name: str) -> None:
     assert masked(name, "hidden") == MASK

@@ -118,6 +118,18 @@ def test_status_has_a_row_per_worker() -> None:
     assert board.metrics().families["gatepost_workers_up"].get() == 0
 
 
+def test_ready_while_a_worker_serves_and_nothing_troubles() -> None:
+    board = WorkerBoard()
+    assert not board.ready()[0]
+    board.take(told("worker-1", 4))
+    assert board.ready()[0]
+    ok, checks = board.ready({"store": "it cannot be read"})
+    assert not ok
+    assert checks["store"] == {"ok": False, "found": "it cannot be read"}
+    board.take(gone("worker-1"))
+    assert not board.ready()[0]
+
+
 def test_counters_outlive_the_worker_and_gauges_do_not() -> None:
     board = WorkerBoard()
 

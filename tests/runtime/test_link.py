@@ -96,12 +96,13 @@ def test_sending_to_nobody_is_no_mistake(run: Runner) -> None:
     run(work())
 
 
-def test_what_is_no_message_comes_out_as_an_error(run: Runner) -> None:
+@pytest.mark.parametrize("octets", [b"{nonsense\n", b"[]\n", b"null\n", b"\xff\n", b"\n"])
+def test_what_is_no_message_comes_out_as_an_error(run: Runner, octets: bytes) -> None:
     async def work() -> None:
         raw, theirs = socket.socketpair()
         link = Link(theirs)
-        raw.sendall(b"{nonsense\n")
-        with pytest.raises(ValueError, match="Expecting property name"):
+        raw.sendall(octets)
+        with pytest.raises(ValueError, match=r"JSON|Expecting|codec"):
             await link.run(lambda message: None)
         raw.close()
         link.close()

@@ -128,6 +128,23 @@ async def test_a_child_that_knows_why_it_cannot_start_is_believed_at_once() -> N
         assert [entry["reason"] for entry in run.logs("cannot_start")] == ["the key does not fit"]
 
 
+async def test_what_fails_after_all_are_ready_ends_the_start() -> None:
+    def full_disk() -> None:
+        raise OSError("no space left")
+
+    async with supervised([CONTROL, *workers(1)], on_ready=full_disk) as run:
+        assert await run.ended() == 1
+        assert "no space left" in run.logs("cannot_start")[0]["reason"]
+        assert run.logs("ready") == []
+
+
+async def test_a_child_that_speaks_nonsense_is_killed() -> None:
+    async with supervised([child("worker-1", "nonsense", number=1)]) as run:
+        assert await run.ended() == 1
+        assert len(run.logs("child_speaks_nonsense")) == supervising.START_TRIES
+        assert "SIGKILL" in run.logs("cannot_start")[0]["reason"]
+
+
 async def test_a_start_may_fail_once(tmp_path: Path) -> None:
     async with supervised([child("worker-1", "dies-once", str(tmp_path / "tried"), number=1)]) as run:
         await run.ready()

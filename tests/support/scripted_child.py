@@ -1,7 +1,7 @@
 """A child of the supervisor that does what its words say, and tells on standard error what it is told.
 
-Words: a kind (``worker``, ``control``, ``stubborn``, ``dies``, ``fails``, ``silent``), then what the kind takes. A
-connection to its ``http`` socket gets its pid; one that sends ``die`` kills it.
+Words: a kind (``worker``, ``control``, ``stubborn``, ``dies``, ``fails``, ``nonsense``, ``silent``), then what the
+kind takes. A connection to its ``http`` socket gets its pid; one that sends ``die`` kills it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.runtime.link import SupervisorLink
+from gateway.runtime.link import LINK_VARIABLE, SupervisorLink
 
 
 def tell(event: str, **more: object) -> None:
@@ -62,10 +62,14 @@ def main(kind: str, *words: str) -> None:
         if not marker.exists():
             marker.touch()
             sys.exit("the first time never works")
+    link_fd = int(os.environ[LINK_VARIABLE])
     link = SupervisorLink.inherited()
     if kind == "fails":
         link.send({"type": "failed", "sentence": words[0]})
         sys.exit(1)
+    if kind == "nonsense":
+        os.write(link_fd, b"[]\n")
+        signal.pause()
     if kind == "silent":
         tell("waiting")
         signal.pause()

@@ -124,6 +124,7 @@ async def supervised(
     embedded: EmbeddedChild | None = None,
     drain_seconds: float = 10.0,
     watched_files: Iterable[str] = (),
+    on_ready: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Supervised]:
     """Run a supervisor; it is ended after."""
     count = max((spec.worker for spec in children), default=0)
@@ -136,7 +137,7 @@ async def supervised(
             embedded,
             drain_seconds=drain_seconds,
             watched_files=watched_files,
-            on_ready=run.wake,
+            on_ready=on_ready,
             write=run.write,
         )
         run.task = asyncio.create_task(supervisor.run())
