@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 from gateway.domain.errors import DomainError
 
 HEAD_LONGEST: Final = 64 << 10
+LENGTH_DIGITS: Final = 15
 
 _HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*+))?\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+)\r\n\Z"
 )
-_FIELD = re.compile(rb"([^:\r\n]+):[\t ]*((?:[^\r\n]*[^\t \r\n])?)[\t ]*\r\n")
-_LENGTH = re.compile(rb"[0-9]{1,15}\Z")
+_FIELD = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n")
+"""For a block that ``_HEAD`` has recognised."""
 
 
 class BadResponse(DomainError):  # noqa: N818
@@ -42,32 +43,48 @@ def parse_response(head: bytes, request_method: bytes) -> ResponseHead:
         raise BadResponse("the mail server's answer has a malformed head")
     minor, status_text, reason, block = found.groups()
     status = int(status_text)
-    fields = _FIELD.findall(block)
-    length, chunked, closing = _framing(fields)
+    fields = fields_of(block)
+    named = {name.lower(): value for name, value in fields}
+    if len(named) != len(fields):
+        _check_repeated(fields)
+    length, chunked = _framing(named)
     if status < 200 or status in (204, 304) or request_method == b"HEAD":
         length, chunked = 0, False
+    closing = b"connection" in named and b"close" in named[b"connection"].lower()
     keep_alive = minor == b"1" and not closing and (chunked or length is not None)
     return ResponseHead(status, reason or b"", fields, length, chunked, keep_alive)
 
 
-def _framing(fields: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
-    length: bytes | None = None
-    coding: bytes | None = None
-    closing = False
-    for name, value in fields:
-        folded = name.lower()
-        if folded == b"content-length":
-            if length is not None and length != value:
-                raise BadResponse("the mail server's answer has two lengths")
-            length = value
-        elif folded == b"transfer-encoding":
-            if coding is not None or value.lower() != b"chunked":
-                raise BadResponse("the mail server's answer has an unknown transfer coding")
-            coding = value
-        elif folded == b"connection":
-            closing = closing or b"close" in value.lower()
-    if coding is not None and length is not None:
-        raise BadResponse("the mail server's answer has a length beside chunks")
-    if length is not None and not _LENGTH.match(length):
+def fields_of(block: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and values of recognised header lines, without blanks around the values."""
+    fields = _FIELD.findall(block)
+    if b" \r\n" in block or b"\t\r\n" in block:
+        return [(name, value.rstrip(b"\t ")) for name, value in fields]
+    return fields
+
+
+def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:
+    """What frames the body stands once, or says the same twice."""
+    lengths = {value for name, value in fields if name.lower() == b"content-length"}
+    codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]
+    closing = [value for name, value in fields if name.lower() == b"connection"]
+    if len(lengths) > 1 or len(codings) > 1:
+        raise BadResponse("the mail server's answer has two lengths or codings")
+    if len(closing) > 1:
+        raise BadResponse("the mail server's answer has two Connection headers")
+
+
+def _framing(named: dict[bytes, bytes]) -> tuple[int | None, bool]:
+    """Length and whether chunked (RFC 9112 §6.3)."""
+    length, coding = named.get(b"content-length"), named.get(b"transfer-encoding")
+    if coding is not None:
+        if coding.lower() != b"chunked":
+            raise BadResponse("the mail server's answer has an unknown transfer coding")
+        if length is not None:
+            raise BadResponse("the mail server's answer has a length beside chunks")
+        return None, True
+    if length is None:
+        return None, False
+    if not length.isdigit() or len(length) > LENGTH_DIGITS:
         raise BadResponse("the mail server's answer has a malformed length")
-    return None if length is None else int(length), coding is not None, closing
+    return int(length), False
