@@ -1,5 +1,6 @@
-"""A served API and a command line that finds it."""
+"""A served API and a command line that finds it, and somebody with a banned app."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,9 +8,15 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
+from gateway.domain.inventory import App, Naming, Platform, Scope
+from gateway.ports.store import MailDevice, Writing
 from tests.support.served_control import Served, served
 
 Gatepost = Callable[..., Result]
+USER = "ann@corp.example"
+TIKTOK = App(Platform.ANDROID, "com.zhiliaoapp.musically", "TikTok\x1b[31m", "30.1")
+"""Its name would turn the terminal red."""
 
 
 @pytest.fixture
@@ -29,3 +36,19 @@ def gatepost(api: Served) -> Gatepost:
         return result
 
     return run
+
+
+@pytest.fixture
+def ann(api: Served) -> None:
+    async def work(writing: Writing) -> None:
+        for device_id in ("abc1", "abc2"):
+            await writing.put_mail_device(
+                MailDevice(USER, device_id, 1.0, 2.0, "Android", device_information='{"a": "b"}')
+            )
+
+    at = time.time() - 3700
+    source = SourceEvidence("mdm", "s1", Scope.DEVICE, Naming.IDENTIFIER, at, 86_400.0, (TIKTOK,), full_at=at)
+    device = DeviceEvidence("abc1", BindingState.BOUND, (source,), platform=Platform.ANDROID)
+    unbound = DeviceEvidence("", BindingState.BOUND, (source,))
+    api.control.records[USER] = PersonRecord(USER, True, (USER,), frozenset({"sales"}), {"abc1": device}, (unbound,))
+    api.run(api.control.store.write(work))
