@@ -1,5 +1,6 @@
 """``gatepost run``, ``check`` and ``demo``: what happens on this machine, without the admin API."""
 
+import time
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,6 +9,8 @@ import typer
 from gateway.cli import output
 from gateway.cli.address import settings_of
 from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed
+from gateway.domain.errors import DomainError
 
 
 class RoleName(StrEnum):
@@ -32,9 +35,12 @@ def run(
     """
     settings = settings_of(desk.config)
     # Here, because the servers need not be loaded for every other command.
-    from gateway import app
+    from gateway.app.whole import run as run_gateway
 
-    code = app.run(settings, desk.config, role.value)
+    try:
+        code = run_gateway(settings, desk.config, role.value)
+    except DomainError as error:
+        raise Failed(str(error)) from None
     if code:
         raise typer.Exit(code)
 
@@ -49,9 +55,9 @@ def check(desk: Desk) -> None:
     """
     settings = settings_of(desk.config)
     # Here, because the servers need not be loaded for every other command.
-    from gateway import app
+    from gateway.app.checks import check as look_at
 
-    found = app.check(settings)
+    found = look_at(settings, time.time())
     rows = [(row.what, row.state, row.sentence) for row in found]
     failed = sum(1 for row in found if row.state == "failed")
     data = {

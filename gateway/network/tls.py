@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+
 from gateway.domain.errors import DomainError
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -84,3 +86,13 @@ def _check_readable(path: str) -> None:
             pass
     except OSError as error:
         raise TlsUnusable(f"{path} cannot be read ({error.strerror}); name a file that this user may read") from None
+
+
+def expires_at(certificate: str) -> float:
+    """When the first certificate of a PEM file expires, in epoch seconds. Raises ``TlsUnusable``."""
+    _check_readable(certificate)
+    try:
+        first = x509.load_pem_x509_certificates(Path(certificate).read_bytes())[0]
+    except ValueError:
+        raise TlsUnusable(f"{certificate} holds no PEM certificate") from None
+    return first.not_valid_after_utc.timestamp()

@@ -1,14 +1,36 @@
-"""Health and metrics, without a token: no names of people or devices in any of them."""
+"""Health and metrics, without a token: no names of people or devices in any of them.
 
-from fastapi import APIRouter
+The same three paths for the admin API and, as an application of their own, for workers that run without one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
-
-from gateway.admin.api.deps import Deps
 
 router = APIRouter(tags=["health"])
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus text exposition format."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthDeps:
+    """What the three paths show."""
+
+    metrics: Callable[[], str]
+    """Prometheus text format."""
+    ready: Callable[[], tuple[bool, dict[str, object]]]
+    """Whether mail can be judged and forwarded, and what was looked at."""
+
+
+def create_health(deps: HealthDeps) -> FastAPI:
+    """An application with nothing but these paths."""
+    app = FastAPI(title="Gatepost health", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.deps = deps
+    app.include_router(router)
+    return app
 
 
 @router.get("/healthz")
@@ -18,13 +40,13 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"description": "not ready; the body says what is missing"}})
-async def readyz(deps: Deps) -> JSONResponse:
+async def readyz(request: Request) -> JSONResponse:
     """Whether mail can be judged and forwarded; 503 with what is missing otherwise."""
-    ready, checks = deps.ready()
+    ready, checks = request.app.state.deps.ready()
     return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(deps: Deps) -> PlainTextResponse:
+async def metrics(request: Request) -> PlainTextResponse:
     """Counters and gauges of all processes, in Prometheus' text format."""
-    return PlainTextResponse(deps.metrics(), media_type=METRICS_TYPE)
+    return PlainTextResponse(request.app.state.deps.metrics(), media_type=METRICS_TYPE)

@@ -117,7 +117,12 @@ class EmbeddedValkey:
         self.socket.unlink(missing_ok=True)
         with (self.directory / "valkey.log").open("wb") as output:
             self._child = await asyncio.create_subprocess_exec(
-                *self.command(), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+                *self.command(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # A signal to the whole group is for the supervisor: the cache is needed until the others have ended.
+                start_new_session=True,
             )
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -1,0 +1,172 @@
+"""``gatepost check``: tries the settings and what they point at, without starting or changing anything.
+
+One row each: what was looked at, how it stands, and one sentence that names the remedy where there is something to do.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.app.parts import data_dir_of, identity_of, server_tls_of, storage_url_of, workers_of
+from gateway.domain.errors import DomainError
+from gateway.network.tls import client_context, expires_at
+from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstreams import Upstreams
+from gateway.ports.state_cache import CacheUnavailable
+from gateway.ports.store import StoreUnavailable
+from gateway.proxies.credential_check import CredentialChecks
+from gateway.runtime.sockets import PortInUse, bind_all, close_all
+from gateway.settings import Settings, check_complete
+from gateway.storage.redis import BinaryMissing, RedisConnection, find_binary
+from gateway.storage.sql import SchemaMismatch, SchemaTooOld, open_store
+
+SOON_SECONDS = 14 * 86_400.0
+UPSTREAM_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One thing that was looked at."""
+
+    what: str
+    state: str
+    """``ok``, ``warning`` or ``failed``."""
+    sentence: str
+
+
+def check(settings: Settings, now: float) -> list[CheckRow]:
+    """Look at everything; never raises for what it finds. ``now`` in epoch seconds."""
+    rows = [_settings(settings), _data_dir(settings)]
+    if settings.tls.certificate:
+        rows.append(_certificate(settings, now))
+    return [*rows, *_listeners(settings), *asyncio.run(_servers(settings))]
+
+
+async def _servers(settings: Settings) -> list[CheckRow]:
+    rows = [await _store(settings), await _cache(settings)]
+    return rows + list(await asyncio.gather(*(_upstream(settings, url) for url in settings.http.upstream)))
+
+
+def _settings(settings: Settings) -> CheckRow:
+    def look() -> str:
+        check_complete(settings, "all")
+        names = identity_of(settings).default_domain
+        domain = f"names without a domain belong to {names}" if names else "[identity] default_domain is not set"
+        return f"complete; workers: {workers_of(settings)}; {domain}"
+
+    return _tried("settings", look)
+
+
+def _data_dir(settings: Settings) -> CheckRow:
+    path = data_dir_of(settings)
+    there = next(each for each in (path, *path.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return CheckRow("data_dir", "failed", f"{there} cannot be written by this user: set [gateway] data_dir")
+    return CheckRow("data_dir", "ok", str(path) if there == path else f"{path} will be made by the first start")
+
+
+def _certificate(settings: Settings, now: float) -> CheckRow:
+    def look() -> str:
+        server_tls_of(settings)
+        return f"{settings.tls.certificate} and its key fit"
+
+    row = _tried("certificate", look)
+    if row.state == "ok":
+        left = expires_at(settings.tls.certificate) - now
+        if left <= 0:
+            return CheckRow("certificate", "failed", f"{settings.tls.certificate} has expired: get another one")
+        if left < SOON_SECONDS:
+            return CheckRow(
+                "certificate", "warning", f"{settings.tls.certificate} expires in {int(left // 86400)} days"
+            )
+    return row
+
+
+def _listeners(settings: Settings) -> list[CheckRow]:
+    parts = {"http": settings.http.listen, "admin": settings.admin.listen, "inventory": settings.inventory.listen}
+    rows = []
+    for part, urls in parts.items():
+        for url in urls:
+            try:
+                close_all(bind_all({part: [url]}, 1, environment={}))
+                rows.append(CheckRow(f"listen {part}", "ok", f"{url} is free"))
+            except PortInUse as error:
+                # Quite right while the gateway runs.
+                rows.append(CheckRow(f"listen {part}", "warning", str(error)))
+            except DomainError as error:
+                rows.append(CheckRow(f"listen {part}", "failed", str(error)))
+    return rows
+
+
+async def _store(settings: Settings) -> CheckRow:
+    try:
+        store = await open_store(storage_url_of(settings), writable=False)
+        try:
+            async with store.read() as reading:
+                counts = await reading.counts()
+        finally:
+            await store.close()
+    except SchemaTooOld:
+        return CheckRow("store", "ok", "will be migrated by the next start")
+    except StoreUnavailable as error:
+        missing = "is missing; the control process makes it" in str(error)
+        return CheckRow("store", "ok" if missing else "failed", str(error))
+    except (SchemaMismatch, DomainError) as error:
+        return CheckRow("store", "failed", str(error))
+    return CheckRow("store", "ok", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+
+
+async def _cache(settings: Settings) -> CheckRow:
+    if settings.redis.url == "embedded":
+        try:
+            return CheckRow("cache", "ok", f"embedded, {find_binary(settings.redis.binary)}")
+        except BinaryMissing as error:
+            return CheckRow("cache", "failed", str(error))
+    connection = RedisConnection(settings.redis.url)
+    try:
+        await connection.call(lambda run_id: ("PING",))
+    except CacheUnavailable as error:
+        return CheckRow("cache", "failed", f"{error}: check [redis] url and that server")
+    finally:
+        await connection.close()
+    return CheckRow("cache", "ok", f"{connection.place} answers")
+
+
+async def _upstream(settings: Settings, url: str) -> CheckRow:
+    what = f"mail server {urlsplit(url).netloc}"
+    try:
+        tls = client_context(settings.http.upstream_ca) if url.startswith("https:") else None
+        pool = UpstreamPool(
+            url,
+            tls,
+            connections=4,
+            connect_seconds=min(settings.http.upstream_connect_seconds, UPSTREAM_SECONDS),
+            idle_seconds=settings.http.upstream_idle_seconds,
+        )
+    except DomainError as error:
+        return CheckRow(what, "failed", f"[http] upstream_ca: {error}")
+    checks = CredentialChecks(Upstreams([pool]))
+    try:
+        async with asyncio.timeout(2 * UPSTREAM_SECONDS):
+            method = await checks.probe(pool, pool.host.encode())
+    except (UpstreamUnavailable, TimeoutError) as error:
+        return CheckRow(what, "failed", f"[http] upstream: {error or f'{url} does not answer'}")
+    finally:
+        pool.close()
+    if method is None:
+        return CheckRow(
+            what,
+            "warning",
+            "answers a wrong password with something else than 401, so refusals cannot be told to anybody "
+            "(refused phones are told to come back later): is ActiveSync served at /Microsoft-Server-ActiveSync there?",
+        )
+    return CheckRow(what, "ok", f"answers; credentials can be checked by {method.value}")
+
+
+def _tried(what: str, look: Callable[[], str]) -> CheckRow:
+    try:
+        return CheckRow(what, "ok", look())
+    except DomainError as error:
+        return CheckRow(what, "failed", str(error))

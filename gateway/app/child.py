@@ -1,0 +1,61 @@
+"""Where a child process begins: ``python -m gateway.app.child KIND``, started by the supervisor only.
+
+Its settings come from the supervisor, resolved and once for all children, so that one that is restarted after somebody
+edited the file judges like the others. What it cannot start for goes to the supervisor as one sentence.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+
+import uvloop
+
+from gateway.app.kinds import SETTINGS_VARIABLE, Kind
+from gateway.domain.errors import DomainError
+from gateway.observability.logging import configure_logging, wants_json
+from gateway.ports.store import StoreUnavailable
+from gateway.runtime.link import LinkMissing, SupervisorLink
+from gateway.settings import Settings
+
+
+def main(words: list[str]) -> int:
+    """The exit code."""
+    try:
+        link = SupervisorLink.inherited()
+        settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+        kind = Kind(words[0])
+    except (LinkMissing, KeyError, IndexError, ValueError):
+        print("gatepost: this process is started by the supervisor only: use gatepost run", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logging(settings.log.level, json=wants_json(settings.log.format))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_live(link, _life_of(kind)(settings, link)))
+
+
+def _life_of(kind: Kind) -> Callable[[Settings, SupervisorLink], Coroutine[None, None, None]]:
+    # Imported here, because a worker need not hold the web framework in memory.
+    if kind is Kind.WORKER:
+        from gateway.app.worker import run_worker
+
+        return run_worker
+    if kind is Kind.HEALTH:
+        from gateway.app.health import run_health
+
+        return run_health
+    from gateway.app.control import run_control
+
+    return run_control
+
+
+async def _live(link: SupervisorLink, life: Awaitable[None]) -> int:
+    try:
+        await life
+    except (DomainError, StoreUnavailable) as error:
+        link.send({"type": "failed", "sentence": str(error)})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,211 @@
+"""The control process: admin API, report receiver, publication of changes, and what must happen once.
+
+The only writer of the store. Ends when told to drain, or when the supervisor's link closes.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+
+import structlog
+
+from gateway.admin.api import ApiDeps, create_api
+from gateway.admin.auth import first_token
+from gateway.app.health import store_trouble
+from gateway.app.parts import (
+    RECORD_TTL_SECONDS,
+    data_dir_of,
+    identity_of,
+    record_loader,
+    server_tls_of,
+    storage_url_of,
+)
+from gateway.app.serving import Serving
+from gateway.changes.apply import PolicyEditor, ensure_first_policy
+from gateway.domain.errors import DomainError
+from gateway.domain.policy import Policy, policy_of
+from gateway.inventory.ingest import Ingest
+from gateway.inventory.mail_devices import MailDevices, read_sightings
+from gateway.inventory.publication import Publication
+from gateway.inventory.sources.push.receiver import create_receiver
+from gateway.observability.metrics import Metrics, merged
+from gateway.observability.rendering import render
+from gateway.ports.state_cache import CacheUnavailable
+from gateway.ports.store import Change, ChangeKind, Conflict, Store, StoreUnavailable, Writing
+from gateway.runtime.board import WorkerBoard
+from gateway.runtime.link import Message, SupervisorLink
+from gateway.settings import Settings
+from gateway.storage.redis import RedisConnection, RedisPublisher, RedisRecords, SightingReceiver
+from gateway.storage.sql import SchemaMismatch, open_store
+
+log = structlog.get_logger()
+
+LOOK_EVERY_SECONDS = 2.0
+SIGHTINGS_WAIT_SECONDS = 5.0
+AGAIN_AFTER_SECONDS = 1.0
+TIDY_EVERY_SECONDS = 3600.0
+MESSAGES_KEPT_SECONDS = 7 * 86_400.0
+"""A repeated message id is recognised for so long; Standard Webhooks gives up long before."""
+
+
+class Control:
+    """Everything the control process holds, and its life."""
+
+    def __init__(
+        self, settings: Settings, link: SupervisorLink, store: Store, incarnation: str, policy: Policy
+    ) -> None:
+        rules = identity_of(settings)
+        self._settings = settings
+        self._link = link
+        self._store = store
+        self._policy = policy
+        self._redis = RedisConnection(settings.redis.url)
+        self._metrics = Metrics()
+        self._board = WorkerBoard()
+        records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS, publishing=True)
+        load = record_loader(rules)
+        self._publication = Publication(store, records, RedisPublisher(self._redis, incarnation), load)
+        self._sightings = SightingReceiver(self._redis)
+        ingest = Ingest(store, rules, self._publish, lambda: self._policy, time.time)
+        self._mail_devices = MailDevices(store, rules, self._publish, lambda: self._policy)
+        api = create_api(
+            ApiDeps(
+                store=store,
+                editor=PolicyEditor(store, self._publish, self._board),
+                ingest=ingest,
+                rules=rules,
+                publish=self._publish,
+                load_record=load,
+                status=self._status,
+                metrics=self._rendered,
+                ready=lambda: self._board.ready(self._troubles),
+            )
+        )
+        self._troubles: dict[str, str] = {}
+        parts = ("admin", "health")
+        bound = [each for part in parts for each in link.sockets(part)]
+        reports = link.sockets("inventory")
+        secure = any(each.url.startswith("https:") for each in (*bound, *reports))
+        tls = server_tls_of(settings) if secure else None
+        self._servings = (Serving(api, bound, tls), Serving(create_receiver(ingest, store, time.time), reports, tls))
+        self._draining = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to end, or until the supervisor is gone."""
+        await self._publication.start()
+        works: tuple[Awaitable[object], ...] = (
+            *(serving.run() for serving in self._servings),
+            self._publication.run(),
+            self._take_sightings(),
+            self._look_regularly(),
+            self._tidy(),
+            self._link.run(self._take),
+            self._draining.wait(),
+        )
+        tasks = [asyncio.ensure_future(work) for work in works]
+        try:
+            await asyncio.gather(*(serving.started() for serving in self._servings))
+            self._link.send({"type": "ready"})
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end(tasks)
+
+    async def _end(self, tasks: Sequence[asyncio.Future[object]]) -> None:
+        for serving in self._servings:
+            serving.stop()
+        # The servers end by themselves, with what is under way; they come first among the tasks.
+        await asyncio.wait(tasks[: len(self._servings)], timeout=self._settings.gateway.drain_seconds)
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("control_task_failed", error=repr(outcome))
+        await self._store.close()
+        await self._redis.close()
+
+    def _take(self, message: Message) -> None:
+        if message.get("type") == "drain":
+            self._draining.set()
+        elif message.get("type") == "reload":
+            for serving in self._servings:
+                serving.reload_tls()
+        else:
+            self._board.take(message)
+
+    async def _publish(self, changes: Sequence[Change]) -> None:
+        """Send changes on; what judges here follows the policy as well."""
+        if any(change.kind is ChangeKind.POLICY for change in changes):
+            async with self._store.read() as reading:
+                version = await reading.policy()
+            if version is not None:
+                self._policy = policy_of(version)
+        await self._publication.publish(changes)
+
+    # --- what happens once
+
+    async def _take_sightings(self) -> None:
+        while True:
+            try:
+                rows = await self._sightings.next(SIGHTINGS_WAIT_SECONDS)
+                if sightings := read_sightings(rows):
+                    await self._mail_devices.take(sightings)
+            except CacheUnavailable:
+                # Told by the publication already.
+                await asyncio.sleep(AGAIN_AFTER_SECONDS)
+            except (StoreUnavailable, Conflict) as error:
+                # Lossy by design: each device is told again within the hour.
+                log.warning("sightings_not_stored", sightings=len(rows), error=str(error))
+                await asyncio.sleep(AGAIN_AFTER_SECONDS)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_EVERY_SECONDS)
+
+            async def work(writing: Writing) -> int:
+                return await writing.forget_messages(time.time() - MESSAGES_KEPT_SECONDS)
+
+            try:
+                forgotten, _ = await self._store.write(work)
+                log.info("old_messages_forgotten", messages=forgotten)
+            except StoreUnavailable as error:
+                log.warning("old_messages_kept", error=str(error))
+
+    async def _look_regularly(self) -> None:
+        while True:
+            self._troubles = await store_trouble(self._store)
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    # --- what the operator sees
+
+    def _status(self) -> dict[str, object]:
+        publication = {"feed_up": self._publication.up, "sent": self._publication.sent}
+        return {**self._board.status(), "publication": publication}
+
+    def _rendered(self) -> str:
+        gauge = self._metrics.gauge
+        gauge("gatepost_feed_up", "Whether changes go out by the fast feed").set(self._publication.up)
+        gauge("gatepost_sequence_sent", "Newest change-log sequence that is on the feed").set(self._publication.sent)
+        return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
+
+
+async def run_control(settings: Settings, link: SupervisorLink) -> None:
+    """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``."""
+    try:
+        store = await open_store(storage_url_of(settings), writable=True)
+    except SchemaMismatch as error:
+        raise DomainError(str(error)) from None
+    version = await ensure_first_policy(store, _nobody_listens_yet, time.time())
+    try:
+        await first_token(store, data_dir_of(settings))
+    except OSError as error:
+        raise DomainError(
+            f"[gateway] data_dir {settings.gateway.data_dir}: the first token cannot be written ({error.strerror}): "
+            "let this user write there"
+        ) from None
+    async with store.read() as reading:
+        incarnation = await reading.incarnation()
+    await Control(settings, link, store, incarnation, policy_of(version)).run()
+
+
+async def _nobody_listens_yet(changes: Sequence[Change]) -> None:
+    """The publication begins with the recent past of the log."""

@@ -1,0 +1,71 @@
+"""What several processes build alike from the settings."""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.identity import IdentityRules, identity_rules
+from gateway.inventory.records import load_record
+from gateway.network.tls import ServerTls
+from gateway.ports.store import Reading, Store
+from gateway.proxies.front import HttpFrontSettings
+from gateway.settings import Settings
+
+DATABASE_FILE = "gatepost.db"
+RECORD_TTL_SECONDS = 86_400.0
+"""Records that nobody asks for leave the shared cache after a day; they are read from the store again."""
+
+
+def workers_of(settings: Settings) -> int:
+    """How many workers run; ``auto`` is one per core that this process may use."""
+    wanted = settings.gateway.workers
+    return len(os.sched_getaffinity(0)) if wanted == "auto" else int(wanted)
+
+
+def data_dir_of(settings: Settings) -> Path:
+    """Where state lives, absolute."""
+    return Path(settings.gateway.data_dir).absolute()
+
+
+def storage_url_of(settings: Settings) -> str:
+    """The database; SQLite in ``data_dir`` where none is named."""
+    return settings.storage.url or f"sqlite:///{data_dir_of(settings) / DATABASE_FILE}"
+
+
+def identity_of(settings: Settings) -> IdentityRules:
+    """Which names are one person."""
+    return identity_rules(settings.identity.default_domain, settings.identity.domains)
+
+
+def server_tls_of(settings: Settings) -> ServerTls:
+    """What https listeners show. Raises ``TlsUnusable``."""
+    tls = settings.tls
+    return ServerTls(tls.certificate, tls.key, tls.client_ca, tls.minimum)
+
+
+def front_settings_of(settings: Settings) -> HttpFrontSettings:
+    """The [http] section as the front takes it: the same names, but for where it listens and goes."""
+    given = settings.http.model_dump(exclude={"listen", "upstream", "trusted_proxies"})
+    return HttpFrontSettings(
+        upstreams=tuple(settings.http.upstream), trusted_proxies=tuple(settings.http.trusted_proxies), **given
+    )
+
+
+def record_loader(rules: IdentityRules) -> Callable[[Reading, str], Awaitable[PersonRecord]]:
+    """``load_record`` with the rules filled in."""
+
+    async def load(reading: Reading, login: str) -> PersonRecord:
+        return await load_record(reading, login, rules)
+
+    return load
+
+
+def record_reader(store: Store, rules: IdentityRules) -> Callable[[str], Awaitable[PersonRecord]]:
+    """Reads one person's record from a fresh snapshot of the store."""
+
+    async def read(login: str) -> PersonRecord:
+        async with store.read() as reading:
+            return await load_record(reading, login, rules)
+
+    return read

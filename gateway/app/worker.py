@@ -1,0 +1,183 @@
+"""A gateway worker: the decision point, the feed and the mail proxies in one process.
+
+It reads the store and never writes it; what it sees goes to the control process by the sighting stream, how it is by
+the supervisor's link. It ends when that link closes.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Sequence
+
+import structlog
+
+from gateway.app.parts import (
+    RECORD_TTL_SECONDS,
+    front_settings_of,
+    identity_of,
+    record_reader,
+    server_tls_of,
+    storage_url_of,
+)
+from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.device_cache import DeviceCache
+from gateway.decision.policy_feed import PolicyFeed
+from gateway.decision.sightings import SightingLog
+from gateway.domain.policy import first_policy, policy_of
+from gateway.observability.metrics import Metrics
+from gateway.ports.store import Store, StoreUnavailable
+from gateway.proxies.front import HttpFront
+from gateway.runtime.link import Message, SupervisorLink
+from gateway.settings import Settings
+from gateway.storage.redis import RedisConnection, RedisRecords, RedisSubscription, SightingSender
+from gateway.storage.sql import SchemaTooOld, open_store
+
+log = structlog.get_logger()
+
+STATUS_EVERY_SECONDS = 1.0
+STORE_WITHIN_SECONDS = 60.0
+"""How long a start waits for the control process to make and migrate the database."""
+CLOSE_WITHIN_SECONDS = 3.0
+
+
+class Worker:
+    """Everything one worker holds, and its life."""
+
+    def __init__(self, settings: Settings, link: SupervisorLink, store: Store, incarnation: str) -> None:
+        rules = identity_of(settings)
+        self._settings = settings
+        self._link = link
+        self._store = store
+        self._redis = RedisConnection(settings.redis.url)
+        self._metrics = Metrics()
+        records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS)
+        cache = DeviceCache(record_reader(store, rules), records, settings.decision.cache_people)
+        self._decision = DecisionPoint(cache, policy_of(first_policy(0.0)))
+        self._feed = PolicyFeed(
+            store,
+            RedisSubscription(self._redis),
+            self._decision,
+            state_bound_seconds=settings.decision.state_bound_seconds,
+            on_policy_in_force=lambda version: self._tell_status(),
+        )
+        self._sightings = SightingLog(SightingSender(self._redis).send)
+        self._front = HttpFront(front_settings_of(settings), self._decision, rules, self._sightings, self._metrics)
+        self._draining = asyncio.Event()
+        self._serving = False
+
+    async def run(self) -> None:
+        """Serve until told to drain, or until the supervisor is gone."""
+        await self._feed.start()
+        await self._front.start()
+        await self._listen()
+        # What stands now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        self._serving = True
+        self._link.send({"type": "ready"})
+        self._tell_status()
+        works: tuple[Awaitable[object], ...] = (
+            self._feed.run(),
+            self._sightings.run(),
+            self._tell_regularly(),
+            self._link.run(self._take),
+            self._draining.wait(),
+        )
+        tasks = [asyncio.ensure_future(work) for work in works]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._front.drain(self._settings.gateway.drain_seconds)
+        finally:
+            await self._end(tasks)
+
+    async def _end(self, tasks: Sequence[asyncio.Future[object]]) -> None:
+        await self._front.close()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("worker_task_failed", error=repr(outcome))
+        await self._decision.close()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
+                await self._redis.close()
+                await self._store.close()
+        except TimeoutError:
+            log.warning("store_not_closed_in_time")
+
+    async def _listen(self) -> None:
+        sockets = self._link.sockets("http")
+        secure = any(each.url.startswith("https:") for each in sockets)
+        tls = server_tls_of(self._settings) if secure else None
+        for each in sockets:
+            await self._front.listen(each.socket, tls if each.url.startswith("https:") else None)
+
+    def _take(self, message: Message) -> None:
+        if message.get("type") == "drain":
+            self._draining.set()
+        elif message.get("type") == "reload":
+            self._front.reload_tls()
+
+    async def _tell_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_EVERY_SECONDS)
+            self._tell_status()
+
+    def _tell_status(self) -> None:
+        if not self._serving:
+            return
+        self._gauge()
+        self._link.send(
+            {
+                "type": "status",
+                "policy_version": self._feed.policy_in_force,
+                "sequence": self._feed.sequence,
+                "feed_up": self._feed.feed_up,
+                "feed_age": round(self._feed.age_seconds, 3),
+                "state_lost": self._decision.state_lost,
+                "sessions": self._decision.sessions.count,
+                "front": self._front.status(),
+                "metrics": self._metrics.snapshot(),
+            }
+        )
+
+    def _gauge(self) -> None:
+        cache, gauge = self._decision.cache, self._metrics.gauge
+        gauge("gatepost_cached_people", "Person records in memory").set(len(cache.entries))
+        gauge("gatepost_sessions", "Requests and waiting phones at this moment").set(self._decision.sessions.count)
+        gauge("gatepost_feed_age_seconds_sum", "Seconds since each worker knew that it knew all, summed").set(
+            self._feed.age_seconds
+        )
+        gauge("gatepost_state_lost", "Workers whose state is older than its bound").set(self._decision.state_lost)
+        counter = self._metrics.counter
+        counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads
+        counter("gatepost_record_loads_failed_total", "Records that could not be read").values[()] = cache.failed_loads
+        counter("gatepost_sightings_dropped_total", "Sightings dropped for want of room").values[()] = (
+            self._sightings.dropped
+        )
+
+
+async def run_worker(settings: Settings, link: SupervisorLink) -> None:
+    """A worker's whole life. Raises ``StoreUnavailable``, ``TlsUnusable``."""
+    store, incarnation = await _store_with_policy(settings)
+    await Worker(settings, link, store, incarnation).run()
+
+
+async def _store_with_policy(settings: Settings) -> tuple[Store, str]:
+    """The store, once the control process has made it and the first policy version."""
+    until = time.monotonic() + STORE_WITHIN_SECONDS
+    while True:
+        store = None
+        try:
+            store = await open_store(storage_url_of(settings), writable=False)
+            async with store.read() as reading:
+                if await reading.policy() is not None:
+                    return store, await reading.incarnation()
+            reason = "the control process has not made the first policy version yet"
+        except (StoreUnavailable, SchemaTooOld) as error:
+            reason = str(error)
+        if store is not None:
+            await store.close()
+        if time.monotonic() > until:
+            raise StoreUnavailable(reason)
+        await asyncio.sleep(0.05)

@@ -1,0 +1,121 @@
+"""Which devices asked for mail: sightings from the workers, written down for binding, grace and the operator.
+
+A sighting says only what the data plane knows after the mail server accepted the credentials. One of a new device may
+change verdicts and is announced like other evidence; of a known one only the time and what it says of itself change.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.domain.identity import IdentityRules
+from gateway.domain.policy import Policy
+from gateway.inventory.consequences import announced, person_id_of
+from gateway.ports.store import Change, MailDevice, Store, Writing
+
+log = structlog.get_logger()
+
+DEVICES_PER_PERSON = 200
+"""A person with more invents them: what comes above is dropped and logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A device that asked with accepted credentials; ``login`` and ``device_id`` are canonical."""
+
+    login: str
+    device_id: str
+    at: float
+    device_type: str = ""
+    user_agent: str = ""
+    protocol_version: str = ""
+    client_address: str = ""
+    device_information: str = ""
+
+
+def read_sightings(rows: Sequence[bytes]) -> list[Sighting]:
+    """The sightings in what workers sent; rows of another version of the code are left out."""
+    found = []
+    for row in rows:
+        try:
+            found.append(Sighting(**json.loads(row)))
+        except (ValueError, TypeError):
+            log.warning("sighting_unreadable", octets=len(row))
+    return found
+
+
+class MailDevices:
+    """Writes sightings down; one for the whole control process."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: IdentityRules,
+        publish: Callable[[Sequence[Change]], Awaitable[None]],
+        policy: Callable[[], Policy],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._publish = publish
+        self._policy = policy
+
+    async def take(self, sightings: Sequence[Sighting]) -> None:
+        """Store a batch. Raises ``StoreUnavailable`` and ``Conflict``: nothing is stored then."""
+
+        async def work(writing: Writing) -> list[MailDevice]:
+            return await self._write(writing, sightings)
+
+        new, changes = await self._store.write(work)
+        await self._publish(changes)
+        for device in new:
+            log.info("device_first_seen", login=device.person_id, device=device.device_id, type=device.device_type)
+
+    async def _write(self, writing: Writing, sightings: Sequence[Sighting]) -> list[MailDevice]:
+        stored: dict[str, dict[str, MailDevice]] = {}
+        again: dict[tuple[str, str], MailDevice] = {}
+        new: dict[tuple[str, str], MailDevice] = {}
+        for sighting in sightings:
+            person_id = await person_id_of(writing, sighting.login)
+            if person_id not in stored:
+                stored[person_id] = {each.device_id: each for each in await writing.mail_devices(person_id)}
+            key = person_id, sighting.device_id
+            known = again.get(key) or new.get(key) or stored[person_id].get(sighting.device_id)
+            if known is None and _invents(person_id, stored[person_id], new):
+                log.warning("too_many_devices", login=person_id, device=sighting.device_id)
+                continue
+            target = again if sighting.device_id in stored[person_id] else new
+            target[key] = _merged(known, sighting, person_id)
+        for device in again.values():
+            await writing.put_mail_device(device)
+
+        async def change() -> None:
+            for device in new.values():
+                await writing.put_mail_device(device)
+
+        if new:
+            people = dict.fromkeys(person_id for person_id, _ in new)
+            await announced(writing, self._rules, self._policy().index, people, change)
+        return list(new.values())
+
+
+def _invents(person_id: str, stored: Mapping[str, MailDevice], new: Iterable[tuple[str, str]]) -> bool:
+    return len(stored) + sum(1 for owner, _ in new if owner == person_id) >= DEVICES_PER_PERSON
+
+
+def _merged(known: MailDevice | None, sighting: Sighting, person_id: str) -> MailDevice:
+    if known is None:
+        known = MailDevice(person_id, sighting.device_id, sighting.at, sighting.at)
+    if sighting.at < known.last_seen_at:
+        # Told twice, or late: what was said last counts.
+        return replace(known, first_seen_at=min(known.first_seen_at, sighting.at))
+    return replace(
+        known,
+        last_seen_at=sighting.at,
+        device_type=sighting.device_type or known.device_type,
+        user_agent=sighting.user_agent or known.user_agent,
+        protocol_version=sighting.protocol_version or known.protocol_version,
+        client_address=sighting.client_address or known.client_address,
+        device_information=sighting.device_information or known.device_information,
+    )
