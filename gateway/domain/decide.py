@@ -12,7 +12,7 @@ from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Flag
 from gateway.domain.enforcement import flag_in_force
 from gateway.domain.evidence import UNKNOWN_DEVICE, DeviceEvidence, PersonRecord
-from gateway.domain.grace import grace_until
+from gateway.domain.grace import grace_of
 from gateway.domain.policy import OutlookMobile, Policy, PolicyVersion, Setting, Unavailable
 from gateway.domain.posture import open_hits, sufficiency
 from gateway.domain.strictest import Contribution, Judged, let_through, strictest
@@ -102,9 +102,10 @@ def _insufficient_evidence(
                 setting = _OUTLOOK_SETTING.get(policy.version.outlook_mobile, setting)
             found = _by_setting(setting, _REASON_OF[cause], each.device.device_id)
             if found.effect is Effect.DENY and cause in (Cause.UNMATCHED, Cause.MISSING):
-                until = grace_until(each.device, request.protocol, record, policy.index, policy.version, now)
-                if until > now:
-                    found = replace(found, effect=Effect.ALLOW, reason=Reason.NEW_DEVICE_GRACE, valid_until=until)
+                grace = grace_of(each.device, request.protocol, record, policy.index, policy.version, now)
+                found = replace(found, valid_until=grace.valid_until)
+                if grace.granted:
+                    found = replace(found, effect=Effect.ALLOW, reason=Reason.NEW_DEVICE_GRACE)
             yield found
     if not record.known:
         setting = unknowns.unmatched.of(request.protocol, None)

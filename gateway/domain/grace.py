@@ -4,43 +4,60 @@ Per user at most N new devices in 30 days have it, and none while any device of 
 enforcement; else inventing a DeviceId a day would be a way in.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag
-from gateway.domain.enforcement import flag_in_force
+from gateway.domain.enforcement import FlagInForce, flag_in_force
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
 from gateway.domain.matching import BanIndex
 from gateway.domain.policy import GRACE_WINDOW_SECONDS, PolicyVersion
 from gateway.domain.posture import open_hits
+from gateway.domain.verdict import FOREVER
 
 
-def grace_until(
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """Whether a device has its grace now, and until when that answer holds."""
+
+    granted: bool
+    valid_until: float = FOREVER
+
+
+def grace_of(
     device: DeviceEvidence,
     protocol: Protocol,
     record: PersonRecord,
     index: BanIndex,
     version: PolicyVersion,
     now: float,
-) -> float:
-    """When the device's grace ends; 0.0 where it has none."""
+) -> Grace:
+    """Whether ``device`` may go on for being new; one that never asked before is new from ``now`` on."""
     grace = version.grace
     if grace.seconds <= 0 or not device.device_id:
-        return 0.0
+        return Grace(False)
     first_seen_at = now if device.first_seen_at is None else device.first_seen_at
-    earlier = sum(
-        1
-        for other in record.devices.values()
-        if other.device_id != device.device_id
-        and other.first_seen_at is not None
-        and first_seen_at - GRACE_WINDOW_SECONDS < other.first_seen_at <= first_seen_at
-    )
-    if earlier >= grace.devices or _has_enforced_hit(record, protocol, index, now):
-        return 0.0
-    return first_seen_at + grace.seconds
+    ends_at = first_seen_at + grace.seconds
+    if ends_at <= now:
+        return Grace(False)
+    others = [each for each in _first_seen(record) if each[0] != device.device_id]
+    earlier = sum(1 for _, at in others if at <= first_seen_at < at + GRACE_WINDOW_SECONDS)
+    flags = list(_flags_of_hits(record, protocol, index, now))
+    granted = earlier < grace.devices and not any(each.flag is Flag.ENFORCE for each in flags)
+    turns = [ends_at, *(each.valid_until for each in flags)]
+    if device.first_seen_at is None:
+        turns += (turn for _, at in others for turn in (at, at + GRACE_WINDOW_SECONDS))
+    return Grace(granted, min(turn for turn in turns if turn > now))
 
 
-def _has_enforced_hit(record: PersonRecord, protocol: Protocol, index: BanIndex, now: float) -> bool:
-    return any(
-        flag_in_force(hit.ban, record.person_id, record.groups, protocol, now).flag is Flag.ENFORCE
-        for device in (*record.devices.values(), *record.unbound)
-        for hit in open_hits(device, index)
-    )
+def _first_seen(record: PersonRecord) -> Iterator[tuple[str, float]]:
+    for device in record.devices.values():
+        if device.first_seen_at is not None:
+            yield device.device_id, device.first_seen_at
+
+
+def _flags_of_hits(record: PersonRecord, protocol: Protocol, index: BanIndex, now: float) -> Iterator[FlagInForce]:
+    for device in (*record.devices.values(), *record.unbound):
+        for hit in open_hits(device, index):
+            yield flag_in_force(hit.ban, record.person_id, record.groups, protocol, now)
