@@ -1,6 +1,10 @@
 """Bodies and steps that the tests of the whole gateway share."""
 
-from tests.support.reporting import TIKTOK
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.support.reporting import TIKTOK, Agent
 from tests.support.running import Running
 
 PING = bytes.fromhex("03016a00000d4548033630300001494a4b033500014c03456d61696c0001010101")
@@ -14,3 +18,14 @@ FOLDER_SYNC = bytes.fromhex("03016a00000756520330000101")
 async def ban_tiktok(gateway: Running, flag: str) -> None:
     """Ban an app by the command line; returns when it is in force."""
     await gateway.gatepost("ban", "add", "TikTok", "--id", f"android:{TIKTOK}", "--flag", flag, "--yes")
+
+
+@asynccontextmanager
+async def added_agent(gateway: Running) -> AsyncIterator[Agent]:
+    """A new source of the gateway's, as its agent."""
+    added = json.loads(await gateway.gatepost("source", "add", "agents", "--kind", "push", "--devices", "*", "--json"))
+    agent = Agent(gateway.inventory, added["secret"])
+    try:
+        yield agent
+    finally:
+        await agent.client.aclose()

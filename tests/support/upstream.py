@@ -6,7 +6,7 @@ parks a Ping until it is told to let it go.
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
@@ -51,7 +51,7 @@ class MailboxServer:
     closed_while_parked: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
     challenges: tuple[str, ...] = ('Basic realm="mail"',)
-    _waiters: list[tuple[int, asyncio.Event]] = field(default_factory=list)
+    _waiters: list[tuple[Callable[[], bool], asyncio.Event]] = field(default_factory=list)
 
     def commands(self, *, accepted_only: bool = True) -> list[str]:
         """The commands that reached the mailbox, OPTIONS left out."""
@@ -61,17 +61,24 @@ class MailboxServer:
 
     async def until_parked(self, count: int) -> None:
         """Wait until so many Pings are parked."""
-        if self.parked < count:
-            reached = asyncio.Event()
-            self._waiters.append((count, reached))
-            await asyncio.wait_for(reached.wait(), 20)
+        await self._until(lambda: self.parked >= count)
 
-    def note_parked(self) -> None:
-        """A Ping was parked: wake whoever waits for it."""
-        self.parked += 1
-        for count, reached in self._waiters:
-            if self.parked >= count:
-                reached.set()
+    async def until_none_parked(self) -> None:
+        """Wait until the gateway has let go of every parked Ping."""
+        await self._until(lambda: self.parked == 0)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        if not reached():
+            event = asyncio.Event()
+            self._waiters.append((reached, event))
+            await asyncio.wait_for(event.wait(), 20)
+
+    def note_parked(self, more: int) -> None:
+        """A Ping was parked, or is parked no more: wake whoever waits for it."""
+        self.parked += more
+        for reached, event in self._waiters:
+            if reached():
+                event.set()
 
 
 @asynccontextmanager
@@ -162,11 +169,11 @@ class _Connection:
             await self._send(200, [("Content-Type", "text/plain")], f"mail for {request.user}".encode())
 
     async def _park(self) -> None:
-        self._mailbox.note_parked()
+        self._mailbox.note_parked(1)
         gone = asyncio.create_task(self._reader.read(1))
         released = asyncio.create_task(self._mailbox.released.wait())
         await asyncio.wait({gone, released}, return_when=asyncio.FIRST_COMPLETED)
-        self._mailbox.parked -= 1
+        self._mailbox.note_parked(-1)
         released.cancel()
         if gone.done():
             self._mailbox.closed_while_parked += 1

@@ -1,6 +1,5 @@
 """A whole gateway in front of a mailbox server, and an inventory agent."""
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
+from tests.support.spine import added_agent
 from tests.support.upstream import MailboxServer, mailbox_server
 
 
@@ -25,7 +25,5 @@ async def gateway(tmp_path: Path, mailbox: MailboxServer) -> AsyncIterator[Runni
 
 @pytest.fixture
 async def agent(gateway: Running) -> AsyncIterator[Agent]:
-    added = json.loads(await gateway.gatepost("source", "add", "agents", "--kind", "push", "--devices", "*", "--json"))
-    agent = Agent(gateway.inventory, added["secret"])
-    yield agent
-    await agent.client.aclose()
+    async with added_agent(gateway) as agent:
+        yield agent

@@ -6,28 +6,69 @@ What must never happen is that the mailbox server runs a command for anna.
 
 import base64
 import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 
 from tests.support.raw_http import WBXML, Client, ask, basic, eas, request
 from tests.support.reporting import Agent
-from tests.support.running import Running
-from tests.support.spine import FOLDER_SYNC, PING, ban_tiktok
-from tests.support.upstream import MailboxServer
+from tests.support.running import Running, running
+from tests.support.spine import FOLDER_SYNC, PING, added_agent, ban_tiktok
+from tests.support.upstream import MailboxServer, mailbox_server
 
 SYNC = bytes.fromhex("03016a00455c4f4b033000015203350001010101")
 EAS = "/Microsoft-Server-ActiveSync"
 
 
+# One gateway for the whole file: what one test does must not open a way for the next.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True, slots=True)
+class Strict:
+    """A gateway that lets nothing unknown through, with anna refused and berta clean."""
+
+    gateway: Running
+    agent: Agent
+    mailbox: MailboxServer
+
+    @property
+    def http(self) -> str:
+        return self.gateway.http
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def prepared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Strict]:
+    async with (
+        mailbox_server() as mailbox,
+        running(tmp_path_factory.mktemp("strict"), mailbox.url) as gateway,
+        added_agent(gateway) as agent,
+    ):
+        await ban_tiktok(gateway, "enforce")
+        for unknown in ("missing", "stale", "scope", "unmatched", "conflict"):
+            await gateway.gatepost("flag", "set", "--unknown", unknown, "deny", "--yes")
+        await agent.clean("berta", "PHONE2")
+        await agent.clean("anna", "PHONE1")
+        await agent.dirty("anna", "PHONE1")
+        yield Strict(gateway, agent, mailbox)
+
+
 @pytest.fixture
-async def strict(gateway: Running, agent: Agent) -> Running:
-    await ban_tiktok(gateway, "enforce")
-    for unknown in ("missing", "stale", "scope", "unmatched", "conflict"):
-        await gateway.gatepost("flag", "set", "--unknown", unknown, "deny", "--yes")
-    await agent.clean("berta", "PHONE2")
-    await agent.clean("anna", "PHONE1")
-    await agent.dirty("anna", "PHONE1")
-    return gateway
+def strict(prepared: Strict) -> Strict:
+    prepared.mailbox.received.clear()
+    return prepared
+
+
+@pytest.fixture
+def mailbox(strict: Strict) -> MailboxServer:
+    return strict.mailbox
+
+
+@pytest.fixture
+def agent(strict: Strict) -> Agent:
+    return strict.agent
 
 
 def served(mailbox: MailboxServer, user: str = "anna") -> list[str]:
@@ -66,7 +107,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_no_spelling_of_the_query_gets_mail(strict: Running, mailbox: MailboxServer, spelling: str) -> None:
+async def test_no_spelling_of_the_query_gets_mail(strict: Strict, mailbox: MailboxServer, spelling: str) -> None:
     answer = await ask(strict.http, request(f"{EAS}?{SPELLINGS[spelling]}", FOLDER_SYNC, user="anna"))
     assert answer.status
     assert served(mailbox) == []
@@ -93,14 +134,14 @@ PATHS = (
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_no_path_gets_mail(strict: Running, mailbox: MailboxServer, path: str) -> None:
+async def test_no_path_gets_mail(strict: Strict, mailbox: MailboxServer, path: str) -> None:
     query = "?Cmd=FolderSync&User=anna&DeviceId=PHONE1&DeviceType=Android"
     answer = await ask(strict.http, request(path + query, FOLDER_SYNC, user="anna"))
     assert answer.status
     assert [each.target for each in mailbox.received if each.accepted and each.method == "POST"] == []
 
 
-async def test_the_body_cannot_be_another_command(strict: Running, agent: Agent, mailbox: MailboxServer) -> None:
+async def test_the_body_cannot_be_another_command(strict: Strict, agent: Agent, mailbox: MailboxServer) -> None:
     # Also for a clean phone: what is judged, logged and cut by Cmd must be what the back end runs.
     for command, body in (("Ping", SYNC), ("FolderSync", PING), ("Ping", FOLDER_SYNC), ("Sync", FOLDER_SYNC)):
         answer = await ask(strict.http, request(eas(command, "berta", "PHONE2"), body, user="berta"))
@@ -109,13 +150,13 @@ async def test_the_body_cannot_be_another_command(strict: Running, agent: Agent,
     assert served(mailbox, "berta") == []
 
 
-async def test_http_1_0_is_judged_the_same(strict: Running, mailbox: MailboxServer) -> None:
+async def test_http_1_0_is_judged_the_same(strict: Strict, mailbox: MailboxServer) -> None:
     octets = request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, user="anna").replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     await ask(strict.http, octets)
     assert served(mailbox) == []
 
 
-async def test_nothing_slips_through_behind_a_refused_request(strict: Running, mailbox: MailboxServer) -> None:
+async def test_nothing_slips_through_behind_a_refused_request(strict: Strict, mailbox: MailboxServer) -> None:
     client = await Client.connected(strict.http)
     question = request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, user="anna")
     client.write(question * 3)
@@ -125,7 +166,7 @@ async def test_nothing_slips_through_behind_a_refused_request(strict: Running, m
     assert served(mailbox) == []
 
 
-async def test_two_users_never_share_a_connection_bound_login(strict: Running, mailbox: MailboxServer) -> None:
+async def test_two_users_never_share_a_connection_bound_login(strict: Strict, mailbox: MailboxServer) -> None:
     mailbox.challenges = ('Basic realm="mail"', "NTLM", "Negotiate")
     nobody = await ask(strict.http, request(eas("FolderSync", "berta", "PHONE2"), FOLDER_SYNC))
     offered = [value for name, value in nobody.headers if name == "www-authenticate"]
@@ -140,7 +181,7 @@ async def test_two_users_never_share_a_connection_bound_login(strict: Running, m
 
 
 async def test_a_conflict_provoked_on_purpose_clears_nothing(
-    strict: Running, agent: Agent, mailbox: MailboxServer
+    strict: Strict, agent: Agent, mailbox: MailboxServer
 ) -> None:
     # A second, clean inventory device of the same source claims the same DeviceId.
     answer = await agent.send(agent.event("anna", "PHONE1", ("org.mozilla.firefox",), device="another"))
@@ -150,26 +191,26 @@ async def test_a_conflict_provoked_on_purpose_clears_nothing(
 
 
 async def test_a_colleagues_credentials_on_the_refused_phone(
-    strict: Running, agent: Agent, mailbox: MailboxServer
+    strict: Strict, agent: Agent, mailbox: MailboxServer
 ) -> None:
     # berta's account added on anna's phone: the phone is the one with the app.
     await ask(strict.http, request(eas("FolderSync", "berta", "PHONE1"), FOLDER_SYNC, user="berta"))
     assert served(mailbox, "berta") == []
 
 
-async def test_a_clean_phone_is_served_all_the_while(strict: Running, mailbox: MailboxServer) -> None:
+async def test_a_clean_phone_is_served_all_the_while(strict: Strict, mailbox: MailboxServer) -> None:
     answer = await ask(strict.http, request(eas("FolderSync", "berta", "PHONE2"), FOLDER_SYNC, user="berta"))
     assert answer.body == b"mail for berta"
     assert len(served(mailbox, "berta")) == 1
 
 
-async def test_a_wrong_password_is_told_nothing(strict: Running, mailbox: MailboxServer) -> None:
+async def test_a_wrong_password_is_told_nothing(strict: Strict, mailbox: MailboxServer) -> None:
     target = eas("FolderSync", "anna", "PHONE1")
     answer = await ask(strict.http, request(target, FOLDER_SYNC, Authorization=basic("anna", "wrong")))
     assert answer.status == 401
 
 
-async def test_refused_requests_with_a_wrong_password_are_few_logins(strict: Running, mailbox: MailboxServer) -> None:
+async def test_refused_requests_with_a_wrong_password_are_few_logins(strict: Strict, mailbox: MailboxServer) -> None:
     client = await Client.connected(strict.http)
     question = request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, Authorization=basic("anna", "wrong"))
     before = len(mailbox.received)
@@ -179,7 +220,7 @@ async def test_refused_requests_with_a_wrong_password_are_few_logins(strict: Run
     assert len(mailbox.received) - before <= 5
 
 
-async def test_content_encoding_is_not_accepted(strict: Running, mailbox: MailboxServer) -> None:
+async def test_content_encoding_is_not_accepted(strict: Strict, mailbox: MailboxServer) -> None:
     target = eas("FolderSync", "berta", "PHONE2")
     answer = await ask(
         strict.http, request(target, FOLDER_SYNC, user="berta", Content_Encoding="gzip", Content_Type=WBXML)

@@ -29,7 +29,7 @@ async def test_the_main_job(gateway: Running, agent: Agent, mailbox: MailboxServ
     cut = await phone.answer()
     assert cut.body == PING_CUT
     assert time.monotonic() - reported_at < 5
-    assert mailbox.parked == 0
+    await mailbox.until_none_parked()
 
     refused = await ask(gateway.http, request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, user="anna"))
     assert refused.status == 200
