@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs the servers of the live tests from Debian's packages, as root, without asking and without starting one of
+# them. Nothing is done when all are there. The tests run them with configurations of their own, as child processes.
+set -euo pipefail
+
+packages=(
+    sogo sogo-activesync memcached postgresql nginx-light # ActiveSync, what it needs, and the web server before it
+    dovecot-imapd dovecot-lmtpd                           # mailboxes
+    postfix                                               # delivery
+    libwbxml2-utils                                       # a WBXML reader that is not ours
+)
+
+say() { printf 'servers: %s\n' "$*" >&2; }
+
+missing() {
+    local name
+    for name in "${packages[@]}"; do
+        [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null || true)" = installed ] || printf '%s ' "$name"
+    done
+}
+
+if ! command -v apt-get >/dev/null; then
+    say "no apt-get here: install by hand what the live tests need: ${packages[*]}"
+    exit 0
+fi
+[ -n "$(missing)" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+    say "only root can install $(missing)"
+    exit 1
+fi
+
+# One installation at a time: the policy below is put in place and taken away again.
+exec 9>/run/lock/gatepost-servers.lock
+flock -w 600 9
+wanted=$(missing)
+[ -n "$wanted" ] || exit 0
+
+# Package scripts ask this program before they start a daemon; 101 forbids it. One that is there is put back.
+policy=/usr/sbin/policy-rc.d
+saved=$policy.before-gatepost
+put_back() {
+    rm -f "$policy"
+    if [ -e "$saved" ]; then mv "$saved" "$policy"; fi
+}
+trap put_back EXIT
+trap 'exit 130' INT TERM
+if [ -e "$policy" ] && [ ! -e "$saved" ]; then mv "$policy" "$saved"; fi
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive
+apt() { apt-get -qq -o DPkg::Lock::Timeout=400 "$@"; }
+
+say "installing $wanted"
+apt update
+if ! dpkg-query -W postfix >/dev/null 2>&1; then
+    # Without it the package writes a configuration for the whole machine, and rewrites /etc/aliases.
+    echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+fi
+# shellcheck disable=SC2086 # a list of names
+apt install -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold $wanted >/dev/null
+say "done in $SECONDS s"

@@ -1,0 +1,133 @@
+"""What a phone says in each version of ActiveSync to read, send and await mail ([MS-ASCMD] 2.2.1)."""
+
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from uuid import uuid4
+
+from tests.support.phone import Phone, understood
+from tests.support.phone_wbxml import Tag, tag
+from tests.support.raw_http import HttpAnswer
+
+INBOX = "2"
+"""Folder type ([MS-ASCMD] 2.2.3.186.3)."""
+WINDOW = "50"
+
+
+async def hierarchy(phone: Phone, key: str = "0") -> HttpAnswer:
+    """Ask for the folders from ``key`` on."""
+    return await phone.command("FolderSync", tag("FolderHierarchy:FolderSync", tag("FolderHierarchy:SyncKey", key)))
+
+
+async def inbox_id(phone: Phone) -> str:
+    """The Inbox as the server names it."""
+    folders = understood(await hierarchy(phone))
+    found = [each for each in folders.all("FolderHierarchy:Add") if each.text("FolderHierarchy:Type") == INBOX]
+    if len(found) != 1:
+        raise AssertionError(f"no Inbox in {folders}")
+    return found[0].text("FolderHierarchy:ServerId")
+
+
+def sync_body(phone: Phone, folder: str, key: str) -> Tag:
+    """Sync of one folder of mail; with bodies as plain text."""
+    version = float(phone.account.version)
+    with_class = [tag("AirSync:Class", "Email")] if version < 14.0 else []
+    first = [*with_class, tag("AirSync:SyncKey", key), tag("AirSync:CollectionId", folder)]
+    wanted = [] if key == "0" else [tag("AirSync:GetChanges"), tag("AirSync:WindowSize", WINDOW), _options(version)]
+    return tag("AirSync:Sync", tag("AirSync:Collections", tag("AirSync:Collection", *first, *wanted)))
+
+
+def _options(version: float) -> Tag:
+    if version < 12.0:
+        # 4: the first 4,096 characters ([MS-ASCMD] 2.2.3.178); bodies had no types before 12.0.
+        return tag("AirSync:Options", tag("AirSync:FilterType", "0"), tag("AirSync:Truncation", "4"))
+    plain = (tag("AirSyncBase:Type", "1"), tag("AirSyncBase:TruncationSize", "4096"))
+    return tag("AirSync:Options", tag("AirSync:FilterType", "0"), tag("AirSyncBase:BodyPreference", *plain))
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """The Inbox as a phone has it: what it was told, and the key that it was told last."""
+
+    phone: Phone
+    folder: str
+    key: str = "0"
+    mails: dict[str, Tag] = field(default_factory=dict)
+
+    async def sync(self) -> HttpAnswer:
+        """One round; what came is remembered. An empty answer is "nothing new" ([MS-ASCMD] 2.2.1.21)."""
+        answer = await self.phone.command("Sync", sync_body(self.phone, self.folder, self.key))
+        if answer.status == 200 and answer.body:
+            self._learn(understood(answer))
+        return answer
+
+    def _learn(self, told: Tag) -> None:
+        status = told.text("AirSync:Status")
+        if status != "1":
+            raise AssertionError(f"Sync Status {status}: {told}")
+        self.key = told.text("AirSync:SyncKey")
+        for added in told.all("AirSync:Add"):
+            self.mails[added.text("AirSync:ServerId")] = added
+
+    async def fill(self) -> None:
+        """Rounds until a round brings nothing more."""
+        known, rounds = -1, 0
+        while len(self.mails) > known or rounds < 2:
+            known, rounds = len(self.mails), rounds + 1
+            await self.sync()
+
+    def subjects(self) -> list[str]:
+        """Of all mails."""
+        return [mail.text("Email:Subject") for mail in self.mails.values()]
+
+    def named(self, subject: str) -> Tag | None:
+        """The mail with that subject."""
+        return next((mail for mail in self.mails.values() if mail.text("Email:Subject") == subject), None)
+
+
+def message(sender: str, to: str, subject: str, *, attachment: bytes = b"") -> bytes:
+    """A message of RFC 822 as a phone writes it."""
+    written = EmailMessage()
+    written["From"], written["To"], written["Subject"] = sender, to, subject
+    written["Date"], written["Message-ID"] = formatdate(), make_msgid(domain="phone.example")
+    written.set_content("Sent from my phone.\n")
+    if attachment:
+        written.add_attachment(attachment, maintype="application", subtype="octet-stream", filename="large.bin")
+    return written.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+async def send_mail(phone: Phone, mime: bytes) -> HttpAnswer:
+    """SendMail: RFC 822 in the request up to 12.1, inside WBXML from 14.0 on; a copy is kept."""
+    if not phone.speaks_wbxml_mail:
+        return await phone.command("SendMail", mime, SaveInSent="T")
+    body = tag(
+        "ComposeMail:SendMail",
+        tag("ComposeMail:ClientId", uuid4().hex),
+        tag("ComposeMail:SaveInSentItems"),
+        tag("ComposeMail:Mime", mime),
+    )
+    return await phone.command("SendMail", body)
+
+
+def ping_body(folder: str, seconds: int) -> Tag:
+    """Wait until there is something in a folder of mail."""
+    one = tag("Ping:Folder", tag("Ping:Id", folder), tag("Ping:Class", "Email"))
+    return tag("Ping:Ping", tag("Ping:HeartbeatInterval", str(seconds)), tag("Ping:Folders", one))
+
+
+async def ping(phone: Phone, folder: str, seconds: int = 600) -> HttpAnswer:
+    """Wait for mail."""
+    return await phone.command("Ping", ping_body(folder, seconds))
+
+
+def file_reference(phone: Phone, mail: Tag) -> str:
+    """How the server names the first attachment of a mail."""
+    return mail.text("Email:AttName" if float(phone.account.version) < 12.0 else "AirSyncBase:FileReference")
+
+
+async def fetch_attachment(phone: Phone, reference: str, *, multipart: bool = False) -> HttpAnswer:
+    """GetAttachment on 2.5 and 12.0, ItemOperations from 12.1 on."""
+    if float(phone.account.version) < 12.1:
+        return await phone.command("GetAttachment", AttachmentName=reference)
+    fetch = tag("ItemOperations:Fetch", tag("ItemOperations:Store", "Mailbox"), tag("AirSyncBase:FileReference", reference))
+    return await phone.command("ItemOperations", tag("ItemOperations:ItemOperations", fetch), multipart=multipart)
