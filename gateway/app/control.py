@@ -26,6 +26,7 @@ from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
+from gateway.inventory.people import People
 from gateway.inventory.publication import Publication
 from gateway.inventory.sources.push.receiver import create_receiver
 from gateway.observability.metrics import Metrics, merged
@@ -73,6 +74,7 @@ class Control:
                 store=store,
                 editor=PolicyEditor(store, self._publish, self._board),
                 ingest=ingest,
+                people=People(store, rules, self._publish, lambda: self._policy),
                 rules=rules,
                 publish=self._publish,
                 load_record=load,

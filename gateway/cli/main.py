@@ -2,7 +2,20 @@
 
 import typer
 
-from gateway.cli import bans, devices, exemptions, flags, output, policies, running, sources, status, tokens, why
+from gateway.cli import (
+    bans,
+    devices,
+    exemptions,
+    flags,
+    groups,
+    output,
+    policies,
+    running,
+    sources,
+    status,
+    tokens,
+    why,
+)
 from gateway.cli.desk import command
 
 app = typer.Typer(
@@ -22,6 +35,7 @@ command(app, "status")(status.status)
 command(app, "why")(why.why)
 app.add_typer(sources.app, name="source")
 app.add_typer(devices.app, name="device")
+app.add_typer(groups.app, name="group")
 app.add_typer(bans.app, name="ban")
 app.add_typer(flags.app, name="flag")
 app.add_typer(exemptions.app, name="exempt")

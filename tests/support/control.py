@@ -11,7 +11,9 @@ from gateway.admin.auth import Role, new_token
 from gateway.changes.apply import InForceResult, PolicyEditor, ensure_first_policy
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
+from gateway.domain.policy import first_policy, policy_of
 from gateway.inventory.ingest import Forgotten
+from gateway.inventory.people import People
 from gateway.inventory.records import load_record
 from gateway.ports.store import Change, Reading, Store, Writing
 from gateway.storage.memory import MemoryStore
@@ -66,6 +68,7 @@ class Control:
                 store=self.store,
                 editor=PolicyEditor(self.store, self.publish, self.workers, lambda: self.now),
                 ingest=self,
+                people=People(self.store, RULES, self.publish, lambda: policy_of(first_policy(0.0))),
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,

@@ -15,6 +15,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.policy import PolicyVersion
 from gateway.inventory.ingest import Forgotten
+from gateway.inventory.people import People
 from gateway.ports.store import Change, Reading, Store
 
 
@@ -33,6 +34,7 @@ class ApiDeps:
     store: Store
     editor: PolicyEditor
     ingest: DeviceForgetter
+    people: People
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
     load_record: Callable[[Reading, str], Awaitable[PersonRecord]]

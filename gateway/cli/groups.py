@@ -1,0 +1,171 @@
+"""``gatepost group``: who belongs to which group."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from gateway.cli.client import AdminClient
+from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import Failed
+from gateway.cli.output import Rows
+
+app = group("Groups of users, for bans, flags and exemptions.")
+
+ROWS_AT_ONCE = 1000
+COLUMNS = frozenset({"user", "group", "groups", "aliases"})
+"""What the first line of a file may name."""
+
+Row = dict[str, Any]
+
+
+@command(app, "list")
+def list_groups(desk: Desk) -> None:
+    """List the groups that somebody is in.
+
+    \b
+    Example:
+      gatepost group list
+    """
+    with desk.api() as api:
+        answer = api.get("/groups")
+    rows = [(each["group"], each["members"]) for each in answer["groups"]]
+    desk.show(answer, rows=Rows(("group", "members"), rows, "no groups yet: gatepost group import FILE.csv"))
+
+
+@command(app, "import")
+def import_groups(
+    desk: Desk,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A CSV file, or - for standard input.")],
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The file names everybody in any group: all others leave theirs.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
+) -> None:
+    """Set the groups of users from a CSV file.
+
+    The first line names the columns: user, and group (one membership a line) or groups (several, with ; in between);
+    aliases (with ; in between) if you like. A user's groups become those of the file. Users that it does not name
+    keep theirs, unless the file is --complete.
+
+    \b
+    Examples:
+      gatepost group import groups.csv
+      gatepost group import groups.csv --complete --dry-run
+      printf 'user,group\\nanna,board\\n' | gatepost group import - --yes
+    """
+    rows = _rows_of(file)
+    with desk.api() as api:
+        counted = _send(api, rows, dry_run=True)
+        if complete:
+            leaving = _leaving(api, counted.users)
+            rows += leaving
+            counted.changed += len(leaving)
+        words = f"{counted.added} new users, {counted.changed} in other groups, {counted.unchanged} as before"
+        if dry_run or not (counted.added or counted.changed):
+            desk.show(counted.shown(dry_run=True), text=f"{file}: {words}; nothing was changed")
+            return
+        desk.confirm(f"{file}: {words}. Bans, flags and exemptions for groups follow at once. Import?")
+        done = _send(api, rows, dry_run=False)
+    desk.show(done.shown(dry_run=False), text=f"imported: {words}")
+
+
+@dataclass(slots=True)
+class _Total:
+    """What all requests of an import together did."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    users: set[str] = field(default_factory=set)
+
+    def shown(self, *, dry_run: bool) -> dict[str, object]:
+        return {"added": self.added, "changed": self.changed, "unchanged": self.unchanged, "dry_run": dry_run}
+
+
+def _send(api: AdminClient, rows: list[Row], *, dry_run: bool) -> _Total:
+    total = _Total()
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("looking" if dry_run else "importing", total=len(rows))
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            batch = rows[start : start + ROWS_AT_ONCE]
+            answer = api.post("/people/import", {"rows": batch, "dry_run": dry_run})
+            total.added += answer["added"]
+            total.changed += answer["changed"]
+            total.unchanged += answer["unchanged"]
+            total.users.update(answer["users"])
+            progress.advance(task, len(batch))
+    return total
+
+
+def _leaving(api: AdminClient, named: set[str]) -> list[Row]:
+    """Rows without groups for those who are in one and whom a complete file does not name."""
+    found: list[Row] = []
+    after: str | None = ""
+    while after is not None:
+        page = api.get("/people", after=after, limit=ROWS_AT_ONCE)
+        found += [
+            {"user": each["user"], "groups": []}
+            for each in page["people"]
+            if each["groups"] and each["user"] not in named
+        ]
+        after = page["next_after"]
+    return found
+
+
+def _rows_of(file: Path) -> list[Row]:
+    """A row per user, in the order of the file. Raises ``Failed``."""
+    try:
+        if str(file) == "-":
+            rows = _merged(_read(sys.stdin, "standard input"))
+        else:
+            with file.open(encoding="utf-8-sig", newline="") as opened:
+                rows = _merged(_read(opened, str(file)))
+    except OSError as error:
+        raise Failed(f"{file} cannot be read ({error.strerror}): name a CSV file") from None
+    except UnicodeDecodeError:
+        raise Failed(f"{file} is no text in UTF-8: save it as CSV UTF-8") from None
+    except csv.Error as error:
+        raise Failed(f"{file} is no CSV file: {error}") from None
+    if not rows:
+        raise Failed(f"{file} names no user below its first line")
+    return rows
+
+
+def _read(opened: TextIO, name: str) -> Iterator[Row]:
+    reader = csv.DictReader(opened, strict=True)
+    columns = {(column or "").strip().lower() for column in reader.fieldnames or ()}
+    if "user" not in columns or not columns & {"group", "groups"} or columns - COLUMNS:
+        raise Failed(f"{name}: the first line must name the columns user and group (or groups), and aliases if any")
+    for line in reader:
+        cells = {str(key).strip().lower(): value.strip() for key, value in line.items() if isinstance(value, str)}
+        if None in line or None in line.values():
+            raise Failed(f"{name}, line {reader.line_num}: it has not as many cells as the first line")
+        if not cells["user"]:
+            raise Failed(f"{name}, line {reader.line_num}: the user is empty")
+        single = [cells["group"]] if cells.get("group") else []
+        row: Row = {"user": cells["user"], "groups": [*single, *_several(cells.get("groups", ""))]}
+        if "aliases" in cells:
+            row["aliases"] = _several(cells["aliases"])
+        yield row
+
+
+def _several(text: str) -> list[str]:
+    return [piece.strip() for piece in text.split(";") if piece.strip()]
+
+
+def _merged(rows: Iterable[Row]) -> list[Row]:
+    """One row per user: a file may have a line per membership, anywhere, and they must travel together."""
+    merged: dict[str, Row] = {}
+    for row in rows:
+        there = merged.setdefault(row["user"], row)
+        if there is not row:
+            for several in row.keys() - {"user"}:
+                there[several] = [*there.get(several, ()), *row[several]]
+    return list(merged.values())

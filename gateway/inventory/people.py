@@ -1,0 +1,162 @@
+"""Who is who: people with aliases and groups, as an import states them.
+
+A row replaces what was known of its user's groups; aliases are replaced where the row states some. Nothing here decides
+about mail, but groups and aliases are what bans and exemptions go by, so every changed record is announced.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.domain.policy import Policy
+from gateway.inventory.consequences import announced
+from gateway.ports.store import Change, Person, Reading, Store, Writing
+
+GROUP_LONGEST = 200
+IMPORT = "import"
+"""The origin of people whom an import made."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """One user of an import, in the words of its file."""
+
+    user: str
+    groups: tuple[str, ...]
+    aliases: tuple[str, ...] | None = None
+    """None: the file does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did, or would do."""
+
+    added: int
+    changed: int
+    unchanged: int
+    people: tuple[str, ...]
+    """The ids of everybody that the rows named."""
+
+
+class People:
+    """Imports people; one for the whole control process."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: IdentityRules,
+        publish: Callable[[Sequence[Change]], Awaitable[None]],
+        policy: Callable[[], Policy],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._publish = publish
+        self._policy = policy
+
+    async def take(self, rows: Sequence[PersonRow], *, dry_run: bool = False) -> Imported:
+        """Apply rows, all or none; ``dry_run`` only counts.
+
+        Raises ``InvalidValue`` that names the row, ``Conflict`` when a login belongs to somebody else, and
+        ``StoreUnavailable``.
+        """
+        stated = self._read(rows)
+        if dry_run:
+            async with self._store.read() as reading:
+                return _counted([(await _known(reading, person), person) for person in stated])
+
+        async def work(writing: Writing) -> Imported:
+            return await self._write(writing, stated)
+
+        imported, changes = await self._store.write(work)
+        await self._publish(changes)
+        return imported
+
+    def _read(self, rows: Sequence[PersonRow]) -> list["_Stated"]:
+        found: dict[str, _Stated] = {}
+        for number, row in enumerate(rows, 1):
+            try:
+                stated = _stated(row, self._rules)
+            except InvalidValue as error:
+                raise InvalidValue(f"row {number} ({row.user[:80]}): {error}") from None
+            earlier = found.get(stated.login)
+            found[stated.login] = earlier.with_more(stated) if earlier else stated
+        return list(found.values())
+
+    async def _write(self, writing: Writing, stated: Sequence["_Stated"]) -> Imported:
+        rows = [(await _known(writing, each), each) for each in stated]
+        silent: list[str] = []
+        for known, each in rows:
+            person = each.applied_to(known)
+            if person == known:
+                continue
+            if known is not None and known.aliases == person.aliases:
+                # Groups are no evidence: nothing binds anew, only the record is another.
+                await writing.put_person(person)
+                silent += (person.person_id, *person.aliases)
+            else:
+                await self._put(writing, known, person)
+        if silent:
+            writing.log_people(silent)
+        return _counted(rows)
+
+    async def _put(self, writing: Writing, known: Person | None, person: Person) -> None:
+        """A new person, or one with other aliases: evidence may belong to somebody else from now on."""
+        before = known.aliases if known else ()
+        people = dict.fromkeys((person.person_id, *person.aliases, *before))
+
+        async def change() -> None:
+            await writing.put_person(person)
+
+        await announced(writing, self._rules, self._policy().index, people, change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """A row with canonical names."""
+
+    login: str
+    groups: frozenset[str]
+    aliases: tuple[str, ...] | None
+
+    def with_more(self, other: "_Stated") -> "_Stated":
+        """A file may have a row per membership."""
+        both = (*(self.aliases or ()), *(other.aliases or ()))
+        aliases = tuple(dict.fromkeys(both)) if self.aliases is not None or other.aliases is not None else None
+        return _Stated(self.login, self.groups | other.groups, aliases)
+
+    def applied_to(self, known: Person | None) -> Person:
+        if known is None:
+            return Person(self.login, self.aliases or (), self.groups, origin=IMPORT)
+        if self.aliases is None:
+            return replace(known, groups=self.groups)
+        names = dict.fromkeys((*self.aliases, self.login))
+        return replace(known, groups=self.groups, aliases=tuple(each for each in names if each != known.person_id))
+
+
+def _stated(row: PersonRow, rules: IdentityRules) -> _Stated:
+    login = canonical_login(row.user, rules)
+    aliases = None
+    if row.aliases is not None:
+        named = dict.fromkeys(canonical_login(alias, rules) for alias in row.aliases)
+        aliases = tuple(alias for alias in named if alias != login)
+    groups = frozenset(map(_group, row.groups))
+    return _Stated(login, groups, aliases)
+
+
+def _group(name: str) -> str:
+    stripped = name.strip()
+    if not stripped or len(stripped) > GROUP_LONGEST or not stripped.isprintable():
+        raise InvalidValue(f"a group's name has 1 to {GROUP_LONGEST} printable characters")
+    return stripped
+
+
+async def _known(reading: Reading, stated: _Stated) -> Person | None:
+    return await reading.person_by_login(stated.login)
+
+
+def _counted(rows: Sequence[tuple[Person | None, _Stated]]) -> Imported:
+    added = sum(1 for known, _ in rows if known is None)
+    unchanged = sum(1 for known, each in rows if known is not None and each.applied_to(known) == known)
+    people = tuple(known.person_id if known else each.login for known, each in rows)
+    return Imported(added, len(rows) - added - unchanged, unchanged, people)
