@@ -133,9 +133,10 @@ def expires_at(source: SourceEvidence) -> float:
 
 
 def _shortfall(source: SourceEvidence, now: float) -> frozenset[Cause]:
-    if source.full_at is None or source.suspicious:
-        return frozenset({Cause.MISSING})
     causes = set()
+    if source.full_at is None or source.suspicious:
+        # Beside the others, not instead: an unbelievable list must not hide that the one before it is stale.
+        causes.add(Cause.MISSING)
     if source.scope is not Scope.DEVICE or source.naming is not Naming.IDENTIFIER:
         causes.add(Cause.SCOPE)
     if now >= expires_at(source):
@@ -178,9 +179,12 @@ def surviving_hits(before: PersonRecord, after: PersonRecord, index: BanIndex) -
 
 
 def _answered(stone: Tombstone, devices: tuple[DeviceEvidence, ...]) -> bool:
-    """Whether the evidence bound to a device says what became of the app: still there, or provably gone."""
+    """Whether the evidence bound to a device says that the app is gone.
+
+    Another source that still shows it is no answer: it may see less or be older, and must not end the hit by itself.
+    """
     return any(
-        stone.app in source.apps or clears(source, stone.source_id, stone.seen_at, stone.scope)
+        clears(source, stone.source_id, stone.seen_at, stone.scope)
         for device in devices
         if device.binding is BindingState.BOUND
         for source in device.sources
@@ -188,9 +192,10 @@ def _answered(stone: Tombstone, devices: tuple[DeviceEvidence, ...]) -> bool:
 
 
 def _continued(stone: Tombstone, origin: SourceEvidence, devices: tuple[DeviceEvidence, ...]) -> bool:
-    """Whether the same inventory device is still there, bound or not, and speaks for itself."""
+    """Whether the same inventory device is still there, bound or not, sees as much, and speaks for itself."""
     return any(
-        stone.app in source.apps or clears(source, stone.source_id, stone.seen_at, stone.scope)
+        clears(source, stone.source_id, stone.seen_at, stone.scope)
+        or (stone.app in source.apps and sees_at_least(source.scope, stone.scope))
         for device in devices
         for source in device.sources
         if (source.source_id, source.source_device) == (origin.source_id, origin.source_device)
