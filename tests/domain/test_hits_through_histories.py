@@ -109,13 +109,19 @@ def _answers(evidence: SourceEvidence, sighting: SourceEvidence) -> bool:
     if evidence.suspicious or evidence.full_at is None:
         return False
     if evidence.source_id == sighting.source_id:
-        return evidence.generated_at > sighting.generated_at and evidence.scope in (Scope.DEVICE, sighting.scope)
+        return evidence.generated_at > sighting.generated_at and sighting.scope in SHOWN[evidence.scope]
     return evidence.scope is Scope.DEVICE and evidence.full_at > sighting.generated_at + 10 * MINUTE
 
 
 SEEN = Step(("mdm", "m1"), 20, (TIKTOK,))
 GONE = Step(("mdm", "m1"), 20, None)
 NARROW = Scope.MANAGED_ONLY
+SHOWN = {
+    Scope.DEVICE: {Scope.DEVICE, Scope.WORK_PROFILE, Scope.MANAGED_ONLY},
+    Scope.WORK_PROFILE: {Scope.WORK_PROFILE, Scope.MANAGED_ONLY},
+    Scope.MANAGED_ONLY: {Scope.MANAGED_ONLY},
+}
+"""What each view shows of the others."""
 
 
 @thorough

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from gateway.domain.evidence import BindingState, DeviceEvidence, SourceEvidence, Tombstone
-from gateway.domain.inventory import Naming, Scope
+from gateway.domain.inventory import App, Naming, Scope
 from gateway.domain.matching import compiled
 from gateway.domain.posture import Sufficiency, clears, expires_at, open_hits, sufficiency
 from gateway.domain.verdict import FOREVER, Cause
@@ -159,8 +159,10 @@ def test_a_tombstone_counts_by_the_bans_of_today() -> None:
 @given(drawn.devices("d1"))
 def test_every_banned_app_at_hand_is_a_hit_unless_cleared(device: DeviceEvidence) -> None:
     """The rule of the fact sheet once more, spelled out over all pairs of sightings and sources."""
-    sightings = [(s.apps, s.source_id, s.generated_at, s.scope, s) for s in device.sources]
-    sightings += [((t.app,), t.source_id, t.seen_at, t.scope, None) for t in device.tombstones]
+    sightings: list[tuple[tuple[App, ...], str, float, Scope, SourceEvidence | None]] = [
+        *((s.apps, s.source_id, s.generated_at, s.scope, s) for s in device.sources),
+        *(((t.app,), t.source_id, t.seen_at, t.scope, None) for t in device.tombstones),
+    ]
     expected = []
     for apps, source_id, at, scope, holder in sightings:
         for app in apps:
