@@ -11,14 +11,14 @@ from dataclasses import replace
 from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Flag
 from gateway.domain.enforcement import flag_in_force
-from gateway.domain.evidence import UNKNOWN_DEVICE, DeviceEvidence, PersonRecord
+from gateway.domain.evidence import PersonRecord
 from gateway.domain.grace import grace_of
-from gateway.domain.policy import OutlookMobile, Policy, PolicyVersion, Setting, Unavailable
+from gateway.domain.policy import Policy, PolicyVersion, Setting, Unavailable
 from gateway.domain.posture import open_hits, sufficiency
+from gateway.domain.question import devices_in_question, nobody_reported, setting_for
 from gateway.domain.strictest import Contribution, Judged, let_through, strictest
 from gateway.domain.verdict import Cause, Effect, Posture, Reason, Verdict
 
-_OUTLOOK_DEVICE_TYPE = "outlook"
 _REASON_OF = {
     Cause.MISSING: Reason.EVIDENCE_MISSING,
     Cause.STALE: Reason.EVIDENCE_STALE,
@@ -36,7 +36,7 @@ def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, 
     else:
         judged = [
             Judged(device, open_hits(device, policy.index), sufficiency(device, now))
-            for device in _devices_in_question(request, record, version)
+            for device in devices_in_question(request, record, version)
         ]
         contributions = [
             *_hits(request, record, judged, now),
@@ -48,24 +48,6 @@ def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, 
     if not version.enforcement_on and verdict.effect is not Effect.ALLOW:
         return let_through(verdict, Reason.ENFORCEMENT_OFF)
     return verdict
-
-
-def _devices_in_question(
-    request: AccessRequest, record: PersonRecord, version: PolicyVersion
-) -> tuple[DeviceEvidence, ...]:
-    """The identified device, or all of the person's when identity is user-wide."""
-    device = record.devices.get(request.device_id) if request.device_id else None
-    by_cloud = _is_outlook_mobile(request, device) and version.outlook_mobile is OutlookMobile.USER_WIDE
-    if request.device_id and not by_cloud:
-        return (device or replace(UNKNOWN_DEVICE, device_id=request.device_id),)
-    return (*record.devices.values(), *record.unbound)
-
-
-def _is_outlook_mobile(request: AccessRequest, device: DeviceEvidence | None) -> bool:
-    # A DeviceId that evidence exists for is judged by it, whatever type the client states.
-    return request.device_type.lower() == _OUTLOOK_DEVICE_TYPE and (
-        device is None or not (device.sources or device.tombstones)
-    )
 
 
 def _hits(request: AccessRequest, record: PersonRecord, judged: list[Judged], now: float) -> Iterator[Contribution]:
@@ -97,9 +79,7 @@ def _insufficient_evidence(
     for each in judged:
         yield Contribution(Effect.ALLOW, Effect.ALLOW, Reason.NOT_JUDGED, each.sufficiency.valid_until)
         for cause in each.sufficiency.causes:
-            setting = unknowns.of(cause).of(request.protocol, each.device.platform)
-            if cause is Cause.UNMATCHED and _is_outlook_mobile(request, each.device):
-                setting = _OUTLOOK_SETTING.get(policy.version.outlook_mobile, setting)
+            setting = setting_for(cause, request, each.device, policy.version)
             found = _by_setting(setting, _REASON_OF[cause], each.device.device_id)
             if found.effect is Effect.DENY and cause in (Cause.UNMATCHED, Cause.MISSING):
                 grace = grace_of(each.device, request.protocol, record, policy.index, policy.version, now)
@@ -110,16 +90,9 @@ def _insufficient_evidence(
     if not record.known:
         setting = unknowns.unmatched.of(request.protocol, None)
         yield _by_setting(setting, Reason.DEVICE_UNMATCHED, request.device_id)
-    elif not judged:
+    elif nobody_reported(request, record, [each.device for each in judged], policy.version):
         setting = unknowns.missing.of(request.protocol, None)
         yield _by_setting(setting, Reason.EVIDENCE_MISSING, "")
-
-
-_OUTLOOK_SETTING = {
-    OutlookMobile.ALLOW: Setting.ALLOW,
-    OutlookMobile.REPORT_ONLY: Setting.REPORT_ONLY,
-    OutlookMobile.DENY: Setting.DENY,
-}
 
 
 def _by_setting(setting: Setting, reason: Reason, device_id: str) -> Contribution:
