@@ -15,17 +15,15 @@ from gateway.domain.decide import decide
 from gateway.domain.enforcement import flag_in_force
 from gateway.domain.evidence import UNKNOWN_DEVICE, BindingState, DeviceEvidence, PersonRecord, SourceEvidence
 from gateway.domain.inventory import Naming, Scope
-from gateway.domain.policy import Exemption, OutlookMobile, Policy, PolicyVersion, Setting, policy_of
+from gateway.domain.policy import Exemption, Policy, PolicyVersion, Setting, policy_of
 from gateway.domain.posture import open_hits, sufficiency
+from gateway.domain.question import devices_in_question, nobody_reported
 from gateway.domain.verdict import FOREVER, Cause, Effect
 
 
 def devices_asked_about(request: AccessRequest, record: PersonRecord, version: PolicyVersion) -> list[DeviceEvidence]:
     """The devices that decide the question: the one named, or all of the person's."""
-    by_cloud = request.device_type.lower() == "outlook" and version.outlook_mobile is OutlookMobile.USER_WIDE
-    if request.device_id and not by_cloud:
-        return [record.devices.get(request.device_id, replace(UNKNOWN_DEVICE, device_id=request.device_id))]
-    return [*record.devices.values(), *record.unbound]
+    return list(devices_in_question(request, record, version))
 
 
 def ways_to_allow(request: AccessRequest, record: PersonRecord, policy: Policy, now: float) -> tuple[str, ...]:
@@ -137,7 +135,8 @@ def _denying_unknowns(
         for name in names:
             if getattr(version.unknowns, name).of(request.protocol, device.platform) is Setting.DENY:
                 met[name] = None
-    lacking = "unmatched" if not record.known else "missing" if not asked else ""
+    unreported = nobody_reported(request, record, asked, version)
+    lacking = "unmatched" if not record.known else "missing" if unreported else ""
     if lacking and getattr(version.unknowns, lacking).of(request.protocol, None) is Setting.DENY:
         met[lacking] = None
     yield from met
