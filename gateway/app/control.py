@@ -24,6 +24,7 @@ from gateway.app.serving import Serving
 from gateway.changes.apply import PolicyEditor, ensure_first_policy
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
+from gateway.inventory.bindings import Bindings
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
@@ -74,6 +75,7 @@ class Control:
                 store=store,
                 editor=PolicyEditor(store, self._publish, self._board),
                 ingest=ingest,
+                bindings=Bindings(store, rules, self._publish, lambda: self._policy),
                 people=People(store, rules, self._publish, lambda: self._policy),
                 rules=rules,
                 publish=self._publish,

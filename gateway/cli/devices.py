@@ -14,6 +14,8 @@ app = group("Mail devices: who has which, and what they are bound to.")
 PAGE = 1000
 
 User = Annotated[str, typer.Argument(help="The user, in any spelling.")]
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source.")]
+SourceDevice = Annotated[str, typer.Argument(metavar="SOURCE_DEVICE", help="The source's own key of the device.")]
 Device = Annotated[str, typer.Argument(help="ActiveSync DeviceId, in any spelling.")]
 
 
@@ -108,6 +110,52 @@ def _lines(answer: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "pin", f"{word} {pin['source']} {pin['source_device']}, by {pin['author']}, {moment(pin['at'])}"
     for name, value in answer["stated"].items():
         yield f"says {name}", value
+
+
+@command(app, "bind")
+def bind(desk: Desk, user: User, device: Device, source: SourceName, source_device: SourceDevice) -> None:
+    """Say that a mail device is that inventory device, whatever the ids say.
+
+    \b
+    Example:
+      gatepost device bind anna@corp.example ApplDX3Q mdm 00008030-001A35E11A88003A
+    """
+    desk.confirm(f"Judge device {device} of {user} by what {source} reports for {source_device}?")
+    _put_pin(desk, user, device, {"source": source, "source_device": source_device, "bound": True})
+
+
+@command(app, "unbind")
+def unbind(
+    desk: Desk,
+    user: User,
+    device: Device,
+    source: SourceName,
+    source_device: SourceDevice,
+    by_ids: Annotated[
+        bool, typer.Option("--by-ids", help="Take back what was said by hand: the ids decide again.")
+    ] = False,
+) -> None:
+    """Say that a mail device is never that inventory device, whatever the ids say.
+
+    \b
+    Examples:
+      gatepost device unbind anna@corp.example ApplDX3Q mdm 00008030-001A35E11A88003A
+      gatepost device unbind anna@corp.example ApplDX3Q mdm 00008030-001A35E11A88003A --by-ids
+    """
+    if not by_ids:
+        desk.confirm(f"Never judge device {device} of {user} by what {source} reports for {source_device}?")
+        _put_pin(desk, user, device, {"source": source, "source_device": source_device, "bound": False})
+        return
+    with desk.api() as api:
+        path = f"/devices/{segment(user)}/{segment(device)}/pins"
+        answer = api.delete(path, source=source, source_device=source_device)
+    desk.show(answer, text=f"device {device} of {answer['person']} is bound by its ids again")
+
+
+def _put_pin(desk: Desk, user: str, device: str, body: dict[str, Any]) -> None:
+    with desk.api() as api:
+        answer = api.put(f"/devices/{segment(user)}/{segment(device)}/pins", body)
+    desk.show(answer, text=f"device {answer['device']} of {answer['user']} is {answer['binding']}")
 
 
 @command(app, "forget")

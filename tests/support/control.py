@@ -11,7 +11,8 @@ from gateway.admin.auth import Role, new_token
 from gateway.changes.apply import InForceResult, PolicyEditor, ensure_first_policy
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
-from gateway.domain.policy import first_policy, policy_of
+from gateway.domain.policy import Policy, first_policy, policy_of
+from gateway.inventory.bindings import Bindings
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.inventory.records import load_record
@@ -47,10 +48,15 @@ class Control:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     is_ready: bool = True
     now: float = NOW
+    policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Remember what would go to the workers."""
         self.published.extend(changes)
+        async with self.store.read() as reading:
+            version = await reading.policy()
+        if version is not None:
+            self.policy = policy_of(version)
 
     async def load_record(self, reading: Reading, login: str) -> PersonRecord:
         """The record that the test laid down, else the one that follows from the store."""
@@ -68,7 +74,8 @@ class Control:
                 store=self.store,
                 editor=PolicyEditor(self.store, self.publish, self.workers, lambda: self.now),
                 ingest=self,
-                people=People(self.store, RULES, self.publish, lambda: policy_of(first_policy(0.0))),
+                people=People(self.store, RULES, self.publish, lambda: self.policy),
+                bindings=Bindings(self.store, RULES, self.publish, lambda: self.policy),
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,

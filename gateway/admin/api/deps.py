@@ -14,6 +14,7 @@ from gateway.changes.apply import PolicyEditor
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.policy import PolicyVersion
+from gateway.inventory.bindings import Bindings
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.ports.store import Change, Reading, Store
@@ -35,6 +36,7 @@ class ApiDeps:
     editor: PolicyEditor
     ingest: DeviceForgetter
     people: People
+    bindings: Bindings
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
     load_record: Callable[[Reading, str], Awaitable[PersonRecord]]

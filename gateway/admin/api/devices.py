@@ -15,6 +15,7 @@ from gateway.admin.api.why import EvidenceOut, evidence_out
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord
 from gateway.domain.identity import canonical_login, canonical_plain_device_id
 from gateway.domain.inventory import Ownership, Platform
+from gateway.inventory.consequences import person_id_of
 from gateway.ports.store import MailDevice, PinnedBinding
 
 log = structlog.get_logger()
@@ -49,6 +50,14 @@ class PinOut(BaseModel):
     bound: bool
     author: str
     at: datetime
+
+
+class PinIn(BaseModel, extra="forbid"):
+    """An administrator's word on one pair."""
+
+    source: str = Field(min_length=1, max_length=200)
+    source_device: str = Field(min_length=1, max_length=400)
+    bound: bool = Field(description="false: never bound, whatever the ids say")
 
 
 class DeviceOut(DeviceLine):
@@ -108,7 +117,7 @@ async def devices_of_user(user: str, deps: Deps, operator: Viewing) -> UserDevic
     """All devices of one user, with bindings and evidence."""
     login = canonical_login(user, deps.rules)
     record, seen, pins = await _read(deps, login)
-    ids = dict.fromkeys([*seen, *record.devices])
+    ids = dict.fromkeys([*seen, *record.devices, *(pin.device_id for pin in pins)])
     return UserDevices(
         user=login,
         person=record.person_id,
@@ -124,7 +133,7 @@ async def show_device(user: str, device: str, deps: Deps, operator: Viewing) -> 
     """One device of one user."""
     login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
     record, seen, pins = await _read(deps, login)
-    if device_id not in seen and device_id not in record.devices:
+    if device_id not in {*seen, *record.devices, *(pin.device_id for pin in pins)}:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
     return _device(record, device_id, seen.get(device_id), pins)
 
@@ -144,6 +153,48 @@ async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -
         inventories=forgotten.inventories,
         tombstones=forgotten.tombstones,
     )
+
+
+@router.put("/devices/{user}/{device}/pins")
+async def pin_device(user: str, device: str, given: PinIn, deps: Deps, operator: Editing) -> DeviceOut:
+    """Say that a mail device is, or is never, an inventory device."""
+    pin = await _pin_of(deps, user, device, given, operator.name)
+    await deps.bindings.pin(pin)
+    log.info("device_pinned", author=operator.name, **_named(pin), bound=pin.bound)
+    return await show_device(user, device, deps, operator)
+
+
+@router.delete("/devices/{user}/{device}/pins")
+async def unpin_device(
+    user: str,
+    device: str,
+    source: Annotated[str, Query(min_length=1, max_length=200)],
+    source_device: Annotated[str, Query(min_length=1, max_length=400)],
+    deps: Deps,
+    operator: Editing,
+) -> UserDevices:
+    """Take that word back: the ids decide again."""
+    given = PinIn(source=source, source_device=source_device, bound=False)
+    pin = await _pin_of(deps, user, device, given, operator.name)
+    await deps.bindings.unpin(pin)
+    log.info("device_unpinned", author=operator.name, **_named(pin))
+    return await devices_of_user(user, deps, operator)
+
+
+async def _pin_of(deps: Deps, user: str, device: str, given: PinIn, author: str) -> PinnedBinding:
+    login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
+    async with deps.store.read() as reading:
+        person_id = await person_id_of(reading, login)
+    return PinnedBinding(person_id, device_id, given.source, given.source_device, given.bound, author, deps.now())
+
+
+def _named(pin: PinnedBinding) -> dict[str, str]:
+    return {
+        "login": pin.person_id,
+        "device": pin.device_id,
+        "source": pin.source_id,
+        "source_device": pin.source_device,
+    }
 
 
 async def _read(deps: Deps, login: str) -> tuple[PersonRecord, dict[str, MailDevice], list[PinnedBinding]]:

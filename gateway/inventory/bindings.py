@@ -1,0 +1,67 @@
+"""An administrator's word on bindings: this mail device is, or is never, that inventory device.
+
+Everything else about bindings is worked out from reports (``domain.binding``). A hit that a pin takes away from a
+device stays as a tombstone, so a banned phone does not become clean by being bound to another inventory.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.identity import IdentityRules
+from gateway.domain.policy import Policy
+from gateway.inventory.consequences import announced, people_concerned
+from gateway.ports.store import Change, PinnedBinding, Store, Writing
+
+
+class Bindings:
+    """Sets and removes pins; one for the whole control process."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: IdentityRules,
+        publish: Callable[[Sequence[Change]], Awaitable[None]],
+        policy: Callable[[], Policy],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._publish = publish
+        self._policy = policy
+
+    async def pin(self, pin: PinnedBinding) -> None:
+        """Add or replace a pin.
+
+        Raises ``InvalidValue`` where the inventory device is unknown, and ``StoreUnavailable``.
+        """
+
+        async def put(writing: Writing) -> None:
+            await writing.put_pin(pin)
+
+        await self._change(pin, put)
+
+    async def unpin(self, pin: PinnedBinding) -> None:
+        """Remove a pin: from now on the ids decide again. Raises as ``pin``."""
+
+        async def delete(writing: Writing) -> None:
+            await writing.delete_pin(pin.person_id, pin.device_id, pin.source_id, pin.source_device)
+
+        await self._change(pin, delete)
+
+    async def _change(self, pin: PinnedBinding, write: Callable[[Writing], Awaitable[None]]) -> None:
+        async def work(writing: Writing) -> None:
+            inventory = await writing.inventory(pin.source_id, pin.source_device)
+            if inventory is None:
+                raise InvalidValue(
+                    f"source {pin.source_id} has reported no device {pin.source_device}: "
+                    "gatepost device list USER shows what was reported for a user"
+                )
+            concerned = await people_concerned(writing, (inventory,), self._rules)
+
+            async def change() -> None:
+                await write(writing)
+
+            everybody = dict.fromkeys((pin.person_id, *concerned))
+            await announced(writing, self._rules, self._policy().index, everybody, change)
+
+        _, changes = await self._store.write(work)
+        await self._publish(changes)
