@@ -127,12 +127,13 @@ async def measure_edits(fleet: Fleet, gateway: Running, agent: Agent) -> list[di
         await agent.report(phone.login, phone.device_id, (*HARMLESS, "org.example.newlybanned"))
     await fleet.park(fleet.phones)
     rows = []
-    ban = {"name": "New", "matchers": [{"value": "android:org.example.newlybanned"}], "flag": "enforce"}
+    matcher = {"kind": "id", "value": "org.example.newlybanned", "platform": "android"}
+    ban = {"name": "New", "matchers": [matcher], "flag": "enforce"}
     async with gateway.api() as api:
         rows.append(await _edit(fleet, "ban added", api.post("/bans", json=ban)))
-        (await api.put("/flags/New", json={"value": "report-only"})).raise_for_status()
+        (await api.put("/flags/bans/New", json={"flag": "report-only"})).raise_for_status()
         await fleet.park(fleet.phones)
-        rows.append(await _edit(fleet, "flag set", api.put("/flags/New", json={"value": "enforce"})))
+        rows.append(await _edit(fleet, "flag set", api.put("/flags/bans/New", json={"flag": "enforce"})))
     return rows
 
 
@@ -182,13 +183,10 @@ async def main() -> None:
     parser.add_argument("--at-once", type=int, default=200)
     parser.add_argument("--only", choices=("reports", "edits"))
     args = parser.parse_args()
-    rows = []
-    if args.only != "edits":
-        rows += await one_gateway(args, 1, edits=False)
-    if args.only != "reports":
-        rows += await one_gateway(args, 2, edits=True)
-    for row in rows:
-        print(json.dumps(row))
+    wanted = [(1, False)] * (args.only != "edits") + [(2, True)] * (args.only != "reports")
+    for workers, edits in wanted:
+        for row in await one_gateway(args, workers, edits=edits):
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
