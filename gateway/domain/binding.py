@@ -6,11 +6,13 @@ together with the same user; ``Appl`` and the serial number, together with the s
 binds, because any client can type a colleague's.
 
 Unique both ways: two devices of one source that claim a DeviceId, two sources that claim it for different people, or
-one inventory device that claims two DeviceIds in use, make a conflict, in which the hits of all claimants count.
+one inventory device that claims two DeviceIds in use, make a conflict, in which the hits of all claimants count. What
+others claim among themselves is no conflict of this person's: to this person such a device is unmatched.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
@@ -136,21 +138,23 @@ class _Claim:
     names_person: bool
     serials: frozenset[str]
     in_use: int
-    """How many of its DeviceIds the person really uses."""
+    """How many DeviceIds that the person really uses are its own by id, serial number or pin."""
 
     @classmethod
     def of(cls, facts: InventoryFacts, person: PersonFacts) -> "_Claim":
         keys = facts.inventory.device_keys
         ids = eas_ids(facts.inventory)
-        logins = frozenset(key.value for key in keys if key.type == "login")
-        in_use = {device.device_id for device in person.mail_devices}
+        own = person.logins or (person.person_id,)
+        # Two aliases of one person are not two people.
+        logins = {person.person_id if key.value in own else key.value for key in keys if key.type == "login"}
+        serials = frozenset(key.value.casefold() for key in keys if key.type == "serial")
         return cls(
             facts=facts,
             device_ids=ids,
-            logins=logins,
-            names_person=not logins.isdisjoint(person.logins or (person.person_id,)),
-            serials=frozenset(key.value.casefold() for key in keys if key.type == "serial"),
-            in_use=sum(1 for device_id in ids if device_id in in_use),
+            logins=frozenset(logins),
+            names_person=person.person_id in logins,
+            serials=serials,
+            in_use=len(_claimed(facts.inventory, ids, serials, person.pins) & _used(person)),
         )
 
     @property
@@ -183,8 +187,24 @@ class _Claim:
         )
 
     def is_apple_serial_of(self, device_id: str) -> bool:
-        serial = device_id.removeprefix("appl")
-        return serial != device_id and len(serial) in _APPLE_SERIAL_LENGTHS and serial in self.serials
+        return device_id in _derived(self.serials)
+
+
+def _derived(serials: Iterable[str]) -> set[str]:
+    """The DeviceIds that old iOS releases make of a serial number."""
+    return {f"appl{serial}" for serial in serials if len(serial) in _APPLE_SERIAL_LENGTHS}
+
+
+def _claimed(inventory: Inventory, ids: tuple[str, ...], serials: Iterable[str], pins: Iterable[Pin]) -> set[str]:
+    """All DeviceIds that an inventory device may be taken for, as the administrator left it."""
+    key = (inventory.source_id, inventory.source_device)
+    mine = [pin for pin in pins if (pin.source_id, pin.source_device) == key]
+    claimed = {*ids, *_derived(serials), *(pin.device_id for pin in mine)}
+    return claimed - {pin.device_id for pin in mine if not pin.bound}
+
+
+def _used(person: PersonFacts) -> set[str]:
+    return {device.device_id for device in person.mail_devices}
 
 
 def _device(
@@ -202,14 +222,13 @@ def _device(
     # A pin settles what its source says about this DeviceId; other sources go on by the ids.
     standing = [claim for claim in claimants if pins.get(claim.key) or claim.key[0] not in pinned_sources]
     members = [claim for claim in standing if pins.get(claim.key) or claim.names_person]
-    conflict = _in_conflict(standing, pins)
-    if conflict:
-        state, shown = BindingState.CONFLICT, standing
-    elif members:
-        state, shown = BindingState.BOUND, members
-    else:
-        # Claimed for somebody else only: never bound here, but a hit on that phone is a hit.
+    if not members:
+        # Claimed for others only, agreed or not: never bound here, but a hit on that phone is a hit.
         state, shown = BindingState.UNMATCHED, standing
+    elif _in_conflict(standing, pins):
+        state, shown = BindingState.CONFLICT, standing
+    else:
+        state, shown = BindingState.BOUND, members
     first = members[0] if members else None
     device = DeviceEvidence(
         device_id=device_id,
@@ -235,4 +254,4 @@ def _in_conflict(claimants: list[_Claim], pins: Mapping[tuple[str, str], bool]) 
 
 def _for_different_people(claimants: Iterable[_Claim]) -> bool:
     named = [claim.logins for claim in claimants if claim.logins]
-    return any(named[0].isdisjoint(logins) for logins in named[1:])
+    return any(one.isdisjoint(other) for one, other in combinations(named, 2))
