@@ -94,7 +94,7 @@ class Phone:
             octets += bytes((_PARAMETERS[key], len(value.encode()))) + value.encode()
         if flags:
             octets += bytes((7, 1, flags))
-        return quote(base64.b64encode(octets).decode(), safe="")
+        return base64.b64encode(octets).decode()
 
     async def _ask(self, target: str, body: bytes, method: str, **headers: str) -> HttpAnswer:
         client = await self.connection()

@@ -1,5 +1,6 @@
 """What a phone says in each version of ActiveSync to read, send and await mail ([MS-ASCMD] 2.2.1)."""
 
+import struct
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -129,5 +130,14 @@ async def fetch_attachment(phone: Phone, reference: str, *, multipart: bool = Fa
     """GetAttachment on 2.5 and 12.0, ItemOperations from 12.1 on."""
     if float(phone.account.version) < 12.1:
         return await phone.command("GetAttachment", AttachmentName=reference)
-    fetch = tag("ItemOperations:Fetch", tag("ItemOperations:Store", "Mailbox"), tag("AirSyncBase:FileReference", reference))
+    fetch = tag(
+        "ItemOperations:Fetch", tag("ItemOperations:Store", "Mailbox"), tag("AirSyncBase:FileReference", reference)
+    )
     return await phone.command("ItemOperations", tag("ItemOperations:ItemOperations", fetch), multipart=multipart)
+
+
+def parts_of(body: bytes) -> list[bytes]:
+    """The parts of an answer in parts: the document, then what it speaks of ([MS-ASCMD] 2.2.1.10.1.1)."""
+    (count,) = struct.unpack_from("<i", body)
+    places = [struct.unpack_from("<ii", body, 4 + 8 * number) for number in range(count)]
+    return [body[offset : offset + length] for offset, length in places]

@@ -1,0 +1,121 @@
+"""The mail site and two gateways before it, started once for a test run; every test runs on the one loop they live on.
+
+``plain`` listens without TLS and goes to nginx without TLS, ``tls`` has TLS on both sides, ``direct`` is no gateway.
+"""
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.live.conversation import DIALECTS, Conversation, Dialect, converse
+from tests.live.site import Site, missing, running_site
+from tests.support.phone import Account
+from tests.support.reporting import Agent
+from tests.support.running import Running, running
+from tests.support.spine import added_agent, ban_tiktok
+
+READER, COLLEAGUE, WAITER, SECOND, BYSTANDER = "reader", "colleague", "waiter", "second", "bystander"
+CUT = tuple(f"cut{dialect.name}" for dialect in DIALECTS)
+USERS = (READER, COLLEAGUE, WAITER, SECOND, BYSTANDER, *CUT)
+ATTACHMENT = os.urandom(10 * 2**20)
+WAYS = ("direct", "plain", "tls")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to SOGo."""
+
+    url: str
+    trusted: ssl.SSLContext | None = None
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """The mail site with what the reader finds in the Inbox."""
+    if reason := missing():
+        pytest.skip(reason)
+    with running_site(USERS) as site:
+        site.mail.send(READER, "Minutes", "The minutes of the last meeting.\n")
+        site.mail.send(READER, "Grüße", "Schöne Grüße aus Zürich, 5 € für Kaffee ☕\n")
+        site.mail.send(READER, "Large", attachment=ATTACHMENT)
+        for subject in ("Minutes", "Large"):
+            site.mail.until_arrived(READER, subject)
+        yield site
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """A gateway without TLS that enforces a ban."""
+    async with running(tmp_path_factory.mktemp("plain"), site.plain) as gateway:
+        await ban_tiktok(gateway, "enforce")
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def secure_gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """A gateway with TLS on both sides that enforces a ban."""
+    made = site.certificates
+    tables = f'[tls]\ncertificate = "{made.certificate}"\nkey = "{made.key}"\n'
+    environment = {"GATEPOST_HTTP__LISTEN": "https://127.0.0.1:0", "GATEPOST_HTTP__UPSTREAM_CA": str(made.authority)}
+    directory: Path = tmp_path_factory.mktemp("tls")
+    async with running(directory, site.tls, more=tables, environment=environment) as gateway:
+        await ban_tiktok(gateway, "enforce")
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ways(site: Site, gateway: Running, secure_gateway: Running) -> dict[str, Way]:
+    """Every way to SOGo by its name."""
+    return {
+        "direct": Way(site.plain),
+        "plain": Way(gateway.http),
+        "tls": Way(secure_gateway.http, site.certificates.trust()),
+    }
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def agent(gateway: Running) -> AsyncIterator[Agent]:
+    """Reports to the gateway without TLS."""
+    async with added_agent(gateway) as agent:
+        yield agent
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def secure_agent(secure_gateway: Running) -> AsyncIterator[Agent]:
+    """Reports to the gateway with TLS."""
+    async with added_agent(secure_gateway) as agent:
+        yield agent
+
+
+def subject(dialect: Dialect, way: str) -> str:
+    """Of the mail that is written in one conversation; no other's contains it."""
+    return f"by {way} in {dialect}."
+
+
+class Conversations:
+    """What was said by each way in each dialect; held once, however many tests look at it."""
+
+    def __init__(self, ways: dict[str, Way]) -> None:
+        self._ways = ways
+        self._held: dict[tuple[Dialect, str], Conversation] = {}
+
+    async def by(self, dialect: Dialect, way: str) -> Conversation:
+        """The conversation in a dialect by a way."""
+        if (dialect, way) not in self._held:
+            url, trusted = self._ways[way].url, self._ways[way].trusted
+            account = Account(
+                url, READER, f"{way}{dialect.name}", dialect.version, dialect.base64_query, trusted=trusted
+            )
+            self._held[dialect, way] = await converse(account, COLLEAGUE, subject(dialect, way))
+        return self._held[dialect, way]
+
+
+@pytest.fixture(scope="session")
+def conversations(ways: dict[str, Way]) -> Conversations:
+    """What phones and SOGo have said to each other."""
+    return Conversations(ways)

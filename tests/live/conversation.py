@@ -1,0 +1,91 @@
+"""What one phone says in one go, from "which versions are there" to a wrong password; each answer under its name."""
+
+from dataclasses import dataclass, replace
+
+from tests.support.phone import Account, Phone
+from tests.support.phone_commands import (
+    Mailbox,
+    fetch_attachment,
+    file_reference,
+    hierarchy,
+    inbox_id,
+    message,
+    send_mail,
+)
+from tests.support.phone_wbxml import Tag, tag
+from tests.support.raw_http import HttpAnswer
+
+DOMAIN = "corp.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A version and the form of its query."""
+
+    version: str
+    base64_query: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.version}-base64" if self.base64_query else self.version
+
+    @property
+    def name(self) -> str:
+        """As part of a DeviceId or a subject."""
+        return str(self).replace(".", "").replace("-", "")
+
+
+DIALECTS = (
+    Dialect("2.5"),
+    Dialect("12.0"),
+    Dialect("12.1"),
+    Dialect("12.1", base64_query=True),
+    Dialect("14.0"),
+    Dialect("14.0", base64_query=True),
+    Dialect("14.1"),
+    Dialect("14.1", base64_query=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The answers, and what the phone made of them."""
+
+    answers: dict[str, HttpAnswer]
+    mailbox: Mailbox
+
+
+async def converse(account: Account, correspondent: str, subject: str) -> Conversation:
+    """Read the Inbox with the attachment of "Large", write to ``correspondent``, ask what need not be known."""
+    phone, answers = Phone(account), {}
+    answers["OPTIONS"] = await phone.options()
+    answers["FolderSync"] = await hierarchy(phone)
+    mailbox = Mailbox(phone, await inbox_id(phone))
+    for number in range(3):
+        answers[f"Sync {number}"] = await mailbox.sync()
+    large = mailbox.named("Large")
+    assert large is not None, mailbox.subjects()
+    reference = file_reference(phone, large)
+    answers["attachment"] = await fetch_attachment(phone, reference)
+    if float(account.version) >= 12.1:
+        answers["attachment in parts"] = await fetch_attachment(phone, reference, multipart=True)
+    mime = message(f"{account.user}@{DOMAIN}", f"{correspondent}@{DOMAIN}", subject)
+    answers["SendMail"] = await send_mail(phone, mime)
+    answers["Settings"] = await phone.command("Settings", device_information())
+    answers["Provision"] = await phone.command("Provision", provision_request())
+    phone.hang_up()
+    stranger = Phone(replace(account, password="wrong"))
+    answers["wrong password"] = await hierarchy(stranger)
+    stranger.hang_up()
+    return Conversation(answers, mailbox)
+
+
+def device_information() -> Tag:
+    """What a phone says of itself ([MS-ASCMD] 2.2.3.45)."""
+    said = (tag("Settings:Model", "Pixel 8"), tag("Settings:OS", "Android 16"))
+    return tag("Settings:Settings", tag("Settings:DeviceInformation", tag("Settings:Set", *said)))
+
+
+def provision_request() -> Tag:
+    """The first request for a policy ([MS-ASPROV] 3.1.5.1.1)."""
+    policy = tag("Provision:Policy", tag("Provision:PolicyType", "MS-EAS-Provisioning-WBXML"))
+    return tag("Provision:Provision", tag("Provision:Policies", policy))

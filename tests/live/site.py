@@ -1,0 +1,99 @@
+"""A whole mail site on loopback: mailboxes, delivery, SOGo with ActiveSync, and nginx before it, plain and with TLS.
+
+All of it lives in one temporary directory and ends with the test run.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.live.certificates import Certificates, make_certificates
+from tests.live.children import START_SECONDS, Child, free_ports
+from tests.live.mail_servers import PASSWORD, Mail, start_dovecot, start_postfix
+from tests.live.sogo import postgresql_programs, start_memcached, start_nginx, start_postgresql, start_sogo
+
+PROGRAMS = ("sogod", "nginx", "dovecot", "postfix", "memcached", "setpriv")
+ACTIVESYNC = Path("/usr/lib/GNUstep/SOGo/ActiveSync.SOGo")
+WAITING = "while detecting changes for user"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The site as phones and colleagues reach it."""
+
+    plain: str
+    tls: str
+    certificates: Certificates
+    mail: Mail
+    sogo: Child
+
+    def pings(self) -> int:
+        """How many Pings SOGo has begun to wait on since it was started."""
+        return self.sogo.log.read_text(errors="replace").count(WAITING)
+
+    async def until_waiting(self, pings: int) -> None:
+        """Wait until SOGo has begun to wait on so many Pings."""
+        async with asyncio.timeout(20):
+            while self.pings() < pings:  # noqa: ASYNC110  (nothing but its log tells of it)
+                await asyncio.sleep(0.02)
+
+
+def missing() -> str:
+    """Why the site cannot be started here; empty when it can."""
+    if os.geteuid() != 0:
+        return "needs root: each of the servers runs as a user of its own"
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    absent += [] if ACTIVESYNC.is_dir() else ["sogo-activesync"]
+    absent += [] if postgresql_programs() else ["postgresql"]
+    return f"not installed: {', '.join(absent)} (make servers)" if absent else ""
+
+
+@contextmanager
+def running_site(users: tuple[str, ...]) -> Iterator[Site]:
+    """Start everything; it is ready inside, and ended after."""
+    directory = Path(tempfile.mkdtemp(prefix="gatepost-live-"))
+    directory.chmod(0o755)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        site = _start(stack, directory, users)
+        _until_answering(site, users[0])
+        for user in users:
+            site.mail.enable_condstore(user)
+        yield site
+
+
+def _start(stack: ExitStack, directory: Path, users: tuple[str, ...]) -> Site:
+    def kept(child: Child) -> Child:
+        stack.callback(child.stop)
+        return child
+
+    imap, lmtp, smtp, sql, memcached, inside, plain, tls = free_ports(8)
+    made = make_certificates(directory)
+    kept(start_dovecot(directory / "dovecot", users, imap, lmtp))
+    kept(start_postfix(directory / "postfix", smtp, lmtp))
+    kept(start_postgresql(directory / "postgresql", users, sql))
+    kept(start_memcached(directory / "memcached", memcached))
+    sogo = start_sogo(directory / "sogo", port=inside, sql=sql, memcached=memcached, imap=imap, smtp=smtp)
+    kept(sogo)
+    certificate = {"certificate": made.certificate, "key": made.key}
+    kept(start_nginx(directory / "nginx", plain=plain, tls=tls, sogo=inside, **certificate))
+    return Site(f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}", made, Mail(smtp, imap), sogo)
+
+
+def _until_answering(site: Site, user: str) -> None:
+    """SOGo listens before its workers are ready, and says 503 until then."""
+    give_up_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up_at:
+        answer = httpx.options(f"{site.plain}/Microsoft-Server-ActiveSync", auth=(user, PASSWORD), timeout=20)
+        if answer.status_code == 200:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"SOGo answers {answer.status_code}: {site.sogo.said()}")
