@@ -46,8 +46,8 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     """The one spelling of ``a``, ``DOMAIN\\a``, ``a@d`` and ``DOMAIN\\a@d``.
 
     Case is folded after NFKC, as directories compare names. In ``DOMAIN\\a@d`` the part behind the backslash is the
-    name. Raises ``InvalidValue`` for an empty or over-long name, control characters, blanks at the ends, or more than
-    one separator of a kind.
+    name. Raises ``InvalidValue`` for an empty or over-long name, control characters, blanks at the ends or beside a
+    separator, or more than one separator of a kind.
     """
     name = unicodedata.normalize("NFKC", text).casefold()
     if not name or len(name) > LOGIN_LONGEST:
@@ -60,6 +60,9 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
         if not netbios or not name or "\\" in name:
             raise InvalidValue("the user name has more than one backslash, or nothing beside it")
     local, at, domain = name.partition("@")
+    if any(part != part.strip() for part in (netbios, local, domain)):
+        # A back end that trims would take it for the name without.
+        raise InvalidValue("the user name has blanks beside its separators")
     if at and (not local or not domain or "@" in domain):
         raise InvalidValue("the user name is no mail address")
     if at:
