@@ -57,7 +57,7 @@ def matches(matcher: Matcher, app: App) -> bool:
 
 def below(app: App, bound: str) -> bool:
     """Whether the app's version is below ``bound``; a version that cannot be read counts as below."""
-    if app.platform is Platform.ANDROID and bound.isdigit() and app.version_code is not None:
+    if app.platform is Platform.ANDROID and _is_whole(bound) and app.version_code is not None:
         return app.version_code < int(bound)
     mine, limit = _numbers(app.version), _numbers(bound)
     if mine is None or limit is None:
@@ -66,11 +66,16 @@ def below(app: App, bound: str) -> bool:
     return mine + (0,) * (length - len(mine)) < limit + (0,) * (length - len(limit))
 
 
+def _is_whole(text: str) -> bool:
+    # isdigit alone takes superscripts, which int refuses.
+    return text.isascii() and text.isdigit()
+
+
 def _numbers(version: str) -> tuple[int, ...] | None:
     head = version.strip().split()[0] if version.strip() else ""
     parts = head.split(".")
     # The length bound keeps hostile versions of a million digits from costing anything.
-    if not head or len(head) > 128 or not all(part.isascii() and part.isdigit() for part in parts):
+    if not head or len(head) > 128 or not all(_is_whole(part) for part in parts):
         return None
     return tuple(int(part) for part in parts)
 
@@ -221,7 +226,9 @@ def warnings_for(ban: Ban) -> tuple[str, ...]:
     """What an administrator should know about a ban before it is enforced: over-wide and weak matchers."""
     found = []
     for matcher in ban.matchers:
-        caught = [app.name for app in NEVER_BAN if matches(matcher, app) and not _excepted(ban, app, 0)]
+        caught = [
+            app.name for app in NEVER_BAN if matches(matcher, app) and not _excepted(ban, app, specificity(matcher))
+        ]
         if caught:
             names = ", ".join(dict.fromkeys(caught))
             found.append(f"{_written(matcher)} also matches {names}, which nearly every phone has")
