@@ -13,6 +13,8 @@ SHRINK_SUSPICIOUS_BELOW = 0.2
 """A full list with fewer than this share of the apps known before, at an unchanged OS version, is suspicious."""
 SHRINK_COUNTS_FROM_APPS = 10
 """Lists shorter than this lose most of their apps in ordinary life."""
+SUSPICIOUS_KEEPS_APPS = 10_000
+"""One unbelievable list after the other adds to the apps known; this ends it."""
 
 
 class ReportKind(StrEnum):
@@ -177,7 +179,7 @@ class Inventory:
     os_version: str = ""
     platform: Platform | None = None
     suspicious: bool = False
-    """A later full list shrank unbelievably: the apps are the ones before it, and CLEAN is not provable."""
+    """A later full list shrank unbelievably: the apps are its own and those before it; CLEAN is not provable."""
     suspicious_at: float | None = None
 
 
@@ -222,7 +224,7 @@ def apply_report(current: Inventory | None, report: InventoryReport, max_scope: 
     Order: a report counts only if its (generated_at, sequence) is above the stored one, whatever it says, because
     transports retry and overlap. A delta must name the stored sequence as its base (``GAP`` otherwise: ask for a full
     one). More than five minutes in the future is refused. A full list that shrinks unbelievably keeps the old apps
-    and marks the state suspicious.
+    beside its own and marks the state suspicious.
     """
     if report.generated_at > now + FUTURE_TOLERANCE_SECONDS:
         return Applied(Outcome.FUTURE, current)
@@ -233,16 +235,7 @@ def apply_report(current: Inventory | None, report: InventoryReport, max_scope: 
     if report.kind is ReportKind.DELTA:
         return _apply_delta(current, report, scope, capped)
     if current is not None and _shrinks_unbelievably(current, report, scope):
-        kept = replace(
-            current,
-            suspicious=True,
-            suspicious_at=report.generated_at,
-            generated_at=report.generated_at,
-            received_at=report.received_at,
-            sequence=report.sequence,
-            boot_id=report.boot_id,
-        )
-        return Applied(Outcome.SUSPICIOUS, kept, scope_capped=capped)
+        return _apply_suspicious(current, report, capped)
     return _apply_full(current, report, scope, capped)
 
 
@@ -262,6 +255,25 @@ def _shrinks_unbelievably(current: Inventory, report: InventoryReport, scope: Sc
         return False
     known = len(current.apps)
     return known >= SHRINK_COUNTS_FROM_APPS and present < known * SHRINK_SUSPICIOUS_BELOW
+
+
+def _apply_suspicious(current: Inventory, report: InventoryReport, capped: bool) -> Applied:
+    # Too short to prove an absence, but what it shows is there: only good news has to wait for a believable list.
+    shown = (reported.app for reported in report.apps if reported.state.present)
+    apps = tuple(dict.fromkeys((*shown, *current.apps)))[:SUSPICIOUS_KEEPS_APPS]
+    inventory = replace(
+        current,
+        suspicious=True,
+        suspicious_at=report.generated_at,
+        generated_at=report.generated_at,
+        received_at=report.received_at,
+        sequence=report.sequence,
+        boot_id=report.boot_id,
+        apps=apps,
+        compromised=report.compromised or current.compromised,
+        compliant=False if report.compliant is False else current.compliant,
+    )
+    return Applied(Outcome.SUSPICIOUS, inventory, *_difference(current.apps, apps), scope_capped=capped)
 
 
 def _apply_full(current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool) -> Applied:
