@@ -5,7 +5,7 @@
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,20 @@ import pytest_asyncio
 
 from tests.live.conversation import DIALECTS, Conversation, Dialect, converse
 from tests.live.site import Site, missing, running_site
-from tests.support.phone import Account
+from tests.support.phone import Account, Phone
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
 from tests.support.spine import added_agent, ban_tiktok
 
-READER, COLLEAGUE, WAITER, SECOND, BYSTANDER = "reader", "colleague", "waiter", "second", "bystander"
-CUT = tuple(f"cut{dialect.name}" for dialect in DIALECTS)
-USERS = (READER, COLLEAGUE, WAITER, SECOND, BYSTANDER, *CUT)
-ATTACHMENT = os.urandom(10 * 2**20)
+READER, COLLEAGUE, SECOND, BYSTANDER, SECURE = "reader", "colleague", "second", "bystander", "secure"
 WAYS = ("direct", "plain", "tls")
+WAITERS = {way: f"waiter{way}" for way in WAYS}
+CUT = {dialect: f"cut{dialect.name}" for dialect in DIALECTS}
+USERS = (READER, COLLEAGUE, SECOND, BYSTANDER, SECURE, *WAITERS.values(), *CUT.values())
+ATTACHMENT = os.urandom(10 * 2**20)
+
+
+MakePhone = Callable[[Account], Phone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class Way:
 
     url: str
     trusted: ssl.SSLContext | None = None
+
+    def account(self, user: str, device_id: str, dialect: Dialect) -> Account:
+        """Of a phone that comes this way."""
+        return Account(self.url, user, device_id, dialect.version, dialect.base64_query, trusted=self.trusted)
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +100,20 @@ async def secure_agent(secure_gateway: Running) -> AsyncIterator[Agent]:
         yield agent
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def phone() -> AsyncIterator[MakePhone]:
+    """Makes phones, and hangs them up after the test."""
+    made: list[Phone] = []
+
+    def make(account: Account) -> Phone:
+        made.append(Phone(account))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.hang_up()
+
+
 def subject(dialect: Dialect, way: str) -> str:
     """Of the mail that is written in one conversation; no other's contains it."""
     return f"by {way} in {dialect}."
@@ -107,10 +129,7 @@ class Conversations:
     async def by(self, dialect: Dialect, way: str) -> Conversation:
         """The conversation in a dialect by a way."""
         if (dialect, way) not in self._held:
-            url, trusted = self._ways[way].url, self._ways[way].trusted
-            account = Account(
-                url, READER, f"{way}{dialect.name}", dialect.version, dialect.base64_query, trusted=trusted
-            )
+            account = self._ways[way].account(READER, f"{way}{dialect.name}", dialect)
             self._held[dialect, way] = await converse(account, COLLEAGUE, subject(dialect, way))
         return self._held[dialect, way]
 

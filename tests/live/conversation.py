@@ -8,7 +8,6 @@ from tests.support.phone_commands import (
     fetch_attachment,
     file_reference,
     hierarchy,
-    inbox_id,
     message,
     send_mail,
 )
@@ -58,10 +57,11 @@ async def converse(account: Account, correspondent: str, subject: str) -> Conver
     """Read the Inbox with the attachment of "Large", write to ``correspondent``, ask what need not be known."""
     phone, answers = Phone(account), {}
     answers["OPTIONS"] = await phone.options()
-    answers["FolderSync"] = await hierarchy(phone)
-    mailbox = Mailbox(phone, await inbox_id(phone))
+    mailbox = Mailbox(phone)
+    answers["FolderSync"] = await mailbox.folders()
     for number in range(3):
         answers[f"Sync {number}"] = await mailbox.sync()
+    answers["FolderSync again"] = await mailbox.folders()
     large = mailbox.named("Large")
     assert large is not None, mailbox.subjects()
     reference = file_reference(phone, large)

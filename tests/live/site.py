@@ -5,6 +5,7 @@ All of it lives in one temporary directory and ends with the test run.
 
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,7 +23,7 @@ from tests.live.sogo import postgresql_programs, start_memcached, start_nginx, s
 
 PROGRAMS = ("sogod", "nginx", "dovecot", "postfix", "memcached", "setpriv")
 ACTIVESYNC = Path("/usr/lib/GNUstep/SOGo/ActiveSync.SOGo")
-WAITING = "while detecting changes for user"
+WAITING = r"sogod \[(\d+)\].* while detecting changes for user {} in Ping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,14 @@ class Site:
     mail: Mail
     sogo: Child
 
-    def pings(self) -> int:
-        """How many Pings SOGo has begun to wait on since it was started."""
-        return self.sogo.log.read_text(errors="replace").count(WAITING)
+    def waiting(self, user: str) -> int:
+        """How many of SOGo's workers have said that they wait on a Ping of ``user``; each says so again and again."""
+        return len(set(re.findall(WAITING.format(user), self.sogo.log.read_text(errors="replace"))))
 
-    async def until_waiting(self, pings: int) -> None:
-        """Wait until SOGo has begun to wait on so many Pings."""
+    async def until_waiting(self, user: str, pings: int = 1) -> None:
+        """Wait until so many workers have begun to wait."""
         async with asyncio.timeout(20):
-            while self.pings() < pings:  # noqa: ASYNC110  (nothing but its log tells of it)
+            while self.waiting(user) < pings:  # noqa: ASYNC110  (nothing but its log tells of it)
                 await asyncio.sleep(0.02)
 
 

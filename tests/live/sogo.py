@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.live.children import Child, run, start
 from tests.live.mail_servers import DOMAIN, PASSWORD
 
-WORKERS = 8
-"""Each waiting Ping occupies one."""
+WORKERS = 24
+"""Each waiting Ping occupies one, also when its phone has hung up: SOGo does not look until it has something to say."""
 
 USER_SOURCES = """(
   {{

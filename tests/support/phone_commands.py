@@ -20,9 +20,8 @@ async def hierarchy(phone: Phone, key: str = "0") -> HttpAnswer:
     return await phone.command("FolderSync", tag("FolderHierarchy:FolderSync", tag("FolderHierarchy:SyncKey", key)))
 
 
-async def inbox_id(phone: Phone) -> str:
-    """The Inbox as the server names it."""
-    folders = understood(await hierarchy(phone))
+def inbox_id(folders: Tag) -> str:
+    """The Inbox as the server names it in its answer to FolderSync."""
     found = [each for each in folders.all("FolderHierarchy:Add") if each.text("FolderHierarchy:Type") == INBOX]
     if len(found) != 1:
         raise AssertionError(f"no Inbox in {folders}")
@@ -48,12 +47,23 @@ def _options(version: float) -> Tag:
 
 @dataclass(slots=True)
 class Mailbox:
-    """The Inbox as a phone has it: what it was told, and the key that it was told last."""
+    """The Inbox as a phone has it: what it was told, and the keys that it was told last."""
 
     phone: Phone
-    folder: str
+    folder: str = ""
+    hierarchy_key: str = "0"
     key: str = "0"
     mails: dict[str, Tag] = field(default_factory=dict)
+
+    async def folders(self) -> HttpAnswer:
+        """FolderSync from where the phone stands; the first one finds the Inbox."""
+        answer = await hierarchy(self.phone, self.hierarchy_key)
+        if answer.status == 200:
+            told = understood(answer)
+            if told.text("FolderHierarchy:Status") == "1":
+                self.hierarchy_key = told.text("FolderHierarchy:SyncKey")
+                self.folder = self.folder or inbox_id(told)
+        return answer
 
     async def sync(self) -> HttpAnswer:
         """One round; what came is remembered. An empty answer is "nothing new" ([MS-ASCMD] 2.2.1.21)."""
@@ -63,15 +73,15 @@ class Mailbox:
         return answer
 
     def _learn(self, told: Tag) -> None:
-        status = told.text("AirSync:Status")
-        if status != "1":
-            raise AssertionError(f"Sync Status {status}: {told}")
+        if told.text("AirSync:Status") != "1":
+            return
         self.key = told.text("AirSync:SyncKey")
         for added in told.all("AirSync:Add"):
             self.mails[added.text("AirSync:ServerId")] = added
 
     async def fill(self) -> None:
-        """Rounds until a round brings nothing more."""
+        """The folders, then rounds until a round brings nothing more."""
+        await self.folders()
         known, rounds = -1, 0
         while len(self.mails) > known or rounds < 2:
             known, rounds = len(self.mails), rounds + 1
