@@ -4,6 +4,7 @@ import typer
 
 from gateway.cli import (
     bans,
+    demo,
     devices,
     exemptions,
     flags,
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 command(app, "run")(running.run)
 command(app, "check")(running.check)
+command(app, "demo")(demo.demo)
 command(app, "status")(status.status)
 command(app, "why")(why.why)
 app.add_typer(sources.app, name="source")

@@ -1,4 +1,4 @@
-"""``gatepost run``, ``check`` and ``demo``: what happens on this machine, without the admin API."""
+"""``gatepost run`` and ``check``: what happens on this machine, without the admin API."""
 
 import time
 from enum import StrEnum

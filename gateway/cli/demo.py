@@ -1,0 +1,163 @@
+"""``gatepost demo``: the story of a ban on this machine, told on the terminal as it happens."""
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli import output
+from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed
+
+if TYPE_CHECKING:
+    from gateway.demo.stage import Stage
+    from gateway.demo.values import Step
+
+_STYLES = {"plain": "", "good": "green", "refused": "bold red"}
+_OPENING = (
+    "Gatepost demo: a whole gateway on this machine, with a small mailbox server behind it and a simulated phone in"
+    " front of it. Both are the demo's own; the gateway is the real one. Every figure is measured as it happens."
+)
+
+
+def demo(
+    desk: Desk,
+    once: Annotated[bool, typer.Option("--once", help="End after the story instead of staying up.")] = False,
+) -> None:
+    """Show a phone that is banned, cut off and let in again, by a whole gateway on free ports of this machine.
+
+    It needs neither root nor settings, and leaves nothing behind. After the story it stays up, with addresses and
+    commands to try, until Ctrl-C. Exit 1 with one sentence when anything does not come out as told.
+
+    \b
+    Examples:
+      gatepost demo
+      gatepost demo --once
+      gatepost demo --once --json
+    """
+    if desk.config is not None:
+        desk.note(f"the demo has settings of its own; {desk.config} is not used")
+    directory = Path(tempfile.mkdtemp(prefix="gatepost-demo-"))
+    # Here, because no other command needs phones and mailboxes.
+    from gateway.demo.values import DemoFailed
+
+    teller, kept = _Teller(desk.as_json), False
+    try:
+        asyncio.run(_perform(directory, teller, once=once))
+    except DemoFailed as failure:
+        kept = True
+        raise Failed(f"the demo failed: {failure}; the gateway's log is {directory / 'gateway.log'}") from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if not teller.told_all:
+            raise Failed("the demo was broken off in the middle of its story") from None
+    finally:
+        if not kept:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _perform(directory: Path, teller: "_Teller", *, once: bool) -> None:
+    from gateway.demo.afterwards import Afterwards
+    from gateway.demo.stage import Stage
+    from gateway.demo.story import Story
+
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with teller.waiting():
+        teller.say(_OPENING)
+        async with Stage(directory) as stage:
+            story = Story(stage, teller.tell)
+            phone = await story.run()
+            if once:
+                await story.end()
+                teller.told_all = True
+                return
+            teller.told_all = True
+            teller.invite(stage)
+            await Afterwards(stage, phone, teller.tell).watch()
+
+
+class _Teller:
+    """Prints: lines in a pipe, colours and a sign of life on a terminal, or JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(highlight=False) if output.on_terminal() and not as_json else None
+        self.told_all = False
+        """Whether the story has come to its end."""
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """While something is waited for, a terminal shows that the demo lives."""
+        return nullcontext() if self._console is None else self._console.status("")
+
+    def tell(self, step: "Step") -> None:
+        """One step."""
+        text = output.harmless(step.text)
+        if self._as_json:
+            self._line(json.dumps(asdict(step), ensure_ascii=False))
+        elif self._console is None:
+            self._line(f"{step.at:7.2f} s  {step.who:<7}  {text}")
+        else:
+            row = Table.grid(padding=(0, 2, 0, 0))
+            row.add_column(width=9, justify="right", style="dim")
+            row.add_column(width=7, style="bold")
+            row.add_column()
+            row.add_row(f"{step.at:.2f} s", step.who.value, Text(text, style=_STYLES[step.tone]))
+            self._console.print(row)
+
+    def say(self, text: str) -> None:
+        """A remark of the demo's own; not part of JSON."""
+        if self._as_json:
+            return
+        if self._console is None:
+            self._line(text)
+        else:
+            self._console.print(Text(text, style="dim"), soft_wrap=text.startswith(" "))
+
+    def invite(self, stage: "Stage") -> None:
+        """Where everything is, and what to try."""
+        from gateway.demo.afterwards import addresses, trials
+
+        config, found = str(stage.gateway.config), addresses(stage)
+        commands = [
+            (shlex.join((*_program(), *trial.words, "--config", config)), trial.purpose) for trial in trials(stage)
+        ]
+        if self._as_json:
+            self._line(json.dumps({"config": config, "addresses": found, "commands": [words for words, _ in commands]}))
+            return
+        self.say("The demo stays up until Ctrl-C; the phone goes on syncing, and what changes is told. What is where:")
+        for name, url in found.items():
+            self.say(f"  {name:<15} {url}")
+        self.say("To try in another terminal:")
+        for words, purpose in commands:
+            self.say(f"  {words}  # {purpose}")
+        if os.environ.get("GATEPOST_URL"):
+            self.say("(GATEPOST_URL is set here: unset it there first, or the commands go to that gateway.)")
+
+    @staticmethod
+    def _line(text: str) -> None:
+        # At once: whoever reads a pipe follows the story too.
+        print(text, flush=True)
+
+
+def _program() -> tuple[str, ...]:
+    """How this command is called here."""
+    called = Path(sys.argv[0])
+    if called.name != "gatepost":
+        return (sys.executable, "-m", "gateway.cli.main")
+    found = shutil.which("gatepost")
+    same = found is not None and Path(found).resolve() == called.resolve()
+    return ("gatepost",) if same else (str(called),)
