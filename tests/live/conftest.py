@@ -19,11 +19,12 @@ from tests.support.reporting import Agent
 from tests.support.running import Running, running
 from tests.support.spine import added_agent, ban_tiktok
 
-READER, COLLEAGUE, SECOND, BYSTANDER, SECURE = "reader", "colleague", "second", "bystander", "secure"
+READER, COLLEAGUE, BYSTANDER, SECURE = "reader", "colleague", "bystander", "secure"
 WAYS = ("direct", "plain", "tls")
 WAITERS = {way: f"waiter{way}" for way in WAYS}
 CUT = {dialect: f"cut{dialect.name}" for dialect in DIALECTS}
-USERS = (READER, COLLEAGUE, SECOND, BYSTANDER, SECURE, *WAITERS.values(), *CUT.values())
+SECOND = {name: f"second{name}" for name in ("direct", "tls", "cut")}
+USERS = (READER, COLLEAGUE, BYSTANDER, SECURE, *WAITERS.values(), *CUT.values(), *SECOND.values())
 ATTACHMENT = os.urandom(10 * 2**20)
 
 
