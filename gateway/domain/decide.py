@@ -85,7 +85,8 @@ def _insufficient_evidence(
                 grace = grace_of(each.device, request.protocol, record, policy.index, policy.version, now)
                 found = replace(found, valid_until=grace.valid_until)
                 if grace.granted:
-                    found = replace(found, effect=Effect.ALLOW, reason=Reason.NEW_DEVICE_GRACE)
+                    found = replace(found, effect=Effect.ALLOW)
+                    yield Contribution(Effect.ALLOW, Effect.ALLOW, Reason.NEW_DEVICE_GRACE)
             yield found
     if not record.known:
         setting = unknowns.unmatched.of(request.protocol, None)

@@ -94,7 +94,8 @@ def _mild_reason(posture: Posture, ordered: list[Contribution]) -> Reason:
         return Reason.CLEAN
     if any(each.reason is Reason.NEW_DEVICE_GRACE for each in ordered):
         return Reason.NEW_DEVICE_GRACE
-    reported = any(each.would is Effect.DENY for each in ordered)
+    # A banned app whose ban is off speaks against the device as well, however good the evidence is.
+    reported = posture is Posture.DIRTY or any(each.would is Effect.DENY for each in ordered)
     return Reason.NOT_ENFORCED if reported else Reason.NOT_JUDGED
 
 

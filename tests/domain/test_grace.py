@@ -109,7 +109,7 @@ def test_the_verdict_says_when_grace_ends_and_refuses_then() -> None:
     person = of_person(new("d1"))
     verdict = decide(asking(), person, policy_of(version), NOW)
     assert (verdict.effect, verdict.reason) == (Effect.ALLOW, Reason.NEW_DEVICE_GRACE)
-    assert (verdict.would, verdict.would_reason) == (Effect.DENY, Reason.NEW_DEVICE_GRACE)
+    assert (verdict.would, verdict.would_reason) == (Effect.DENY, Reason.DEVICE_UNMATCHED)
     assert verdict.valid_until == NOW - HOUR + DAY
     after = decide(asking(), person, policy_of(version), verdict.valid_until)
     assert (after.effect, after.reason, after.valid_until) == (Effect.DENY, Reason.DEVICE_UNMATCHED, FOREVER)
