@@ -5,14 +5,16 @@ What may differ is named here, each with its reason; anything else is a failure.
 
 import re
 from base64 import b64decode
+from email import message_from_bytes
+from email.policy import SMTP
 
 import pytest
 
-from tests.live.conftest import ATTACHMENT, COLLEAGUE, Conversations, subject
-from tests.live.conversation import DIALECTS, Dialect
+from tests.live.conftest import ATTACHMENT, COLLEAGUE, READER, Conversations, MakePhone, Way, subject
+from tests.live.conversation import DIALECTS, DOMAIN, Dialect
 from tests.live.site import Site
 from tests.support.phone import understood
-from tests.support.phone_commands import parts_of
+from tests.support.phone_commands import message, parts_of, send_mail
 from tests.support.phone_wbxml import decoded
 from tests.support.raw_http import HttpAnswer
 
@@ -109,3 +111,17 @@ async def test_sent_mail_arrives_once(conversations: Conversations, site: Site, 
     assert (answer.status, answer.body) == (200, b"")
     assert b"Sent from my phone." in site.mail.until_arrived(COLLEAGUE, subject(dialect, way))
     assert len(site.mail.messages(COLLEAGUE, subject(dialect, way))) == 1
+
+
+@pytest.mark.parametrize("dialect", [Dialect("12.1"), Dialect("14.1")], ids=str)
+@every_way
+async def test_a_large_mail_is_sent(
+    site: Site, ways: dict[str, Way], phone: MakePhone, dialect: Dialect, way: str
+) -> None:
+    """As RFC 822 in the request, and inside WBXML."""
+    name = f"Large by {way} in {dialect}."
+    mime = message(f"{READER}@{DOMAIN}", f"{COLLEAGUE}@{DOMAIN}", name, attachment=ATTACHMENT)
+    answer = await send_mail(phone(ways[way].account(READER, "SENDER", dialect)), mime)
+    assert (answer.status, answer.body) == (200, b"")
+    (attachment,) = message_from_bytes(site.mail.until_arrived(COLLEAGUE, name), policy=SMTP).iter_attachments()
+    assert attachment.get_content() == ATTACHMENT
