@@ -164,6 +164,10 @@ class EmbeddedValkey:
                 child.kill()
             await child.wait()
         self.socket.unlink(missing_ok=True)
+        if self.socket.parent != self.directory:
+            # Made for the socket alone, elsewhere: nobody who removes data_dir would find it.
+            with contextlib.suppress(OSError):
+                self.socket.parent.rmdir()
 
 
 async def _answers(socket: Path) -> bool:

@@ -37,6 +37,8 @@ async def test_a_long_path_moves_the_socket(tmp_path: Path) -> None:
     assert await connection.call(lambda run_id: ["PING"]) == b"PONG"
     await connection.close()
     await server.stop()
+    assert not server.socket.parent.exists()
+    server.socket.parent.mkdir()
     server.socket.parent.chmod(0o755)
     with pytest.raises(EmbeddedFailed, match="open to others"):
         await server.start()
