@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from gateway.settings.sections import Settings
 from gateway.settings.sentences import PREFIX, SettingsInvalid, known_keys, nearest, sentence
 
-NOT_SETTINGS = frozenset({"URL", "TOKEN", "CONFIG", "LINK", "SETTINGS", "SOCKETS", "TERMINAL", "REQUIRE_LIVE"})
+NOT_SETTINGS = frozenset(
+    {"URL", "TOKEN", "SOURCE_SECRET", "CONFIG", "LINK", "SETTINGS", "SOCKETS", "TERMINAL", "REQUIRE_LIVE"}
+)
 """Variables of our prefix that are no settings: of the command line, of child processes, of the tests."""
 DEFAULT_FILES = (Path("gatepost.toml"), Path("/etc/gatepost/gatepost.toml"))
 """Read when no file is named, if there."""
