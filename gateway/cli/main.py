@@ -11,6 +11,7 @@ from gateway.cli import (
     groups,
     output,
     policies,
+    reports,
     running,
     sources,
     status,
@@ -36,6 +37,7 @@ command(app, "demo")(demo.demo)
 command(app, "status")(status.status)
 command(app, "why")(why.why)
 app.add_typer(sources.app, name="source")
+app.add_typer(reports.app, name="report")
 app.add_typer(devices.app, name="device")
 app.add_typer(groups.app, name="group")
 app.add_typer(bans.app, name="ban")
