@@ -9,11 +9,14 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.domain.access import AccessRequest
+from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.bans import Ban, Flag
 from gateway.domain.decide import decide
-from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
-from gateway.domain.policy import GRACE_WINDOW_SECONDS, PolicyVersion, policy_of
-from gateway.domain.verdict import FOREVER, Verdict
+from gateway.domain.enforcement import flag_in_force
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
+from gateway.domain.policy import GRACE_WINDOW_SECONDS, PolicyVersion, first_policy, policy_of
+from gateway.domain.posture import open_hits
+from gateway.domain.verdict import FOREVER, Effect, Posture, Reason, Verdict
 from tests.support import evidence_strategies as drawn
 from tests.support.evidence_strategies import APPS, NOW, thorough
 
@@ -91,6 +94,87 @@ def test_a_hit_on_a_device_never_seen_makes_no_verdict_milder(
         record, devices={**record.devices, "d9": DeviceEvidence("d9", BindingState.UNMATCHED, (), (stone,))}
     )
     assert judged(request, worse, version).effect >= judged(request, record, version).effect
+
+
+# --- A known banned app
+
+
+@thorough
+@given(drawn.requests, drawn.records(), drawn.policies(exempting=False))
+def test_no_setting_lets_in_a_device_with_an_enforced_ban(
+    request: AccessRequest, record: PersonRecord, version: PolicyVersion
+) -> None:
+    policy = policy_of(version)
+    asked = [record.devices[request.device_id]] if request.device_id in record.devices else []
+    asked = asked if request.device_id else all_devices(record)
+    enforced = [
+        hit
+        for device in asked
+        for hit in open_hits(device, policy.index)
+        if flag_in_force(hit.ban, record.person_id, record.groups, request.protocol, NOW).flag is Flag.ENFORCE
+    ]
+    verdict = decide(request, record, policy, NOW)
+    assert (verdict.reason is Reason.BANNED_APP) is bool(enforced) or request.device_type == "Outlook"
+    if enforced:
+        assert (verdict.effect, verdict.posture) == (Effect.DENY, Posture.DIRTY)
+        assert verdict.ban in {hit.ban.name for hit in enforced}
+
+
+@thorough
+@given(st.data(), drawn.requests, drawn.records(), drawn.policies(exempting=False))
+def test_whatever_else_is_known_or_set_a_banned_app_is_refused(
+    data: st.DataObject, request: AccessRequest, record: PersonRecord, version: PolicyVersion
+) -> None:
+    """A hit that no evidence has cleared: neither settings nor grace, type or other devices let it in."""
+    device = data.draw(drawn.devices(request.device_id or "d1"))
+    state = BindingState.CONFLICT if device.sources else BindingState.UNMATCHED
+    dirty = replace(device, binding=state, tombstones=(Tombstone(drawn.TIKTOK, "mdm", NOW - drawn.HOUR),))
+    enforcing = replace(version, bans=(*(ban for ban in version.bans if ban.name != "TikTok"), drawn.TIKTOK_BAN))
+    verdict = judged(request, with_device(record, dirty, dirty), enforcing)
+    assert (verdict.effect, verdict.reason) == (Effect.DENY, Reason.BANNED_APP)
+
+
+# --- A fresh install, and what only reports
+
+
+@thorough
+@given(drawn.requests, drawn.records(), st.lists(st.sampled_from(drawn.BANS), unique_by=lambda ban: ban.name))
+def test_a_fresh_install_cuts_nobody(request: AccessRequest, record: PersonRecord, found: list[Ban]) -> None:
+    fresh = first_policy(NOW)
+    assert judged(request, record, fresh).effect is Effect.ALLOW
+    named = tuple(Ban(ban.name, ban.matchers) for ban in found)
+    assert judged(request, record, replace(fresh, bans=named)).effect is Effect.ALLOW
+
+
+@thorough
+@given(drawn.requests, drawn.records(), drawn.policies())
+def test_what_is_switched_off_tells_what_would_have_been(
+    request: AccessRequest, record: PersonRecord, version: PolicyVersion
+) -> None:
+    on = judged(request, record, replace(version, enforcement_on=True))
+    off = judged(request, record, replace(version, enforcement_on=False))
+    assert off.effect is Effect.ALLOW
+    assert on.effect is not Effect.DEFER
+    assert (off.reason is Reason.ENFORCEMENT_OFF) is (on.effect is Effect.DENY)
+    assert off.would is on.would or (on.effect, off.would) == (Effect.DENY, Effect.DENY)
+    assert (off.posture, off.causes, off.valid_until) == (on.posture, on.causes, on.valid_until)
+
+
+# --- All devices of a person
+
+
+@thorough
+@given(drawn.protocols, drawn.records(), drawn.policies())
+def test_user_wide_is_at_least_as_strict_as_any_device(
+    protocol: Protocol, record: PersonRecord, version: PolicyVersion
+) -> None:
+    wide = judged(drawn.asking("", protocol), record, version)
+    for device_id in record.devices:
+        assert wide.effect >= judged(drawn.asking(device_id, protocol), record, version).effect
+    if wide.posture is Posture.CLEAN:
+        assert all_devices(record)
+        for device_id in record.devices:
+            assert judged(drawn.asking(device_id, protocol), record, version).posture is Posture.CLEAN
 
 
 # --- Time
