@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from tests.support.phone import Account, Phone
 from tests.support.phone_commands import (
     Mailbox,
+    ask_for_policy,
     fetch_attachment,
     file_reference,
     hierarchy,
     message,
     send_mail,
+    tell_of_itself,
 )
-from tests.support.phone_wbxml import Tag, tag
 from tests.support.raw_http import HttpAnswer
 
 DOMAIN = "corp.example"
@@ -70,22 +71,10 @@ async def converse(account: Account, correspondent: str, subject: str) -> Conver
         answers["attachment in parts"] = await fetch_attachment(phone, reference, multipart=True)
     mime = message(f"{account.user}@{DOMAIN}", f"{correspondent}@{DOMAIN}", subject)
     answers["SendMail"] = await send_mail(phone, mime)
-    answers["Settings"] = await phone.command("Settings", device_information())
-    answers["Provision"] = await phone.command("Provision", provision_request())
+    answers["Settings"] = await tell_of_itself(phone)
+    answers["Provision"] = await ask_for_policy(phone)
     phone.hang_up()
     stranger = Phone(replace(account, password="wrong"))
     answers["wrong password"] = await hierarchy(stranger)
     stranger.hang_up()
     return Conversation(answers, mailbox)
-
-
-def device_information() -> Tag:
-    """What a phone says of itself ([MS-ASCMD] 2.2.3.45)."""
-    said = (tag("Settings:Model", "Pixel 8"), tag("Settings:OS", "Android 16"))
-    return tag("Settings:Settings", tag("Settings:DeviceInformation", tag("Settings:Set", *said)))
-
-
-def provision_request() -> Tag:
-    """The first request for a policy ([MS-ASPROV] 3.1.5.1.1)."""
-    policy = tag("Provision:Policy", tag("Provision:PolicyType", "MS-EAS-Provisioning-WBXML"))
-    return tag("Provision:Provision", tag("Provision:Policies", policy))

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.live.certificates import Certificates, make_certificates
 from tests.live.children import START_SECONDS, Child, free_ports
 from tests.live.mail_servers import PASSWORD, Mail, start_dovecot, start_postfix
 from tests.live.sogo import postgresql_programs, start_memcached, start_nginx, start_postgresql, start_sogo
+from tests.support.phone_certificates import Certificates, make_certificates
 
 PROGRAMS = ("sogod", "nginx", "dovecot", "postfix", "memcached", "setpriv")
 ACTIVESYNC = Path("/usr/lib/GNUstep/SOGo/ActiveSync.SOGo")

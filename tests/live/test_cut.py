@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from tests.live.conftest import BYSTANDER, COLLEAGUE, CUT, SECURE, MakePhone, Way
-from tests.live.conversation import DIALECTS, DOMAIN, Dialect, provision_request
+from tests.live.conversation import DIALECTS, DOMAIN, Dialect
 from tests.live.site import Site
 from tests.support.phone import Phone, understood
-from tests.support.phone_commands import Mailbox, message, ping, send_mail
+from tests.support.phone_commands import Mailbox, ask_for_policy, message, ping, send_mail
 from tests.support.raw_http import HttpAnswer
 from tests.support.reporting import Agent
 
@@ -82,7 +82,7 @@ async def test_cut_and_back(site: Site, ways: dict[str, Way], phone: MakePhone, 
     no = refused(dialect)
     assert status_of(await waits.mailbox.folders(), "FolderHierarchy:Status") == no
     assert status_of(await waits.mailbox.sync(), "AirSync:Status") == no
-    assert status_of(await waits.phone.command("Provision", provision_request()), "Provision:Status") == no
+    assert status_of(await ask_for_policy(waits.phone), "Provision:Status") == no
     mime = message(f"{user}@{DOMAIN}", f"{COLLEAGUE}@{DOMAIN}", f"Never sent by {user}.")
     assert status_of(await send_mail(waits.phone, mime), "ComposeMail:Status") == no
     site.mail.send(user, "Meanwhile.")

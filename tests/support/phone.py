@@ -29,6 +29,7 @@ CODES = {
     "Ping": 18,
     "ItemOperations": 19,
     "Provision": 20,
+    "Find": 23,
 }
 """[MS-ASHTTP] 2.2.1.1.1.1.2"""
 _PARAMETERS = {"AttachmentName": 0, "CollectionId": 1, "ItemId": 3}
@@ -55,6 +56,9 @@ class Phone:
     """One account on one phone, with one connection that is opened when it is needed."""
 
     account: Account
+    policy_key: int = 0
+    cookie: str = ""
+    """The last one that was set; from 16.0 on it must be given back ([MS-ASHTTP] 2.2.1.1.2.4)."""
     _client: Client | None = field(default=None)
 
     @property
@@ -69,7 +73,7 @@ class Phone:
     async def command(self, name: str, body: Tag | bytes = b"", *, multipart: bool = False, **more: str) -> HttpAnswer:
         """Send a command; ``more`` are parameters of the query."""
         octets = encoded(body) if isinstance(body, Tag) else body
-        headers = {"User_Agent": "TestPhone/1.0", "X_MS_PolicyKey": "0"}
+        headers = {"User_Agent": "TestPhone/1.0", "X_MS_PolicyKey": str(self.policy_key), "Cookie": self.cookie}
         headers["Content_Type"] = (WBXML if isinstance(body, Tag) else RFC822) if octets else ""
         if self.account.base64_query:
             headers.update(MS_ASProtocolVersion="", X_MS_PolicyKey="")
@@ -87,7 +91,8 @@ class Phone:
     def _base64_query(self, name: str, more: dict[str, str], multipart: bool) -> str:
         device_id, device_type = self.account.device_id.encode(), self.account.device_type.encode()
         version = round(float(self.account.version) * 10)
-        octets = struct.pack("<BBHB", version, CODES[name], _ENGLISH, len(device_id)) + device_id + b"\x00"
+        octets = struct.pack("<BBHB", version, CODES[name], _ENGLISH, len(device_id)) + device_id
+        octets += struct.pack("<BI", 4, self.policy_key) if self.policy_key else b"\x00"
         octets += bytes((len(device_type),)) + device_type
         flags = (0x01 if more.pop("SaveInSent", "") == "T" else 0) | (0x02 if multipart else 0)
         for key, value in more.items():
@@ -102,6 +107,7 @@ class Phone:
         credentials = base64.b64encode(f"{account.user}:{account.password}".encode()).decode()
         octets = request(target, body, method=method, Authorization=f"Basic {credentials}", **headers)
         answer = await client.ask(octets, method)
+        self.cookie = answer.header("set-cookie").partition(";")[0] or self.cookie
         if answer.closed or answer.header("connection").lower() == "close":
             self.hang_up()
         return answer

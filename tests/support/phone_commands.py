@@ -13,6 +13,7 @@ from tests.support.raw_http import HttpAnswer
 INBOX = "2"
 """Folder type ([MS-ASCMD] 2.2.3.186.3)."""
 WINDOW = "50"
+POLICY_TYPE = "MS-EAS-Provisioning-WBXML"
 
 
 async def hierarchy(phone: Phone, key: str = "0") -> HttpAnswer:
@@ -144,6 +145,31 @@ async def fetch_attachment(phone: Phone, reference: str, *, multipart: bool = Fa
         "ItemOperations:Fetch", tag("ItemOperations:Store", "Mailbox"), tag("AirSyncBase:FileReference", reference)
     )
     return await phone.command("ItemOperations", tag("ItemOperations:ItemOperations", fetch), multipart=multipart)
+
+
+def device_information(model: str = "Pixel 8") -> Tag:
+    """What a phone says of itself ([MS-ASCMD] 2.2.3.45)."""
+    said = (tag("Settings:Model", model), tag("Settings:OS", "Android 16"))
+    return tag("Settings:DeviceInformation", tag("Settings:Set", *said))
+
+
+async def tell_of_itself(phone: Phone) -> HttpAnswer:
+    """DeviceInformation by Settings, as from 12.0 to 14.0."""
+    return await phone.command("Settings", tag("Settings:Settings", device_information()))
+
+
+async def ask_for_policy(phone: Phone) -> HttpAnswer:
+    """The first request for a policy ([MS-ASPROV] 3.1.5.1.1), from 14.1 on with DeviceInformation (2.2.2.53)."""
+    told = [device_information()] if float(phone.account.version) >= 14.1 else []
+    policy = tag("Provision:Policy", tag("Provision:PolicyType", POLICY_TYPE))
+    return await phone.command("Provision", tag("Provision:Provision", *told, tag("Provision:Policies", policy)))
+
+
+async def accept_policy(phone: Phone) -> HttpAnswer:
+    """The second request: the policy is applied; the key for all further requests is in the answer."""
+    known = tag("Provision:PolicyType", POLICY_TYPE), tag("Provision:PolicyKey", str(phone.policy_key))
+    policy = tag("Provision:Policy", *known, tag("Provision:Status", "1"))
+    return await phone.command("Provision", tag("Provision:Provision", tag("Provision:Policies", policy)))
 
 
 def parts_of(body: bytes) -> list[bytes]:

@@ -41,6 +41,8 @@ _PAGES = {
     22: "Email2 05 UmCallerID UmUserNotes UmAttDuration UmAttOrder ConversationId ConversationIndex LastVerbExecuted "
     "LastVerbExecutionTime ReceivedAsBcc Sender CalendarType IsLeapMonth AccountId FirstDayOfWeek MeetingMessageType "
     "15 IsDraft Bcc Send",
+    25: "Find 05 Find SearchId ExecuteSearch MailBoxSearchCriterion Query Status FreeText Options Range DeepTraversal "
+    "11 Response Result Properties Preview HasAttachments Total",
 }
 
 

@@ -1,4 +1,4 @@
-"""An authority of our own and a server certificate by it, for the listeners of nginx and of the gateway."""
+"""An authority that test phones trust, and a server certificate by it, for listeners of every kind."""
 
 import ipaddress
 import ssl
