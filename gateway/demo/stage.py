@@ -52,13 +52,14 @@ class Stage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        # Those who wait for an answer first, or they would tell of it that none came.
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         self.hang_up()
         for client in (self._administrator, self._agent):
             if client is not None:
                 await client.close()
-        for task in self._beside:
-            task.cancel()
-        await asyncio.gather(*self._beside, return_exceptions=True)
         # Why the demo fails, if it does, is known already; a good end is a step of the story.
         with suppress(DemoFailed):
             await self.gateway.stop()

@@ -136,7 +136,7 @@ class Story:
     async def _ban(self, admin: Administrator, ping: "asyncio.Task[Answered]") -> None:
         text = "TikTok may not be on a phone with company mail. Remove it; mail comes back after the next report."
         applied = await self._do(admin.add_ban(BAN, BANNED.id, "enforce", text), "adding the ban")
-        self._tell(Who.ADMIN, "ban_added", _applied(applied), applied["seconds"])
+        self._tell(Who.ADMIN, "ban_added", edit_in_words(applied), applied["seconds"])
         _expect(not ping.done(), "the Ping of a clean phone was ended by the ban")
         self._tell(Who.PHONE, "ping_untouched", "goes on waiting: its last report is clean", tone=Tone.GOOD)
 
@@ -159,13 +159,13 @@ class Story:
     async def _report_only_and_back(self, phone: Phone, admin: Administrator) -> None:
         self._arrives("Figures of the quarter", "mail_while_refused")
         applied = await self._do(admin.set_flag(BAN, "report-only"), "setting the flag to report-only")
-        self._tell(Who.ADMIN, "report_only", _applied(applied), applied["seconds"])
+        self._tell(Who.ADMIN, "report_only", edit_in_words(applied), applied["seconds"])
         await self._folders(phone, "flows_report_only", "FolderSync: let through, the app is only reported")
         await self._fetched(phone, 1, "sync_after_report_only", "Sync:")
         ping = await self._parked(phone)
         begun = time.monotonic()
         applied = await self._do(admin.set_flag(BAN, "enforce"), "setting the flag to enforce")
-        self._tell(Who.ADMIN, "enforce", _applied(applied), applied["seconds"])
+        self._tell(Who.ADMIN, "enforce", edit_in_words(applied), applied["seconds"])
         await self._is_cut(ping, begun, "flag_cut", "the flag was sent")
         await self._refused(phone, "refused_again", "FolderSync")
 
@@ -244,7 +244,7 @@ def _expect(truth: bool, otherwise: str) -> None:
         raise DemoFailed(otherwise)
 
 
-def _applied(answer: dict[str, Any]) -> str:
+def edit_in_words(answer: dict[str, Any]) -> str:
     """What the admin API says of an edit. Raises ``DemoFailed`` unless every worker judges by it."""
     silent = ", ".join(answer["silent"])
     _expect(answer["in_force"] and answer["workers"] > 0, f"{answer['summary']}: not in force, silent: {silent}")
