@@ -60,6 +60,11 @@ def demo(
     except DemoFailed as failure:
         kept = True
         raise Failed(f"the demo failed: {failure}; the gateway's log is {directory / 'gateway.log'}") from None
+    except BrokenPipeError:
+        # Nobody reads any more; typer knows how to end then.
+        raise
+    except OSError as error:
+        raise Failed(f"the demo failed: {error}") from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         if not teller.told_all:
             raise Failed("the demo was broken off in the middle of its story") from None
@@ -77,7 +82,7 @@ async def _perform(directory: Path, teller: "_Teller", *, once: bool) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with teller.waiting():
-        teller.say(_OPENING)
+        teller.say(_OPENING, style="dim")
         async with Stage(directory) as stage:
             story = Story(stage, teller.tell)
             phone = await story.run()
@@ -118,34 +123,39 @@ class _Teller:
             row.add_row(f"{step.at:.2f} s", step.who.value, Text(text, style=_STYLES[step.tone]))
             self._console.print(row)
 
-    def say(self, text: str) -> None:
-        """A remark of the demo's own; not part of JSON."""
+    def say(self, text: str, *, style: str = "", to_copy: bool = False) -> None:
+        """A remark of the demo's own, not part of JSON; ``to_copy``: without line breaks of ours."""
         if self._as_json:
             return
         if self._console is None:
             self._line(text)
         else:
-            self._console.print(Text(text, style="dim"), soft_wrap=text.startswith(" "))
+            self._console.print(Text(text, style=style), soft_wrap=to_copy)
 
     def invite(self, stage: "Stage") -> None:
         """Where everything is, and what to try."""
         from gateway.demo.afterwards import addresses, trials
 
-        config, found = str(stage.gateway.config), addresses(stage)
-        commands = [
-            (shlex.join((*_program(), *trial.words, "--config", config)), trial.purpose) for trial in trials(stage)
-        ]
+        config, account, found = str(stage.gateway.config), stage.account, addresses(stage)
+        commands = [(shlex.join((*_program(), *trial.words)), trial.purpose) for trial in trials(stage)]
         if self._as_json:
-            self._line(json.dumps({"config": config, "addresses": found, "commands": [words for words, _ in commands]}))
+            words = [command for command, _ in commands]
+            login = {"user": account.user, "password": account.password}
+            self._line(json.dumps({"config": config, "addresses": found, "login": login, "commands": words}))
             return
-        self.say("The demo stays up until Ctrl-C; the phone goes on syncing, and what changes is told. What is where:")
+        self.say(
+            "\nThe demo stays up until Ctrl-C; the phone goes on syncing, and what changes is told. What is where:"
+        )
         for name, url in found.items():
-            self.say(f"  {name:<15} {url}")
+            self.say(f"  {name:<15} {url}", to_copy=True)
+        self.say(f"  {'account':<15} {account.user}, password {account.password}", to_copy=True)
         self.say("To try in another terminal:")
-        for words, purpose in commands:
-            self.say(f"  {words}  # {purpose}")
         if os.environ.get("GATEPOST_URL"):
-            self.say("(GATEPOST_URL is set here: unset it there first, or the commands go to that gateway.)")
+            self.say("  unset GATEPOST_URL GATEPOST_TOKEN", to_copy=True)
+        self.say(f"  export GATEPOST_CONFIG={shlex.quote(config)}", to_copy=True)
+        width = max(len(command) for command, _ in commands)
+        for command, purpose in commands:
+            self.say(f"  {command:<{width}}  # {purpose}", to_copy=True)
 
     @staticmethod
     def _line(text: str) -> None:
@@ -160,4 +170,4 @@ def _program() -> tuple[str, ...]:
         return (sys.executable, "-m", "gateway.cli.main")
     found = shutil.which("gatepost")
     same = found is not None and Path(found).resolve() == called.resolve()
-    return ("gatepost",) if same else (str(called),)
+    return ("gatepost",) if same else (str(called.absolute()),)
