@@ -152,7 +152,7 @@ class DeviceCache:
         return record
 
     def _newest_change(self, login: str) -> int:
-        return self._changed.get(login, self._floor)
+        return max(self._changed.get(login, 0), self._floor)
 
     def _keep(self, login: str, record: PersonRecord) -> None:
         entry = self.entries.get(login)

@@ -149,6 +149,18 @@ async def test_nothing_from_before_a_wholesale_change_is_believed() -> None:
     assert found.sequence == 9
 
 
+async def test_a_change_of_one_does_not_hide_a_later_change_of_everybody() -> None:
+    truth, shared = Truth(), Shared()
+    shared.records["a"] = record("a", 4)
+    truth.sequence = 9
+    cache = DeviceCache(truth.read, shared)
+    cache.invalidate("a", 4)
+    cache.start_at(9)
+    found = await cache.load("a")
+    assert found is not None
+    assert found.sequence == 9
+
+
 async def test_forgetting_single_changes_raises_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.decision.device_cache.REMEMBERED_CHANGES", 2)
     truth, shared = Truth(), Shared()

@@ -163,3 +163,17 @@ def test_a_worker_begins_while_changes_are_committed_and_not_published() -> None
         )
 
     explore(scenario)
+
+
+def test_a_worker_begins_after_a_change_of_everybody_that_nobody_published() -> None:
+    async def dies(gateway: Gateway) -> None:
+        await gateway.loop.point("death")
+        gateway.control.kill()
+        await gateway.restart_worker()
+        await gateway.asks(ANN, times=1)
+
+    async def scenario(gateway: Gateway) -> None:
+        await gateway.report(ANN)
+        await asyncio.gather(dies(gateway), gateway.change_everybody(ANN))
+
+    explore(scenario)
