@@ -15,7 +15,6 @@ from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
 from gateway.decision.live_sessions import LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.decide import decide
-from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy
 from gateway.domain.verdict import Effect, Verdict
 
@@ -24,6 +23,8 @@ log = structlog.get_logger()
 REJUDGED_AT_ONCE = 256
 """Sessions re-judged before other work gets its turn."""
 RETRY_LOAD_SECONDS = 0.5
+ATTEMPTS = 8
+"""How often a record that changes as it arrives is asked for again."""
 
 
 class DecisionPoint:
@@ -73,19 +74,27 @@ class DecisionPoint:
 
     async def judge_loading(self, request: AccessRequest) -> Verdict:
         """The verdict, loading the record if necessary. Never raises for want of state: it answers by setting."""
-        verdict = self.judge(request)
-        if verdict is None:
-            record = await self.cache.load(request.login)
+        for _ in range(ATTEMPTS):
             verdict = self.judge(request)
-            if verdict is None:
-                # Evicted or changed again at this very moment, or not to be had.
-                verdict = self._of_record(request, record)
-        return verdict
+            if verdict is not None:
+                return verdict
+            record = await self.cache.load(request.login)
+            if record is None:
+                break
+            if request.login not in self._entries and self.cache.is_current(request.login, record):
+                # Evicted at this very moment.
+                verdict = decide(request, record, self.policy, self._now())
+                return self._without_state(request, verdict) if self.state_lost else verdict
+        return self._without_record(request)
 
-    def _of_record(self, request: AccessRequest, record: PersonRecord | None) -> Verdict:
+    def _without_record(self, request: AccessRequest) -> Verdict:
+        """By setting; but what is known to be dirty is let through by no setting for what cannot be known."""
+        verdict = decide(request, None, self.policy, self._now())
         entry = self._entries.get(request.login)
-        overtaken = entry is not None and entry.record is None
-        return decide(request, None if overtaken else record, self.policy, self._now())
+        if verdict.effect is Effect.ALLOW and entry is not None and entry.overtaken is not None:
+            known = decide(request, entry.overtaken, self.policy, self._now())
+            return known if known.effect is Effect.DENY else verdict
+        return verdict
 
     def changed(self, login: str, sequence: int) -> None:
         """The record of ``login`` changed: forget it, and judge its live sessions anew."""
@@ -137,7 +146,7 @@ class DecisionPoint:
                 return
             if self.state_lost:
                 for session in self.sessions.of(login):
-                    _tell(session, decide(session.request, None, self.policy, self._now()))
+                    _tell(session, self._without_record(session.request))
                 return
             await asyncio.sleep(RETRY_LOAD_SECONDS)
 

@@ -42,6 +42,14 @@ class Entry:
     """Second chance: asked for since the clock hand passed."""
     past: dict[VerdictKey, Verdict] = field(default_factory=dict)
     """The verdicts before the last change, to tell that one turned."""
+    overtaken: PersonRecord | None = None
+    """The record before the last change, as long as the present one could not be read."""
+
+    def forget_record(self) -> None:
+        """The record changed."""
+        if self.record is not None:
+            self.overtaken, self.record = self.record, None
+        self.forget_verdicts()
 
     def forget_verdicts(self) -> None:
         """Something they follow from has changed."""
@@ -81,8 +89,7 @@ class DeviceCache:
         """A change of ``login`` was heard of: its record is worth nothing any more, nor is a load under way."""
         entry = self.entries.get(login)
         if entry is not None:
-            entry.record = None
-            entry.forget_verdicts()
+            entry.forget_record()
         if login in self._loads:
             self._poisoned.add(login)
         if len(self._changed) >= REMEMBERED_CHANGES:
@@ -94,8 +101,8 @@ class DeviceCache:
 
     def invalidate_all(self, sequence: int) -> None:
         """Everything may have changed up to ``sequence``."""
-        self.entries.clear()
-        self._ring.clear()
+        for entry in self.entries.values():
+            entry.forget_record()
         self._changed.clear()
         self._poisoned.update(self._loads)
         self._floor = max(self._floor, sequence)
@@ -132,7 +139,7 @@ class DeviceCache:
             self._poisoned.discard(login)
             # The shared cache is asked once; whatever overtook it is in the store already.
             record = await self._fetch(login, use_shared=attempt == 0)
-            if login not in self._poisoned and record.sequence >= self._newest_change(login):
+            if login not in self._poisoned and self.is_current(login, record):
                 self._keep(login, record)
                 return record
         raise StoreUnavailable(f"the record changed {ATTEMPTS} times while it was being read")
@@ -143,7 +150,7 @@ class DeviceCache:
                 found = (await self._shared.get([login])).get(login)
             except CacheUnavailable:
                 found = None
-            if found is not None and found.sequence >= self._newest_change(login):
+            if found is not None and self.is_current(login, found):
                 return found
         record = await self._read_record(login)
         if self._shared is not None:
@@ -151,13 +158,14 @@ class DeviceCache:
                 await self._shared.put({login: record})
         return record
 
-    def _newest_change(self, login: str) -> int:
-        return max(self._changed.get(login, 0), self._floor)
+    def is_current(self, login: str, record: PersonRecord) -> bool:
+        """Whether no change of ``login`` was heard of that ``record`` does not include."""
+        return record.sequence >= max(self._changed.get(login, 0), self._floor)
 
     def _keep(self, login: str, record: PersonRecord) -> None:
         entry = self.entries.get(login)
         if entry is not None:
-            entry.record = record
+            entry.record, entry.overtaken = record, None
             entry.forget_verdicts()
             return
         while len(self.entries) >= self._capacity:
