@@ -4,10 +4,10 @@
 set -euo pipefail
 
 packages=(
-    sogo sogo-activesync memcached postgresql nginx-light # ActiveSync, what it needs, and the web server before it
-    dovecot-imapd dovecot-lmtpd                           # mailboxes
-    postfix                                               # delivery
-    libwbxml2-utils                                       # a WBXML reader that is not ours
+    sogo sogo-activesync memcached postgresql nginx # ActiveSync, what it needs, and the web server before it
+    dovecot-imapd dovecot-lmtpd                     # mailboxes
+    postfix                                         # delivery
+    libwbxml2-utils                                 # a WBXML reader that is not ours
 )
 
 say() { printf 'servers: %s\n' "$*" >&2; }
@@ -39,7 +39,7 @@ wanted=$(missing)
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-gatepost
 put_back() {
-    rm -f "$policy"
+    rm -f "$policy" "${log:-}"
     if [ -e "$saved" ]; then mv "$saved" "$policy"; fi
 }
 trap put_back EXIT
@@ -49,7 +49,14 @@ printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
 export DEBIAN_FRONTEND=noninteractive
-apt() { apt-get -qq -o DPkg::Lock::Timeout=400 "$@"; }
+log=$(mktemp)
+apt() {
+    if ! apt-get -qq -o DPkg::Lock::Timeout=400 "$@" >"$log" 2>&1; then
+        cat "$log" >&2
+        say "apt-get $1 has failed"
+        exit 1
+    fi
+}
 
 say "installing $wanted"
 apt update
@@ -58,5 +65,5 @@ if ! dpkg-query -W postfix >/dev/null 2>&1; then
     echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 fi
 # shellcheck disable=SC2086 # a list of names
-apt install -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold $wanted >/dev/null
+apt install -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold $wanted
 say "done in $SECONDS s"
