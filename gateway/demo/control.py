@@ -44,6 +44,10 @@ class Administrator:
         """Hang up."""
         await self._http.aclose()
 
+    async def status(self) -> dict[str, Any]:
+        """How the gateway stands."""
+        return await self._ask("GET", "/status")
+
     async def add_source(self, name: str) -> str:
         """Add a source of reports; its secret."""
         return str((await self._ask("POST", "/sources", {"name": name}))["secret"])

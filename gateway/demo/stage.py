@@ -96,10 +96,13 @@ class Stage:
         try:
             await asyncio.wait(waited_for, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise DemoFailed(f"{doing}: nothing came within {seconds:g} s")
+                gone = self.gateway.ended is not None and self.gateway.ended.done()
+                raise DemoFailed(f"{doing}: nothing came" + ("" if gone else f" within {seconds:g} s"))
             return task.result()
         except (OSError, ValueError, DomainError, httpx.HTTPError) as error:
             raise DemoFailed(f"{doing}: {error or type(error).__name__}") from None
+        except LookupError as error:
+            raise DemoFailed(f"{doing}: the answer lacks {error}") from None
         finally:
             task.cancel()
 

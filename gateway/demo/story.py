@@ -84,16 +84,25 @@ class Story:
             *(Who.MAILBOX, "mailbox"),
             f"at {self._mailbox.url}, calls itself {server!r}; {len(FIRST_MAILS)} mails for {user}",
         )
+        await self._start_gateway()
+
+    async def _start_gateway(self) -> None:
         gateway = self._stage.gateway
         self._tell(Who.GATEWAY, "starting", f"starting: gatepost run --config {gateway.config}")
         seconds = await gateway.start(self._mailbox.url)
-        database = gateway.data_dir / DATABASE_FILE
-        _expect(database.exists(), f"the gateway has made no database at {database}")
-        self._tell(
-            *(Who.GATEWAY, "ready"),
-            f"process {gateway.pid}, ready after {length(seconds)}; phones come to {gateway.url('http')}",
-            seconds,
-        )
+        workers = await self._do(self._workers(), "waiting for the gateway to call itself ready")
+        for made, what in ((DATABASE_FILE, "database"), ("valkey", "embedded cache")):
+            _expect((gateway.data_dir / made).exists(), f"the gateway has made no {what} in {gateway.data_dir}")
+        ready = f"process {gateway.pid}, ready after {length(seconds)}: {workers} worker, SQLite, embedded Valkey"
+        self._tell(Who.GATEWAY, "ready", f"{ready}; phones come to {gateway.url('http')}", seconds)
+
+    async def _workers(self) -> int:
+        """How many live, once the control process has heard of all of them."""
+        while True:
+            status = await self._stage.administrator().status()
+            if status["ready"]:
+                return sum(1 for each in status["gateway"]["workers"] if each["alive"])
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _first_sync(self, phone: Phone) -> None:
         answer = await self._do(phone.options(), "the phone's OPTIONS")
