@@ -31,17 +31,19 @@ class LiveSessions:
         self._by_login: dict[str, LiveSession | set[LiveSession]] = {}
         self.count = 0
 
-    def add(self, session: LiveSession) -> None:
-        """Register; judge afterwards."""
+    def add(self, session: LiveSession) -> int:
+        """Register, and judge afterwards; how many the login has now."""
         login = session.request.login
         there = self._by_login.get(login)
+        self.count += 1
         if there is None:
             self._by_login[login] = session
-        elif isinstance(there, set):
+            return 1
+        if isinstance(there, set):
             there.add(session)
-        else:
-            self._by_login[login] = {there, session}
-        self.count += 1
+            return len(there)
+        self._by_login[login] = {there, session}
+        return 2
 
     def discard(self, session: LiveSession) -> None:
         """Forget a session; one that is not registered is ignored."""

@@ -19,6 +19,9 @@ DEVICE_ID_LONGEST = 32
 _ALNUM = re.compile(rb"[A-Za-z0-9]+\Z")
 _HEX_PAIRS = re.compile(r"(?:[0-9a-f]{2})+\Z")
 
+_USUAL_LOGIN = re.compile(r"[a-z0-9._+-]{1,64}@([a-z0-9.-]{1,128})\Z")
+"""What is canonical as it stands, and most logins are."""
+
 
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
@@ -49,6 +52,9 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     name. Raises ``InvalidValue`` for an empty or over-long name, control characters, blanks at the ends or beside a
     separator, or more than one separator of a kind.
     """
+    usual = _USUAL_LOGIN.match(text)
+    if usual is not None and usual[1] not in rules.domains:
+        return text
     name = unicodedata.normalize("NFKC", text).casefold()
     if not name or len(name) > LOGIN_LONGEST:
         raise InvalidValue("the user name is empty or longer than 256 characters")

@@ -33,6 +33,10 @@ class _Collector:
         self._body: list[bytes] = []
         self._length = 0
 
+    def whole_answer(self, octets: bytes) -> bool:
+        """Answers are collected piece by piece."""
+        return False
+
     def response_began(self, head: ResponseHead) -> None:
         self._head = head
 

@@ -27,6 +27,14 @@ class UpstreamUnavailable(Exception):  # noqa: N818
 class ResponseHandler(Protocol):
     """Receives one answer. After ``response_ended`` or ``upstream_lost`` nothing more is called."""
 
+    def whole_answer(self, octets: bytes) -> bool:
+        """Take the answer as it came, if this is all of it and the connection may be used again; else nothing happens.
+
+        Asked once, of the first octets that come. Whoever answers False may have put another handler in its place
+        (``UpstreamConnection.hand_over``).
+        """
+        ...
+
     def response_began(self, head: ResponseHead) -> None:
         """The final head is there."""
         ...
@@ -53,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_after",
+        "_begun",
         "_buffer",
         "_chunks",
         "_handler",
@@ -77,6 +86,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._method = b""
         self._interim = 0
+        self._begun = False
+        """Whether anything of the answer has come."""
         self._after: Callable[[], None] | None = None
         self._paused = False
         self._poll: select.poll | None = None
@@ -95,9 +106,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = method
         self._head = None
         self._interim = 0
+        self._begun = False
         self.request_complete = complete
         assert self.transport is not None
         self.transport.write(octets)
+
+    def hand_over(self, handler: ResponseHandler) -> None:
+        """From here on another handler receives the answer."""
+        self._handler = handler
 
     def write(self, octets: bytes, *, complete: bool) -> None:
         """Send more of the body."""
@@ -145,6 +161,12 @@ class UpstreamConnection(asyncio.Protocol):
             # Unasked octets on an idle connection: whose answer would they be taken for?
             self.abort()
             return
+        if not self._begun:
+            self._begun = True
+            if self._handler.whole_answer(data):
+                self._handler = None
+                self._pool.put_back(self)
+                return
         try:
             if self._head is None:
                 self._read_head(data)

@@ -74,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         "answer_begun",
         "deadline",
         "exchange",
+        "forwarded_for",
         "front",
         "host",
         "keep_alive",
@@ -87,6 +88,8 @@ class ClientConnection(asyncio.Protocol):
         self.secure = secure
         self.transport: asyncio.Transport | None = None
         self.address = ""
+        self.forwarded_for = b""
+        """The line that tells the mail server whose request it is."""
         self.exchange: Exchange | None = None
         self.keep_alive = True
         self.modern = True
@@ -117,6 +120,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if isinstance(peer, tuple) else ""
+        self.forwarded_for = b"X-Forwarded-For: %b\r\n" % self.address.encode("ascii", "replace")
         self.wait_at_most(self.front.settings.head_seconds)
         if not self.front.admit(self):
             self.abort()
@@ -285,6 +289,17 @@ class ClientConnection(asyncio.Protocol):
         """Write an answer of ours and end the exchange."""
         self.write(written(answer, close=not self.stays(), head_only=self._head_only))
         self.answered()
+
+    def answer_usual(self, octets: bytes) -> None:
+        """Write a whole answer that was forwarded, to a request that is here whole; the connection stays."""
+        front = self.front
+        self.exchange = None
+        self._answered = True
+        self.deadline = front.clock() + front.settings.idle_seconds
+        if self.transport is not None:
+            self.transport.write(octets)
+        if self._buffer or self._paused:
+            self._next()
 
     def answered(self) -> None:
         """The answer is written to its end; go on with the next request, or close."""

@@ -52,6 +52,10 @@ class EasAnswer:
         self._length = 0
         self._pending: Pending | None = None
 
+    def whole_answer(self, octets: bytes) -> bool:
+        """Answers are read step by step here; ``UsualExchange`` takes whole ones."""
+        return False
+
     def response_began(self, head: ResponseHead) -> None:
         """Judge once more, from memory if possible."""
         exchange = self._exchange

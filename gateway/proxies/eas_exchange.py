@@ -16,14 +16,13 @@ from gateway.network.upstream import UpstreamConnection, UpstreamPool, UpstreamU
 from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.commands import WITH_EFFECT, Command
 from gateway.protocols.activesync.root import NEED_MORE, body_agrees
-from gateway.protocols.activesync.usual import UsualRequest
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.eas_answer import EasAnswer
-from gateway.proxies.eas_forward import forwarded, forwarded_usual, may_wait, more
+from gateway.proxies.eas_forward import forwarded, may_wait, more
 from gateway.proxies.eas_state import State
-from gateway.proxies.identify import Asked, identify, identify_usual
+from gateway.proxies.identify import Asked, identify
 from gateway.proxies.refusing import Told
 from gateway.proxies.verdict_watch import VerdictWatch
 
@@ -91,28 +90,12 @@ class EasExchange:
 
     # --- before it is forwarded
 
-    def begin_usual(self, usual: UsualRequest) -> bool:
-        """Forward a request of the usual form if nothing at all stands in its way; False: nothing has happened.
-
-        Then its octets are read step by step, and ``begin`` finds out what is the matter.
-        """
-        front, command = self._front, usual.query.command
-        asked = identify_usual(usual, self._client.address, front.rules)
-        if asked is None or asked.request is None or command is Command.PING or command in _TELLING:
-            return False
-        if body_agrees(command, asked.version, usual.body, complete=True) is not True:
-            return False
-        self.asked = asked
-        front.decision.sessions.add(self)
-        verdict = front.decision.judge(asked.request)
-        if verdict is not None and verdict.effect is Effect.ALLOW and not front.over_session_limit(asked.request.login):
-            connection = front.upstreams.of(asked.request.login).take()
-            if connection is not None:
-                self._verdict = verdict
-                self._forward(connection, b"POST", forwarded_usual(usual, self._client.address), complete=True)
-                return True
-        front.decision.sessions.discard(self)
-        return False
+    def take_over(self, asked: Asked, verdict: Verdict, connection: UpstreamConnection) -> None:
+        """Go on with a request that is at the mail server already, with all of its body."""
+        self.asked, self._verdict, self._upstream = asked, verdict, connection
+        self.state, self._body_complete = State.FORWARDED, True
+        connection.hand_over(EasAnswer(self, self._front, self._client))
+        self._await_answer()
 
     def begin(self) -> None:
         """Identify and judge."""

@@ -24,7 +24,6 @@ from gateway.network.upstreams import Upstreams
 from gateway.observability.metrics import Metrics
 from gateway.protocols.activesync import autodiscover, refusals
 from gateway.protocols.activesync.requests import Mount, mount_of
-from gateway.protocols.activesync.usual import read_usual
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
 from gateway.proxies.client_connection import ClientConnection, Exchange
@@ -36,6 +35,7 @@ from gateway.proxies.refusal_pace import RefusalPace
 from gateway.proxies.refusing import Refusing
 from gateway.proxies.sighted import Sighted
 from gateway.proxies.simple import Answered, AutodiscoverV1
+from gateway.proxies.usual_exchange import begin_usual
 
 log = structlog.get_logger()
 
@@ -209,12 +209,7 @@ class HttpFront:
 
     def begin_usual(self, client: ClientConnection, octets: bytes) -> Exchange | None:
         """The exchange that has forwarded ``octets``, a whole request of the usual form; None: nothing has happened."""
-        usual = read_usual(octets)
-        if usual is None:
-            return None
-        exchange = EasExchange(self, client)
-        client.host = usual.host
-        return exchange if exchange.begin_usual(usual) else None
+        return begin_usual(self, client, octets)
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Exchange:
         """Who answers a request: what is not on the allow-list does not exist."""

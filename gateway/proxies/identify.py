@@ -11,7 +11,6 @@ from gateway.protocols.activesync.headers import to_upstream
 from gateway.protocols.activesync.query import EasQuery, parse_query
 from gateway.protocols.activesync.requests import Credentials, Unusable, effective_version, read_authorization
 from gateway.protocols.activesync.token_claims import read_claims
-from gateway.protocols.activesync.usual import UsualRequest
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
@@ -66,17 +65,6 @@ def _identified(head: RequestHead, client_address: str, rules: IdentityRules) ->
     if login is None:
         return refusals.not_authenticated("mail")
     return Asked(query, version, credentials, _access(login, query, client_address), user_agent, fields)
-
-
-def identify_usual(usual: UsualRequest, client_address: str, rules: IdentityRules) -> Asked | None:
-    """The same for a request of the usual form; None: let ``identify`` find the words."""
-    try:
-        login = _login(usual.credentials, usual.query, rules)
-    except InvalidValue:
-        return None
-    assert login is not None
-    request = _access(login, usual.query, client_address)
-    return Asked(usual.query, usual.version, usual.credentials, request, usual.user_agent, None)
 
 
 def _access(login: str, query: EasQuery, client_address: str) -> AccessRequest:

@@ -3,6 +3,7 @@
 import json
 
 from gateway.decision.sightings import SightingLog
+from gateway.domain.access import AccessRequest
 from gateway.protocols.activesync import device_information
 from gateway.protocols.activesync.commands import PARKING, Command
 from gateway.protocols.activesync.versions import Version
@@ -18,6 +19,10 @@ class Sighted:
     def __init__(self, checks: CredentialChecks, sightings: SightingLog) -> None:
         self._checks = checks
         self._sightings = sightings
+
+    def is_news(self, request: AccessRequest) -> bool:
+        """Whether a success of the mail server is to be noted at all; of most requests it is known."""
+        return request.action not in PARKING or self._sightings.is_due(request.login, request.device_id)
 
     def served(self, asked: Asked, body: bytes) -> None:
         """The mail server has just answered with success; ``body``: of a Settings or Provision request, if known."""

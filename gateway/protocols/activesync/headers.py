@@ -65,6 +65,11 @@ RESPONSE_HEADERS: Final = OPTIONS_HEADERS | frozenset(
 )
 """What an answer may carry to the phone; ``Location`` is not among it: no redirect leads round the gateway."""
 
+ALTERED: Final = frozenset(
+    (b"ms-asprotocolversions", b"x-ms-rp", b"ms-asprotocolcommands", b"www-authenticate", b"x-ms-location")
+)
+"""Those among them that do not pass as they came."""
+
 _COMMAND_NAMES = frozenset(command.value.encode() for command in Command if command is not Command.OPTIONS)
 _CHALLENGE_PIECES = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\Z))+', re.DOTALL)
 _PARAMETER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=")

@@ -50,7 +50,10 @@ def parse_response(head: bytes, request_method: bytes) -> ResponseHead:
     length, chunked = _framing(named)
     if status < 200 or status in (204, 304) or request_method == b"HEAD":
         length, chunked = 0, False
-    closing = b"connection" in named and b"close" in named[b"connection"].lower()
+    # A list may stand on several lines (RFC 9110 §5.3).
+    closing = b"connection" in named and any(
+        b"close" in value.lower() for name, value in fields if name.lower() == b"connection"
+    )
     keep_alive = minor == b"1" and not closing and (chunked or length is not None)
     return ResponseHead(status, reason or b"", fields, length, chunked, keep_alive)
 
@@ -67,11 +70,8 @@ def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:
     """What frames the body stands once, or says the same twice."""
     lengths = {value for name, value in fields if name.lower() == b"content-length"}
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]
-    closing = [value for name, value in fields if name.lower() == b"connection"]
     if len(lengths) > 1 or len(codings) > 1:
         raise BadResponse("the mail server's answer has two lengths or codings")
-    if len(closing) > 1:
-        raise BadResponse("the mail server's answer has two Connection headers")
 
 
 def _framing(named: dict[bytes, bytes]) -> tuple[int | None, bool]:
