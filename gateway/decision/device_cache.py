@@ -107,6 +107,16 @@ class DeviceCache:
         self._poisoned.update(self._loads)
         self._floor = max(self._floor, sequence)
 
+    def begin_anew(self, incarnation: str, sequence: int) -> None:
+        """Another life of the store, standing at ``sequence``: its numbers mean something else than those before.
+
+        ``incarnation`` empty: it cannot be told apart from the one before, so nothing shared is believed any more.
+        """
+        if self._shared is not None:
+            self._shared.follow(incarnation)
+        self._floor = 0
+        self.invalidate_all(sequence)
+
     async def load(self, login: str) -> PersonRecord | None:
         """The present record, read if necessary; None when neither cache nor store can tell in time."""
         entry = self.entries.get(login)
@@ -153,7 +163,8 @@ class DeviceCache:
             if found is not None and self.is_current(login, found):
                 return found
         record = await self._read_record(login)
-        if self._shared is not None:
+        # A poisoned record may be of another life of the store than the one that is followed by now.
+        if self._shared is not None and login not in self._poisoned:
             with suppress(CacheUnavailable):
                 await self._shared.put({login: record})
         return record

@@ -127,13 +127,25 @@ class PolicyFeed:
             version = await reading.policy() if changes is None else None
         if changes is None:
             log.warning("state_reloaded", incarnation=incarnation, sequence=newest)
-            await self._use(version)
-            await self._decision.everybody_changed(newest)
-            self.incarnation, self.sequence = incarnation, newest
+            await self._begin_anew(incarnation, newest, version)
         else:
             for change in changes:
                 await self._apply(change)
         self._heard()
+
+    async def _begin_anew(self, incarnation: str, newest: int, version: PolicyVersion | None) -> None:
+        """Drop everything; first the records, because another life may have another policy of the same number."""
+        cache = self._decision.cache
+        if incarnation != self.incarnation:
+            cache.begin_anew(incarnation, newest)
+        elif newest < self.sequence:
+            # The store lost commits and kept its name, as after a failover to a replica that was behind.
+            cache.begin_anew("", newest)
+        else:
+            cache.invalidate_all(newest)
+        if not await self._use(version):
+            await self._decision.rejudge_all()
+        self.incarnation, self.sequence = incarnation, newest
 
     async def _apply(self, change: Change) -> None:
         if change.kind is ChangeKind.PERSON:
@@ -148,14 +160,16 @@ class PolicyFeed:
         # Last: a change that could not be applied is read from the log again.
         self.sequence = change.sequence
 
-    async def _use(self, version: PolicyVersion | None) -> None:
+    async def _use(self, version: PolicyVersion | None) -> bool:
+        """Put a version in force; whether it is another one than before."""
         if version is None or version == self._decision.policy.version:
-            return
+            return False
         policy: Policy = policy_of(version)
         await self._decision.use(policy)
         self.policy_in_force = version.number
         self._on_policy_in_force(version.number)
         log.info("policy_in_force", policy_version=version.number)
+        return True
 
     def _heard(self) -> None:
         self.last_heard_at = self._monotonic()

@@ -27,6 +27,10 @@ class RecordCache(Protocol):
         """Write each record unless a newer one is there; raises ``CacheUnavailable``."""
         ...
 
+    def follow(self, incarnation: str) -> None:
+        """Keep to the records of that life of the store from the next call on; to none with an empty name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FeedMessage:

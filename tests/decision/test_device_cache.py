@@ -46,6 +46,9 @@ class Shared:
             raise CacheUnavailable("away")
         return {login: self.records[login] for login in logins if login in self.records}
 
+    def follow(self, incarnation: str) -> None:
+        self.records = {}
+
     async def put(self, records: Mapping[str, PersonRecord]) -> None:
         if self.away:
             raise CacheUnavailable("away")
@@ -238,3 +241,35 @@ async def one_order(seed: int) -> None:
     held = cache.entries.get("a")
     if held is not None and held.record is not None:
         assert held.record.sequence >= truth.changed["a"], orders.trace
+
+
+async def test_another_life_of_the_store_begins_with_lower_numbers() -> None:
+    truth, shared = Truth(), Shared()
+    cache = DeviceCache(truth.read, shared)
+    truth.sequence = 90
+    cache.invalidate_all(90)
+    await cache.load("a")
+    assert shared.records["a"].sequence == 90
+    truth.sequence = 5
+    cache.begin_anew("life2", 5)
+    found = await cache.load("a")
+    assert found is not None
+    assert found.sequence == 5
+
+
+async def test_what_was_read_in_an_earlier_life_is_not_shared_in_the_next() -> None:
+    truth, shared = Truth(), Shared()
+    truth.sequence = 90
+    cache = DeviceCache(truth.read, shared)
+
+    async def overtaken(login: str) -> PersonRecord:
+        found = await truth.read(login)
+        if found.sequence == 90:
+            truth.sequence = 5
+            cache.begin_anew("life2", 5)
+        return found
+
+    cache._read_record = overtaken
+    found = await cache.load("a")
+    assert found is not None
+    assert (found.sequence, shared.records["a"].sequence) == (5, 5)

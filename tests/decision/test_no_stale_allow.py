@@ -177,3 +177,22 @@ def test_a_worker_begins_after_a_change_of_everybody_that_nobody_published() -> 
         await asyncio.gather(dies(gateway), gateway.change_everybody(ANN))
 
     explore(scenario)
+
+
+def test_the_store_is_restored_from_an_earlier_state() -> None:
+    async def restores(gateway: Gateway) -> None:
+        earlier = gateway.store.tables
+        await gateway.report(ANN, TIKTOK)
+        await gateway.edit_policy(Flag.REPORT_ONLY)
+        await gateway.change_everybody(ANN, BOB)
+        await gateway.loop.point("restore")
+        gateway.control.kill()
+        gateway.store.restore(earlier)
+        await gateway.restart_control()
+        await gateway.flips(BOB, 2)
+        await gateway.edit_policy(Flag.ENFORCE)
+
+    async def scenario(gateway: Gateway) -> None:
+        await asyncio.gather(restores(gateway), gateway.asks(ANN, BOB, times=4), gateway.connects(ANN, BOB))
+
+    explore(scenario, partial(Gateway, capacity=2))

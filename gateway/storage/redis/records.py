@@ -50,11 +50,18 @@ class RedisRecords:
         self._ttl_milliseconds = max(1, round(ttl_seconds * 1000))
         self._publishing = publishing
 
+    def follow(self, incarnation: str) -> None:
+        """Keep to the records of that life of the store from the next call on; to none with an empty name."""
+        self._incarnation = incarnation
+
     async def get(self, logins: Sequence[str]) -> Mapping[str, PersonRecord]:
         """The records that are there and can be read."""
+        incarnation = self._incarnation
+        if not incarnation:
+            return {}
 
         def compose(run_id: str) -> list[Word]:
-            prefix = life(self._incarnation, run_id)
+            prefix = life(incarnation, run_id)
             return ["MGET", floor_key(prefix), *(record_key(prefix, login) for login in logins)]
 
         floor, *values = await self._connection.call(compose)
@@ -64,12 +71,14 @@ class RedisRecords:
 
     async def put(self, records: Mapping[str, PersonRecord]) -> None:
         """Write each record unless a newer one is there, or (from a worker) something newer was published."""
+        # Of the life of this moment: another may begin while the call waits for a connection.
+        incarnation = self._incarnation
         newest = max((record.sequence for record in records.values()), default=0)
-        for batch in _batches(records):
-            await self._connection.call(partial(self._put, batch, newest))
+        for batch in _batches(records) if incarnation else ():
+            await self._connection.call(partial(self._put, incarnation, batch, newest))
 
-    def _put(self, batch: Sequence[tuple[str, int, bytes]], newest: int, run_id: str) -> list[Word]:
-        prefix = life(self._incarnation, run_id)
+    def _put(self, incarnation: str, batch: Sequence[tuple[str, int, bytes]], newest: int, run_id: str) -> list[Word]:
+        prefix = life(incarnation, run_id)
         keys = [published_key(prefix), *(record_key(prefix, login) for login, _, _ in batch)]
         words: list[Word] = ["EVAL", _PUT, len(keys), *keys, int(self._publishing), newest, self._ttl_milliseconds]
         for _, sequence, value in batch:

@@ -125,6 +125,20 @@ async def test_another_life_of_the_store_sees_nothing(connection: RedisConnectio
     assert await sequence_of(RedisRecords(connection, "life2", 3600), "ann") is None
 
 
+async def test_whoever_follows_another_life_leaves_the_first_alone(
+    connection: RedisConnection, control: RedisRecords, worker: RedisRecords
+) -> None:
+    await control.put({"ann": record("ann", 5)})
+    worker.follow("life2")
+    assert await sequence_of(worker, "ann") is None
+    await RedisRecords(connection, "life2", 3600, publishing=True).put({"ann": record("ann", 3)})
+    assert await sequence_of(worker, "ann") == 3
+    worker.follow("")
+    await worker.put({"ann": record("ann", 9)})
+    assert await worker.get(["ann"]) == {}
+    assert await sequence_of(control, "ann") == 5
+
+
 async def test_another_life_of_the_server_sees_nothing(
     server: EmbeddedValkey, connection: RedisConnection, control: RedisRecords, worker: RedisRecords
 ) -> None:
