@@ -6,6 +6,7 @@ Mail for the domain ``corp.example`` goes from Postfix to Dovecot by LMTP; mail 
 import imaplib
 import shutil
 import smtplib
+import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from tests.live.children import Child, start
+from tests.live.children import Child, run, start
 
 DOMAIN = "corp.example"
 PASSWORD = "secret"
@@ -141,7 +142,9 @@ def start_postfix(directory: Path, smtp: int, lmtp: int) -> Child:
     main = POSTFIX_MAIN.format(directory=directory, domain=DOMAIN, lmtp=lmtp, max_message=MAX_MESSAGE_BYTES)
     (config / "main.cf").write_text(main)
     (config / "master.cf").write_text(POSTFIX_MASTER.format(smtp=f"127.0.0.1:{smtp}"))
-    child = start("postfix", ("postfix", "-c", str(config), "start-fg"), directory)
+    run(("postfix", "-c", str(config), "check"), directory)
+    # Not by "postfix start-fg": its master runs in a session of its own and would outlive us.
+    child = start("postfix", (str(master_program()), "-c", str(config), "-d"), directory)
     child.until_port(smtp)
     return child
 
@@ -149,6 +152,12 @@ def start_postfix(directory: Path, smtp: int, lmtp: int) -> Child:
 def _owned(directory: Path, owner: str) -> None:
     directory.mkdir()
     shutil.chown(directory, owner)
+
+
+def master_program() -> Path:
+    """Postfix's own supervisor."""
+    said = subprocess.run(("postconf", "-d", "-h", "daemon_directory"), capture_output=True, text=True, check=True)
+    return Path(said.stdout.strip()) / "master"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,7 @@ def running_site(users: tuple[str, ...]) -> Iterator[Site]:
     directory.chmod(0o755)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        stack.callback(_assert_all_ended, directory)
         site = _start(stack, directory, users)
         _until_answering(site, users[0])
         for user in users:
@@ -87,6 +88,14 @@ def _start(stack: ExitStack, directory: Path, users: tuple[str, ...]) -> Site:
     certificate = {"certificate": made.certificate, "key": made.key}
     kept(start_nginx(directory / "nginx", plain=plain, tls=tls, sogo=inside, **certificate))
     return Site(f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}", made, Mail(smtp, imap), sogo)
+
+
+def _assert_all_ended(directory: Path) -> None:
+    """Whatever still works in the directory was started by us and has got away."""
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if cwd.readlink().is_relative_to(directory):
+                raise AssertionError(f"not ended: {(cwd.parent / 'cmdline').read_bytes()!r}")
 
 
 def _until_answering(site: Site, user: str) -> None:

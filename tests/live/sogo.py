@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.live.children import Child, run, start
 from tests.live.mail_servers import DOMAIN, PASSWORD
 
-WORKERS = 24
+WORKERS = 16
 """Each waiting Ping occupies one, also when its phone has hung up: SOGo does not look until it has something to say."""
 
 USER_SOURCES = """(
