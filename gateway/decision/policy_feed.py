@@ -53,8 +53,14 @@ class PolicyFeed:
         """Seconds since the follower last knew that it knew everything."""
         return self._monotonic() - self.last_heard_at
 
+    @property
+    def stale(self) -> bool:
+        """Whether the follower has not known for too long that it knows everything."""
+        return self.age_seconds > STALE_AFTER_SECONDS
+
     async def start(self) -> None:
         """Begin at the store's present state. Raises ``StoreUnavailable``."""
+        asked_at = self._monotonic()
         async with self._store.read() as reading:
             self.incarnation = await reading.incarnation()
             self.sequence = await reading.sequence()
@@ -62,7 +68,7 @@ class PolicyFeed:
             version = await reading.policy()
         self._learn_the_past(known)
         await self._use(version)
-        self._heard()
+        self.last_heard_at = asked_at
 
     def _learn_the_past(self, known: Sequence[Change] | None) -> None:
         """Accept nothing from the shared cache that a change in the log has overtaken."""
@@ -91,7 +97,8 @@ class PolicyFeed:
             self.feed_up = True
             for message in messages:
                 await self._take(message)
-        elif self.age_seconds >= HEARTBEAT_SECONDS:
+        # Messages that tell nothing new are no sign of life: those of a store that went back are all like that.
+        if self.age_seconds >= HEARTBEAT_SECONDS:
             await self.catch_up()
 
     async def _next_messages(self) -> tuple[FeedMessage, ...]:
@@ -118,7 +125,17 @@ class PolicyFeed:
             self._heard()
 
     async def catch_up(self) -> None:
-        """Read the change log from where we are. Raises ``StoreUnavailable``."""
+        """Read the change log from where we are to its end. Raises ``StoreUnavailable``."""
+        while True:
+            # Known is what was committed when it was asked for, however long it takes to apply.
+            asked_at = self._monotonic()
+            newest = await self._catch_up_some()
+            if self.sequence >= newest:
+                self.last_heard_at = asked_at
+                return
+
+    async def _catch_up_some(self) -> int:
+        """Read and apply as much of the change log as one reading gives; the newest sequence."""
         async with self._store.read() as reading:
             incarnation = await reading.incarnation()
             newest = await reading.sequence()
@@ -131,7 +148,7 @@ class PolicyFeed:
         else:
             for change in changes:
                 await self._apply(change)
-        self._heard()
+        return newest
 
     async def _begin_anew(self, incarnation: str, newest: int, version: PolicyVersion | None) -> None:
         """Drop everything; first the records, because another life may have another policy of the same number."""

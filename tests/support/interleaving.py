@@ -134,5 +134,6 @@ def in_order(seed: int, scenario: Callable[[OrderedLoop], Coroutine[object, obje
         for task in left:
             task.cancel()
         loop.calm = True
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
