@@ -35,7 +35,7 @@ def grace_of(
 ) -> Grace:
     """Whether ``device`` may go on for being new; one that never asked before is new from ``now`` on."""
     grace = version.grace
-    if grace.seconds <= 0 or not device.device_id:
+    if not device.device_id:
         return Grace(False)
     first_seen_at = now if device.first_seen_at is None else device.first_seen_at
     ends_at = first_seen_at + grace.seconds

@@ -59,7 +59,7 @@ def setting_for(cause: Cause, request: AccessRequest, device: DeviceEvidence, ve
     """What the policy does where ``cause`` keeps a device from being judged."""
     setting = version.unknowns.of(cause).of(request.protocol, device.platform)
     said = _OUTLOOK_SETTING.get(version.outlook_mobile)
-    if cause is not Cause.UNMATCHED or said is None or not _is_outlook_mobile(request, device):
+    if said is None or not _is_outlook_mobile(request, device):
         return setting
     # Hits left behind and claims for others make nothing milder, and stating the type does not either.
     return max(setting, said, key=_STRICTNESS.__getitem__) if _has_evidence(device) else said
@@ -70,6 +70,7 @@ def _identified(request: AccessRequest, record: PersonRecord) -> DeviceEvidence:
 
 
 def _is_outlook_mobile(request: AccessRequest, device: DeviceEvidence) -> bool:
+    """Whether a device speaks from the cloud; being unmatched is then all that keeps it from being judged."""
     return (
         device.binding is BindingState.UNMATCHED
         and device.device_id == request.device_id

@@ -128,6 +128,13 @@ def test_stating_the_type_frees_no_id_that_evidence_exists_for(rule: OutlookMobi
     assert verdict(of_person(stale), rule, denying("stale")).effect is Effect.DENY
 
 
+@pytest.mark.parametrize("rule", list(OutlookMobile))
+def test_a_bound_device_is_judged_like_any_other_whatever_type_it_states(rule: OutlookMobile) -> None:
+    record = of_person(bound(seen(MAIL), device_id="cloud"), bound(seen(TIKTOK), device_id="other"))
+    assert asked("cloud", record, rule) == ["cloud"]
+    assert verdict(record, rule, denying("unmatched", "missing")).reason is Reason.CLEAN
+
+
 def test_a_hit_left_behind_does_not_free_outlook_from_its_own_rule() -> None:
     lenient = replace(version(OutlookMobile.DENY, Unknowns()), bans=(replace(TIKTOK_BAN, flag=Flag.OFF),))
     told = decide(OUTLOOK, of_person(unmatched("cloud", STONE)), policy_of(lenient), NOW)
