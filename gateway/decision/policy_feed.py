@@ -21,6 +21,8 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS = 1.0
 STALE_AFTER_SECONDS = 3.0
 """Silence after which the feed is called stale in health and metrics."""
+PAST_ROWS = 10_000
+"""Rows of the change log that a worker learns when it begins, lest it believe what they have overtaken."""
 
 
 class PolicyFeed:
@@ -64,7 +66,7 @@ class PolicyFeed:
         async with self._store.read() as reading:
             self.incarnation = await reading.incarnation()
             self.sequence = await reading.sequence()
-            known = await reading.changes_after(max(0, self.sequence - 10_000))
+            known = await reading.changes_after(max(0, self.sequence - PAST_ROWS))
             version = await reading.policy()
         self._learn_the_past(known)
         await self._use(version)

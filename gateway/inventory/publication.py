@@ -34,13 +34,15 @@ class Publication:
         self._order = asyncio.Lock()
         self.sent = 0
         """The newest sequence that is on the feed."""
+        self._skipped = 0
+        """Changes up to here may never have been sent."""
         self.up = False
 
     async def start(self) -> None:
         """Begin at the newest commit but repeat the recent past, in case a control process died over it."""
         async with self._store.read() as reading:
             newest = await reading.sequence()
-        self.sent = max(0, newest - BATCH)
+        self.sent = self._skipped = max(0, newest - BATCH)
         await self._repair()
 
     async def publish(self, changes: Sequence[Change]) -> None:
@@ -73,6 +75,7 @@ class Publication:
         return batch
 
     async def _send(self, batch: list[Change]) -> None:
+        await self._outdate_skipped()
         logins = dict.fromkeys(name for change in batch for name in change.names)
         if logins:
             async with self._store.read() as reading:
@@ -90,13 +93,20 @@ class Publication:
                 missed = await reading.changes_after(self.sent) if newest > self.sent else ()
             if missed is None:
                 # Trimmed before it was sent: workers see the gap and begin anew.
-                self.sent = newest
+                self.sent = self._skipped = newest
             await self.publish(missed or ())
             if self.sent == newest:
+                await self._outdate_skipped()
                 await self._feed.heartbeat(newest)
                 self.up = True
         except (CacheUnavailable, StoreUnavailable) as error:
             self._lost(error)
+
+    async def _outdate_skipped(self) -> None:
+        """A cache that was away may hold records which the skipped changes have overtaken."""
+        if self._skipped:
+            await self._feed.outdate(self._skipped)
+            self._skipped = 0
 
     def _lost(self, error: Exception) -> None:
         if self.up:

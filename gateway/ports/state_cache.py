@@ -48,6 +48,10 @@ class ChangePublisher(Protocol):
         """Send changes on, in order; raises ``CacheUnavailable``."""
         ...
 
+    async def outdate(self, sequence: int) -> None:
+        """Let no shared record older than ``sequence`` count any more; raises ``CacheUnavailable``."""
+        ...
+
     async def heartbeat(self, sequence: int) -> None:
         """Tell that all is well up to ``sequence``; raises ``CacheUnavailable``."""
         ...

@@ -438,3 +438,18 @@ def explore(scenario: Scenario, make: MakeGateway = Gateway, orders: int = ORDER
     with capture_logs():
         for seed in range(orders):
             in_order(seed, one)
+
+
+def calmly(scenario: Scenario, make: MakeGateway = Gateway) -> None:
+    """Run a scenario once, with everything but time passing at once."""
+    beginning()
+
+    async def one(loop: OrderedLoop) -> None:
+        gateway = make(loop)
+        await gateway.start()
+        loop.calm = True
+        await scenario(gateway)
+        await gateway.end()
+
+    with capture_logs():
+        in_order(0, one)

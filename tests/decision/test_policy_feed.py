@@ -1,11 +1,11 @@
 """The follower of changes by itself: silence, its marks and its bounds, on a clock that waits for nobody."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from structlog.testing import capture_logs
 
 from gateway.decision.policy_feed import PolicyFeed
 from gateway.domain.policy import Unavailable
@@ -13,24 +13,8 @@ from gateway.domain.verdict import Effect, Reason
 from gateway.ports.state_cache import FeedMessage
 from gateway.ports.store import Change, ChangeKind, Person, Writing
 from gateway.storage.memory import MemoryStore
-from tests.decision.racing_gateway import ANN, BOB, Gateway, beginning
+from tests.decision.racing_gateway import ANN, BOB, Gateway, calmly
 from tests.decision.racing_store import TIKTOK
-from tests.support.interleaving import OrderedLoop, in_order
-
-
-def calmly(scenario: Callable[[Gateway], Awaitable[None]], **settings: object) -> None:
-    """Run a scenario on a whole gateway in which everything but time passes at once."""
-    beginning()
-
-    async def one(loop: OrderedLoop) -> None:
-        gateway = Gateway(loop, **settings)  # type: ignore[arg-type]
-        await gateway.start()
-        loop.calm = True
-        await scenario(gateway)
-        await gateway.end()
-
-    with capture_logs():
-        in_order(0, one)
 
 
 def silence(gateway: Gateway) -> None:
@@ -93,7 +77,7 @@ def test_beyond_the_bound_the_setting_answers_and_the_known_denial_stays(setting
         assert not worker.decision.state_lost
         await gateway.check_at_rest()
 
-    calmly(scenario, state_bound_seconds=60.0, unavailable=setting)
+    calmly(scenario, partial(Gateway, state_bound_seconds=60.0, unavailable=setting))
 
 
 def test_a_person_never_loaded_is_not_let_in_when_the_state_is_lost() -> None:

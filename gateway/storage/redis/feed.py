@@ -54,6 +54,10 @@ class RedisPublisher:
         if messages:
             await self._send(messages, changes[-1].sequence, floor)
 
+    async def outdate(self, sequence: int) -> None:
+        """Let no shared record older than ``sequence`` count any more."""
+        await self._send([], sequence, sequence)
+
     async def heartbeat(self, sequence: int) -> None:
         """Tell that all is well up to ``sequence``."""
         await self._send([_Message(self._incarnation, sequence)], sequence, 0)

@@ -244,3 +244,12 @@ async def test_a_killed_server_is_unavailable_and_comes_back(
     assert await worker.get(["ann"]) == {}
     await control.put({"ann": record("ann", 6)})
     assert await sequence_of(worker, "ann") == 6
+
+
+async def test_records_that_were_outdated_do_not_count_and_nobody_is_told(
+    connection: RedisConnection, control: RedisRecords, worker: RedisRecords, publisher: RedisPublisher
+) -> None:
+    await control.put({"ann": record("ann", 5), "bob": record("bob", 6)})
+    await publisher.outdate(6)
+    assert await worker.get(["ann", "bob"]) == {"bob": record("bob", 6)}
+    assert await ask(connection, "XLEN", "gp:feed") == 0
