@@ -52,10 +52,18 @@ def parsed(body: bytes) -> object:
 def _object(members: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(members)
     if len(made) < len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidValue(f"the member {twice[:64]!r} stands twice in one object")
+        raise InvalidValue(f"the member {_first_twice(members)[:64]!r} stands twice in one object")
     return made
+
+
+def _first_twice(members: list[tuple[str, object]]) -> str:
+    # In one pass: a body may hold half a million names.
+    seen: set[str] = set()
+    for name, _ in members:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("no name stands twice")
 
 
 def _no_json(name: str) -> NoReturn:
