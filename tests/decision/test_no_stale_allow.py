@@ -7,8 +7,11 @@ Each test runs a few actors in hundreds of orders chosen by seeds; every answer 
 import asyncio
 from functools import partial
 
+import pytest
+
 from gateway.domain.bans import Flag
-from tests.decision.racing_gateway import ALIAS, ANN, BOB, EVE, Gateway, explore
+from gateway.domain.policy import Unavailable
+from tests.decision.racing_gateway import ALIAS, ANN, BOB, EVE, ORDERS, Gateway, explore
 from tests.decision.racing_store import TIKTOK
 
 
@@ -196,3 +199,67 @@ def test_the_store_is_restored_from_an_earlier_state() -> None:
         await asyncio.gather(restores(gateway), gateway.asks(ANN, BOB, times=4), gateway.connects(ANN, BOB))
 
     explore(scenario, partial(Gateway, capacity=2))
+
+
+@pytest.mark.parametrize("setting", list(Unavailable))
+def test_nothing_can_be_read_beyond_the_bound(setting: Unavailable) -> None:
+    async def blackouts(gateway: Gateway) -> None:
+        for _ in range(2):
+            await gateway.loop.point("blackout")
+            gateway.store.memory.unavailable = "away"
+            gateway.server.partition(away=gateway.loop.random.random() < 0.7)
+            await asyncio.sleep(gateway.loop.random.choice((1.0, 6.0, 12.0)))
+            gateway.store.memory.unavailable = ""
+            gateway.server.partition(away=False)
+
+    async def scenario(gateway: Gateway) -> None:
+        await asyncio.gather(
+            blackouts(gateway), gateway.flips(ANN, 4), gateway.asks(ANN, BOB, times=5), gateway.connects(ANN, BOB)
+        )
+
+    explore(scenario, partial(Gateway, state_bound_seconds=5.0, unavailable=setting), ORDERS // 3)
+
+
+def test_everything_at_once() -> None:
+    async def faults(gateway: Gateway) -> None:
+        random, server, dump = gateway.loop.random, gateway.server, gateway.server.dump()
+        earlier = gateway.store.tables
+        for _ in range(6):
+            await gateway.loop.point("fault")
+            match random.randrange(8):
+                case 0:
+                    server.flush()
+                case 1:
+                    server.restart(random.choice((dump, None)))
+                case 2:
+                    server.evict()
+                case 3:
+                    server.partition(away=not server.away)
+                case 4:
+                    await gateway.restart_control()
+                case 5:
+                    dump = server.dump()
+                case 6:
+                    gateway.control.kill()
+                    gateway.store.restore(earlier)
+                    await gateway.restart_control()
+                case _:
+                    earlier = gateway.store.tables
+
+    async def edits(gateway: Gateway) -> None:
+        await gateway.loop.point("edit")
+        await gateway.edit_policy(Flag.REPORT_ONLY)
+        await gateway.change_everybody(ANN)
+        await gateway.edit_policy(Flag.ENFORCE)
+
+    async def scenario(gateway: Gateway) -> None:
+        await asyncio.gather(
+            faults(gateway),
+            edits(gateway),
+            gateway.flips(ANN, 3),
+            gateway.flips(BOB, 3),
+            gateway.asks(ANN, BOB, EVE),
+            gateway.connects(ANN, ALIAS, BOB),
+        )
+
+    explore(scenario, partial(Gateway, workers=2, capacity=2, keep_changes=4, faulty_feed=True))

@@ -1,7 +1,8 @@
 """What was committed and never published leaves nothing in the shared cache that a worker could believe.
 
-A cache out of reach keeps its memory. When it is back, the control process may be another one, or the change log may be
-trimmed: then nobody can say which of the shared records are outdated, and a worker that begins knows the last rows only.
+A cache out of reach keeps its memory. When it is back, the control process may be another one, or the change log may
+be trimmed: then nobody can say which of the shared records are outdated, and a worker that begins knows the last rows
+only.
 """
 
 import asyncio
