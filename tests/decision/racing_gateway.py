@@ -72,10 +72,10 @@ def device_of(login: str) -> str:
 @cache
 def beginning() -> Tables:
     """What every run begins with; made once."""
-    return asyncio.run(_begin())
+    return asyncio.run(begun())
 
 
-async def _begin() -> Tables:
+async def begun() -> Tables:
     """Everybody known and clean, the ban enforced, and every unknown denied: only evidence of today allows."""
     store = MemoryStore(now=lambda: EPOCH)
     strict = Unknowns(DENIED, DENIED, DENIED, DENIED, DENIED)
