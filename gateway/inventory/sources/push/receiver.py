@@ -49,7 +49,15 @@ def create_receiver(
 ) -> FastAPI:
     """The application; ``now`` in epoch seconds."""
     receiver = _Receiver(ingest, store, now, limits or ReceiverLimits())
-    app = FastAPI(title=openapi.TITLE, version=openapi.VERSION, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title=openapi.TITLE,
+        version=openapi.VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # A sender that follows redirects would send its report to whatever the Host header said.
+        redirect_slashes=False,
+    )
     app.add_api_route("/inventory/v1/reports", receiver.submit, methods=["POST"], name="submitReport")
     app.add_api_route("/inventory/v1/openapi.json", _openapi, methods=["GET"], name="openapi")
     add_handlers(app)
