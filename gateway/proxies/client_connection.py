@@ -63,6 +63,7 @@ class ClientConnection(asyncio.Protocol):
         "_body_left",
         "_body_received",
         "_buffer",
+        "_choked",
         "_chunks",
         "_closing",
         "_continue_owed",
@@ -110,6 +111,8 @@ class ClientConnection(asyncio.Protocol):
         self._requests = 0
         self._reading_head = True
         self._paused = False
+        self._choked = False
+        """The client does not take what is written: nothing new is begun for it."""
         self._closing = False
 
     # --- the transport's callbacks
@@ -131,7 +134,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._body_left or self._chunks is not None:
             self._take_body(data)
-        elif not self._buffer and self.exchange is None and self._began_usual(data):
+        elif not self._buffer and self.exchange is None and not self._choked and self._began_usual(data):
             return
         else:
             self._buffer = self._buffer + data if self._buffer else data
@@ -152,15 +155,21 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client takes no more for now."""
+        self._choked = True
         self.wait_at_most(self.front.settings.write_seconds)
         if self.exchange is not None:
             self.exchange.client_writable(writable=False)
+        else:
+            self.pause()
 
     def resume_writing(self) -> None:
         """The client takes more again."""
-        self.wait_at_most(self.front.settings.upstream_response_seconds)
+        self._choked = False
         if self.exchange is not None:
+            self.wait_at_most(self.front.settings.upstream_response_seconds)
             self.exchange.client_writable(writable=True)
+        elif not self._closing:
+            self._next()
 
     # --- requests
 
@@ -179,7 +188,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Begin with the next request if its head is whole."""
-        if self.exchange is not None:
+        if self.exchange is not None or self._choked:
             if len(self._buffer) > PIPELINED_MOST:
                 self.pause()
             return
@@ -298,7 +307,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = front.clock() + front.settings.idle_seconds
         if self.transport is not None:
             self.transport.write(octets)
-        if self._buffer or self._paused:
+        if self._buffer or self._paused or self._choked:
             self._next()
 
     def answered(self) -> None:
@@ -316,6 +325,11 @@ class ClientConnection(asyncio.Protocol):
     def _next(self) -> None:
         if not self.keep_alive:
             self.close()
+            return
+        if self._choked:
+            # A client that asks without reading the answers would have us hold them all.
+            self.wait_at_most(self.front.settings.write_seconds)
+            self.pause()
             return
         self.wait_at_most(self.front.settings.idle_seconds)
         self.resume()
@@ -373,6 +387,8 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self.exchange is not None:
             self.exchange.out_of_time()
+        elif self._choked:
+            self.abort()
         elif self._buffer and self._reading_head:
             self._refuse_head(BadRequest("head_too_slow", 408))
         else:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from gateway.proxies.refusal_pace import RefusalPace
-from tests.support.fronted import Fronted, fronted, settled, until
+from tests.support.fronted import Fronted, fronted, settled, until, until_still
 from tests.support.raw_http import Client, eas, request
 from tests.support.scripted_origin import Origin, scripted_origin
 from tests.support.spine import FOLDER_SYNC
@@ -303,18 +303,6 @@ async def send_some(sock: object, octets: bytes) -> int:
 def unsent(client: Client) -> int:
     """Octets that have not left the phone's process."""
     return client._writer.transport.get_write_buffer_size()
-
-
-async def until_still(measure: object) -> None:
-    """Go round the loop until a number has not changed for a tenth of a second."""
-    assert callable(measure)
-    loop = asyncio.get_running_loop()
-    last, since = measure(), loop.time()
-    async with asyncio.timeout(30):
-        while loop.time() - since < 0.1:
-            await asyncio.sleep(0)
-            if measure() != last:
-                last, since = measure(), loop.time()
 
 
 async def test_a_body_over_the_limit_is_not_read(origin: Origin) -> None:

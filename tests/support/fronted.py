@@ -183,6 +183,17 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+async def until_still(measure: Callable[[], float]) -> None:
+    """Go round the loop until a number has not changed for a tenth of a second."""
+    loop = asyncio.get_running_loop()
+    last, since = measure(), loop.time()
+    async with asyncio.timeout(30):
+        while loop.time() - since < 0.1:
+            await asyncio.sleep(0)
+            if measure() != last:
+                last, since = measure(), loop.time()
+
+
 async def until(condition: Callable[[], bool], within_seconds: float = 10.0) -> None:
     """Go round the loop until something is so."""
     async with asyncio.timeout(within_seconds):

@@ -131,9 +131,9 @@ class Origin:
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.connections: list[OriginConnection] = []
 
-    async def connection(self) -> OriginConnection:
+    async def connection(self, patience_seconds: float = PATIENCE_SECONDS) -> OriginConnection:
         """The next connection that the gateway opens."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience_seconds):
             sock, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,61 @@
+"""A client that asks and asks without reading what it is answered: its answers do not pile up in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import cast
+
+from tests.support.fronted import fronted, until_still
+from tests.support.raw_http import eas, request
+from tests.support.scripted_origin import Origin, OriginConnection
+from tests.support.spine import FOLDER_SYNC
+
+ASKED = 2_000
+ANSWER = b"m" * 20_000
+"""Small: the proxy never waits for the client in the middle of one."""
+
+
+@asynccontextmanager
+async def answering(origin: Origin) -> AsyncIterator[list[bytes]]:
+    """The mail server answers every request; the list holds those it got."""
+    served: list[bytes] = []
+    tasks = []
+
+    async def answer_all(connection: OriginConnection) -> None:
+        with suppress(EOFError, ConnectionResetError, BrokenPipeError):
+            while True:
+                served.append((await connection.request()).head)
+                await connection.answer(ANSWER)
+
+    async def accept() -> None:
+        while True:
+            tasks.append(asyncio.create_task(answer_all(await origin.connection(patience_seconds=60))))
+
+    tasks.append(asyncio.create_task(accept()))
+    try:
+        yield served
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_unread_answers_do_not_pile_up(origin: Origin) -> None:
+    async with fronted(origin.url, send_buffer=4096) as gateway, answering(origin) as served:
+        gateway.clean("anna", "phone1")
+        await gateway.known("anna")
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rsplit(":", 1)[1]), limit=4096)
+        reading = cast("asyncio.Transport", writer.transport)
+        reading.pause_reading()
+        writer.write(request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC, user="anna") * ASKED)
+        await until_still(lambda: len(served))
+        (behind,) = gateway.front._connections
+        assert behind.transport is not None
+        assert behind.transport.get_write_buffer_size() < 10 * len(ANSWER)
+        assert len(served) < ASKED / 2
+        reading.resume_reading()
+        for _ in range(ASKED):
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
+        assert len(served) == ASKED
+        writer.close()
