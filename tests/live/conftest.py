@@ -19,12 +19,12 @@ from tests.support.reporting import Agent
 from tests.support.running import Running, running
 from tests.support.spine import added_agent, ban_tiktok
 
-READER, COLLEAGUE, BYSTANDER, SECURE = "reader", "colleague", "bystander", "secure"
+READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING = "reader", "colleague", "bystander", "secure", "syncing"
 WAYS = ("direct", "plain", "tls")
-WAITERS = {way: f"waiter{way}" for way in WAYS}
+WAITERS = {(command, way): f"waiter{command.lower()}{way}" for command in ("Ping", "Sync") for way in WAYS}
 CUT = {dialect: f"cut{dialect.name}" for dialect in DIALECTS}
 SECOND = {name: f"second{name}" for name in ("direct", "tls", "cut")}
-USERS = (READER, COLLEAGUE, BYSTANDER, SECURE, *WAITERS.values(), *CUT.values(), *SECOND.values())
+USERS = (READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING, *WAITERS.values(), *CUT.values(), *SECOND.values())
 ATTACHMENT = os.urandom(10 * 2**20)
 
 
@@ -59,8 +59,8 @@ def site() -> Iterator[Site]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """A gateway without TLS that enforces a ban."""
-    async with running(tmp_path_factory.mktemp("plain"), site.plain) as gateway:
+    """A gateway without TLS, of two workers, that enforces a ban."""
+    async with running(tmp_path_factory.mktemp("plain"), site.plain, workers=2) as gateway:
         await ban_tiktok(gateway, "enforce")
         yield gateway
 

@@ -23,7 +23,7 @@ from tests.support.phone_certificates import Certificates, make_certificates
 
 PROGRAMS = ("sogod", "nginx", "dovecot", "postfix", "memcached", "setpriv")
 ACTIVESYNC = Path("/usr/lib/GNUstep/SOGo/ActiveSync.SOGo")
-WAITING = r"sogod \[(\d+)\].* while detecting changes for user {} in Ping"
+WAITING = r"sogod \[(\d+)\].* while detecting changes for user {} in (?:Ping|Sync)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Site:
     sogo: Child
 
     def waiting(self, user: str) -> int:
-        """How many of SOGo's workers have said that they wait on a Ping of ``user``; each says so again and again."""
+        """How many of SOGo's workers have said that they wait on behalf of ``user``; each says so again and again."""
         return len(set(re.findall(WAITING.format(user), self.sogo.log.read_text(errors="replace"))))
 
-    async def until_waiting(self, user: str, pings: int = 1) -> None:
+    async def until_waiting(self, user: str, workers: int = 1) -> None:
         """Wait until so many workers have begun to wait."""
         async with asyncio.timeout(20):
-            while self.waiting(user) < pings:  # noqa: ASYNC110  (nothing but its log tells of it)
+            while self.waiting(user) < workers:  # noqa: ASYNC110  (nothing but its log tells of it)
                 await asyncio.sleep(0.02)
 
 

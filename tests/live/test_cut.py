@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.live.conftest import BYSTANDER, COLLEAGUE, CUT, SECURE, MakePhone, Way
+from tests.live.conftest import BYSTANDER, COLLEAGUE, CUT, SECURE, SYNCING, MakePhone, Way
 from tests.live.conversation import DIALECTS, DOMAIN, Dialect
 from tests.live.site import Site
 from tests.support.phone import Phone, understood
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FOLDERS_CHANGED, CHANGES = "7", "2"
 """Ping Status: synchronise the folders anew; there is mail ([MS-ASCMD] 2.2.3.177.11)."""
+HIERARCHY_CHANGED = "12"
+"""Sync Status, to the same end ([MS-ASCMD] 2.2.3.177.17)."""
 BLOCKED, DONE = "129", "1"
 """DeviceIsBlockedForThisUser ([MS-ASCMD] 2.2.2), and success."""
 AT_ONCE_SECONDS = 2.0
@@ -95,6 +97,24 @@ async def test_cut_and_back(site: Site, ways: dict[str, Way], phone: MakePhone, 
     assert (await send_mail(waits.phone, mime.replace(b"Never sent", b"Sent after"))).status == 200
     site.mail.until_arrived(COLLEAGUE, f"Sent after by {user}.")
     assert site.mail.messages(COLLEAGUE, f"Never sent by {user}.") == []
+
+
+async def test_a_waiting_sync_is_cut(site: Site, ways: dict[str, Way], phone: MakePhone, agent: Agent) -> None:
+    await agent.clean(SYNCING, "CUTSYNC")
+    mailbox = Mailbox(phone(ways["plain"].account(SYNCING, "CUTSYNC", NEWEST)))
+    await mailbox.fill()
+    parked = asyncio.create_task(mailbox.sync(minutes=1))
+    await site.until_waiting(SYNCING)
+    await agent.dirty(SYNCING, "CUTSYNC")
+    assert status_of(await parked, "AirSync:Status") == HIERARCHY_CHANGED
+    assert status_of(await mailbox.folders(), "FolderHierarchy:Status") == BLOCKED
+
+    site.mail.send(SYNCING, "Meanwhile.")
+    site.mail.until_arrived(SYNCING, "Meanwhile.")
+    await agent.clean(SYNCING, "CUTSYNC")
+    await until_folders(mailbox, DONE)
+    await mailbox.sync()
+    assert mailbox.subjects() == ["Meanwhile."]
 
 
 async def test_cut_over_tls(site: Site, ways: dict[str, Way], phone: MakePhone, secure_agent: Agent) -> None:

@@ -1,4 +1,4 @@
-"""Phones that wait for mail: SOGo's answer to a Ping comes through when there is mail."""
+"""Phones that wait for mail: what SOGo has to say comes through when there is mail."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ async def test_a_ping_is_answered_when_mail_arrives(
     site: Site, ways: dict[str, Way], phone: MakePhone, way: str
 ) -> None:
     # In every version at the same time.
-    user = WAITERS[way]
+    user = WAITERS["Ping", way]
     mailboxes = []
     for dialect in DIALECTS:
         waits = phone(ways[way].account(user, f"wait{way}{dialect.name}", dialect))
@@ -36,3 +36,24 @@ async def test_a_ping_is_answered_when_mail_arrives(
         assert (told.text("Ping:Status"), told.text("Ping:Folder")) == (CHANGES, mailbox.folder)
         await mailbox.sync()
         assert mailbox.subjects() == ["Wake up."]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_sync_is_answered_when_mail_arrives(
+    site: Site, ways: dict[str, Way], phone: MakePhone, way: str
+) -> None:
+    """From 14.0 on; the minutes of 12.1 SOGo does not wait."""
+    user = WAITERS["Sync", way]
+    mailboxes = [
+        Mailbox(phone(ways[way].account(user, f"sync{way}{dialect.name}", dialect)))
+        for dialect in DIALECTS
+        if float(dialect.version) >= 14.0
+    ]
+    for mailbox in mailboxes:
+        await mailbox.fill()
+    syncs = [asyncio.create_task(mailbox.sync(minutes=10)) for mailbox in mailboxes]
+    await site.until_waiting(user, len(mailboxes))
+    assert not any(each.done() for each in syncs)
+    site.mail.send(user, "Wake up.")
+    await asyncio.gather(*syncs)
+    assert [mailbox.subjects() for mailbox in mailboxes] == [["Wake up."]] * len(mailboxes)

@@ -29,13 +29,21 @@ def inbox_id(folders: Tag) -> str:
     return found[0].text("FolderHierarchy:ServerId")
 
 
-def sync_body(phone: Phone, folder: str, key: str) -> Tag:
-    """Sync of one folder of mail; with bodies as plain text."""
+def sync_body(phone: Phone, folder: str, key: str, minutes: int = 0) -> Tag:
+    """Sync of one folder of mail, with bodies as plain text; with ``minutes`` it waits that long for something new."""
     version = float(phone.account.version)
     with_class = [tag("AirSync:Class", "Email")] if version < 14.0 else []
     first = [*with_class, tag("AirSync:SyncKey", key), tag("AirSync:CollectionId", folder)]
     wanted = [] if key == "0" else [tag("AirSync:GetChanges"), tag("AirSync:WindowSize", WINDOW), _options(version)]
-    return tag("AirSync:Sync", tag("AirSync:Collections", tag("AirSync:Collection", *first, *wanted)))
+    collections = tag("AirSync:Collections", tag("AirSync:Collection", *first, *wanted))
+    return tag("AirSync:Sync", collections, *([_wait(version, minutes)] if minutes else []))
+
+
+def _wait(version: float, minutes: int) -> Tag:
+    """In minutes from 12.1 on, in seconds from 14.0 on ([MS-ASCMD] 2.2.3.97, 2.2.3.88.2)."""
+    if version < 14.0:
+        return tag("AirSync:Wait", str(minutes))
+    return tag("AirSync:HeartbeatInterval", str(60 * minutes))
 
 
 def _options(version: float) -> Tag:
@@ -66,9 +74,9 @@ class Mailbox:
                 self.folder = self.folder or inbox_id(told)
         return answer
 
-    async def sync(self) -> HttpAnswer:
+    async def sync(self, minutes: int = 0) -> HttpAnswer:
         """One round; what came is remembered. An empty answer is "nothing new" ([MS-ASCMD] 2.2.1.21)."""
-        answer = await self.phone.command("Sync", sync_body(self.phone, self.folder, self.key))
+        answer = await self.phone.command("Sync", sync_body(self.phone, self.folder, self.key, minutes))
         if answer.status == 200 and answer.body:
             self._learn(understood(answer))
         return answer
