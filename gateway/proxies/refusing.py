@@ -67,7 +67,8 @@ class Refusing:
             return self.deferred("deferred")
         self.write_down("refused", request, verdict)
         delay = self.pace.delay(request.login, request.device_id)
-        return Told(refusals.deny(asked.query.command, asked.version), "refused", True, delay)
+        answer = refusals.deny(asked.query.command, asked.version, _named(verdict), verdict.note)
+        return Told(answer, "refused", True, delay)
 
     def write_down(self, event: str, request: AccessRequest, verdict: Verdict) -> None:
         """One line for all of a device's refusals of a kind within a minute."""
@@ -86,3 +87,10 @@ class Refusing:
             client=request.client_address,
             times=count,
         )
+
+
+def _named(verdict: Verdict) -> str:
+    """The app as its owner finds it on the phone, and as a help desk finds it in a list."""
+    name = verdict.app.name if verdict.app and verdict.app.name else verdict.ban
+    app_id = verdict.app.id if verdict.app else ""
+    return f"{name} ({app_id})" if name and app_id and name != app_id else name or app_id

@@ -10,6 +10,7 @@ no general encoder, no function takes a number, RemoteWipe and AccountOnlyRemote
 ``_Status`` ([MS-ASPROV] 3.1.5.1.2.2).
 """
 
+import re
 from enum import Enum
 from typing import Final
 
@@ -24,7 +25,11 @@ BLOCKED_TEXT: Final = "Mail on this device is blocked by your organization. Ask 
 """What the HTTP dialect says in words; few phones show it."""
 TEXT_LONGEST: Final = 1000
 """Characters of a text that are sent."""
+APP_LONGEST: Final = 200
+"""Characters of an app's name that are sent: it may be anything, the phone gave it to itself."""
 
+_STEERING: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What steers a terminal or turns text round (Unicode Standard Annex #9 §2), but for the end of a line."""
 _HEADER: Final = b"\x03\x01\x6a\x00"
 _PRIVATE: Final = ("Cache-Control", "private, no-store")
 
@@ -70,15 +75,25 @@ def _text(status: int, reason: str, text: str, *headers: tuple[str, str]) -> Ans
     return Answer(status, reason, (("Content-Type", "text/plain; charset=utf-8"), _PRIVATE, *headers), body)
 
 
-def deny(command: Command, version: Version | None, text: str = BLOCKED_TEXT) -> Answer:
-    """The refusal of ``command``, Provision included; ``text`` is seen in the HTTP dialect only.
+def deny(command: Command, version: Version | None, app: str = "", note: str = "") -> Answer:
+    """The refusal of ``command``, Provision included.
 
-    GetAttachment has no XML answer and is refused by HTTP in every version. OPTIONS and Autodiscover are not for
-    refusing: without them a phone falls back to 2.5 or gives up its account.
+    In the HTTP dialect it says which app it is and, with ``note``, what the organization writes of it; WBXML has no
+    room for words. GetAttachment has no XML answer and is refused by HTTP in every version. OPTIONS and Autodiscover
+    are not for refusing: without them a phone falls back to 2.5 or gives up its account.
     """
     if dialect(version) is Dialect.STATUS and command in _BLOCKED:
         return _BLOCKED[command]
-    return _text(403, "Forbidden", text)
+    return _text(403, "Forbidden", _why(app, note))
+
+
+def _why(app: str, note: str) -> str:
+    name = " ".join(_STEERING.sub(" ", app).split())[:APP_LONGEST]
+    said = _STEERING.sub("", note).strip()
+    if not name and not said:
+        return BLOCKED_TEXT
+    because = f"because of this app: {name}" if name else "because of what is installed on it"
+    return f"Mail on this device is blocked by your organization {because}\n{said or 'Ask your help desk.'}"
 
 
 def defer(retry_after_seconds: int) -> Answer:

@@ -136,10 +136,46 @@ def test_an_attachment_is_refused_by_http_in_every_version(version: Version | No
     assert refusals.deny(Command.GET_ATTACHMENT, version).status == 403
 
 
-def test_the_text_of_a_refusal() -> None:
-    assert refusals.deny(Command.SYNC, None, "Gesperrt: größer").body == "Gesperrt: größer".encode()
-    assert len(refusals.deny(Command.SYNC, None, "x" * 5000).body) == refusals.TEXT_LONGEST
-    assert refusals.deny(Command.SYNC, None, "\ud800").body == b"?"
+def said(app: str = "", note: str = "") -> str:
+    answer = refusals.deny(Command.PROVISION, Version.V12_1, app, note)
+    assert dict(answer.headers)["Content-Type"] == "text/plain; charset=utf-8"
+    return answer.body.decode()
+
+
+def test_a_refusal_by_http_says_why() -> None:
+    assert said("TikTok (com.zhiliaoapp.musically)", "Gesperrt: größer.\nBitte entfernen.") == (
+        "Mail on this device is blocked by your organization because of this app: TikTok (com.zhiliaoapp.musically)\n"
+        "Gesperrt: größer.\nBitte entfernen."
+    )
+    assert said("TikTok").splitlines()[1] == "Ask your help desk."
+    assert said(note="Remove it.").splitlines() == [
+        "Mail on this device is blocked by your organization because of what is installed on it",
+        "Remove it.",
+    ]
+    assert said() == refusals.BLOCKED_TEXT
+    assert said("\r\n", " ") == refusals.BLOCKED_TEXT
+
+
+@given(app=st.text(), note=st.text())
+def test_whatever_is_said_stays_short_and_steers_nothing(app: str, note: str) -> None:
+    text = said(app, note * 200)
+    assert len(text) <= refusals.TEXT_LONGEST
+    assert not set(text) & set("\x00\r\x1b\x7f\x9b\u202e\u2066")
+    # One line for the app, whatever it calls itself: what follows is the organization's.
+    assert "blocked by your organization" in text.splitlines()[0]
+
+
+def test_a_long_name_leaves_room_for_the_organizations_words() -> None:
+    text = said("x" * 5000, "Remove it.")
+    assert text.splitlines()[1] == "Remove it."
+    assert len(text) < 400
+    assert len(said("TikTok", "x" * 5000)) == refusals.TEXT_LONGEST
+    assert said("\ud800").splitlines()[0].endswith(": ?")
+
+
+@pytest.mark.parametrize("version", STATUS_VERSIONS)
+def test_a_status_has_no_room_for_words(version: Version) -> None:
+    assert refusals.deny(Command.SYNC, version, "TikTok", "Remove it.") == refusals.deny(Command.SYNC, version)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
