@@ -1,0 +1,66 @@
+"""The receiver with all that follows it, up to the cache and the feed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.domain.evidence import DeviceEvidence, PersonRecord
+from gateway.domain.posture import open_hits
+from gateway.inventory.bindings import Bindings
+from gateway.inventory.mail_devices import MailDevices
+from gateway.inventory.people import People
+from gateway.inventory.publication import Publication
+from gateway.inventory.records import load_record
+from gateway.ports.store import Change, Reading
+from tests.inventory.receiving import RULES, Receiving
+from tests.inventory.spread import Spread
+
+
+async def loaded(reading: Reading, login: str) -> PersonRecord:
+    """The record of a login, by the rules of these tests."""
+    return await load_record(reading, login, RULES)
+
+
+@dataclass(slots=True)
+class Chain(Receiving):
+    """A receiver whose changes go all the way."""
+
+    spread: Spread = field(default_factory=Spread)
+    publication: Publication = field(init=False)
+    bindings: Bindings = field(init=False)
+    mail_devices: MailDevices = field(init=False)
+    people: People = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.publication = Publication(self.store, self.spread, self.spread, loaded)
+        Receiving.__post_init__(self)
+        self.bindings = Bindings(self.store, RULES, self.publish, lambda: self.policy)
+        self.people = People(self.store, RULES, self.publish, lambda: self.policy)
+        self.mail_devices = MailDevices(self.store, RULES, self.publish, lambda: self.policy)
+
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """On to the cache and the feed."""
+        await self.publication.publish(changes)
+
+    async def told(self) -> set[str]:
+        """Who was announced since the last time; all of it is in the cache, as the store has it now."""
+        names = {name for change in self.spread.changes for name in change.names}
+        assert set(self.spread.put_names) == names
+        for name in names:
+            assert self.spread.records[name] == await self.record(name)
+        assert self.spread.changes == [] or self.spread.changes[-1].sequence == await self.sequence()
+        self.spread.forget()
+        return names
+
+    async def device(self, login: str, device_id: str) -> DeviceEvidence:
+        """What is known of a mail device."""
+        return (await self.record(login)).devices[device_id]
+
+    async def is_hit(self, login: str, device_id: str) -> bool:
+        """Whether a banned app is open there."""
+        return bool(open_hits(await self.device(login, device_id), self.policy.index))
+
+
+def names(*users: str, eas: Sequence[str] = (), **more: str) -> list[dict[str, str]]:
+    """The ids of a device that names users and claims DeviceIds; of nobody without any."""
+    found = [*(("user", user) for user in users), *(("eas_device_id", each) for each in eas), *more.items()]
+    return [{"type": key, "value": value} for key, value in found] or [{"type": "mdm_id", "value": "nobody"}]

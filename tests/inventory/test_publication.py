@@ -1,0 +1,166 @@
+"""The publication: in order, never before its records, and whole again after the cache was away."""
+
+import asyncio
+
+import pytest
+
+from gateway.inventory import publication as module
+from gateway.inventory.publication import BATCH, Publication
+from gateway.ports.store import Change, ChangeKind, MailDevice, Store, Writing
+from gateway.storage.memory import MemoryStore
+from tests.inventory.chain import loaded
+from tests.inventory.spread import Spread
+from tests.storage.conformance.conftest import KEEP_CHANGES
+
+ANN = "ann@example.com"
+
+
+async def change(store: Store, *names: str, device: str = "phone1") -> Change:
+    async def work(writing: Writing) -> None:
+        for name in names:
+            await writing.put_mail_device(MailDevice(name, device, 1.0, 2.0))
+        writing.log_people(names)
+
+    _, (row,) = await store.write(work)
+    return row
+
+
+@pytest.fixture
+def spread() -> Spread:
+    return Spread()
+
+
+@pytest.fixture
+async def publication(store: Store, spread: Spread) -> Publication:
+    begun = Publication(store, spread, spread, loaded)
+    await begun.start()
+    return begun
+
+
+async def test_what_is_handed_over_in_disorder_leaves_in_order(
+    store: Store, spread: Spread, publication: Publication
+) -> None:
+    rows = [await change(store, f"u{number}") for number in range(5)]
+    for place in (1, 3, 2):
+        await publication.publish([rows[place]])
+        assert spread.sequences == []
+    await publication.publish([rows[0]])
+    assert spread.sequences == [1, 2, 3, 4]
+    await publication.publish([rows[4], rows[4], rows[0]])
+    assert spread.sequences == [1, 2, 3, 4, 5]
+    assert publication.sent == 5
+
+
+async def test_many_at_once(store: Store, spread: Spread, publication: Publication) -> None:
+    rows = [await change(store, f"u{number % 7}") for number in range(40)]
+    await asyncio.gather(*(publication.publish([row]) for row in reversed(rows)))
+    assert spread.sequences == list(range(1, 41))
+    assert set(spread.records) == {f"u{number}" for number in range(7)}
+
+
+async def test_while_the_cache_is_away_nothing_is_lost(store: Store, spread: Spread, publication: Publication) -> None:
+    await publication.publish([await change(store, ANN)])
+    assert publication.up
+    spread.away = True
+    for number in range(3):
+        await publication.publish([await change(store, ANN, device=f"more{number}")])
+    assert not publication.up
+    assert spread.sequences == [1]
+    spread.away = False
+    await publication.publish([await change(store, "bob@example.com")])
+    assert spread.sequences == [1, 2, 3, 4, 5]
+    assert set(spread.records[ANN].devices) == {"phone1", "more0", "more1", "more2"}
+    assert publication.up
+
+
+async def test_a_record_may_be_sent_twice_but_a_change_never_without(
+    store: Store, spread: Spread, publication: Publication
+) -> None:
+    """The cache took the record, the feed did not take the change."""
+    spread.feed_away = True
+    await publication.publish([await change(store, ANN)])
+    assert (spread.put_names, spread.sequences, publication.sent) == ([ANN], [], 0)
+    spread.feed_away = False
+    await publication.publish([])
+    assert (spread.put_names, spread.sequences, publication.sent) == ([ANN, ANN], [1], 1)
+
+
+async def test_what_nobody_handed_over_is_read_from_the_log(
+    store: Store, spread: Spread, publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
+    for name in ("a", "b", "c"):
+        await change(store, name)
+    running = asyncio.create_task(publication.run())
+    try:
+        async with asyncio.timeout(20):
+            while not spread.heartbeats or spread.heartbeats[-1] < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert spread.sequences == [1, 2, 3]
+    # A heartbeat never tells of what is not on the feed yet.
+    assert spread.heartbeats[0] in (0, 3)
+
+
+async def test_a_control_process_that_died_over_it_is_followed_up(store: Store, spread: Spread) -> None:
+    for number in range(4):
+        await change(store, f"u{number}")
+    again = Publication(store, spread, spread, loaded)
+    await again.start()
+    assert spread.sequences == [1, 2, 3, 4]
+    assert spread.heartbeats == [4]
+    assert again.up
+
+
+async def test_a_log_that_was_trimmed_meanwhile_shows_as_a_gap(
+    store: Store, spread: Spread, publication: Publication
+) -> None:
+    await publication.publish([await change(store, ANN)])
+    spread.away = True
+    for number in range(KEEP_CHANGES + 5):
+        await change(store, ANN, device=f"more{number}")
+    spread.away = False
+    await publication.start()
+    newest = KEEP_CHANGES + 6
+    assert publication.sent == newest
+    # Workers see by the heartbeat that they have missed something, and read the store anew.
+    assert spread.heartbeats == [0, newest]
+    assert spread.records == {}, "what the cache held before is overtaken by changes that were never sent"
+    await publication.publish([await change(store, "bob@example.com")])
+    assert spread.sequences == [1, newest + 1]
+
+
+async def test_a_store_that_is_away_is_waited_for() -> None:
+    store, spread = MemoryStore(), Spread()
+    publication = Publication(store, spread, spread, loaded)
+    await publication.start()
+    row = await change(store, ANN)
+    store.unavailable = "the disk is full"
+    await publication.publish([row])
+    assert (spread.sequences, publication.up) == ([], False)
+    store.unavailable = ""
+    await publication.publish([])
+    assert (spread.sequences, publication.up) == ([1], True)
+
+
+async def test_policies_and_everybody_need_no_records(store: Store, spread: Spread, publication: Publication) -> None:
+    async def work(writing: Writing) -> None:
+        writing.log_policy(3)
+        writing.log_everybody()
+
+    _, rows = await store.write(work)
+    await publication.publish(rows)
+    assert [each.kind for each in spread.changes] == [row.kind for row in rows]
+    assert {ChangeKind.POLICY, ChangeKind.EVERYBODY} == {each.kind for each in spread.changes}
+    assert spread.records == {}
+
+
+async def test_more_than_one_batch() -> None:
+    store, spread = MemoryStore(), Spread()
+    publication = Publication(store, spread, spread, loaded)
+    await publication.start()
+    rows = [await change(store, f"u{number % 3}") for number in range(2 * BATCH + 1)]
+    await publication.publish(rows)
+    assert spread.sequences == list(range(1, 2 * BATCH + 2))
