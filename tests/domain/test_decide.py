@@ -383,6 +383,15 @@ def test_the_global_switch_lets_everything_through_and_records_it() -> None:
     assert verdict(of_person(CLEAN), off).reason is Reason.CLEAN
 
 
+def test_what_would_have_been_is_what_would_have_refused() -> None:
+    """Beside a stale list that denies, a ban that only reports is not what the exemption undid."""
+    version = replace(flagged(Flag.REPORT_ONLY), unknowns=denying("stale"))
+    for lenient in (exempting(LOGIN, version=version), replace(version, enforcement_on=False)):
+        found = verdict(of_person(bound(seen(TIKTOK, age=2 * DAY))), lenient)
+        assert (found.effect, found.would, found.would_reason) == (ALLOW, DENY, Reason.EVIDENCE_STALE)
+        assert (found.would_ban, found.would_app) == ("", None)
+
+
 # --- The state cannot be read
 
 
@@ -398,6 +407,7 @@ def test_without_state_the_answer_is_to_come_back_and_the_switch_still_lets_thro
     assert verdict(None).effect is DEFER
     off = verdict(None, replace(ENFORCING, enforcement_on=False))
     assert (off.effect, off.reason, off.would) == (ALLOW, Reason.ENFORCEMENT_OFF, DEFER)
+    assert off.would_reason is Reason.STATE_UNAVAILABLE
     exempt = verdict(None, exempting(login=LOGIN))
     assert exempt.effect is DEFER
 
