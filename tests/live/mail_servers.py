@@ -118,6 +118,10 @@ postlog   unix-dgram n - n - 1 postlogd
 """
 
 
+PASSED_ON = 'trap "kill \\$child" TERM; "$@" & child=$!; wait; wait'
+"""A shell that ends with us and takes with it a program that forgets, by changing its user, that it should."""
+
+
 def start_dovecot(directory: Path, users: Iterable[str], imap: int, lmtp: int) -> Child:
     """Mailboxes for ``users``, each with the same password."""
     directory.mkdir()
@@ -144,7 +148,8 @@ def start_postfix(directory: Path, smtp: int, lmtp: int) -> Child:
     (config / "master.cf").write_text(POSTFIX_MASTER.format(smtp=f"127.0.0.1:{smtp}"))
     run(("postfix", "-c", str(config), "check"), directory)
     # Not by "postfix start-fg": its master runs in a session of its own and would outlive us.
-    child = start("postfix", (str(master_program()), "-c", str(config), "-d"), directory)
+    master = (str(master_program()), "-c", str(config), "-d")
+    child = start("postfix", ("sh", "-c", PASSED_ON, "sh", *master), directory)
     child.until_port(smtp)
     return child
 

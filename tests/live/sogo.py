@@ -110,8 +110,8 @@ def start_postgresql(directory: Path, users: Iterable[str], port: int) -> Child:
 def start_memcached(directory: Path, port: int) -> Child:
     """SOGo's cache."""
     directory.mkdir()
-    server = ("memcached", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64", "-u", "nobody")
-    child = start("memcached", server, directory)
+    server = ("memcached", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64")
+    child = start("memcached", server, directory, user="memcache")
     child.until_port(port)
     return child
 
@@ -139,6 +139,8 @@ def start_sogo(directory: Path, *, port: int, sql: int, memcached: int, imap: in
         "SOGoMaximumSyncInterval": "3540",
         "SOGoInternalSyncInterval": "1",
         "WOWorkersCount": str(WORKERS),
+        # A worker that has grown beyond it, by a large attachment for instance, ends and is missing for a moment.
+        "SxVMemLimit": "4096",
         "WOWatchDogRequestTimeout": "60",
         "WOPort": f"127.0.0.1:{port}",
         "WOPidFile": str(directory / "sogo.pid"),
