@@ -24,11 +24,16 @@ from pathlib import Path
 
 import uvloop
 
+from bench.fleet import device_of, fill, login_of
 from bench.parked import Phone, Tally, connect, mailbox
+from tests.support.running import configuration
 
 HERE = Path(__file__).resolve().parent
 PROXY_CORE, LOAD_CORE = "0", "1"
 WARM_SECONDS = 2
+QUIET_WITHIN_SECONDS = 300.0
+QUIET_CPU = 0.05
+"""Seconds of CPU time per second, over all processes."""
 
 NGINX = """
 worker_processes 1; daemon off; pid {dir}/{name}.pid; error_log {dir}/{name}.log warn;
@@ -107,7 +112,7 @@ def running(core: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
         yield child
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(40)
 
 
 @contextmanager
@@ -128,17 +133,49 @@ def nginx(core: str, directory: Path, name: str, http: str) -> Iterator[tuple[in
         yield children_of(child.pid)
 
 
+@contextmanager
+def gatepost(directory: Path, upstream: str) -> Iterator[tuple[tuple[int, ...], int]]:
+    """The whole of Gatepost as it is shipped, all its processes on one core: their ids, and its port."""
+    data_dir, config = directory / "var", directory / "gatepost.toml"
+    config.write_text(configuration(data_dir, upstream))
+    os.environ.update({f"GATEPOST_HTTP__{name}": "30000" for name in OPENED})
+    with running(PROXY_CORE, sys.executable, "-m", "gateway.cli.main", "run", "--config", str(config)) as child:
+        try:
+            wait_until((data_dir / "listening.json").exists)
+            port = json.loads((data_dir / "listening.json").read_text())["http"][0].rpartition(":")[2]
+            yield descendants(child.pid), int(port)
+        finally:
+            for name in OPENED:
+                del os.environ[f"GATEPOST_HTTP__{name}"]
+
+
+def worker_among(pids: Sequence[int]) -> int:
+    """The one worker of a gateway."""
+    (pid,) = (each for each in pids if Path(f"/proc/{each}/cmdline").read_text().endswith("worker\0"))
+    return pid
+
+
+OPENED = ("MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS", "UPSTREAM_CONNECTIONS")
+"""Limits that loads from a single address would meet."""
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    """A process with all below it."""
+    below = [each for child in children_of(pid)[1:] for each in descendants(child)]
+    return (pid, *below)
+
+
 def wait_until(condition: object) -> None:
     """Ask again and again, for ten seconds at most."""
     assert callable(condition)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while not condition():
         if time.monotonic() > until:
             raise SystemExit("a child did not start")
         time.sleep(0.02)
 
 
-def load(target: Target, seconds: int, connections: int) -> Round:
+def load(target: Target, seconds: int, connections: int, people: int) -> Round:
     """One round of wrk."""
     before = cpu_seconds(target.pids)
     argv = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
@@ -147,7 +184,7 @@ def load(target: Target, seconds: int, connections: int) -> Round:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PHONES": os.environ.get("PHONES", "100000")},
+        env={**os.environ, "PHONES": str(people)},
     ).stdout
     used = cpu_seconds(target.pids) - before
     words = next(line for line in out.splitlines() if line.startswith("RESULT ")).split()
@@ -161,7 +198,19 @@ def warm_up(target: Target, people: int, connections: int) -> None:
     """Until every phone has been seen: a first request costs more than the next thousand."""
     seen = 0
     while seen < 2 * people:
-        seen += load(target, WARM_SECONDS, connections).requests
+        seen += load(target, WARM_SECONDS, connections, people).requests
+
+
+def wait_for_quiet(pids: Sequence[int]) -> None:
+    """Until next to nothing is done: what phones said of themselves is written down, records are in the cache."""
+    until = time.monotonic() + QUIET_WITHIN_SECONDS
+    calm = 0
+    while calm < 3:
+        before = cpu_seconds(pids)
+        time.sleep(1.0)
+        calm = calm + 1 if cpu_seconds(pids) - before < QUIET_CPU else 0
+        if time.monotonic() > until:
+            raise SystemExit("the gateway does not come to rest")
 
 
 def measure_requests(args: argparse.Namespace) -> list[dict[str, object]]:
@@ -176,19 +225,19 @@ def measure_requests(args: argparse.Namespace) -> list[dict[str, object]]:
         (directory / "auth.sock").chmod(0o777)
         http = AUTH_REQUEST.format(dir=directory, mail=mail, port=ours)
         nginx_pids = stack.enter_context(nginx(PROXY_CORE, directory, "front", http))
-        front_pid, front_port = stack.enter_context(
-            python(PROXY_CORE, "front", f"http://127.0.0.1:{mail}", args.people)
-        )
+        fill(directory / "var", args.people)
+        pids, front_port = stack.enter_context(gatepost(directory, f"http://127.0.0.1:{mail}"))
         targets = [
             Target("nginx auth_request", ours, (*nginx_pids, auth_pid)),
-            Target("gatepost", front_port, (front_pid,)),
+            Target("gatepost", front_port, pids),
         ]
         for target in targets:
             warm_up(target, args.people, args.connections)
+            wait_for_quiet(target.pids)
         rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
         for number in range(args.rounds):
             for target in targets if number % 2 else reversed(targets):
-                rounds[target.name].append(load(target, args.seconds, args.connections))
+                rounds[target.name].append(load(target, args.seconds, args.connections, args.people))
     return described(rounds)
 
 
@@ -227,21 +276,45 @@ def free_ports(count: int) -> list[int]:
         return [sock.getsockname()[1] for sock in socks]
 
 
-async def measure_parked(args: argparse.Namespace) -> list[dict[str, object]]:
+async def seen_once(address: str, count: int) -> None:
+    """Have every phone's record in memory, and every phone known."""
+    room = asyncio.Semaphore(64)
+
+    async def one(number: int) -> None:
+        async with room:
+            answered = asyncio.get_running_loop().create_future()
+            phone = await connect(address, login_of(number), device_of(number), lambda phone: answered.set_result(None))
+            phone.ask("FolderSync", FOLDER_SYNC)
+            await answered
+            phone.close()
+
+    await asyncio.gather(*(one(number) for number in range(count)))
+
+
+FOLDER_SYNC = bytes.fromhex("03016a00000756520330000101")
+"""SyncKey 0 ([MS-ASCMD] 2.2.1.5)."""
+
+
+async def measure_parked(args: argparse.Namespace, directory: Path) -> list[dict[str, object]]:
     """Memory of a front before and after so many Pings are parked."""
     tally = Tally()
     server, url = await mailbox(tally)
-    with python(PROXY_CORE, "front", url, args.parked) as (pid, port):
+    with (
+        gatepost(directory, url) as (pids, port),
+    ):
+        pid = worker_among(pids)
+        address = f"http://127.0.0.1:{port}"
+        await seen_once(address, args.parked)
+        await asyncio.to_thread(wait_for_quiet, pids)
         before = resident_kb(pid)
         phones: list[Phone] = []
         reached = tally.reaches(args.parked)
         for number in range(args.parked):
-            phone = await connect(
-                f"http://127.0.0.1:{port}", f"user{number:06}@corp.example", f"PHONE{number:027}", lambda phone: None
-            )
+            phone = await connect(address, login_of(number), device_of(number), lambda phone: None)
             phone.ask()
             phones.append(phone)
         await asyncio.wait_for(reached, 120)
+        await asyncio.to_thread(wait_for_quiet, pids)
         after = resident_kb(pid)
         for phone in phones:
             phone.close()
@@ -273,7 +346,9 @@ def main() -> None:
             raise SystemExit(f"{name} is needed: apt-get install nginx-light wrk util-linux")
     rows = [] if args.only == "parked" else measure_requests(args)
     if args.only != "requests":
-        rows += uvloop.run(measure_parked(args))
+        with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as name:
+            fill(Path(name) / "var", args.parked)
+            rows += uvloop.run(measure_parked(args, Path(name)))
     for row in rows:
         print(json.dumps(row))
 

@@ -5,6 +5,7 @@ edited the file judges like the others. What it cannot start for goes to the sup
 """
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,6 +19,10 @@ from gateway.ports.store import StoreUnavailable
 from gateway.runtime.link import LinkMissing, SupervisorLink
 from gateway.settings import Settings
 
+COLLECT = (20_000, 20, 100)
+"""Thresholds of the garbage collector. What is held for long are records without cycles, by the hundred thousand, and
+looking at all of them stops every phone for as long."""
+
 
 def main(words: list[str]) -> int:
     """The exit code."""
@@ -29,6 +34,7 @@ def main(words: list[str]) -> int:
         print("gatepost: this process is started by the supervisor only: use gatepost run", file=sys.stderr)  # noqa: T201
         return 2
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
+    gc.set_threshold(*COLLECT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(link, _life_of(kind)(settings, link)))
 
