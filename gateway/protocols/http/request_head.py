@@ -44,7 +44,7 @@ class RequestHead(NamedTuple):
     fields: list[tuple[bytes, bytes]]
     """Name and value as received, without blanks around the value."""
     named: dict[bytes, bytes]
-    """The same by lower-case name; of repeated names the last."""
+    """The same by lower-case name; of repeated names the last, of Connection all."""
     content_length: int
     """0 without a body; meaningless when ``chunked``."""
     chunked: bool
@@ -64,6 +64,9 @@ def parse_request(head: bytes) -> RequestHead:
     named = {name.lower(): value for name, value in fields}
     if len(named) != len(fields):
         _check_repeated(fields)
+        if b"connection" in named:
+            # RFC 9110 §5.3: several lines are one list, and each of them may say close.
+            named[b"connection"] = b", ".join(value for name, value in fields if name.lower() == b"connection")
     if len(fields) > FIELDS_MOST:
         raise BadRequest("too_many_fields", 431)
     host = named.get(b"host")
@@ -142,6 +145,6 @@ def _why_not(head: bytes) -> str:
         return "request_line"
     if re.search(rb"(?:\A|\r\n)[ \t]", rest):
         return "folded_line"
-    if re.search(rb"(?:\A|\r\n)[^:\r\n]*[ \t]+:", rest):
+    if re.search(rb"(?:\A|\r\n)[^:\r\n]*[ \t]:", rest):
         return "blank_before_colon"
     return "field_line"
