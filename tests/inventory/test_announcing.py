@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.errors import InvalidValue
-from gateway.domain.evidence import PersonRecord
+from gateway.domain.evidence import BindingState, PersonRecord
 from gateway.domain.posture import open_hits
 from gateway.inventory.mail_devices import Sighting
 from gateway.inventory.people import PersonRow
@@ -109,13 +109,15 @@ async def _play(steps: list[tuple[Any, ...]]) -> None:
 def _nothing_vanished(
     chain: Chain, step: tuple[Any, ...], before: dict[str, PersonRecord], after: dict[str, PersonRecord]
 ) -> None:
-    """No hit of a mail device ends by what is no newer list: it takes a report, or an operator who forgets it."""
-    if step[0] in ("report", "forget"):
+    """A hit of a mail device ends by a newer list of a device bound to it, or by an operator who forgets it."""
+    if step[0] == "forget":
         return
     index = chain.policy.index
     for login, record in before.items():
         for device_id, device in record.devices.items():
-            there = after[login].devices.get(device_id)
-            if open_hits(device, index):
-                assert there is not None, (step, login, device_id)
-                assert open_hits(there, index), (step, login, device_id)
+            hits, there = open_hits(device, index), after[login].devices.get(device_id)
+            assert there is not None or not hits, (step, login, device_id)
+            if hits and there is not None and not open_hits(there, index):
+                assert there.binding is BindingState.BOUND, (step, login, device_id)
+                newest = max(source.generated_at for source in there.sources)
+                assert newest > max(hit.at for hit in hits), (step, login, device_id)
