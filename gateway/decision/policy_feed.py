@@ -68,6 +68,8 @@ class PolicyFeed:
             self.sequence = await reading.sequence()
             known = await reading.changes_after(max(0, self.sequence - PAST_ROWS))
             version = await reading.policy()
+        # The store may have begun another life since the cache was set up.
+        self._decision.cache.begin_anew(self.incarnation, 0)
         self._learn_the_past(known)
         await self._use(version)
         self.last_heard_at = asked_at

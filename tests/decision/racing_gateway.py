@@ -257,10 +257,10 @@ class Gateway:
         self.store = RacingStore(loop, replace(tables, policies=policies), keep_changes=keep_changes)
         self.server = RedisDouble()
         self.control = Control(self)
-        self._new_worker = partial(
+        self.make_worker = partial(
             Worker, self, capacity=capacity, faulty_feed=faulty_feed, state_bound_seconds=state_bound_seconds
         )
-        self.workers = [self._new_worker() for _ in range(workers)]
+        self.workers = [self.make_worker() for _ in range(workers)]
         self._reports = 1
 
     @property
@@ -358,7 +358,7 @@ class Gateway:
     async def restart_worker(self) -> None:
         """Another process in the place of the first worker."""
         await self.worker.end()
-        self.workers[0] = self._new_worker()
+        self.workers[0] = self.make_worker()
         await self.worker.start()
 
     # --- the end
@@ -383,7 +383,7 @@ class Gateway:
             await self._check_records(worker)
             await self._check_answers(worker)
         # What is left in the shared cache is found by whoever begins now.
-        newcomer = self._new_worker()
+        newcomer = self.make_worker()
         await newcomer.start()
         await self._check_answers(newcomer)
         await newcomer.end()

@@ -116,6 +116,21 @@ def test_without_the_shared_cache_a_session_is_cut_within_two_seconds(fault: str
     calmly(scenario)
 
 
+def test_a_worker_that_begins_as_the_store_is_restored_follows_the_restored_one() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        await gateway.report(ANN, TIKTOK)
+        dirty = gateway.store.tables
+        await gateway.report(ANN)
+        newcomer = gateway.make_worker()
+        gateway.control.kill()
+        gateway.store.restore(dirty)
+        await newcomer.start()
+        assert (await newcomer.ask(ANN)).effect is Effect.DENY
+        await newcomer.end()
+
+    calmly(scenario)
+
+
 class Scripted:
     """A subscription that delivers what a test says, whatever the store holds."""
 
