@@ -14,6 +14,9 @@ from gateway.domain.policy import Unavailable
 from tests.decision.racing_gateway import ALIAS, ANN, BOB, EVE, ORDERS, Gateway, explore
 from tests.decision.racing_store import TIKTOK
 
+pytestmark = pytest.mark.timeout(900)
+"""HYPOTHESIS_PROFILE=fuzz asks for thousands of orders per test."""
+
 
 def test_a_report_committed_while_its_record_is_loaded() -> None:
     async def scenario(gateway: Gateway) -> None:
@@ -226,7 +229,7 @@ def test_everything_at_once() -> None:
         earlier = gateway.store.tables
         for _ in range(6):
             await gateway.loop.point("fault")
-            match random.randrange(8):
+            match random.randrange(9):
                 case 0:
                     server.flush()
                 case 1:
@@ -243,6 +246,8 @@ def test_everything_at_once() -> None:
                     gateway.control.kill()
                     gateway.store.restore(earlier)
                     await gateway.restart_control()
+                case 7:
+                    await gateway.restart_worker()
                 case _:
                     earlier = gateway.store.tables
 

@@ -36,14 +36,20 @@ class Orders:
     async def run(self, *actors: Coroutine[object, object, None]) -> None:
         """Run the actors to their ends."""
         tasks = [asyncio.ensure_future(actor) for actor in actors]
-        while not all(task.done() for task in tasks):
-            await self.settle()
-            if not self._waiting:
-                await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
-                continue
-            self.release_one()
-        for task in tasks:
-            task.result()
+        try:
+            while not all(task.done() for task in tasks):
+                await self.settle()
+                if not self._waiting:
+                    await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                self.release_one()
+            for task in tasks:
+                task.result()
+        finally:
+            # Where one has failed, the others neither stay nor say so a second time.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def settle(self) -> None:
         """Let everything run that can run by itself."""
