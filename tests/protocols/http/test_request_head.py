@@ -4,11 +4,12 @@ import re
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.protocols.http.request_head import FIELDS_MOST, BadRequest, RequestHead, parse_request
 from tests.protocols.http.peers import NotAccepted, by_h11_request, by_httptools_request
+from tests.support.evidence_strategies import thorough
 
 LINE = b"POST /Microsoft-Server-ActiveSync?Cmd=Ping HTTP/1.1"
 
@@ -394,7 +395,8 @@ FIELDS = st.builds(
     st.one_of(st.just(b""), st.just(b""), st.just(b""), ODD),
     BLANKS,
     st.sampled_from(VALUES) | st.binary(max_size=4),
-    BLANKS,
+    # RFC 9110 §5.5 allows a tab here too, but httptools refuses one after a transfer coding.
+    st.sampled_from([b"", b" ", b"  "]),
 )
 HEADS = st.builds(
     lambda method, target, version, fields, end: (
@@ -411,7 +413,7 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), ODD | st.
 BODY = b"5\r\nhello\r\n0\r\n\r\n"
 
 
-@settings(max_examples=400)
+@thorough
 @given(HEADS, MUTATIONS)
 @example(head(b"Connection: close", b"Connection: keep-alive"), [])
 @example(head(b"Content-Length: 000000000000005"), [])
