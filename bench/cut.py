@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from tests.support.reporting import HARMLESS, TIKTOK, Agent
 from tests.support.running import Running, running
 
 PATIENCE_SECONDS = 60.0
+SYNC = bytes.fromhex("03016a00455c4f4b033000015203350001010101")
+SYNC_CUT = bytes.fromhex("03016a00454e0331320001 01".replace(" ", ""))
+"""Sync Status 12: the folder hierarchy has changed ([MS-ASCMD] 2.2.3.177.17)."""
+MAIL = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.ms-sync.wbxml\r\nContent-Length: 4\r\n\r\nMAIL"
 
 
 class Fleet:
@@ -34,23 +39,36 @@ class Fleet:
         self._tally = tally
         self._answers: dict[Phone, asyncio.Future[None]] = {}
         self.phones: list[Phone] = []
+        self.acknowledged_at = 0.0
+        """When the last report's 2xx came."""
 
     async def enrol(self, count: int) -> None:
         """Report ``count`` clean phones and connect them."""
         room = asyncio.Semaphore(16)
 
-        async def one(number: int) -> Phone:
-            login, device = f"user{number:05}", f"PHONE{number:05}"
+        async def report(number: int) -> None:
             async with room:
-                await self._agent.clean(login, device)
-            return await connect(self._gateway.http, login, device, self._answered)
+                await self._agent.clean(f"user{number:05}", f"PHONE{number:05}")
 
-        self.phones = list(await asyncio.gather(*(one(number) for number in range(count))))
+        await asyncio.gather(*(report(number) for number in range(count)))
+        # Only then: a connection that asks nothing for long is closed.
+        self.phones = [
+            await connect(self._gateway.http, f"user{number:05}", f"PHONE{number:05}", self._answered)
+            for number in range(count)
+        ]
 
     def _answered(self, phone: Phone) -> None:
         waiting = self._answers.pop(phone, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    async def connected_anew(self, number: int) -> Phone:
+        """A clean phone with a new connection in the place of one."""
+        old = self.phones[number]
+        old.close()
+        await self._agent.report(old.login, old.device_id, HARMLESS)
+        self.phones[number] = await connect(self._gateway.http, old.login, old.device_id, self._answered)
+        return self.phones[number]
 
     def expect(self, phone: Phone) -> "asyncio.Future[None]":
         """A future for the phone's next answer."""
@@ -64,13 +82,14 @@ class Fleet:
             phone.ask()
         await asyncio.wait_for(reached, PATIENCE_SECONDS)
 
-    async def turn(self, phone: Phone) -> float:
-        """Report the banned app; seconds from the 2xx to the cut."""
-        answered = self.expect(phone)
+    async def turn(self, phone: Phone, answered: "asyncio.Future[None] | None" = None, *, check: bool = True) -> float:
+        """Report the banned app; seconds from the 2xx to the answer, which must be the cut."""
+        answered = answered or self.expect(phone)
         await self._agent.dirty(phone.login, phone.device_id)
-        acknowledged_at = time.perf_counter()
+        self.acknowledged_at = acknowledged_at = time.perf_counter()
         await asyncio.wait_for(answered, PATIENCE_SECONDS)
-        check_cut(phone)
+        if check:
+            check_cut(phone)
         return phone.answered_at - acknowledged_at
 
     async def recover(self, phone: Phone) -> None:
@@ -121,6 +140,40 @@ async def measure_reports(fleet: Fleet, turns: int, at_once: int) -> list[dict[s
     return [described("report, one after the other", singles), described(f"report, {at_once} at once", many)]
 
 
+async def measure_released(fleet: Fleet, tally: Tally, turns: int) -> dict[str, object]:
+    """Mail that the mailbox server releases at the very moment of the cut: it is there in time, or it never comes."""
+    outcomes: Counter[str] = Counter()
+    latest, usual_seconds = 0.0, 0.02
+    for number in range(turns):
+        phone = await fleet.connected_anew(number % len(fleet.phones))
+        reached, answered = tally.reaches(tally.parked + 1), fleet.expect(phone)
+        phone.ask("Sync", SYNC)
+        await asyncio.wait_for(reached, PATIENCE_SECONDS)
+        # From when the report is sent until twice as long as a cut takes after that.
+        at, began = number % 97 / 97 * 2 * usual_seconds, time.perf_counter()
+        asyncio.get_running_loop().call_later(at, tally.waiting[phone.login].release, MAIL)
+        await fleet.turn(phone, answered, check=False)
+        received = phone.answer
+        await asyncio.sleep(0.02)
+        if phone.answer != received:
+            raise SystemExit(f"{phone.login} got something behind its answer: {phone.answer!r}")
+        if received.endswith(b"MAIL"):
+            outcomes["mail"] += 1
+            latest = max(latest, phone.answered_at - fleet.acknowledged_at)
+        elif received.endswith(SYNC_CUT):
+            outcomes["cut"] += 1
+            usual_seconds = 0.9 * usual_seconds + 0.1 * (phone.answered_at - began)
+        else:
+            raise SystemExit(f"{phone.login} got neither mail nor the cut: {received!r}")
+    return {
+        "what": "mail released at the moment of the cut",
+        "turns": turns,
+        "cut": outcomes["cut"],
+        "mail_in_time": outcomes["mail"],
+        "latest_mail_after_the_2xx_ms": round(max(0.0, latest) * 1000, 2),
+    }
+
+
 async def measure_edits(fleet: Fleet, gateway: Running, agent: Agent) -> list[dict[str, object]]:
     """A ban added and a flag set, with every phone holding the app."""
     for phone in fleet.phones:
@@ -166,7 +219,10 @@ async def one_gateway(args: argparse.Namespace, workers: int, *, edits: bool) ->
             rows = (
                 await measure_edits(fleet, gateway, agent)
                 if edits
-                else await measure_reports(fleet, args.turns, args.at_once)
+                else [
+                    *await measure_reports(fleet, args.turns, args.at_once),
+                    await measure_released(fleet, tally, args.turns),
+                ]
             )
             for phone in fleet.phones:
                 phone.close()

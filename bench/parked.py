@@ -19,7 +19,7 @@ def authorization(login: str, password: str = "secret") -> str:  # noqa: S107
 
 
 class Mailbox(asyncio.Protocol):
-    """Parks every Ping for good and answers everything else at once with an empty 200."""
+    """Parks every Ping and Sync until it is released and answers everything else at once with an empty 200."""
 
     def __init__(self, tally: "Tally") -> None:
         self._tally = tally
@@ -50,14 +50,23 @@ class Mailbox(asyncio.Protocol):
 
     def _answer(self, head: bytes) -> None:
         assert self._transport is not None
-        if b"cmd=ping" in head.split(b"\r\n", 1)[0]:
+        line = head.split(b"\r\n", 1)[0]
+        if b"cmd=ping" in line or b"cmd=sync" in line:
             self._parked = True
+            self._tally.waiting[line.split(b"user=", 1)[1].split(b"&", 1)[0].decode()] = self
             self._tally.count(1)
             return
         self._transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nMS-Server-ActiveSync: 14.1\r\n"
             b"MS-ASProtocolVersions: 2.5,12.0,12.1,14.0,14.1\r\nMS-ASProtocolCommands: Sync,Ping\r\n\r\n"
         )
+
+    def release(self, answer: bytes) -> None:
+        """Answer the request that is parked here, if it still is."""
+        if self._parked and self._transport is not None and not self._transport.is_closing():
+            self._parked = False
+            self._tally.count(-1)
+            self._transport.write(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A parked leg was closed."""
@@ -71,6 +80,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.parked = 0
+        self.waiting: dict[str, Mailbox] = {}
+        """Where a login's last request was parked."""
         self.closed_at: list[float] = []
         self._goals: list[tuple[int, asyncio.Future[None]]] = []
 
