@@ -75,7 +75,7 @@ class Client:
         http = h11.Connection(h11.CLIENT)
         http.send(h11.Request(method=method, target="/", headers=[("Host", "x"), ("Content-Length", "0")]))
         http.send(h11.EndOfMessage())
-        status, body = 0, b""
+        status, body = 0, bytearray()
         headers: tuple[tuple[str, str], ...] = ()
         if self._rest:
             http.receive_data(self._rest)
@@ -83,7 +83,7 @@ class Client:
             try:
                 event = http.next_event()
             except h11.RemoteProtocolError:
-                return HttpAnswer(status, headers, body, closed=True)
+                return HttpAnswer(status, headers, bytes(body), closed=True)
             if event is h11.NEED_DATA:
                 http.receive_data(await self._read_some())
             elif isinstance(event, h11.Response):
@@ -93,9 +93,9 @@ class Client:
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
                 self._rest = http.trailing_data[0]
-                return HttpAnswer(status, headers, body, closed=False)
+                return HttpAnswer(status, headers, bytes(body), closed=False)
             elif isinstance(event, h11.ConnectionClosed):
-                return HttpAnswer(status, headers, body, closed=True)
+                return HttpAnswer(status, headers, bytes(body), closed=True)
 
     async def _read_some(self) -> bytes:
         try:
