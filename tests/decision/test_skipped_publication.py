@@ -13,8 +13,10 @@ import pytest
 from gateway.decision.policy_feed import PAST_ROWS
 from gateway.domain.verdict import Effect
 from gateway.ports.store import Change, ChangeKind
-from tests.decision.racing_gateway import ANN, Gateway, calmly
+from gateway.storage.redis import RedisRecords
+from tests.decision.racing_gateway import ANN, DAYS, Gateway, calmly
 from tests.decision.racing_store import TIKTOK
+from tests.storage.redis.server_double import DoubleConnection
 
 
 def many_commits(gateway: Gateway, keep: int) -> None:
@@ -42,6 +44,32 @@ def test_a_worker_that_begins_believes_no_record_whose_change_was_skipped(restar
         await asyncio.sleep(1.0)
         gateway.server.partition(away=False)
         await asyncio.sleep(30.0)
+        await gateway.restart_worker()
+        assert (await gateway.worker.ask(ANN)).effect is Effect.DENY
+
+    calmly(scenario)
+
+
+@pytest.mark.parametrize("fault", ["old memory", "slow worker", "eviction"])
+def test_a_worker_that_begins_long_after_a_change_finds_nothing_from_before_it(fault: str) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        await gateway.report(ANN, TIKTOK)
+        await gateway.report(ANN)
+        shared = RedisRecords(DoubleConnection(gateway.server, gateway.loop.point), "life1", DAYS)
+        clean, dump = await shared.get([ANN]), gateway.server.dump()
+        await gateway.report(ANN, TIKTOK)
+        await gateway.worker.end()
+        many_commits(gateway, 100_000)
+        await asyncio.sleep(30.0)
+        match fault:
+            case "old memory":
+                gateway.server.restart(dump)
+            case "slow worker":
+                # It read the record before the change, and its record arrives when the newer one has been evicted.
+                gateway.server.evict()
+                await shared.put(clean)
+            case _:
+                gateway.server.evict()
         await gateway.restart_worker()
         assert (await gateway.worker.ask(ANN)).effect is Effect.DENY
 
