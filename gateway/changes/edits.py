@@ -11,7 +11,7 @@ from gateway.domain.access import Protocol
 from gateway.domain.bans import Ban, Flag, FlagRule
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Platform
-from gateway.domain.matching import NEVER_BAN, compiled
+from gateway.domain.matching import NEVER_BAN, compiled, is_version
 from gateway.domain.policy import (
     Exemption,
     NewDeviceGrace,
@@ -58,6 +58,13 @@ def add_ban(version: PolicyVersion, ban: Ban) -> PolicyVersion:
         raise InvalidValue(f"the text for the reader has at most {TEXT_LONGEST} characters")
     if ban.starts_at is not None and ban.ends_at is not None and ban.ends_at <= ban.starts_at:
         raise InvalidValue("the ban ends before it starts")
+    for matcher in (*ban.matchers, *ban.exceptions):
+        if matcher.below_version and not is_version(matcher.below_version):
+            # It would stand for every version.
+            raise InvalidValue(
+                f"{matcher.below_version!r} is no version: write numbers with dots, like 12.0.1,"
+                " or the version code of an Android app"
+            )
     _refuse_lock_out(ban)
     return replace(version, bans=(*version.bans, ban), summary=f"ban {ban.name} added, {ban.flag}")
 

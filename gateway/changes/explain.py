@@ -99,7 +99,6 @@ _REASONS = {
     Reason.EVIDENCE_SCOPE: "what the sources see of the device cannot prove that an app is absent",
     Reason.DEVICE_UNMATCHED: "no inventory device is known to be this mail device",
     Reason.BINDING_CONFLICT: "several inventory devices claim to be this mail device",
-    Reason.OUTLOOK_MOBILE: "the rule for Outlook mobile says so",
     Reason.STATE_UNAVAILABLE: "the state cannot be read",
 }
 

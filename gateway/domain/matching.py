@@ -66,6 +66,11 @@ def below(app: App, bound: str) -> bool:
     return mine + (0,) * (length - len(mine)) < limit + (0,) * (length - len(limit))
 
 
+def is_version(text: str) -> bool:
+    """Whether a bound can be read: numbers with dots, or an Android version code."""
+    return _numbers(text) is not None
+
+
 def _is_whole(text: str) -> bool:
     # isdigit alone takes superscripts, which int refuses.
     return text.isascii() and text.isdigit()

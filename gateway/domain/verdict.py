@@ -56,7 +56,6 @@ class Reason(StrEnum):
     EVIDENCE_SCOPE = "evidence_scope"
     DEVICE_UNMATCHED = "device_unmatched"
     BINDING_CONFLICT = "binding_conflict"
-    OUTLOOK_MOBILE = "outlook_mobile"
     STATE_UNAVAILABLE = "state_unavailable"
 
 

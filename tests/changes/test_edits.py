@@ -219,3 +219,10 @@ def test_exemptions_that_ended_long_ago_make_room() -> None:
     recent = exemption(id="recent", ends_at=NOW - 3600)
     version = edits.add_exemption(replace(policy(), exemptions=(old, recent)), exemption(), NOW)
     assert [each.id for each in version.exemptions] == ["recent", "e1"]
+
+
+@pytest.mark.parametrize("bound", ["latest", "1.x", "²", "v2"])
+def test_a_version_bound_that_nobody_can_read_is_refused(bound: str) -> None:
+    matcher = Matcher(MatcherKind.ID, "com.example.app", Platform.ANDROID, below_version=bound)
+    with pytest.raises(InvalidValue, match="is no version: write numbers with dots"):
+        edits.add_ban(first_policy(0.0), Ban("App", (matcher,)))
