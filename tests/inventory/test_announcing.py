@@ -114,7 +114,8 @@ def _nothing_vanished(
         return
     index = chain.policy.index
     for login, record in before.items():
-        for device_id, device in record.devices.items():
+        # An alias may become somebody else's name; what was known stays with the person.
+        for device_id, device in record.devices.items() if record.person_id == login else ():
             hits, there = open_hits(device, index), after[login].devices.get(device_id)
             assert there is not None or not hits, (step, login, device_id)
             if hits and there is not None and not open_hits(there, index):
