@@ -11,6 +11,7 @@ from gateway.network.tls import ServerTls
 from gateway.ports.store import Reading, Store
 from gateway.proxies.front import HttpFrontSettings
 from gateway.settings import Settings
+from gateway.storage.compact import compact
 
 DATABASE_FILE = "gatepost.db"
 RECORD_TTL_SECONDS = 86_400.0
@@ -62,10 +63,10 @@ def record_loader(rules: IdentityRules) -> Callable[[Reading, str], Awaitable[Pe
 
 
 def record_reader(store: Store, rules: IdentityRules) -> Callable[[str], Awaitable[PersonRecord]]:
-    """Reads one person's record from a fresh snapshot of the store."""
+    """Reads one person's record from a fresh snapshot of the store, packed for keeping many of them."""
 
     async def read(login: str) -> PersonRecord:
         async with store.read() as reading:
-            return await load_record(reading, login, rules)
+            return compact(await load_record(reading, login, rules))
 
     return read
