@@ -1,0 +1,103 @@
+"""An authority of a test's own, and certificates by it that are right or wrong in one chosen way."""
+
+import ipaddress
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """PEM files of one certificate."""
+
+    certificate: Path
+    key: Path
+
+    def server(self) -> ssl.SSLContext:
+        """A context of the standard library's own that shows it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+@dataclass(slots=True)
+class Authority:
+    """Issues certificates into a directory."""
+
+    directory: Path
+    name: str = "one"
+    certificate: Path = field(init=False)
+    _key: ec.EllipticCurvePrivateKey = field(init=False)
+    _issued: int = 0
+
+    def __post_init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self.directory / f"authority-{self.name}.pem"
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        own = (
+            self._builder(f"authority {self.name}", self._key, datetime.now(UTC) + DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+        )
+        self.certificate.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
+
+    def issue(self, *names: str, ends: datetime | None = None, client: bool = False, passphrase: bytes = b"") -> Issued:
+        """A certificate for DNS names and addresses; with ``ends`` past, an expired one."""
+        self._issued += 1
+        key = ec.generate_private_key(ec.SECP256R1())
+        alternative = x509.SubjectAlternativeName([_alternative(name) for name in names or ("localhost", "127.0.0.1")])
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        certificate = (
+            self._builder("leaf", key, ends or datetime.now(UTC) + DAY)
+            .add_extension(alternative, critical=False)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        place = self.directory / f"{self.name}-{self._issued}"
+        issued = Issued(place.with_suffix(".pem"), place.with_suffix(".key"))
+        issued.certificate.write_bytes(_pem(certificate))
+        cipher = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        issued.key.write_bytes(key.private_bytes(pem, pkcs8, cipher))
+        return issued
+
+    def trust(self) -> ssl.SSLContext:
+        """A context of the standard library's own for clients that know the authority."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+    def _builder(self, subject: str, key: ec.EllipticCurvePrivateKey, ends: datetime) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(_name(subject))
+            .issuer_name(_name(f"authority {self.name}"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(min(ends, datetime.now(UTC)) - DAY)
+            .not_valid_after(ends)
+        )
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

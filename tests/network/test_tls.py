@@ -1,0 +1,320 @@
+"""TLS contexts, by real handshakes in memory: versions, ciphers, certificates both ways, and clear errors."""
+
+import os
+import pty
+import ssl
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.network.tls import ServerTls, TlsUnusable, client_context, expires_at, server_context
+from tests.network.authority import Authority, Issued
+
+LATER = datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def issued(authority: Authority) -> Issued:
+    return authority.issue()
+
+
+def server_of(issued: Issued, client_ca: str = "", minimum: str = "1.2") -> ssl.SSLContext:
+    return server_context(str(issued.certificate), str(issued.key), client_ca, minimum)
+
+
+def shaken(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost"
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both ends after a handshake; raises ``ssl.SSLError``."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server, server_hostname=name),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    waiting = list(ends)
+    for _ in range(20):
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                continue
+        if not waiting:
+            # In TLS 1.3 a refused client certificate shows only afterwards.
+            ends[1].write(b"hello")
+            assert ends[0].read(5) == b"hello"
+            return ends
+    raise AssertionError("the handshake does not end")
+
+
+def limited(client: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client of exactly one version."""
+    with warnings.catch_warnings():
+        # The old ones are what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        client.minimum_version = client.maximum_version = version
+    return client
+
+
+@pytest.mark.parametrize(
+    ("minimum", "version", "accepted"),
+    [
+        ("1.2", ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
+        ("1.2", ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
+        ("1.3", ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
+        ("1.3", ssl.TLSVersion.TLSv1_2, ""),
+        ("1.2", ssl.TLSVersion.TLSv1_1, ""),
+        ("1.2", ssl.TLSVersion.TLSv1, ""),
+    ],
+)
+def test_versions(authority: Authority, issued: Issued, minimum: str, version: ssl.TLSVersion, accepted: str) -> None:
+    client = limited(authority.trust(), version)
+    if version < ssl.TLSVersion.TLSv1_2:
+        client.set_ciphers("ALL:@SECLEVEL=0")
+    server = server_of(issued, minimum=minimum)
+    if not accepted:
+        with pytest.raises(ssl.SSLError):
+            shaken(server, client)
+        return
+    ours, theirs = shaken(server, client)
+    assert (ours.version(), theirs.version()) == (accepted, accepted)
+
+
+@pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384"])
+def test_weak_ciphers_are_not_spoken(authority: Authority, issued: Issued, cipher: str) -> None:
+    client = limited(authority.trust(), ssl.TLSVersion.TLSv1_2)
+    client.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError):
+        shaken(server_of(issued), client)
+
+
+@pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"])
+def test_ciphers(authority: Authority, issued: Issued, cipher: str) -> None:
+    client = limited(authority.trust(), ssl.TLSVersion.TLSv1_2)
+    client.set_ciphers(cipher)
+    spoken = shaken(server_of(issued), client)[0].cipher()
+    assert spoken is not None
+    assert spoken[0] == cipher
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"), [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["h2"], None), ([], None)]
+)
+def test_the_protocol_is_http_1(authority: Authority, issued: Issued, offered: list[str], chosen: str | None) -> None:
+    client = authority.trust()
+    if offered:
+        client.set_alpn_protocols(offered)
+    ours, theirs = shaken(server_of(issued), client)
+    assert ours.selected_alpn_protocol() == theirs.selected_alpn_protocol() == chosen
+
+
+# --- certificates of clients
+
+
+def test_a_client_certificate_is_asked_for_but_not_needed(authority: Authority, issued: Issued) -> None:
+    server = server_of(issued, str(authority.certificate))
+    assert shaken(server, authority.trust())[1].getpeercert() is None
+    phone = authority.issue("phone7", client=True)
+    client = authority.trust()
+    client.load_cert_chain(phone.certificate, phone.key)
+    shown = shaken(server, client)[1].getpeercert()
+    assert shown is not None
+    assert shown["subjectAltName"] == (("DNS", "phone7"),)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_by_somebody_else(authority: Authority, issued: Issued, version: ssl.TLSVersion) -> None:
+    stranger = Authority(authority.directory, "stranger").issue("phone7", client=True)
+    client = limited(authority.trust(), version)
+    client.load_cert_chain(stranger.certificate, stranger.key)
+    with pytest.raises(ssl.SSLError):
+        shaken(server_of(issued, str(authority.certificate)), client)
+
+
+def test_without_an_authority_no_client_certificate_is_asked_for(authority: Authority, issued: Issued) -> None:
+    phone = authority.issue("phone7", client=True)
+    client = authority.trust()
+    client.load_cert_chain(phone.certificate, phone.key)
+    assert shaken(server_of(issued), client)[1].getpeercert() is None
+
+
+def test_an_expired_client_certificate(authority: Authority, issued: Issued) -> None:
+    phone = authority.issue("phone7", client=True, ends=datetime.now(UTC) - timedelta(hours=1))
+    client = authority.trust()
+    client.load_cert_chain(phone.certificate, phone.key)
+    with pytest.raises(ssl.SSLError, match="expired"):
+        shaken(server_of(issued, str(authority.certificate)), client)
+
+
+# --- our own connections verify
+
+
+def test_a_server_is_verified(authority: Authority, issued: Issued) -> None:
+    client = client_context(str(authority.certificate))
+    shaken(issued.server(), client)
+    shaken(issued.server(), client, "127.0.0.1")
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"[Hh]ostname mismatch"):
+        shaken(issued.server(), client, "mail.example")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shaken(issued.server(), client_context())
+    expired = authority.issue(ends=datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        shaken(expired.server(), client)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shaken(authority.issue(client=True).server(), client)
+    with pytest.raises(ssl.SSLError):
+        shaken(_old(issued), client)
+
+
+def _old(issued: Issued) -> ssl.SSLContext:
+    context = limited(issued.server(), ssl.TLSVersion.TLSv1_1)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+# --- reading the files again
+
+
+def shown_by(tls: ServerTls, authority: Authority) -> object:
+    certificate = shaken(tls.context, authority.trust())[0].getpeercert()
+    assert certificate is not None
+    return certificate["serialNumber"]
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(authority: Authority, issued: Issued) -> None:
+    tls = ServerTls(str(issued.certificate), str(issued.key))
+    context, before = tls.context, shown_by(tls, authority)
+    renewed = authority.issue()
+    issued.certificate.write_bytes(renewed.certificate.read_bytes())
+    issued.key.write_bytes(renewed.key.read_bytes())
+    assert shown_by(tls, authority) == before
+    tls.reload()
+    assert shown_by(tls, authority) != before
+    # Listeners hold the context.
+    assert tls.context is context
+
+
+@pytest.mark.parametrize("spoiled", ["certificate", "key", "both"])
+@pytest.mark.parametrize("content", [None, b"", b"garbage"])
+def test_what_cannot_be_used_leaves_the_old_in_place(
+    authority: Authority, issued: Issued, spoiled: str, content: bytes | None
+) -> None:
+    tls = ServerTls(str(issued.certificate), str(issued.key), str(authority.certificate))
+    before = shown_by(tls, authority)
+    for file in (issued.certificate, issued.key) if spoiled == "both" else (getattr(issued, spoiled),):
+        file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(TlsUnusable):
+        tls.reload()
+    assert shown_by(tls, authority) == before
+
+
+def test_half_a_renewal_leaves_the_old_in_place(authority: Authority, issued: Issued) -> None:
+    tls = ServerTls(str(issued.certificate), str(issued.key))
+    before = shown_by(tls, authority)
+    issued.certificate.write_bytes(authority.issue().certificate.read_bytes())
+    with pytest.raises(TlsUnusable):
+        tls.reload()
+    assert shown_by(tls, authority) == before
+
+
+def test_a_further_authority_is_believed_after_reading_again(authority: Authority, issued: Issued) -> None:
+    file = authority.directory / "clients.pem"
+    file.write_bytes(authority.certificate.read_bytes())
+    tls = ServerTls(str(issued.certificate), str(issued.key), str(file))
+    other = Authority(authority.directory, "other")
+    phone = other.issue("phone7", client=True)
+    client = authority.trust()
+    client.load_cert_chain(phone.certificate, phone.key)
+    with pytest.raises(ssl.SSLError):
+        shaken(tls.context, client)
+    file.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
+    tls.reload()
+    assert shaken(tls.context, client)[1].getpeercert()
+
+
+# --- files that cannot be used
+
+
+def test_one_file_for_both(authority: Authority, issued: Issued) -> None:
+    both = authority.directory / "both.pem"
+    both.write_bytes(issued.certificate.read_bytes() + issued.key.read_bytes())
+    shaken(server_context(str(both), ""), authority.trust())
+
+
+def test_each_error_names_its_file(authority: Authority, issued: Issued) -> None:
+    missing, empty, garbage = (authority.directory / name for name in ("missing.pem", "empty.pem", "garbage.pem"))
+    empty.write_bytes(b"")
+    garbage.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    other = authority.issue()
+    certificate, key, directory = str(issued.certificate), str(issued.key), str(authority.directory)
+    for given, named in [
+        ((str(missing), key), missing),
+        ((str(empty), key), empty),
+        ((str(garbage), key), garbage),
+        ((directory, key), directory),
+        ((key, certificate), key),
+        ((certificate, str(missing)), missing),
+        ((certificate, str(empty)), empty),
+        ((certificate, str(garbage)), garbage),
+        ((certificate, directory), directory),
+        ((certificate, str(other.key)), other.key),
+        ((certificate, ""), certificate),
+        ((certificate, key, str(missing)), missing),
+        ((certificate, key, str(empty)), empty),
+        ((certificate, key, str(garbage)), garbage),
+        ((certificate, key, directory), directory),
+    ]:
+        with pytest.raises(TlsUnusable) as refused:
+            server_context(*given)
+        assert str(named) in str(refused.value), given
+        assert "\n" not in str(refused.value)
+    for file in (missing, empty, garbage):
+        with pytest.raises(TlsUnusable, match=str(file)):
+            client_context(str(file))
+        with pytest.raises(TlsUnusable, match=str(file)):
+            expires_at(str(file))
+
+
+def test_when_a_certificate_ends(authority: Authority) -> None:
+    chain = authority.directory / "chain.pem"
+    first = authority.issue(ends=LATER)
+    chain.write_bytes(first.certificate.read_bytes() + authority.certificate.read_bytes())
+    assert expires_at(str(chain)) == LATER.timestamp()
+
+
+def test_a_protected_key_is_an_error_and_no_question(authority: Authority) -> None:
+    """On a terminal OpenSSL would ask for the passphrase and wait for ever."""
+    protected = authority.issue(passphrase=b"secret")
+    with pytest.raises(TlsUnusable, match=str(protected.key)):
+        server_of(protected)
+    program = (
+        # /dev/tty is where OpenSSL asks: make standard input that terminal.
+        "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+        "from gateway.network.tls import TlsUnusable, server_context\n"
+        "try: server_context(*sys.argv[1:])\n"
+        "except TlsUnusable: sys.exit(7)"
+    )
+    ours, theirs = pty.openpty()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", program, str(protected.certificate), str(protected.key)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ended.returncode == 7
