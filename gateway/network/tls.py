@@ -27,7 +27,7 @@ class ServerTls:
         """Read the files again. Raises ``TlsUnusable`` and keeps what was in use."""
         server_context(*self._files)
         certificate, key, client_ca, _ = self._files
-        self.context.load_cert_chain(certificate, key or None)
+        _load_chain(self.context, certificate, key)
         if client_ca:
             self.context.load_verify_locations(client_ca)
 
@@ -41,7 +41,7 @@ def server_context(certificate: str, key: str, client_ca: str = "", minimum: str
     context.set_alpn_protocols(["http/1.1"])
     _load_chain(context, certificate, key)
     if client_ca:
-        _load_authorities(context, client_ca)
+        _load_authorities(context, client_ca, "[tls] client_ca")
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
@@ -52,47 +52,76 @@ def client_context(authorities: str = "") -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if authorities:
-        _load_authorities(context, authorities)
+        _load_authorities(context, authorities, "[http] upstream_ca")
     return context
 
 
+class _Protected(Exception):  # noqa: N818
+    """OpenSSL asks for the passphrase of a key; it must not ask at a terminal."""
+
+
+def _no_passphrase() -> str:
+    raise _Protected
+
+
 def _load_chain(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    for path in filter(None, (certificate, key)):
-        _check_readable(path)
+    _first_certificate(certificate)
+    held = f"[tls] key {key}" if key else f"[tls] certificate {certificate}"
+    if key:
+        _check_readable(key, "[tls] key")
     try:
-        context.load_cert_chain(certificate, key or None)
+        context.load_cert_chain(certificate, key or None, _no_passphrase)
+    except _Protected:
+        raise TlsUnusable(
+            f"{held} is protected by a passphrase, and nobody is here to type it: "
+            f"write the key without one (openssl pkey -in {key or certificate} -out NEW)"
+        ) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise TlsUnusable(
-                f"the key {key or certificate} does not belong to the certificate {certificate}"
+                f"{held} is not the key of {certificate}: name the key that this certificate was made for"
             ) from None
+        if error.reason in (None, "NO_START_LINE", "PEM_LIB"):
+            remedy = "name a PEM file with the certificate's key" if key else "set [tls] key to the file of its key"
+            raise TlsUnusable(f"{held} holds no private key: {remedy}") from None
         raise TlsUnusable(
-            f"{certificate} with key {key or certificate} is no usable PEM certificate chain and key ({error.reason}); "
+            f"[tls] certificate {certificate} cannot be used with its key ({error.reason}): "
             "the file must hold the server's certificate first, then its issuers"
         ) from None
 
 
-def _load_authorities(context: ssl.SSLContext, path: str) -> None:
-    _check_readable(path)
+def _load_authorities(context: ssl.SSLContext, path: str, setting: str) -> None:
+    _check_readable(path, setting)
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
-        raise TlsUnusable(f"{path} holds no PEM certificates of authorities ({error.reason})") from None
+        raise TlsUnusable(
+            f"{setting} {path} holds no PEM certificates of authorities ({error.reason}): "
+            "name a file that holds the certificate of the issuer"
+        ) from None
 
 
-def _check_readable(path: str) -> None:
+def _check_readable(path: str, setting: str) -> None:
     try:
         with Path(path).open("rb"):
             pass
     except OSError as error:
-        raise TlsUnusable(f"{path} cannot be read ({error.strerror}); name a file that this user may read") from None
+        raise TlsUnusable(
+            f"{setting} {path} cannot be read ({error.strerror}): name a file that this user may read"
+        ) from None
+
+
+def _first_certificate(path: str) -> x509.Certificate:
+    _check_readable(path, "[tls] certificate")
+    try:
+        return x509.load_pem_x509_certificates(Path(path).read_bytes())[0]
+    except ValueError:
+        raise TlsUnusable(
+            f"[tls] certificate {path} holds no PEM certificate: "
+            "name a file that holds the server's certificate first, then its issuers"
+        ) from None
 
 
 def expires_at(certificate: str) -> float:
     """When the first certificate of a PEM file expires, in epoch seconds. Raises ``TlsUnusable``."""
-    _check_readable(certificate)
-    try:
-        first = x509.load_pem_x509_certificates(Path(certificate).read_bytes())[0]
-    except ValueError:
-        raise TlsUnusable(f"{certificate} holds no PEM certificate") from None
-    return first.not_valid_after_utc.timestamp()
+    return _first_certificate(certificate).not_valid_after_utc.timestamp()

@@ -5,6 +5,8 @@ readable, closed or old while idle is dropped before use. Nothing is ever sent t
 """
 
 import asyncio
+import os
+import re
 import select
 import ssl
 import time
@@ -16,6 +18,8 @@ from urllib.parse import urlsplit
 from gateway.protocols.http.chunked import BadChunk, ChunkedReader
 from gateway.protocols.http.response_head import HEAD_LONGEST, BadResponse, ResponseHead, parse_response
 
+_ANOTHER_NAME = (62, 64)
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL."""
 INTERIM_MOST = 8
 """1xx answers before the final one."""
 
@@ -372,11 +376,18 @@ class UpstreamPool:
 def reason_of(error: BaseException) -> str:
     """What went wrong with a connection, in words for an operator."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
+        said = error.verify_message.rstrip(".")
+        if error.verify_code in _ANOTHER_NAME:
+            return f"its certificate is for another name ({said}): write the name that it is for into [http] upstream"
+        return f"its certificate is not trusted ({said}): name its issuer's certificate in [http] upstream_ca"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or error})"
     if isinstance(error, TimeoutError):
         return "no connection within the time-out"
+    # asyncio writes addresses in between; of several attempts it has the numbers in its text only.
+    number = re.search(r"\[Errno (\d+)\]", str(error))
+    if isinstance(error, OSError) and number:
+        return os.strerror(int(number[1])).lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
