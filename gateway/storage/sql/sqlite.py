@@ -104,7 +104,7 @@ class _Line:
             found = os.stat(self._path)
         except OSError as error:
             self.drop()
-            sentence = f"the database {self._path} is missing or cannot be opened; check data_dir and its owner"
+            sentence = f"the database {self._path} is missing or cannot be opened: check data_dir and its owner"
             raise StoreUnavailable(sentence) from error
         return found.st_dev, found.st_ino
 

@@ -107,10 +107,10 @@ def test_the_wheels_binary_is_found() -> None:
 
 def test_a_configured_binary_comes_first(tmp_path: Path) -> None:
     program = tmp_path / "server"
-    with pytest.raises(BinaryMissing, match=r"redis\.binary names"):
+    with pytest.raises(BinaryMissing, match=r"\[redis\] binary .* is no program"):
         find_binary(str(program))
     program.write_text("#!/bin/sh\n")
-    with pytest.raises(BinaryMissing, match=r"redis\.binary names"):
+    with pytest.raises(BinaryMissing, match=r"\[redis\] binary .* is no program"):
         find_binary(str(program))
     program.chmod(0o755)
     assert find_binary(str(program)) == program
@@ -119,7 +119,7 @@ def test_a_configured_binary_comes_first(tmp_path: Path) -> None:
 def test_without_the_wheel_the_path_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.files", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BinaryMissing, match=r"install the package valkey-server .*redis.url"):
+    with pytest.raises(BinaryMissing, match=r"install the package valkey-server .*\[redis\] url"):
         find_binary()
     for name in ("redis-server", "valkey-server"):
         (tmp_path / name).write_text("#!/bin/sh\n")

@@ -115,7 +115,7 @@ async def test_a_full_disk_stops_writes_only(store: SqlStore, path: Path) -> Non
             await writing.put_inventory(inventory(str(number), apps=400))
         writing.log_people(["bob"])
 
-    with pytest.raises(StoreUnavailable, match="is full; make room"):
+    with pytest.raises(StoreUnavailable, match="is full: make room"):
         await store.write(big)
     assert await people(store) == ["ann"]
     await store.write(lambda writing: _pragma(writing, "max_page_count=100000"))
@@ -183,7 +183,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(store: SqlStore, path
 async def test_a_worker_waits_for_the_migration(path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="is missing; the control process makes it"):
         await open_store(f"sqlite:///{path}", writable=False)
-    with pytest.raises(StoreUnavailable, match="make it or change data_dir"):
+    with pytest.raises(StoreUnavailable, match="make it, or change"):
         await open_store(f"sqlite:///{path}", writable=True)
     path.parent.mkdir()
     sqlite3.connect(path).close()
