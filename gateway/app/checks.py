@@ -128,7 +128,7 @@ async def _cache(settings: Settings) -> CheckRow:
     try:
         await connection.call(lambda run_id: ("PING",))
     except CacheUnavailable as error:
-        return CheckRow("cache", "failed", f"{error}: check [redis] url and that server")
+        return CheckRow("cache", "failed", f"{error}: is [redis] url right, and does that server run?")
     finally:
         await connection.close()
     return CheckRow("cache", "ok", f"{connection.place} answers")
@@ -146,13 +146,16 @@ async def _upstream(settings: Settings, url: str) -> CheckRow:
             idle_seconds=settings.http.upstream_idle_seconds,
         )
     except DomainError as error:
-        return CheckRow(what, "failed", f"[http] upstream_ca: {error}")
+        return CheckRow(what, "failed", str(error))
     checks = CredentialChecks(Upstreams([pool]))
     try:
         async with asyncio.timeout(2 * UPSTREAM_SECONDS):
             method = await checks.probe(pool, pool.host.encode())
     except (UpstreamUnavailable, TimeoutError) as error:
-        return CheckRow(what, "failed", f"[http] upstream: {error or f'{url} does not answer'}")
+        said = str(error) or "no answer in time"
+        said = said if url in said else f"{url}: {said}"
+        hint = "" if "certificate" in said else ": is that its address, does it run, may this machine reach it?"
+        return CheckRow(what, "failed", f"[http] upstream {said}{hint}")
     finally:
         pool.close()
     if method is None:

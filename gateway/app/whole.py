@@ -17,7 +17,7 @@ from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.runtime.child import ChildSpec
-from gateway.runtime.limits import raise_open_files
+from gateway.runtime.limits import raise_open_files, warn_of_few_open_files
 from gateway.runtime.lock import DataDirLock
 from gateway.runtime.sockets import BoundSocket, bind_all, close_all, listening
 from gateway.runtime.supervisor import Supervisor
@@ -39,7 +39,6 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
     """
     check_complete(settings, role)
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
-    raise_open_files(_open_files_wanted(settings) if role != "control" else FILES_BESIDE_PHONES)
     _check_files(settings)
     embedded = _embedded(settings, role)
     lock = DataDirLock(data_dir_of(settings)) if role != "gateway" else None
@@ -50,7 +49,7 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
         except EmbeddedFailed as error:
             raise DomainError(
                 f"the embedded cache server does not start: {error}: "
-                "see the end of valkey.log in data_dir, or set [redis] url to a server that runs"
+                "see the end of valkey/valkey.log in data_dir, or set [redis] url to a server that runs"
             ) from None
         finally:
             close_all(sockets)
@@ -73,7 +72,10 @@ async def _supervise(
         )
     urls = listening(sockets)
 
+    open_files = raise_open_files()
+
     def tell_where() -> None:
+        warn_of_few_open_files(open_files, _open_files_wanted(settings, role))
         log.info("listening", config=str(config) if config else "", **{part: list(each) for part, each in urls.items()})
         if role != "gateway":
             _write(data_dir_of(settings) / LISTENING_FILE, urls)
@@ -86,7 +88,10 @@ async def _supervise(
         watched_files=(settings.tls.certificate, settings.tls.key, settings.tls.client_ca),
         on_ready=tell_where,
     )
-    return await supervisor.run()
+    code = await supervisor.run()
+    if supervisor.failure:
+        raise DomainError(supervisor.failure)
+    return code
 
 
 def _children(settings: Settings, role: str) -> list[ChildSpec]:
@@ -138,8 +143,10 @@ def _check_files(settings: Settings) -> None:
         client_context(settings.http.upstream_ca)
 
 
-def _open_files_wanted(settings: Settings) -> int:
+def _open_files_wanted(settings: Settings, role: str) -> int:
     """Two for each phone that waits: its connection and the one to the mail server."""
+    if role == "control":
+        return FILES_BESIDE_PHONES
     return settings.http.max_connections + settings.http.upstream_connections + FILES_BESIDE_PHONES
 
 

@@ -7,8 +7,8 @@ import structlog
 log = structlog.get_logger()
 
 
-def raise_open_files(wanted: int) -> int:
-    """Raise the soft limit to the hard one, for this process and its children; warns below ``wanted``. The limit."""
+def raise_open_files() -> int:
+    """Raise the soft limit to the hard one, for this process and its children. The limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -16,11 +16,15 @@ def raise_open_files(wanted: int) -> int:
             soft = hard
         except (ValueError, OSError) as error:
             log.warning("open_files_not_raised", limit=soft, reason=str(error))
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    return soft
+
+
+def warn_of_few_open_files(limit: int, wanted: int) -> None:
+    """Write down that a limit is below what is wanted, if it is."""
+    if limit != resource.RLIM_INFINITY and limit < wanted:
         log.warning(
             "open_files_low",
-            limit=soft,
+            limit=limit,
             wanted=wanted,
             remedy="raise it (LimitNOFILE= in systemd, ulimits in a container)",
         )
-    return soft

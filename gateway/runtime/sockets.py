@@ -122,7 +122,9 @@ def _addresses(part: str, url: str, host: str, port: int) -> list[tuple[int, tup
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise CannotListen(f"[{part}] listen {url}: no address is known for {host} ({error.strerror})") from None
+        raise CannotListen(
+            f"[{part}] listen {url}: no address is known for {host} ({error.strerror}): write one of this machine"
+        ) from None
     return list(dict.fromkeys((answer[0], answer[4]) for answer in answers))
 
 

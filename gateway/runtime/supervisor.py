@@ -5,7 +5,7 @@ all children; says ``ready`` once all of them have; restarts who dies, with back
 the control process. SIGTERM and SIGINT drain: workers first, then the control process, then the cache server, each
 within a bound, after which they are killed; a second signal means at once. SIGHUP and changed certificate files become
 ``reload`` messages. A child that dies ``START_TRIES`` times before the first ``ready``, or says that it cannot start,
-ends the whole with exit 1.
+ends the whole with exit 1; ``failure`` is the sentence for it then, and the log has what came before.
 """
 
 import asyncio
@@ -89,6 +89,8 @@ class Supervisor:
         self._said: set[str] = set()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self.failure = ""
+        """Why the start failed; empty where it did not."""
         self._code = 0
         self._ready_once = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -201,7 +203,9 @@ class Supervisor:
 
     def _note_death(self, kept: _Kept, child: Child, ended: str) -> None:
         if self._stop.is_set():
-            log.info("child_drained", name=kept.spec.name, how=ended)
+            # After a start that failed, that sentence is all there is to say.
+            say = log.debug if self.failure else log.info
+            say("child_drained", name=kept.spec.name, how=ended)
             return
         log.error("child_ended", name=kept.spec.name, how=ended, was_ready=child.ready)
         if self._ready_once:
@@ -212,7 +216,8 @@ class Supervisor:
 
     def _give_up(self, reason: str) -> None:
         if not self._stop.is_set():
-            log.error("cannot_start", reason=reason)
+            log.debug("cannot_start", reason=reason)
+            self.failure = reason
             self._code = 1
             self._stop.set()
 
@@ -271,7 +276,8 @@ class Supervisor:
             # The children close theirs as well: nobody connects any more to what nobody will serve.
             close_all(each for each in self._sockets if any(kept.spec.serves(each) for kept in group))
             await self._wait_for_the_end_of(group, bound if self._ready_once else GIVING_UP_SECONDS)
-        log.info("ended", seconds=round(self._age(), 3))
+        say = log.debug if self.failure else log.info
+        say("ended", seconds=round(self._age(), 3))
 
     async def _wait_for_the_end_of(self, group: Sequence[_Kept], within_seconds: float) -> None:
         tasks = [self._tasks[kept.spec.name] for kept in group]
@@ -283,7 +289,8 @@ class Supervisor:
         hurried.cancel()
         for kept in group:
             if kept.child is not None:
-                log.warning("child_killed", name=kept.spec.name, reason="it did not end in time")
+                say = log.debug if self.failure else log.warning
+                say("child_killed", name=kept.spec.name, reason="it did not end in time")
                 kept.child.signal(signal.SIGKILL)
         await ended
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.runtime.back_off import FIRST_SECONDS, GOOD_LIFE_SECONDS, LONGEST_SECONDS, BackOff
 from gateway.runtime.child_output import ChildOutput
-from gateway.runtime.limits import raise_open_files
+from gateway.runtime.limits import raise_open_files, warn_of_few_open_files
 from gateway.runtime.notify import SystemdNotify
 from gateway.runtime.watch import FileWatch
 
@@ -109,11 +109,12 @@ def test_open_files_are_raised_to_what_is_allowed() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
         with capture_logs() as logged:
-            limit = raise_open_files(200)
+            limit = raise_open_files()
+            warn_of_few_open_files(limit, 200)
         assert limit == before[1]
         assert logged == []
         with capture_logs() as logged:
-            raise_open_files(1 << 62)
+            warn_of_few_open_files(limit, 1 << 62)
         assert [entry["event"] for entry in logged] == ["open_files_low"]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
