@@ -49,6 +49,7 @@ class PolicyFeed:
         self.policy_in_force = decision.policy.version.number
         self.last_heard_at = monotonic()
         self.feed_up = False
+        self._told_lost = False
 
     @property
     def age_seconds(self) -> float:
@@ -98,7 +99,7 @@ class PolicyFeed:
     async def _follow_once(self) -> None:
         messages = await self._next_messages()
         if messages:
-            self.feed_up = True
+            self.feed_up, self._told_lost = True, False
             for message in messages:
                 await self._take(message)
         # Messages that tell nothing new are no sign of life: those of a store that went back are all like that.
@@ -110,7 +111,9 @@ class PolicyFeed:
             try:
                 return tuple(await self._subscription.next(1.5 * HEARTBEAT_SECONDS))
             except CacheUnavailable as error:
-                if self.feed_up:
+                # Once for each time that it goes; a feed that is away from the start is told as well.
+                if not self._told_lost:
+                    self._told_lost = True
                     log.warning("feed_unavailable", error=str(error))
         self.feed_up = False
         await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -37,6 +37,7 @@ class Publication:
         self._skipped = 0
         """Changes up to here may never have been sent."""
         self.up = False
+        self._told_lost = False
 
     async def start(self) -> None:
         """Begin at the newest commit but repeat the recent past, in case a control process died over it."""
@@ -83,7 +84,7 @@ class Publication:
             await self._records.put(records)
         await self._feed.publish(batch)
         self.sent = batch[-1].sequence
-        self.up = True
+        self._reached()
 
     async def _repair(self) -> None:
         """Send from the log what nobody handed over, then the heartbeat."""
@@ -98,7 +99,7 @@ class Publication:
             if self.sent == newest:
                 await self._outdate_skipped()
                 await self._feed.heartbeat(newest)
-                self.up = True
+                self._reached()
         except (CacheUnavailable, StoreUnavailable) as error:
             self._lost(error)
 
@@ -109,6 +110,14 @@ class Publication:
             self._skipped = 0
 
     def _lost(self, error: Exception) -> None:
-        if self.up:
-            log.warning("feed_unavailable", error=str(error))
         self.up = False
+        # Once for each time that it goes; a feed that is away from the start is told as well.
+        if not self._told_lost:
+            self._told_lost = True
+            log.warning("feed_unavailable", error=str(error))
+
+    def _reached(self) -> None:
+        self.up = True
+        if self._told_lost:
+            self._told_lost = False
+            log.info("feed_back", sequence=self.sent)
