@@ -82,6 +82,9 @@ def listening(settings: "Settings", part: str) -> str:
     urls = urls or [str(url) for url in getattr(settings, part).listen]
     if not urls:
         raise Failed(f"nothing listens for {part} here: set [{part}] listen, or GATEPOST_URL to where it does")
+    if urlsplit(urls[0]).port == 0:
+        # The system chose the port, and only a gateway that runs knows which.
+        raise Failed(f"no Gatepost with data_dir {settings.gateway.data_dir} runs here: start it with gatepost run")
     return _reachable(urls[0])
 
 
