@@ -63,7 +63,7 @@ class People:
         stated = self._read(rows)
         if dry_run:
             async with self._store.read() as reading:
-                return _counted([(await _known(reading, person), person) for person in stated])
+                return _counted(await _per_person(reading, stated))
 
         async def work(writing: Writing) -> Imported:
             return await self._write(writing, stated)
@@ -84,7 +84,7 @@ class People:
         return list(found.values())
 
     async def _write(self, writing: Writing, stated: Sequence["_Stated"]) -> Imported:
-        rows = [(await _known(writing, each), each) for each in stated]
+        rows = await _per_person(writing, stated)
         silent: list[str] = []
         for known, each in rows:
             person = each.applied_to(known)
@@ -104,8 +104,11 @@ class People:
         """A new person, or one with other aliases: evidence may belong to somebody else from now on."""
         before = known.aliases if known else ()
         people = dict.fromkeys((person.person_id, *person.aliases, *before))
+        only_named = [alias for alias in person.aliases if await _is_only_named(writing, alias)]
 
         async def change() -> None:
+            for alias in only_named:
+                await writing.delete_person(alias)
             await writing.put_person(person)
 
         await announced(writing, self._rules, self._policy().index, people, change)
@@ -121,13 +124,14 @@ class _Stated:
 
     def with_more(self, other: "_Stated") -> "_Stated":
         """A file may have a row per membership."""
-        both = (*(self.aliases or ()), *(other.aliases or ()))
+        both = (*(self.aliases or ()), *(other.aliases or ()), other.login)
         aliases = tuple(dict.fromkeys(both)) if self.aliases is not None or other.aliases is not None else None
         return _Stated(self.login, self.groups | other.groups, aliases)
 
     def applied_to(self, known: Person | None) -> Person:
         if known is None:
-            return Person(self.login, self.aliases or (), self.groups, origin=IMPORT)
+            aliases = tuple(alias for alias in self.aliases or () if alias != self.login)
+            return Person(self.login, aliases, self.groups, origin=IMPORT)
         if self.aliases is None:
             return replace(known, groups=self.groups)
         names = dict.fromkeys((*self.aliases, self.login))
@@ -151,8 +155,23 @@ def _group(name: str) -> str:
     return stripped
 
 
-async def _known(reading: Reading, stated: _Stated) -> Person | None:
-    return await reading.person_by_login(stated.login)
+async def _per_person(reading: Reading, stated: Sequence[_Stated]) -> list[tuple[Person | None, _Stated]]:
+    """What the rows say of each person, who may stand there under several names."""
+    found: dict[str, tuple[Person | None, _Stated]] = {}
+    for each in stated:
+        known = await reading.person_by_login(each.login)
+        person_id = known.person_id if known else each.login
+        earlier = found.get(person_id)
+        found[person_id] = known, earlier[1].with_more(each) if earlier else each
+    return list(found.values())
+
+
+async def _is_only_named(reading: Reading, login: str) -> bool:
+    """Whether a person is there only because a report named the login: nobody has said anything else of it."""
+    person = await reading.person_by_login(login)
+    if person is None or person.person_id != login:
+        return False
+    return person.origin != IMPORT and not person.aliases and not person.groups
 
 
 def _counted(rows: Sequence[tuple[Person | None, _Stated]]) -> Imported:
