@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.errors import InvalidValue
-from gateway.domain.evidence import PersonRecord
-from gateway.domain.posture import open_hits
+from gateway.domain.evidence import DeviceEvidence, PersonRecord
+from gateway.domain.matching import BanIndex
+from gateway.domain.posture import Hit, open_hits
 from gateway.inventory.mail_devices import Sighting
 from gateway.inventory.people import PersonRow
 from gateway.ports.store import Conflict, PinnedBinding
@@ -113,11 +114,14 @@ def _nothing_vanished(
     if step[0] == "forget":
         return
     index = chain.policy.index
-    for login, record in before.items():
-        # An alias may become somebody else's name; what was known stays with the person.
-        for device_id, device in record.devices.items() if record.person_id == login else ():
-            hits, there = open_hits(device, index), after[login].devices.get(device_id)
-            assert there is not None or not hits, (step, login, device_id)
-            if hits and there is not None and not open_hits(there, index):
-                newest = max((source.generated_at for source in there.sources), default=0.0)
-                assert newest > max(hit.at for hit in hits), (step, login, device_id)
+    for record in before.values():
+        for device_id, device in record.devices.items():
+            # A name of the person may be somebody else's from now on, and takes its own devices along.
+            found = [each for login in record.logins if (each := after[login].devices.get(device_id))]
+            for hit in open_hits(device, index):
+                assert any(_holds_or_answers(each, hit, index) for each in found), (step, record.person_id, device_id)
+
+
+def _holds_or_answers(device: DeviceEvidence, hit: Hit, index: BanIndex) -> bool:
+    newest = max((source.generated_at for source in device.sources), default=0.0)
+    return bool(open_hits(device, index)) or newest > hit.at
