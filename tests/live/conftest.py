@@ -120,6 +120,9 @@ def subject(dialect: Dialect, way: str) -> str:
     return f"by {way} in {dialect}."
 
 
+FIRST = Dialect("14.1"), "first"
+
+
 class Conversations:
     """What was said by each way in each dialect; held once, however many tests look at it."""
 
@@ -129,8 +132,11 @@ class Conversations:
 
     async def by(self, dialect: Dialect, way: str) -> Conversation:
         """The conversation in a dialect by a way."""
+        if not self._held and (dialect, way) != FIRST:
+            # The first conversation of all marks a mail as answered and makes folders, which the next one would see.
+            await self.by(*FIRST)
         if (dialect, way) not in self._held:
-            account = self._ways[way].account(READER, f"{way}{dialect.name}", dialect)
+            account = self._ways.get(way, self._ways["direct"]).account(READER, f"{way}{dialect.name}", dialect)
             self._held[dialect, way] = await converse(account, COLLEAGUE, subject(dialect, way))
         return self._held[dialect, way]
 

@@ -11,6 +11,7 @@ from tests.support.phone_commands import (
     hierarchy,
     message,
     send_mail,
+    send_with_original,
     tell_of_itself,
 )
 from tests.support.raw_http import HttpAnswer
@@ -69,8 +70,12 @@ async def converse(account: Account, correspondent: str, subject: str) -> Conver
     answers["attachment"] = await fetch_attachment(phone, reference)
     if float(account.version) >= 12.1:
         answers["attachment in parts"] = await fetch_attachment(phone, reference, multipart=True)
-    mime = message(f"{account.user}@{DOMAIN}", f"{correspondent}@{DOMAIN}", subject)
+    mime = message(f"{account.user}@{DOMAIN}", f"{correspondent}@{DOMAIN}", f"SendMail {subject}")
     answers["SendMail"] = await send_mail(phone, mime)
+    for command in ("SmartReply", "SmartForward"):
+        written = message(f"{account.user}@{DOMAIN}", f"{correspondent}@{DOMAIN}", f"{command} {subject}")
+        original = mailbox.id_of("Minutes")
+        answers[command] = await send_with_original(phone, command, written, mailbox.folder, original)
     answers["Settings"] = await tell_of_itself(phone)
     answers["Provision"] = await ask_for_policy(phone)
     phone.hang_up()

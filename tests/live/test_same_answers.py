@@ -109,8 +109,24 @@ async def test_a_large_attachment_arrives_whole(conversations: Conversations, di
 async def test_sent_mail_arrives_once(conversations: Conversations, site: Site, dialect: Dialect, way: str) -> None:
     answer = (await conversations.by(dialect, way)).answers["SendMail"]
     assert (answer.status, answer.body) == (200, b"")
-    assert b"Sent from my phone." in site.mail.until_arrived(COLLEAGUE, subject(dialect, way))
-    assert len(site.mail.messages(COLLEAGUE, subject(dialect, way))) == 1
+    name = f"SendMail {subject(dialect, way)}"
+    assert b"Sent from my phone." in site.mail.until_arrived(COLLEAGUE, name)
+    assert len(site.mail.messages(COLLEAGUE, name)) == 1
+
+
+@pytest.mark.parametrize("command", ["SmartReply", "SmartForward"])
+@dialects
+@every_way
+async def test_the_original_is_added(
+    conversations: Conversations, site: Site, dialect: Dialect, way: str, command: str
+) -> None:
+    """Up to 12.1 the query names it."""
+    answer = (await conversations.by(dialect, way)).answers[command]
+    assert (answer.status, answer.body) == (200, b"")
+    arrived = site.mail.until_arrived(COLLEAGUE, f"{command} {subject(dialect, way)}")
+    text = message_from_bytes(arrived, policy=SMTP).as_string()
+    assert "Sent from my phone." in text
+    assert "The minutes of the last meeting." in text
 
 
 @pytest.mark.parametrize("dialect", [Dialect("12.1"), Dialect("14.1")], ids=str)

@@ -86,7 +86,8 @@ class Phone:
     def _plain_query(self, name: str, more: dict[str, str]) -> str:
         account = self.account
         fixed = {"Cmd": name, "User": account.user, "DeviceId": account.device_id, "DeviceType": account.device_type}
-        return "&".join(f"{key}={quote(value, safe='')}" for key, value in {**fixed, **more}.items())
+        # An id in which the server has escaped something itself is given as it is: SOGo knows it in no other form.
+        return "&".join(f"{key}={quote(value, safe='%')}" for key, value in {**fixed, **more}.items())
 
     def _base64_query(self, name: str, more: dict[str, str], multipart: bool) -> str:
         device_id, device_type = self.account.device_id.encode(), self.account.device_type.encode()

@@ -100,6 +100,10 @@ class Mailbox:
         """Of all mails."""
         return [mail.text("Email:Subject") for mail in self.mails.values()]
 
+    def id_of(self, subject: str) -> str:
+        """How the server names the mail with that subject."""
+        return next(name for name, mail in self.mails.items() if mail.text("Email:Subject") == subject)
+
     def named(self, subject: str) -> Tag | None:
         """The mail with that subject."""
         return next((mail for mail in self.mails.values() if mail.text("Email:Subject") == subject), None)
@@ -127,6 +131,21 @@ async def send_mail(phone: Phone, mime: bytes) -> HttpAnswer:
         tag("ComposeMail:Mime", mime),
     )
     return await phone.command("SendMail", body)
+
+
+async def send_with_original(phone: Phone, command: str, mime: bytes, folder: str, item: str) -> HttpAnswer:
+    """SmartReply or SmartForward: the server adds the mail that is meant ([MS-ASCMD] 2.2.1.19, 2.2.1.20)."""
+    if not phone.speaks_wbxml_mail:
+        return await phone.command(command, mime, CollectionId=folder, ItemId=item, SaveInSent="T")
+    source = tag("ComposeMail:Source", tag("ComposeMail:FolderId", folder), tag("ComposeMail:ItemId", item))
+    body = tag(
+        f"ComposeMail:{command}",
+        tag("ComposeMail:ClientId", uuid4().hex),
+        source,
+        tag("ComposeMail:SaveInSentItems"),
+        tag("ComposeMail:Mime", mime),
+    )
+    return await phone.command(command, body)
 
 
 def ping_body(folder: str, seconds: int) -> Tag:
