@@ -54,6 +54,8 @@ class DataDirLock:
         """Let go of the directory. The file stays: removing it would let two hold it at once."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
+            # Not by closing alone: a child that is just being started has a copy until it is another program.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
             self._fd = -1
 

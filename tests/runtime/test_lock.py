@@ -69,6 +69,14 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "precious"
 
 
+def test_a_copy_in_a_child_that_is_being_started_holds_nothing(tmp_path: Path) -> None:
+    lock = DataDirLock(tmp_path)
+    copy = os.dup(lock._fd)
+    lock.release()
+    DataDirLock(tmp_path).release()
+    os.close(copy)
+
+
 def test_children_do_not_inherit_it(tmp_path: Path) -> None:
     lock = DataDirLock(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
