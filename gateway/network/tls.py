@@ -25,11 +25,14 @@ class ServerTls:
 
     def reload(self) -> None:
         """Read the files again. Raises ``TlsUnusable`` and keeps what was in use."""
-        server_context(*self._files)
-        certificate, key, client_ca, _ = self._files
-        _load_chain(self.context, certificate, key)
-        if client_ca:
-            self.context.load_verify_locations(client_ca)
+        fresh = server_context(*self._files)
+
+        def exchanged(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+            connection.context = fresh
+
+        # Listeners hold the first context, and of an authority in it nothing can be taken out: each handshake changes
+        # over to the fresh one at its beginning (SSL_set_SSL_CTX), whether the client names a server or not.
+        self.context.sni_callback = exchanged
 
 
 def server_context(certificate: str, key: str, client_ca: str = "", minimum: str = "1.2") -> ssl.SSLContext:
