@@ -1,15 +1,18 @@
 """TLS contexts, by real handshakes in memory: versions, ciphers, certificates both ways, and clear errors."""
 
+import asyncio
 import os
 import pty
 import ssl
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.network.tls import ServerTls, TlsUnusable, client_context, expires_at, server_context
 from tests.network.authority import Authority, Issued
@@ -203,6 +206,39 @@ def test_a_renewed_certificate_is_shown_without_a_restart(authority: Authority, 
     assert tls.context is context
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_listeners_show_the_renewed_one(
+    authority: Authority, issued: Issued, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    tls = ServerTls(str(issued.certificate), str(issued.key))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def serial(port: int) -> object:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=authority.trust())
+        shown = writer.get_extra_info("peercert")["serialNumber"]
+        assert await reader.read() == b""
+        writer.close()
+        return shown
+
+    async def told() -> tuple[object, object, object]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls.context)
+        port = server.sockets[0].getsockname()[1]
+        before = await serial(port)
+        renewed = authority.issue()
+        issued.certificate.write_bytes(renewed.certificate.read_bytes())
+        issued.key.write_bytes(renewed.key.read_bytes())
+        tls.reload()
+        after = await serial(port), await serial(port)
+        server.close()
+        return before, *after
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        before, after, again = runner.run(told())
+    assert before != after == again
+
+
 @pytest.mark.parametrize("spoiled", ["certificate", "key", "both"])
 @pytest.mark.parametrize("content", [None, b"", b"garbage"])
 def test_what_cannot_be_used_leaves_the_old_in_place(
@@ -239,6 +275,30 @@ def test_a_further_authority_is_believed_after_reading_again(authority: Authorit
     file.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
     tls.reload()
     assert shaken(tls.context, client)[1].getpeercert()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_authority_that_was_taken_out_is_believed_no_more(
+    authority: Authority, issued: Issued, version: ssl.TLSVersion
+) -> None:
+    file = authority.directory / "clients.pem"
+    other = Authority(authority.directory, "other")
+    file.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
+    tls = ServerTls(str(issued.certificate), str(issued.key), str(file))
+    clients = []
+    for each in (authority, other):
+        phone, client = each.issue("phone7", client=True), limited(authority.trust(), version)
+        client.load_cert_chain(phone.certificate, phone.key)
+        assert shaken(tls.context, client)[1].getpeercert()
+        clients.append(client)
+    file.write_bytes(authority.certificate.read_bytes())
+    tls.reload()
+    assert shaken(tls.context, clients[0])[1].getpeercert()
+    with pytest.raises(ssl.SSLError):
+        shaken(tls.context, clients[1])
+    # Whoever shows none is served as before, by name or without one.
+    assert shaken(tls.context, limited(authority.trust(), version))[1].getpeercert() is None
+    assert shaken(tls.context, limited(authority.trust(), version), "127.0.0.1")[1].getpeercert() is None
 
 
 # --- files that cannot be used
