@@ -91,6 +91,7 @@ class Refusing:
 
 def _named(verdict: Verdict) -> str:
     """The app as its owner finds it on the phone, and as a help desk finds it in a list."""
-    name = verdict.app.name if verdict.app and verdict.app.name else verdict.ban
     app_id = verdict.app.id if verdict.app else ""
+    # Many inventories know no names, or repeat the id: then the ban's own name it is.
+    name = verdict.app.name if verdict.app and verdict.app.name not in ("", app_id) else verdict.ban
     return f"{name} ({app_id})" if name and app_id and name != app_id else name or app_id
