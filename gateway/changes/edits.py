@@ -109,7 +109,8 @@ def set_flag(
         edited = replace(ban, flag=flag, rules=())
         summary = f"flag of {ban.name} set to {flag}"
         if ban.rules:
-            summary += f", {len(ban.rules)} narrower rules replaced"
+            rules = "rule" if len(ban.rules) == 1 else "rules"
+            summary += f", {len(ban.rules)} narrower {rules} replaced"
     else:
         kept = tuple(old for old in ban.rules if not _replaces(new, old))
         edited = replace(ban, rules=(new, *kept))

@@ -93,6 +93,11 @@ def test_a_flag_for_everybody_replaces_all_that_was_said_before() -> None:
     assert "2 narrower rules replaced" in version.summary
 
 
+def test_one_rule_is_not_several() -> None:
+    version = edits.set_flag(policy(ban()), "TikTok", Flag.ENFORCE, percent=10)
+    assert edits.set_flag(version, "TikTok", Flag.ENFORCE).summary.endswith(", 1 narrower rule replaced")
+
+
 def test_growing_and_shrinking_a_percentage_keeps_one_rule() -> None:
     version = policy(ban())
     for percent in (10, 25, 5):
