@@ -384,6 +384,9 @@ def reason_of(error: BaseException) -> str:
         return f"TLS failed ({error.reason or error})"
     if isinstance(error, TimeoutError):
         return "no connection within the time-out"
+    if isinstance(error, ConnectionError) and not error.args:
+        # So asyncio says it: no version of TLS in common, for example.
+        return "it closed the connection during the TLS handshake"
     # asyncio writes addresses in between; of several attempts it has the numbers in its text only.
     number = re.search(r"\[Errno (\d+)\]", str(error))
     if isinstance(error, OSError) and number:
