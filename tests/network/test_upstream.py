@@ -327,6 +327,8 @@ async def test_health_comes_back(clock: Clock) -> None:
         (TimeoutError(), "no connection within the time-out"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "connection refused"),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name or service not known"),
+        (ConnectionResetError(), "it closed the connection during the TLS handshake"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "connection reset by peer"),
         (OSError("odd"), "odd"),
         (OSError(), "OSError"),
     ],

@@ -109,7 +109,7 @@ async def test_a_server_of_old_versions_only(authority: Authority) -> None:
     context.set_ciphers("ALL:@SECLEVEL=0")
     async with serving(context) as port:
         pool = UpstreamPool(f"https://127.0.0.1:{port}", client_context(str(authority.certificate)))
-        with pytest.raises(UpstreamUnavailable, match=f"^{pool.url}: "):
+        with pytest.raises(UpstreamUnavailable, match=r"during the TLS handshake|TLS failed"):
             await pool.connect()
 
 
