@@ -134,6 +134,7 @@ class Worker:
                 "sequence": self._feed.sequence,
                 "feed_up": self._feed.feed_up,
                 "feed_age": round(self._feed.age_seconds, 3),
+                "stale": self._feed.stale,
                 "state_lost": self._decision.state_lost,
                 "sessions": self._decision.sessions.count,
                 "front": self._front.status(),
@@ -147,6 +148,9 @@ class Worker:
         gauge("gatepost_sessions", "Requests and waiting phones at this moment").set(self._decision.sessions.count)
         gauge("gatepost_feed_age_seconds_sum", "Seconds since each worker knew that it knew all, summed").set(
             self._feed.age_seconds
+        )
+        gauge("gatepost_feed_stale", "Workers that have heard nothing of changes for some seconds").set(
+            self._feed.stale
         )
         gauge("gatepost_state_lost", "Workers whose state is older than its bound").set(self._decision.state_lost)
         counter = self._metrics.counter

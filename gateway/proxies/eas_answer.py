@@ -98,8 +98,9 @@ class EasAnswer:
 
     def _begin(self, head: ResponseHead) -> None:
         exchange = self._exchange
-        if exchange.asked.credentials is None and head.status < 400:
-            # Nobody in particular is asking: nothing that could be mail is passed on.
+        if exchange.asked.credentials is None and (head.status < 400 or head.status == 403):
+            # Nobody in particular is asking: nothing that could be mail is passed on. And a 403 without a challenge, as
+            # SOGo answers, is final for a client that waits to be asked who it is.
             exchange.leave_upstream()
             exchange.tell(Told(refusals.not_authenticated("mail"), "unauthenticated"))
             return

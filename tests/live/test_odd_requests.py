@@ -102,9 +102,8 @@ async def test_a_wrong_password_is_told_nothing(ways: dict[str, Way], device_id:
 
 @pytest.mark.parametrize(("method", "status"), [("POST", 403), ("OPTIONS", 401)])
 async def test_without_a_password(ways: dict[str, Way], method: str, status: int) -> None:
-    """SOGo answers a command without credentials with 403 and no challenge; the gateway says what SOGo says."""
+    """SOGo answers a command without credentials with 403 and no challenge, which some phones take as final."""
     octets = request(plain(), FOLDER_SYNC) if method == "POST" else request(PATH, method=method)
     direct, through = await ask(ways["direct"].url, octets, method), await ask(ways["plain"].url, octets, method)
-    assert (direct.status, through.status) == (status, status)
-    assert through.header("www-authenticate") == direct.header("www-authenticate")
-    assert through.body == direct.body
+    assert (direct.status, through.status) == (status, 401)
+    assert through.header("www-authenticate").lower().startswith("basic realm=")

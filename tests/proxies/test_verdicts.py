@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.policy import Unavailable
 from tests.support.fronted import Fronted
 from tests.support.raw_http import HttpAnswer, basic, eas, request
+from tests.support.scripted_origin import Origin
 from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import MailboxServer
 
@@ -147,3 +148,16 @@ async def test_many_at_once_are_each_judged_for_themselves(gateway: Fronted) -> 
     answers = await asyncio.gather(*(folder_sync(gateway, f"user{number}", "phone") for number in range(20)))
     for number, answer in enumerate(answers):
         assert answer.body == (BLOCKED if number % 3 else f"mail for user{number}".encode())
+
+
+async def test_nobody_in_particular_is_asked_who_it_is_whatever_the_mail_server_says(
+    scripted: Fronted, origin: Origin
+) -> None:
+    client = await scripted.client()
+    client.write(request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC))
+    connection = await origin.connection()
+    await connection.request()
+    await connection.answer(b"Forbidden", "403 Forbidden")
+    answer = await client.answer()
+    assert (answer.status, answer.header("WWW-Authenticate")) == (401, 'Basic realm="mail", charset="UTF-8"')
+    assert b"Forbidden" not in answer.body

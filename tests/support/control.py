@@ -30,6 +30,8 @@ class Workers:
     names: tuple[str, ...] = ("worker-1",)
     silent: tuple[str, ...] = ()
     waited_for: list[int] = field(default_factory=list)
+    rows: list[dict[str, object]] = field(default_factory=lambda: [{"name": "worker-1", "alive": True}])
+    """What they tell of themselves."""
 
     async def wait(self, version: int, timeout_seconds: float) -> InForceResult:
         """At once."""
@@ -79,7 +81,7 @@ class Control:
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,
-                status=lambda: {"workers": [{"name": name, "alive": True} for name in self.workers.names]},
+                status=lambda: {"workers": self.workers.rows},
                 metrics=lambda: "# HELP gatepost_up Up.\ngatepost_up 1\n",
                 ready=lambda: (self.is_ready, {"store": self.is_ready}),
                 now=lambda: self.now,

@@ -62,7 +62,7 @@ async def status(deps: Deps, fleet: Fleet, operator: Viewing) -> Status:
         version = await policy_in_store(reading)
         sequence, counts = await reading.sequence(), await reading.counts()
     count = await fleet.count(version, now)
-    enforced = enforced_bans(version)
+    enforced, live = enforced_bans(version), deps.status()
     return Status(
         at=surely_shown(now),
         ready=deps.ready()[0],
@@ -88,9 +88,22 @@ async def status(deps: Deps, fleet: Fleet, operator: Viewing) -> Status:
             unjudged_by_cause=count.unjudged_by_cause,
         ),
         stored=counts,
-        gateway=deps.status(),
-        warnings=_warnings(version.enforcement_on, enforced, count),
+        gateway=live,
+        warnings=[*_warnings(version.enforcement_on, enforced, count), *_about_workers(live)],
     )
+
+
+def _about_workers(live: dict[str, Any]) -> list[str]:
+    """Of workers that do not follow."""
+    found = []
+    for row in live.get("workers", ()):
+        if not row.get("alive"):
+            found.append(f"{row['name']} does not run; it is being restarted")
+        elif row.get("silent"):
+            found.append(f"{row['name']} hangs: it has said nothing for {row.get('status_age', 0):.0f} s")
+        elif row.get("stale"):
+            found.append(f"{row['name']} judges by what it knew {row.get('feed_age', 0):.0f} s ago: see its log")
+    return found
 
 
 def _warnings(enforcement_on: bool, enforced: tuple[str, ...], count: FleetCount) -> list[str]:

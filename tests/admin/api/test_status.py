@@ -33,6 +33,19 @@ async def test_how_the_gateway_stands(api: httpx.AsyncClient, control: Control) 
     assert status["stored"]["mail_devices"] == 1
 
 
+async def test_workers_that_do_not_follow_are_warned_about(api: httpx.AsyncClient, control: Control) -> None:
+    control.workers.rows = [
+        {"name": "worker-1", "alive": False},
+        {"name": "worker-2", "alive": True, "silent": True, "status_age": 7.2},
+        {"name": "worker-3", "alive": True, "stale": True, "feed_age": 12.4},
+    ]
+    assert (await api.get("/status")).json()["warnings"] == [
+        "worker-1 does not run; it is being restarted",
+        "worker-2 hangs: it has said nothing for 7 s",
+        "worker-3 judges by what it knew 12 s ago: see its log",
+    ]
+
+
 async def test_the_global_switch_is_warned_about(api: httpx.AsyncClient) -> None:
     await api.put("/flags/global", json={"on": False})
     warnings = (await api.get("/status")).json()["warnings"]
