@@ -116,8 +116,10 @@ def _nothing_vanished(
     index = chain.policy.index
     for record in before.values():
         for device_id, device in record.devices.items():
-            # A name of the person may be somebody else's from now on, and takes its own devices along.
-            found = [each for login in record.logins if (each := after[login].devices.get(device_id))]
+            # A name of the person may be somebody else's from now on, and takes its own devices along; a device that
+            # was known by its hit only is gone with it, and what answered it stands without a mail device.
+            there = [after[login] for login in record.logins]
+            found = [each for new in there for each in (new.devices.get(device_id), *new.unbound) if each]
             for hit in open_hits(device, index):
                 assert any(_holds_or_answers(each, hit, index) for each in found), (step, record.person_id, device_id)
 
