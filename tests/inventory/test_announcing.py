@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.errors import InvalidValue
-from gateway.domain.evidence import DeviceEvidence, PersonRecord
-from gateway.domain.matching import BanIndex
-from gateway.domain.posture import Hit, open_hits
+from gateway.domain.evidence import UNKNOWN_DEVICE, PersonRecord
+from gateway.domain.posture import open_hits
 from gateway.inventory.mail_devices import Sighting
 from gateway.inventory.people import PersonRow
 from gateway.ports.store import Conflict, PinnedBinding
@@ -110,20 +109,22 @@ async def _play(steps: list[tuple[Any, ...]]) -> None:
 def _nothing_vanished(
     chain: Chain, step: tuple[Any, ...], before: dict[str, PersonRecord], after: dict[str, PersonRecord]
 ) -> None:
-    """A hit of a mail device ends by a newer list of what it is taken for, or by an operator who forgets it."""
+    """No hit of a mail device ends without a newer list in its place, or an operator who forgets it."""
     if step[0] == "forget":
         return
     index = chain.policy.index
     for record in before.values():
         for device_id, device in record.devices.items():
-            # A name of the person may be somebody else's from now on, and takes its own devices along; a device that
-            # was known by its hit only is gone with it, and what answered it stands without a mail device.
+            # A name of the person may be somebody else's from now on, and takes its own devices along.
             there = [after[login] for login in record.logins]
-            found = [each for new in there for each in (new.devices.get(device_id), *new.unbound) if each]
             for hit in open_hits(device, index):
-                assert any(_holds_or_answers(each, hit, index) for each in found), (step, record.person_id, device_id)
+                assert any(
+                    open_hits(new.devices.get(device_id, UNKNOWN_DEVICE), index) or _newest(new) > hit.at
+                    for new in there
+                ), (step, record.person_id, device_id)
 
 
-def _holds_or_answers(device: DeviceEvidence, hit: Hit, index: BanIndex) -> bool:
-    newest = max((source.generated_at for source in device.sources), default=0.0)
-    return bool(open_hits(device, index)) or newest > hit.at
+def _newest(record: PersonRecord) -> float:
+    """When the newest list in a record was made, under whichever device it stands."""
+    devices = (*record.devices.values(), *record.unbound)
+    return max((source.generated_at for device in devices for source in device.sources), default=0.0)
