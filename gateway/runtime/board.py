@@ -101,7 +101,13 @@ class WorkerBoard:
         }
 
     def ready(self, troubles: Mapping[str, str] | None = None) -> tuple[bool, dict[str, object]]:
-        """Whether mail is served here, and what was looked at: ``observability.health.readiness`` of ``status``."""
+        """Whether mail is served here, and what was looked at: ``observability.health.readiness`` of ``status``.
+
+        The supervisor tells of every worker before it is started; where none is ever told of (the control process by
+        itself, which takes reports and edits) there is nothing to wait for but what troubles it.
+        """
+        if not self._workers:
+            return not troubles, {name: {"ok": False, "found": text} for name, text in (troubles or {}).items()}
         return readiness(self.status(), troubles)
 
     def metrics(self) -> Metrics:

@@ -120,6 +120,7 @@ def test_status_has_a_row_per_worker() -> None:
 
 def test_ready_while_a_worker_serves_and_nothing_troubles() -> None:
     board = WorkerBoard()
+    board.take(gone("worker-1"))
     assert not board.ready()[0]
     board.take(told("worker-1", 4))
     assert board.ready()[0]
@@ -128,6 +129,15 @@ def test_ready_while_a_worker_serves_and_nothing_troubles() -> None:
     assert checks["store"] == {"ok": False, "found": "it cannot be read"}
     board.take(gone("worker-1"))
     assert not board.ready()[0]
+
+
+def test_ready_where_no_worker_is_to_run() -> None:
+    """As in a container with the control process alone: it takes reports, and they must be let through to it."""
+    board = WorkerBoard()
+    assert board.ready() == (True, {})
+    ok, checks = board.ready({"store": "it cannot be read"})
+    assert not ok
+    assert checks["store"] == {"ok": False, "found": "it cannot be read"}
 
 
 def test_counters_outlive_the_worker_and_gauges_do_not() -> None:
