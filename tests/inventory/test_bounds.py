@@ -236,3 +236,22 @@ async def test_one_source_does_not_take_all_room(store: Store) -> None:
     held.release()
     assert await asyncio.gather(*posts) == [(202, "applied")] * 3
     assert await receiver.status(full(1, subject="d3"), message_id="msg_3") == (202, "applied")
+
+
+async def test_who_has_no_secret_stops_nobody_else(receiver: Receiving) -> None:
+    """Against which of many secrets a large body is checked takes a while, in which the loop goes on."""
+    secrets = [tuple(f"whsec_{chr(65 + each)}{number:039}" for each in range(5)) for number in range(60)]
+    await receiver.write(*(source(f"s{number}", secrets=given) for number, given in enumerate(secrets)))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(others())
+    unknown = "whsec_" + "z" * 40
+    assert await receiver.status(padded(MIB), secret=unknown) == (401, "not_authentic")
+    going_on.cancel()
+    assert turns > 200
