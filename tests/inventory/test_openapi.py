@@ -11,8 +11,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.inventory.sources.push.payload import PayloadInvalid, read_report
 from tests.inventory.agreement import DOCUMENT, PATH, validator
 from tests.inventory.events import NOW, delta, full, sample
+from tests.inventory.payloads import PAYLOADS, changed
 from tests.inventory.receiving import Receiving
-from tests.inventory.test_reports import PAYLOADS, changed
 
 PROMISED = sample("agent-push.openapi.json")
 PROMISED_REPORT = sample("agent-report.schema.json")
