@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 ARGS ?=
+# Tests run on all cores, the files' own tests on one of them; PARALLEL= for one after the other.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-live bench fuzz demo run clean
@@ -32,7 +34,7 @@ servers:
 .PHONY: servers
 
 test: setup servers ## all tests; ARGS="-k cut" for some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-live: setup servers ## only the tests against real servers
 	$(BIN)/pytest -m live $(ARGS)

@@ -11,7 +11,34 @@ from pathlib import Path
 import pytest
 
 REQUIRED = "GATEPOST_REQUIRE_LIVE"
-RUN, SKIPPED = pytest.StashKey[set[str]](), pytest.StashKey[dict[str, str]]()
+OUTCOME = "live"
+"""The property of a report that says what became of a live test: it travels from the process that ran it."""
+
+
+class LiveCount:
+    """What is known of the live tests of a whole run, also when several processes share it."""
+
+    def __init__(self) -> None:
+        self.run: set[str] = set()
+        self.skipped: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test by what its report says."""
+        for name, reason in report.user_properties:
+            if name == OUTCOME and reason:
+                self.skipped[report.nodeid] = str(reason)
+            elif name == OUTCOME:
+                self.run.add(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The line itself."""
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in Counter(self.skipped.values()).most_common())
+        more = f" ({reasons})" if reasons else ""
+        terminalreporter.write_line(f"live: {len(self.run)} run, {len(self.skipped)} skipped{more}")
+
+
+COUNT = pytest.StashKey[LiveCount]()
 
 
 def _required() -> bool:
@@ -24,14 +51,22 @@ def _lies_under_live(path: Path, root: Path) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to count."""
-    config.stash[RUN], config.stash[SKIPPED] = set(), {}
+    config.stash[COUNT] = LiveCount()
+    config.pluginmanager.register(config.stash[COUNT])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs real servers."""
+    """Mark what needs real servers.
+
+    With several processes, a file's tests run in one of them, since they may share a gateway; all that share the real
+    servers are one lot.
+    """
     for item in items:
-        if _lies_under_live(item.path, item.config.rootpath):
+        live = _lies_under_live(item.path, item.config.rootpath)
+        if live:
             item.add_marker("live")
+        if item.config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group("live" if live else str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,7 +77,7 @@ def pytest_make_collect_report(
     report = yield
     if report.outcome == "skipped" and _lies_under_live(collector.path, collector.config.rootpath):
         reason = _reason(report.longrepr)
-        collector.config.stash[SKIPPED][collector.nodeid] = reason
+        collector.config.stash[COUNT].skipped[collector.nodeid] = reason
         if _required():
             report.outcome, report.longrepr = "failed", f"{REQUIRED}=1, yet skipped: {reason}"
     return report
@@ -56,23 +91,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         return report
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = _reason(report.longrepr)
-        item.config.stash[SKIPPED][item.nodeid] = reason
+        report.user_properties.append((OUTCOME, reason))
         if _required():
             report.outcome, report.longrepr = "failed", f"{REQUIRED}=1, yet skipped: {reason}"
     elif report.when == "call":
-        item.config.stash[RUN].add(item.nodeid)
+        report.user_properties.append((OUTCOME, ""))
     return report
 
 
 def _reason(longrepr: object) -> str:
     text = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
     return text.removeprefix("Skipped: ")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The line itself."""
-    skipped = config.stash[SKIPPED]
-    reasons = "; ".join(f"{count} × {reason}" for reason, count in Counter(skipped.values()).most_common())
-    more = f" ({reasons})" if reasons else ""
-    terminalreporter.write_line(f"live: {len(config.stash[RUN])} run, {len(skipped)} skipped{more}")

@@ -29,8 +29,8 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def outcome(suite: Path, required: str = "") -> tuple[int, str]:
-    words = ["-m", "pytest", "-p", "tests.support.live_report", "-p", "no:cacheprovider", "-q", str(suite)]
+def outcome(suite: Path, required: str = "", *more: str) -> tuple[int, str]:
+    words = ["-m", "pytest", "-p", "tests.support.live_report", "-p", "no:cacheprovider", "-q", str(suite), *more]
     done = subprocess.run(
         [sys.executable, *words],
         cwd=suite,
@@ -43,10 +43,11 @@ def outcome(suite: Path, required: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_the_last_lines_say_how_many_ran(suite: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("-n", "2", "--dist", "loadgroup")])
+def test_the_last_lines_say_how_many_ran(suite: Path, more: tuple[str, ...]) -> None:
     (suite / "live" / "test_servers.py").write_text(SUITE)
     (suite / "test_other.py").write_text(SUITE)
-    code, text = outcome(suite)
+    code, text = outcome(suite, "", *more)
     assert code == 0
     assert "live: 1 run, 2 skipped (2 × SOGo is not installed)" in text.splitlines()[-3:]
 
