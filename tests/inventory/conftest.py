@@ -1,4 +1,4 @@
-"""A receiver over each store, with one source that may report for everything."""
+"""A receiver over each store, alone or with all behind it, and one source that may report for everything."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ports.store import Store
+from tests.inventory.chain import Chain
 from tests.inventory.receiving import Receiving, source
 from tests.storage.conformance.conftest import OPENERS
 
@@ -23,3 +24,11 @@ async def receiver(store: Store) -> AsyncIterator[Receiving]:
     await receiving.write(source())
     yield receiving
     await receiving.client.aclose()
+
+
+@pytest.fixture
+async def chain(store: Store) -> AsyncIterator[Chain]:
+    chain = Chain(store)
+    await chain.write(source())
+    yield chain
+    await chain.client.aclose()

@@ -1,26 +1,22 @@
 """From a report to the workers: records, change log, cache and feed, for exactly the people whom it concerns."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from gateway.domain.evidence import BindingState
 from gateway.inventory.mail_devices import Sighting
-from gateway.ports.store import MailDevice, Person, PinnedBinding, Store
+from gateway.ports.store import MailDevice, Person, PinnedBinding
 from tests.inventory.chain import Chain, names
 from tests.inventory.events import GMAIL, NOW, TIKTOK, delta, full
-from tests.inventory.receiving import source
 
 ANN, BOB, CY = "ann@example.com", "bob@example.com", "cy@example.com"
 
 
 @pytest.fixture
-async def chain(store: Store) -> AsyncIterator[Chain]:
-    chain = Chain(store)
-    devices = [MailDevice(login, device_id, 1.0, 2.0) for login, device_id in ((ANN, "phone1"), (BOB, "phone2"))]
-    await chain.write(source(), *devices, MailDevice(CY, "phone3", 1.0, 2.0))
-    yield chain
-    await chain.client.aclose()
+async def chain(chain: Chain) -> Chain:
+    """With three people who have a phone each."""
+    devices = ((ANN, "phone1"), (BOB, "phone2"), (CY, "phone3"))
+    await chain.write(*(MailDevice(login, device_id, 1.0, 2.0) for login, device_id in devices))
+    return chain
 
 
 async def test_a_report_reaches_whom_it_names(chain: Chain) -> None:

@@ -1,23 +1,15 @@
 """Sightings: devices that asked for mail, written down once, kept up to date, and never too many of one person."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.inventory import mail_devices as module
 from gateway.inventory.mail_devices import Sighting, read_sightings
-from gateway.ports.store import MailDevice, Person, Store
+from gateway.ports.store import MailDevice, Person
 from tests.inventory.chain import Chain
 
 ANN, SMITH = "ann@example.com", "a.smith@example.com"
-
-
-@pytest.fixture
-async def chain(store: Store) -> AsyncIterator[Chain]:
-    chain = Chain(store)
-    yield chain
-    await chain.client.aclose()
 
 
 async def devices(chain: Chain, login: str = ANN) -> dict[str, MailDevice]:

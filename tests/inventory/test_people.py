@@ -1,26 +1,15 @@
 """Who is who: imports of groups and aliases, beside people whom only a report has named."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import BindingState
 from gateway.inventory.people import GROUP_LONGEST, Imported, PersonRow
-from gateway.ports.store import Conflict, MailDevice, Person, PinnedBinding, Store
+from gateway.ports.store import Conflict, MailDevice, Person, PinnedBinding
 from tests.inventory.chain import Chain, names
 from tests.inventory.events import GMAIL, TIKTOK, full
-from tests.inventory.receiving import source
 
 ANN, SMITH, BOB = "ann@example.com", "a.smith@example.com", "bob@example.com"
-
-
-@pytest.fixture
-async def chain(store: Store) -> AsyncIterator[Chain]:
-    chain = Chain(store)
-    await chain.write(source())
-    yield chain
-    await chain.client.aclose()
 
 
 def row(user: str, *groups: str, aliases: tuple[str, ...] | None = None) -> PersonRow:

@@ -1,7 +1,5 @@
 """What is looked up for one person's record: by every name, at one moment, by the rules of now."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from gateway.domain.errors import InvalidValue
@@ -9,20 +7,12 @@ from gateway.domain.evidence import BindingState, Tombstone
 from gateway.domain.identity import identity_rules
 from gateway.domain.inventory import App, DeviceKey, Platform, Scope
 from gateway.inventory.records import load_record, read_keys
-from gateway.ports.store import MailDevice, Person, PinnedBinding, Store, Writing
+from gateway.ports.store import MailDevice, Person, PinnedBinding, Writing
 from tests.inventory.chain import Chain, names
 from tests.inventory.events import GMAIL, NOW, TIKTOK, full
 from tests.inventory.receiving import OTHER_SECRET, RULES, source
 
 ANN, SMITH = "ann@example.com", "a.smith@example.com"
-
-
-@pytest.fixture
-async def chain(store: Store) -> AsyncIterator[Chain]:
-    chain = Chain(store)
-    await chain.write(source())
-    yield chain
-    await chain.client.aclose()
 
 
 async def test_nobody(chain: Chain) -> None:

@@ -1,26 +1,12 @@
 """One small question over a pooled connection: the whole answer, or why there is none; never asked twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.network.fetch import fetch
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
-from tests.support.scripted_origin import Origin, scripted_origin
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with scripted_origin() as origin:
-        yield origin
-
-
-@pytest.fixture
-async def pool(origin: Origin) -> AsyncIterator[UpstreamPool]:
-    pool = UpstreamPool(origin.url, None)
-    yield pool
-    pool.close()
+from tests.support.scripted_origin import Origin
 
 
 async def test_a_question_and_its_answer(pool: UpstreamPool, origin: Origin) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable, reason_of
 from tests.network.listener import PING, begun
-from tests.support.scripted_origin import Origin, scripted_origin
+from tests.support.scripted_origin import Origin
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -22,12 +22,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with scripted_origin() as origin:
-        yield origin
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,19 +11,6 @@ from tests.network.listener import PING, Listener, begun
 from tests.support.scripted_origin import Origin, scripted_origin
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with scripted_origin() as origin:
-        yield origin
-
-
-@pytest.fixture
-async def pool(origin: Origin) -> AsyncIterator[UpstreamPool]:
-    pool = UpstreamPool(origin.url, None)
-    yield pool
-    pool.close()
 
 
 ANSWERS = [
