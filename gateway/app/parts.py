@@ -9,6 +9,7 @@ from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.inventory.records import load_record
 from gateway.network.tls import ServerTls
 from gateway.ports.store import Reading, Store
+from gateway.proxies.attempts import FAILURES_PER_MINUTE
 from gateway.proxies.front import HttpFrontSettings
 from gateway.settings import Settings
 from gateway.storage.compact import compact
@@ -49,7 +50,11 @@ def front_settings_of(settings: Settings) -> HttpFrontSettings:
     """The [http] section as the front takes it: the same names, but for where it listens and goes."""
     given = settings.http.model_dump(exclude={"listen", "upstream", "trusted_proxies"})
     return HttpFrontSettings(
-        upstreams=tuple(settings.http.upstream), trusted_proxies=tuple(settings.http.trusted_proxies), **given
+        upstreams=tuple(settings.http.upstream),
+        trusted_proxies=tuple(settings.http.trusted_proxies),
+        # Any worker may be asked, and none knows of the others' questions.
+        failed_logins_per_minute=max(1, FAILURES_PER_MINUTE // workers_of(settings)),
+        **given,
     )
 
 

@@ -5,15 +5,16 @@ from collections import deque
 from collections.abc import Callable
 
 FAILURES_PER_MINUTE = 5
-"""Refused log-ins at the mail server per user and minute that we cause at most."""
+"""Refused log-ins at the mail server per user and minute that we cause at most: all workers of a gateway together."""
 LOGINS_MOST = 20_000
 
 
 class Attempts:
     """The failed attempts of the last minute by login; of too many logins the oldest are forgotten."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, failures_per_minute: int = FAILURES_PER_MINUTE) -> None:
         self._now = now
+        self._most = failures_per_minute
         self._failed: dict[str, deque[float]] = {}
 
     def __len__(self) -> int:
@@ -32,7 +33,7 @@ class Attempts:
             failed = self._failed[login] = deque()
         while failed and failed[0] <= self._now() - 60.0:
             failed.popleft()
-        if len(failed) >= FAILURES_PER_MINUTE:
+        if len(failed) >= self._most:
             return False
         failed.append(self._now())
         return True

@@ -24,7 +24,7 @@ from gateway.network.upstreams import Upstreams
 from gateway.protocols.activesync.headers import usable_challenges
 from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.activesync.token_claims import read_claims
-from gateway.proxies.attempts import Attempts
+from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
 
 log = structlog.get_logger()
 
@@ -66,13 +66,15 @@ _UNKNOWN = CheckResult(Credibility.UNKNOWN)
 class CredentialChecks:
     """Asks, remembers, and bounds the asking; one per process."""
 
-    def __init__(self, upstreams: Upstreams, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, upstreams: Upstreams, now: Callable[[], float] = time.time, failures_per_minute: int = FAILURES_PER_MINUTE
+    ) -> None:
         self._upstreams = upstreams
         self._now = now
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, tuple[float, CheckResult]] = {}
         self._under_way: dict[bytes, asyncio.Task[CheckResult]] = {}
-        self._attempts = Attempts(now)
+        self._attempts = Attempts(now, failures_per_minute)
         self._methods: dict[str, CheckMethod] = {}
         self._no_method_until: dict[str, float] = {}
 

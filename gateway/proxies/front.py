@@ -69,7 +69,7 @@ class HttpFront:
         self.clock = time.monotonic
         self.draining = False
         self.upstreams = Upstreams([_pool(url, settings) for url in settings.upstreams])
-        self.checks = CredentialChecks(self.upstreams, now)
+        self.checks = CredentialChecks(self.upstreams, now, settings.failed_logins_per_minute)
         self.refusing = Refusing(self.checks, RefusalPace(), settings.retry_after_seconds)
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")

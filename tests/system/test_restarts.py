@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.phone_certificates import make_certificates
-from tests.support.raw_http import Client, ask, eas, request
+from tests.support.raw_http import Client, ask, basic, eas, request
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
 from tests.support.scripted_origin import Origin, OriginConnection, scripted_origin
@@ -182,6 +182,20 @@ async def test_the_embedded_cache_is_killed(office: Office) -> None:
         for user in ("fred", "berta"):
             assert await office.asked(user) != mail_for(user)
     await office.until_logged("cache_server_restarted")
+
+
+async def test_the_workers_together_cause_few_failed_logins(office: Office) -> None:
+    """Five in a minute for one user, however many workers there are and whichever of them is asked."""
+    answers: Counter[int] = Counter()
+    for number in range(60):
+        target = eas("FolderSync", "berta", "IDBERTA")
+        answer = await ask(
+            office.gateway.http, request(target, FOLDER_SYNC, Authorization=basic("berta", f"guess {number}"))
+        )
+        answers[answer.status] += 1
+    failed = sum(1 for each in office.mailbox.received if each.user == "berta" and not each.accepted)
+    assert failed == answers[401] <= 5
+    assert answers[401] + answers[503] == 60
 
 
 # --- an end in order: a gateway of its own
