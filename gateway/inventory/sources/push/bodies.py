@@ -10,6 +10,9 @@ from typing import NoReturn
 
 from gateway.domain.errors import InvalidValue
 
+MEMBERS_AT_MOST = 256
+"""Of one object. A report's largest has a dozen and whatever CloudEvents extensions there are."""
+
 
 class TooLarge(InvalidValue):
     """The body is larger than allowed once unpacked."""
@@ -50,6 +53,8 @@ def parsed(body: bytes) -> object:
 
 
 def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    if len(members) > MEMBERS_AT_MOST:
+        raise InvalidValue(f"an object has more than {MEMBERS_AT_MOST} members")
     made = dict(members)
     if len(made) < len(members):
         raise InvalidValue(f"the member {_first_twice(members)[:64]!r} stands twice in one object")
@@ -57,7 +62,6 @@ def _object(members: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _first_twice(members: list[tuple[str, object]]) -> str:
-    # In one pass: a body may hold half a million names.
     seen: set[str] = set()
     for name, _ in members:
         if name in seen:

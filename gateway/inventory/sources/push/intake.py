@@ -25,6 +25,8 @@ class ReceiverLimits:
     store_seconds: float = 20.0
     memory_bytes: int = 64 * MIB
     """All bodies at once."""
+    large_at_once: int = 2
+    """Large bodies that are read at the same time: what is made of one may be thirty times its size."""
     reports_at_once: int = 512
     """Of one source, on their way into the store."""
     retry_after_seconds: int = 5

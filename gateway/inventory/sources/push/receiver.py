@@ -76,6 +76,7 @@ class _Receiver:
         self._limits = limits
         self._intake = Intake(limits)
         self._on_their_way: Counter[str] = Counter()
+        self._large = asyncio.Semaphore(limits.large_at_once)
 
     async def submit(self, request: Request) -> JSONResponse:
         """Take one report."""
@@ -127,7 +128,10 @@ class _Receiver:
             return read_report(parsed(content), source.name, self._now())
 
         try:
-            return await asyncio.to_thread(read) if len(body) > OWN_THREAD_FROM_BYTES or coded else read()
+            if len(body) <= OWN_THREAD_FROM_BYTES and not coded:
+                return read()
+            async with self._large:
+                return await asyncio.to_thread(read)
         except TooLarge as error:
             raise Refused(413, "too_large", f"{error}: send fewer apps") from None
         except PayloadInvalid as error:
