@@ -56,6 +56,11 @@ class Spread:
         self._check()
         self.heartbeats.append(sequence)
 
+    async def published(self) -> int:
+        """The newest sequence told of."""
+        self._check()
+        return max((*self.heartbeats, *(change.sequence for change in self.changes)), default=0)
+
     @property
     def sequences(self) -> list[int]:
         """Those of the changes, in the order they came."""

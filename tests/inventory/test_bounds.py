@@ -3,12 +3,15 @@
 import asyncio
 import gzip
 import json
+import threading
 import zlib
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import pytest
 
+from gateway.inventory.sources.push import receiver as module
+from gateway.inventory.sources.push.bodies import parsed
 from gateway.inventory.sources.push.intake import MIB, ReceiverLimits
 from gateway.ports.store import Store
 from tests.inventory import agreement
@@ -255,3 +258,24 @@ async def test_who_has_no_secret_stops_nobody_else(receiver: Receiving) -> None:
     assert await receiver.status(padded(MIB), secret=unknown) == (401, "not_authentic")
     going_on.cancel()
     assert turns > 200
+
+
+async def test_few_large_bodies_are_read_at_once(receiver: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of one may be thirty times its size."""
+    lock, now, most = threading.Lock(), 0, 0
+
+    def counted(body: bytes) -> object:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        value = parsed(body)
+        with lock:
+            now -= 1
+        return value
+
+    monkeypatch.setattr(module, "parsed", counted)
+    large = gzip.compress(b"[" + b"[]," * 200_000 + b"[]]")
+    answers = await asyncio.gather(*(receiver.status(large, **GZIP) for _ in range(12)))
+    assert set(answers) == {(422, "invalid_payload")}
+    assert most == receiver.limits.large_at_once == 2
