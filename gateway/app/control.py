@@ -4,6 +4,7 @@ The only writer of the store. Ends when told to drain, or when the supervisor's 
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Sequence
 
@@ -28,11 +29,11 @@ from gateway.inventory.bindings import Bindings
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
-from gateway.inventory.publication import Publication
+from gateway.inventory.publication import Publication, check_forward
 from gateway.inventory.sources.push.receiver import create_receiver
 from gateway.observability.metrics import Metrics, merged
 from gateway.observability.rendering import render
-from gateway.ports.state_cache import CacheUnavailable
+from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Change, ChangeKind, Conflict, Store, StoreUnavailable, Writing
 from gateway.runtime.board import WorkerBoard
 from gateway.runtime.link import Message, SupervisorLink
@@ -54,19 +55,19 @@ class Control:
     """Everything the control process holds, and its life."""
 
     def __init__(
-        self, settings: Settings, link: SupervisorLink, store: Store, incarnation: str, policy: Policy
+        self, settings: Settings, link: SupervisorLink, store: Store, redis: RedisConnection, life: str, policy: Policy
     ) -> None:
         rules = identity_of(settings)
         self._settings = settings
         self._link = link
         self._store = store
         self._policy = policy
-        self._redis = RedisConnection(settings.redis.url)
+        self._redis = redis
         self._metrics = Metrics()
         self._board = WorkerBoard()
-        records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS, publishing=True)
+        records = RedisRecords(redis, life, RECORD_TTL_SECONDS, publishing=True)
         load = record_loader(rules)
-        self._publication = Publication(store, records, RedisPublisher(self._redis, incarnation), load)
+        self._publication = Publication(store, records, RedisPublisher(redis, life), load)
         self._sightings = SightingReceiver(self._redis)
         ingest = Ingest(store, rules, self._publish, lambda: self._policy, time.time)
         self._mail_devices = MailDevices(store, rules, self._publish, lambda: self._policy)
@@ -206,9 +207,36 @@ async def run_control(settings: Settings, link: SupervisorLink) -> None:
             f"[gateway] data_dir {settings.gateway.data_dir}: the first token cannot be written ({error.strerror}): "
             "let this user write there"
         ) from None
+    redis = RedisConnection(settings.redis.url)
+    life = await _present_life(store, redis)
+    await Control(settings, link, store, redis, life, policy_of(version)).run()
+
+
+async def _present_life(store: Store, redis: RedisConnection) -> str:
+    """The store's incarnation; a new one where the cache knows of changes that the store does not have.
+
+    Then somebody put an earlier state of the store in place, and what is cached of the later one must not count.
+    """
     async with store.read() as reading:
         incarnation = await reading.incarnation()
-    await Control(settings, link, store, incarnation, policy_of(version)).run()
+    try:
+        await check_forward(store, RedisPublisher(redis, incarnation))
+    except CacheUnavailable:
+        # The publication looks again, each second.
+        return incarnation
+    except StoreWentBack as error:
+        another = secrets.token_hex(8)
+
+        async def work(writing: Writing) -> None:
+            await writing.put_incarnation(another)
+            writing.log_everybody()
+
+        await store.write(work)
+        log.warning(
+            "store_went_back", reason=str(error), remedy="reports and edits since then are lost: send them again"
+        )
+        return another
+    return incarnation
 
 
 async def _nobody_listens_yet(changes: Sequence[Change]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from gateway.domain.evidence import PersonRecord
-from gateway.ports.state_cache import CacheUnavailable, ChangePublisher, RecordCache
+from gateway.ports.state_cache import CacheUnavailable, ChangePublisher, RecordCache, StoreWentBack
 from gateway.ports.store import Change, Reading, Store, StoreUnavailable
 
 log = structlog.get_logger()
@@ -40,7 +40,10 @@ class Publication:
         self._told_lost = False
 
     async def start(self) -> None:
-        """Begin at the newest commit but repeat the recent past, in case a control process died over it."""
+        """Begin at the newest commit but repeat the recent past, in case a control process died over it.
+
+        Raises ``StoreWentBack``.
+        """
         async with self._store.read() as reading:
             newest = await reading.sequence()
         self.sent = self._skipped = max(0, newest - BATCH)
@@ -53,7 +56,7 @@ class Publication:
         await self._send_waiting()
 
     async def run(self) -> None:
-        """Heartbeat, and repair of what could not be sent, until cancelled."""
+        """Heartbeat, and repair of what could not be sent, until cancelled. Raises ``StoreWentBack``."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             await self._repair()
@@ -100,6 +103,7 @@ class Publication:
                 await self._outdate_skipped()
                 await self._feed.heartbeat(newest)
                 self._reached()
+            await check_forward(self._store, self._feed, self.sent)
         except (CacheUnavailable, StoreUnavailable) as error:
             self._lost(error)
 
@@ -121,3 +125,18 @@ class Publication:
         if self._told_lost:
             self._told_lost = False
             log.info("feed_back", sequence=self.sent)
+
+
+async def check_forward(store: Store, feed: ChangePublisher, sent: int = 0) -> None:
+    """See that the store has everything that was ever told of, up to ``sent`` and to what the feed knows.
+
+    Raises ``StoreWentBack``, ``CacheUnavailable`` and ``StoreUnavailable``.
+    """
+    told = max(sent, await feed.published())
+    # Read last: whatever was told of was committed before.
+    async with store.read() as reading:
+        newest = await reading.sequence()
+    if told > newest:
+        raise StoreWentBack(
+            f"the store's newest change is {newest}, but {told} was told of: an earlier state was put in place"
+        )

@@ -16,6 +16,10 @@ class CacheUnavailable(Exception):  # noqa: N818
     """The cache cannot answer now."""
 
 
+class StoreWentBack(Exception):  # noqa: N818
+    """Changes were told of that the store does not have (any more): an earlier state of it was put in place."""
+
+
 class RecordCache(Protocol):
     """Person records by canonical login."""
 
@@ -54,6 +58,10 @@ class ChangePublisher(Protocol):
 
     async def heartbeat(self, sequence: int) -> None:
         """Tell that all is well up to ``sequence``; raises ``CacheUnavailable``."""
+        ...
+
+    async def published(self) -> int:
+        """The newest sequence ever told of in this life of store and cache; 0: none. Raises ``CacheUnavailable``."""
         ...
 
 

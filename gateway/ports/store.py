@@ -292,6 +292,10 @@ class Writing(Reading, Protocol):
         """Add or replace a token."""
         ...
 
+    async def put_incarnation(self, name: str) -> None:
+        """Begin another life of the store: what was cached or told of in the one before counts no more."""
+        ...
+
     def log_people(self, logins: Sequence[str]) -> None:
         """Write a PERSON row at the end of this unit (several of one unit are merged)."""
         ...

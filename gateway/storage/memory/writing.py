@@ -141,6 +141,10 @@ class MemoryWriting(MemoryReading, LogRequests):
             of_person[device_id] = tuple(stones)
         tombstones[person_id] = of_person
 
+    async def put_incarnation(self, name: str) -> None:
+        """Begin another life of the store."""
+        self.tables.incarnation = name
+
     async def put_token(self, token: OperatorToken) -> None:
         if any(each.digest == token.digest and each.id != token.id for each in self.tables.tokens.values()):
             raise Conflict("another token has this digest")

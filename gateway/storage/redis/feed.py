@@ -62,6 +62,11 @@ class RedisPublisher:
         """Tell that all is well up to ``sequence``."""
         await self._send([_Message(self._incarnation, sequence)], sequence, 0)
 
+    async def published(self) -> int:
+        """The newest sequence ever told of in this life of store and server; 0: none."""
+        (newest,) = await self._connection.call(lambda run_id: ("MGET", published_key(life(self._incarnation, run_id))))
+        return int(newest or 0)
+
     async def _send(self, messages: Sequence[_Message], newest: int, floor: int) -> None:
         entries = [_encoder.encode(message) for message in messages]
 

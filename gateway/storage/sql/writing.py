@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, func, select
+from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.evidence import Tombstone
@@ -27,6 +27,7 @@ from gateway.storage.sql import schema as s
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
 
+_INCARNATION = update(s.store_state).values(incarnation=bindparam("name"))
 _NEWEST_POLICY = select(func.coalesce(func.max(s.policies.c.number), 0))
 _FORGET_MESSAGES = delete(s.messages).where(s.messages.c.received_at < bindparam("before"))
 _KEYS = select(s.inventory_keys.c.key_type, s.inventory_keys.c.value).where(
@@ -197,6 +198,10 @@ class SqlWriting(SqlReading, LogRequests):
             return
         content = encode_tombstones(tuple(stones))
         await self._put(s.tombstones, {"person_id": person_id, "device_id": device_id, "content": content})
+
+    async def put_incarnation(self, name: str) -> None:
+        """Begin another life of the store."""
+        await self._rows.run(_INCARNATION, {"name": name})
 
     async def put_token(self, token: OperatorToken) -> None:
         for row in await self._rows.all(_TOKEN_OF_DIGEST, {"wanted": token.digest}):

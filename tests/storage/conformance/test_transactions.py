@@ -208,3 +208,18 @@ async def test_a_closed_store_says_so(store: Store) -> None:
     with pytest.raises(StoreUnavailable, match="closed"):
         async with store.read():
             pass
+
+
+async def test_another_life_of_the_store(store: Store) -> None:
+    async with store.read() as reading:
+        first = await reading.incarnation()
+
+    async def begin(writing: Writing) -> None:
+        await writing.put_incarnation("another")
+        writing.log_everybody()
+
+    _, (change,) = await store.write(begin)
+    async with store.read() as reading:
+        assert (first, await reading.incarnation()) == (first, "another")
+        assert first != "another"
+        assert await reading.sequence() == change.sequence
