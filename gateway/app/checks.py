@@ -17,6 +17,7 @@ from gateway.network.upstreams import Upstreams
 from gateway.ports.state_cache import CacheUnavailable
 from gateway.ports.store import StoreUnavailable
 from gateway.proxies.credential_check import CredentialChecks
+from gateway.runtime.lock import holder_of
 from gateway.runtime.sockets import PortInUse, bind_all, close_all
 from gateway.settings import Settings, check_complete
 from gateway.storage.redis import BinaryMissing, RedisConnection, find_binary
@@ -93,11 +94,16 @@ def _listeners(settings: Settings) -> list[CheckRow]:
                 close_all(bind_all({part: [url]}, 1, environment={}))
                 rows.append(CheckRow(f"listen {part}", "ok", f"{url} is free"))
             except PortInUse as error:
-                # Quite right while the gateway runs.
-                rows.append(CheckRow(f"listen {part}", "warning", str(error)))
+                rows.append(_in_use(settings, part, url) or CheckRow(f"listen {part}", "warning", str(error)))
             except DomainError as error:
                 rows.append(CheckRow(f"listen {part}", "failed", str(error)))
     return rows
+
+
+def _in_use(settings: Settings, part: str, url: str) -> CheckRow | None:
+    """By the gateway that runs with these settings, if it is that one."""
+    pid = holder_of(data_dir_of(settings))
+    return CheckRow(f"listen {part}", "ok", f"{url} is in use by this Gatepost (pid {pid})") if pid else None
 
 
 async def _store(settings: Settings) -> CheckRow:

@@ -1,5 +1,8 @@
 """The ``gatepost`` command: the tree of commands and its entry point."""
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from gateway.cli import (
@@ -22,7 +25,6 @@ from gateway.cli.desk import command
 
 app = typer.Typer(
     name="gatepost",
-    help="Gatepost lets a device have company mail only while its last app inventory shows no banned app.",
     epilog="Settings: --config FILE or GATEPOST_CONFIG. From another machine: GATEPOST_URL and GATEPOST_TOKEN.",
     no_args_is_help=True,
     add_completion=False,
@@ -30,6 +32,22 @@ app = typer.Typer(
     rich_markup_mode="rich" if output.on_terminal() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"gatepost {metadata.version('gatepost')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Gatepost lets a device have company mail only while its last app inventory shows no banned app."""
+
 
 command(app, "run")(running.run)
 command(app, "check")(running.check)

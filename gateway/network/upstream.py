@@ -306,6 +306,11 @@ class UpstreamPool:
         return len(self._open)
 
     @property
+    def reached(self) -> bool:
+        """Whether the last attempt to connect worked; also before the first."""
+        return not self._failures
+
+    @property
     def healthy(self) -> bool:
         """Whether the last attempt to connect worked, or is long enough ago to try again."""
         return self._now() >= self._down_until

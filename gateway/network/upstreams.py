@@ -34,7 +34,7 @@ class Upstreams:
 
     def status(self) -> list[dict[str, object]]:
         """For the operator."""
-        return [{"url": pool.url, "connections": pool.open, "healthy": pool.healthy} for pool in self.pools]
+        return [{"url": pool.url, "connections": pool.open, "healthy": pool.reached} for pool in self.pools]
 
 
 def _weight(url: str, login: str) -> bytes:

@@ -373,6 +373,7 @@ class EasExchange:
     def client_gone(self) -> None:
         """Nobody waits for the answer any more."""
         if self.state is not State.ENDED:
+            self._front.requests.inc(self.asked.query.command, "client_gone")
             self._end()
 
     def superseded(self) -> None:

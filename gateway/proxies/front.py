@@ -101,6 +101,14 @@ class HttpFront:
         except UpstreamUnavailable as error:
             log.warning("upstream_unavailable", reason=str(error))
 
+    async def _look_for(self, pool: UpstreamPool) -> None:
+        try:
+            pool.put_back(await pool.connect())
+            log.info("upstream_back", upstream=pool.url)
+        except UpstreamUnavailable:
+            # Told when it went.
+            return
+
     async def listen(self, sock: socket.socket, tls: ServerTls | None) -> None:
         """Serve a bound socket; may be called for several."""
         secure = tls is not None
@@ -171,6 +179,11 @@ class HttpFront:
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.deadline_passed()
         self.upstreams.drop_old()
+        self._probes = [probe for probe in self._probes if not probe.done()]
+        if not self._probes:
+            # Nobody else may ask a mail server that was away, and health should know when it is back.
+            lost = [pool for pool in self.upstreams.pools if not pool.reached and pool.healthy]
+            self._probes = [asyncio.create_task(self._look_for(pool)) for pool in lost]
 
     def status(self) -> dict[str, object]:
         """For the operator."""

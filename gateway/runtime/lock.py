@@ -66,3 +66,16 @@ class DataDirLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def holder_of(data_dir: Path) -> str:
+    """The pid of the Gatepost that uses ``data_dir``; empty: none does."""
+    try:
+        with (data_dir / LOCK_FILE).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(20).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        pass
+    return ""

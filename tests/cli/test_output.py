@@ -1,9 +1,13 @@
 """What is printed, and that nothing of it steers a terminal."""
 
+from importlib import metadata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from gateway.cli.main import app
 from gateway.cli.output import Rows, ago, harmless, moment, print_pairs, print_rows
 
 NOW = "2026-01-31T08:00:00Z"
@@ -40,3 +44,8 @@ def test_moments_and_ages() -> None:
     assert (moment(None), ago(None, NOW)) == ("-", "-")
     assert ago("2026-01-31T07:00:00Z", NOW) == "1 h ago"
     assert ago("2026-01-31T08:05:00Z", NOW) == "in 5 min"
+
+
+def test_the_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"gatepost {metadata.version('gatepost')}\n")

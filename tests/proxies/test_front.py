@@ -296,3 +296,27 @@ async def test_start_does_not_wait_for_a_mail_server_that_hangs(origin: Origin) 
     async with asyncio.timeout(10.0):
         async with fronted(origin.url, start=True, upstream_connect_seconds=1.0) as gateway:
             assert gateway.front.status()["connections"] == 0
+
+
+async def test_a_mail_server_is_well_again_only_when_it_was_reached() -> None:
+    with socket.socket() as listener:
+        # Bound, but nobody listens: connections are refused until somebody does.
+        listener.bind(("127.0.0.1", 0))
+        async with fronted(f"http://127.0.0.1:{listener.getsockname()[1]}") as gateway:
+            gateway.clean("anna", "phone1")
+            client = await gateway.client()
+            asked = request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC, user="anna")
+            assert (await client.ask(asked)).status == 503
+            (pool,) = gateway.front.upstreams.pools
+            pool._now = gateway.clock  # its back-off ends when the test says so
+            for ahead in (60.0, 120.0):
+                gateway.clock.ahead = ahead
+                assert pool.healthy
+                assert gateway.front.upstreams.status()[0]["healthy"] is False
+                gateway.front.sweep()
+                await asyncio.gather(*gateway.front._probes)
+            listener.listen()
+            gateway.clock.ahead = 180.0
+            gateway.front.sweep()
+            await asyncio.gather(*gateway.front._probes)
+            assert gateway.front.upstreams.status()[0]["healthy"] is True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.runtime.lock import LOCK_FILE, DataDirLock, DataDirUnusable
+from gateway.runtime.lock import LOCK_FILE, DataDirLock, DataDirUnusable, holder_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
@@ -83,3 +83,10 @@ def test_children_do_not_inherit_it(tmp_path: Path) -> None:
         lock.release()
         DataDirLock(tmp_path).release()
         child.communicate(b"\n")
+
+
+def test_who_holds_it(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) == ""
+    with DataDirLock(tmp_path):
+        assert holder_of(tmp_path) == str(os.getpid())
+    assert holder_of(tmp_path) == ""
