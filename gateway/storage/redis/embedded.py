@@ -15,6 +15,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 import structlog
@@ -111,13 +112,7 @@ class EmbeddedValkey:
 
     async def start(self) -> None:
         """Start the server; returns when it answers. Raises ``EmbeddedFailed`` with the server's last words."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
-        if self.socket.parent != self.directory:
-            _make_private(self.socket.parent)
-            log.info("valkey_socket_elsewhere", socket=str(self.socket), reason="the path of data_dir is too long")
-        self.socket.unlink(missing_ok=True)
-        with (self.directory / "valkey.log").open("wb") as output:
+        with self._opened_log() as output:
             self._child = await asyncio.create_subprocess_exec(
                 *self.command(),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -135,6 +130,22 @@ class EmbeddedValkey:
         except BaseException:
             await self.stop()
             raise
+
+    def _opened_log(self) -> BinaryIO:
+        """The server's log, in its own directory, where nothing is left of an earlier life."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+            if self.socket.parent != self.directory:
+                _make_private(self.socket.parent)
+                log.info("valkey_socket_elsewhere", socket=str(self.socket), reason="the path of data_dir is too long")
+            self.socket.unlink(missing_ok=True)
+            return (self.directory / "valkey.log").open("wb")
+        except OSError as error:
+            raise EmbeddedFailed(
+                f"{error.filename or self.directory} is not this user's to write ({error.strerror}); "
+                "give it to this user, or remove it"
+            ) from None
 
     async def _until_it_answers(self, child: asyncio.subprocess.Process) -> None:
         while child.returncode is None:

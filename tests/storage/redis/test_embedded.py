@@ -85,6 +85,12 @@ def _lives(pid: int) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
+async def test_a_directory_that_cannot_be_its_own(tmp_path: Path) -> None:
+    (tmp_path / "valkey").write_text("in the way")
+    with pytest.raises(EmbeddedFailed, match=r"valkey is not this user's to write \(File exists\); give it"):
+        await EmbeddedValkey(tmp_path).start()
+
+
 async def test_it_says_why_it_did_not_start(tmp_path: Path) -> None:
     server = EmbeddedValkey(tmp_path, maxmemory="plenty")
     with pytest.raises(EmbeddedFailed, match="ended with code 1"):
