@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -49,13 +50,14 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
         except EmbeddedFailed as error:
             raise DomainError(
                 f"the embedded cache server does not start: {error}: "
-                "see the end of valkey/valkey.log in data_dir, or set [redis] url to a server that runs"
+                "correct that (valkey/valkey.log in data_dir may say more), or set [redis] url to a server that runs"
             ) from None
         finally:
             close_all(sockets)
     finally:
         if lock is not None:
-            (data_dir_of(settings) / LISTENING_FILE).unlink(missing_ok=True)
+            with suppress(OSError):
+                (data_dir_of(settings) / LISTENING_FILE).unlink(missing_ok=True)
             lock.release()
 
 
@@ -152,5 +154,8 @@ def _open_files_wanted(settings: Settings, role: str) -> int:
 
 def _write(path: Path, urls: Mapping[str, Sequence[str]]) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(urls) + "\n", "utf-8")
-    fresh.replace(path)
+    try:
+        fresh.write_text(json.dumps(urls) + "\n", "utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise DomainError(f"{path} cannot be written ({error.strerror}): remove it, or make room there") from None

@@ -76,9 +76,16 @@ class Child:
                 self._process.send_signal(number)
 
     def became_ready(self) -> None:
-        """It said so: what it prints is printed at once from now on."""
+        """It said so."""
         self.ready = True
+
+    def show_output(self) -> None:
+        """The start is done: what it prints is printed at once from now on."""
         self._output.release()
+
+    def drop_output(self) -> None:
+        """The start failed for a reason that is known: what it said meanwhile is of no interest."""
+        self._output.drop()
 
     async def run(self, on_start: Callable[[], None], on_message: Callable[[Message], None]) -> int:
         """Start it and wait for its end: its exit code, negative for a signal. Raises ``OSError`` when it cannot start.

@@ -32,6 +32,7 @@ class ChildOutput:
         self._write = write
         self._said = said
         self._held: list[bytes] | None = []
+        self._dropping = False
 
     async def follow(self, fd: int) -> None:
         """Read the pipe ``fd`` to its end, and close it."""
@@ -49,6 +50,8 @@ class ChildOutput:
             transport.close()
 
     def _take(self, line: bytes) -> None:
+        if self._dropping:
+            return
         if self._held is None:
             self._write(line)
             return
@@ -62,10 +65,16 @@ class ChildOutput:
         for line in held or ():
             self._write(line)
 
+    def drop(self) -> None:
+        """What is still held is not printed, nor what follows."""
+        if self._held is not None:
+            self._held = []
+            self._dropping = True
+
     def died(self) -> None:
         """It ended: what is still held is printed if it gives a reason that was not given before."""
         reason = _reason(self._held or [])
-        if reason not in self._said:
+        if not self._dropping and reason not in self._said:
             self._said.add(reason)
             self.release()
         self._held = None

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from gateway.domain.errors import DomainError
 from gateway.runtime.back_off import BackOff
 from gateway.runtime.cache_server import EmbeddedChild, keep_running, paused
 from gateway.runtime.child import Child, ChildSpec
@@ -218,6 +219,9 @@ class Supervisor:
         if not self._stop.is_set():
             log.debug("cannot_start", reason=reason)
             self.failure = reason
+            for kept in self._kept:
+                if kept.child is not None:
+                    kept.child.drop_output()
             self._code = 1
             self._stop.set()
 
@@ -238,6 +242,7 @@ class Supervisor:
             return
         kept.child.became_ready()
         if self._ready_once:
+            kept.child.show_output()
             log.info("child_ready", name=kept.spec.name, pid=kept.child.pid)
         elif not self._not_ready() and not self._stop.is_set():
             self._say_ready()
@@ -245,10 +250,16 @@ class Supervisor:
     def _say_ready(self) -> None:
         try:
             self._on_ready()
+        except DomainError as error:
+            self._give_up(str(error))
+            return
         except Exception as error:  # the caller's own work: nobody may wait for a ready that never comes
             self._give_up(f"all children are ready, but what was to follow failed ({error!r})")
             return
         self._ready_once = True
+        for kept in self._kept:
+            if kept.child is not None:
+                kept.child.show_output()
         log.info("ready", workers=len(self._workers()), seconds=round(self._age(), 3))
         self._notify.ready(f"{len(self._workers())} workers")
 

@@ -117,15 +117,21 @@ async def test_a_start_that_fails_gives_its_reason_once() -> None:
     async with supervised([CONTROL, *dying]) as run:
         assert await run.ended() == 1
         assert run.text.count("no database at /nowhere") == 1
-        assert len(run.logs("cannot_start")) == 1
-        assert "worker-" in run.logs("cannot_start")[0]["reason"]
+        assert "worker-" in run.supervisor.failure
         assert run.logs("ready") == []
 
 
 async def test_a_child_that_knows_why_it_cannot_start_is_believed_at_once() -> None:
     async with supervised([child("worker-1", "fails", "the key does not fit", number=1)]) as run:
         assert await run.ended() == 1
-        assert [entry["reason"] for entry in run.logs("cannot_start")] == ["the key does not fit"]
+        assert run.supervisor.failure == "the key does not fit"
+
+
+async def test_a_start_that_fails_for_a_known_reason_prints_nothing_else() -> None:
+    async with supervised([child("worker-1", "silent", number=1), child("worker-2", "fails", "it is full")]) as run:
+        assert await run.ended() == 1
+        assert run.text == ""
+        assert run.supervisor.failure == "it is full"
 
 
 async def test_what_fails_after_all_are_ready_ends_the_start() -> None:
@@ -134,7 +140,7 @@ async def test_what_fails_after_all_are_ready_ends_the_start() -> None:
 
     async with supervised([CONTROL, *workers(1)], on_ready=full_disk) as run:
         assert await run.ended() == 1
-        assert "no space left" in run.logs("cannot_start")[0]["reason"]
+        assert "no space left" in run.supervisor.failure
         assert run.logs("ready") == []
 
 
@@ -142,7 +148,7 @@ async def test_a_child_that_speaks_nonsense_is_killed() -> None:
     async with supervised([child("worker-1", "nonsense", number=1)]) as run:
         assert await run.ended() == 1
         assert len(run.logs("child_speaks_nonsense")) == supervising.START_TRIES
-        assert "SIGKILL" in run.logs("cannot_start")[0]["reason"]
+        assert "SIGKILL" in run.supervisor.failure
 
 
 async def test_a_start_may_fail_once(tmp_path: Path) -> None:
@@ -165,7 +171,7 @@ async def test_a_program_that_is_not_there() -> None:
     spec = ChildSpec("worker-1", ("/no/such/program",))
     async with supervised([spec]) as run:
         assert await run.ended() == 1
-        assert "could not be started" in run.logs("cannot_start")[0]["reason"]
+        assert "could not be started" in run.supervisor.failure
 
 
 class Cache:

@@ -48,6 +48,7 @@ class Supervised:
         self.logged = logged
         self.lines: list[Line] = []
         self.text = ""
+        self.supervisor: Supervisor
         self.task: asyncio.Task[int] | None = None
         self._news = asyncio.Event()
 
@@ -140,6 +141,7 @@ async def supervised(
             on_ready=on_ready,
             write=run.write,
         )
+        run.supervisor = supervisor
         run.task = asyncio.create_task(supervisor.run())
         pulse = asyncio.create_task(_pulse(run))
         try:
