@@ -23,7 +23,8 @@ from gateway.cli.failures import Failed
 P = ParamSpec("P")
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", envvar="GATEPOST_CONFIG", metavar="FILE", help="Settings file.")
+    Path | None,
+    typer.Option("--config", envvar="GATEPOST_CONFIG", metavar="FILE", readable=False, help="Settings file."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON with stable field names.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
