@@ -96,7 +96,7 @@ async def test_what_only_a_child_finds_out_is_one_sentence_too(tmp_path: Path) -
     assert no_database == Ended(1, "", written(sentence.replace("/var/lib/gatepost", f"{tmp_path}/var")))
     assert documented(sentence)
     sentence = "the embedded cache server does not start: /bin/false ended with code 1: it said nothing: "
-    sentence += "see the end of valkey/valkey.log in data_dir, or set [redis] url to a server that runs"
+    sentence += "correct that (valkey/valkey.log in data_dir may say more), or set [redis] url to a server that runs"
     assert no_cache == Ended(1, "", written(sentence))
     assert documented(sentence)
 
@@ -147,9 +147,16 @@ async def test_a_user_who_may_not(tmp_path: Path) -> None:
     (tmp_path / "server.key").chmod(0)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
-    key, data_dir = await asyncio.gather(
+    sealed = tmp_path / "sealed.toml"
+    sealed.touch(mode=0)
+    theirs = tmp_path / "theirs" / "valkey"
+    theirs.mkdir(parents=True)
+    theirs.joinpath("valkey.log").touch(mode=0o400)
+    key, data_dir, config, cache = await asyncio.gather(
         gatepost("run", environment=https("server.pem", "server.key"), directory=tmp_path, by=UNABLE),
         gatepost("run", environment={"GATEPOST_GATEWAY__DATA_DIR": "closed/var"}, directory=tmp_path, by=UNABLE),
+        gatepost("run", environment={"GATEPOST_CONFIG": "sealed.toml"}, directory=tmp_path, by=UNABLE),
+        gatepost("run", environment={"GATEPOST_GATEWAY__DATA_DIR": "theirs"}, directory=tmp_path, by=UNABLE),
     )
     sentence = "[tls] key server.key cannot be read (Permission denied): name a file that this user may read"
     assert key == Ended(1, "", written(sentence))
@@ -157,6 +164,18 @@ async def test_a_user_who_may_not(tmp_path: Path) -> None:
     sentence = "[gateway] data_dir /closed/var cannot be used (Permission denied): "
     sentence += "name a directory that this user may write"
     assert data_dir == Ended(1, "", written(sentence.replace("/closed", str(closed))))
+    assert documented(sentence)
+    sentence = "sealed.toml cannot be read (Permission denied): name a file that is there and that this user may read"
+    assert config == Ended(1, "", written(sentence))
+    assert documented(sentence)
+    sentence = (
+        "the embedded cache server does not start: /var/lib/gatepost/valkey/valkey.log is not this user's to write "
+    )
+    sentence += (
+        "(Permission denied); give it to this user, or remove it: correct that (valkey/valkey.log in data_dir may "
+    )
+    sentence += "say more), or set [redis] url to a server that runs"
+    assert cache == Ended(1, "", written(sentence.replace("/var/lib/gatepost", f"{tmp_path}/theirs")))
     assert documented(sentence)
 
 

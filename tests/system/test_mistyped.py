@@ -4,12 +4,15 @@
 far as being started, so the command runs in the test's own process.
 """
 
+import logging
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
@@ -18,7 +21,7 @@ from tests.system.desk import DEFAULTS, IN_USE, documented, https, written
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory with settings and certificates, which is the working directory."""
     for name in [name for name in os.environ if name.startswith("GATEPOST_")]:
         monkeypatch.delenv(name)
@@ -32,7 +35,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cut.toml").write_text(DEFAULTS + '[log]\nlevel = "inf')
     words = ("openssl", "pkcs8", "-topk8", "-in", "server.key", "-out", "sealed.key", "-passout", "pass:secret")
     subprocess.run(words, check=True, capture_output=True)
-    return tmp_path
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield tmp_path
+    # A start that gets far enough sets up logging, for this whole process.
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
 
 
 MISTAKES: dict[str, tuple[dict[str, str], str]] = {
