@@ -248,6 +248,9 @@ class Supervisor:
             self._say_ready()
 
     def _say_ready(self) -> None:
+        for kept in self._kept:
+            if kept.child is not None:
+                kept.child.show_output()
         try:
             self._on_ready()
         except DomainError as error:
@@ -257,9 +260,6 @@ class Supervisor:
             self._give_up(f"all children are ready, but what was to follow failed ({error!r})")
             return
         self._ready_once = True
-        for kept in self._kept:
-            if kept.child is not None:
-                kept.child.show_output()
         log.info("ready", workers=len(self._workers()), seconds=round(self._age(), 3))
         self._notify.ready(f"{len(self._workers())} workers")
 
