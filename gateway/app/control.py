@@ -26,6 +26,7 @@ from gateway.changes.apply import PolicyEditor, ensure_first_policy
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
@@ -69,15 +70,16 @@ class Control:
         load = record_loader(rules)
         self._publication = Publication(store, records, RedisPublisher(redis, life), load)
         self._sightings = SightingReceiver(self._redis)
-        ingest = Ingest(store, rules, self._publish, lambda: self._policy, time.time)
-        self._mail_devices = MailDevices(store, rules, self._publish, lambda: self._policy)
+        evidence = Evidence(store, rules, self._publish, lambda: self._policy)
+        ingest = Ingest(evidence, time.time)
+        self._mail_devices = MailDevices(evidence)
         api = create_api(
             ApiDeps(
                 store=store,
                 editor=PolicyEditor(store, self._publish, self._board),
                 ingest=ingest,
-                bindings=Bindings(store, rules, self._publish, lambda: self._policy),
-                people=People(store, rules, self._publish, lambda: self._policy),
+                bindings=Bindings(evidence),
+                people=People(evidence),
                 rules=rules,
                 publish=self._publish,
                 load_record=load,

@@ -4,29 +4,18 @@ Everything else about bindings is worked out from reports (``domain.binding``). 
 device stays as a tombstone, so a banned phone does not become clean by being bound to another inventory.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from gateway.domain.errors import InvalidValue
-from gateway.domain.identity import IdentityRules
-from gateway.domain.policy import Policy
-from gateway.inventory.consequences import announced, people_concerned
-from gateway.ports.store import Change, PinnedBinding, Store, Writing
+from gateway.inventory.consequences import Evidence
+from gateway.ports.store import PinnedBinding, Writing
 
 
 class Bindings:
     """Sets and removes pins; one for the whole control process."""
 
-    def __init__(
-        self,
-        store: Store,
-        rules: IdentityRules,
-        publish: Callable[[Sequence[Change]], Awaitable[None]],
-        policy: Callable[[], Policy],
-    ) -> None:
-        self._store = store
-        self._rules = rules
-        self._publish = publish
-        self._policy = policy
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
 
     async def pin(self, pin: PinnedBinding) -> None:
         """Add or replace a pin.
@@ -55,13 +44,12 @@ class Bindings:
                     f"source {pin.source_id} has reported no device {pin.source_device}: "
                     "gatepost device list USER shows what was reported for a user"
                 )
-            concerned = await people_concerned(writing, (inventory,), self._rules)
+            concerned = await self._evidence.concerned(writing, inventory)
 
             async def change() -> None:
                 await write(writing)
 
             everybody = dict.fromkeys((pin.person_id, *concerned))
-            await announced(writing, self._rules, self._policy().index, everybody, change)
+            await self._evidence.announced(writing, everybody, change)
 
-        _, changes = await self._store.write(work)
-        await self._publish(changes)
+        await self._evidence.write(work)

@@ -4,19 +4,54 @@ Every change of inventories, pins and people goes through ``announced``: it comp
 before and after, inside the same unit of work. Nobody is announced whose record stays the same.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from gateway.domain.binding import claimed_logins, eas_ids
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Inventory
 from gateway.domain.matching import BanIndex
+from gateway.domain.policy import Policy
 from gateway.domain.posture import surviving_hits
 from gateway.inventory.records import APPLE_PREFIX, load_record
-from gateway.ports.store import Reading, Writing
+from gateway.ports.store import Change, Reading, Store, Writing
+
+T = TypeVar("T")
 
 _APPLE_SERIAL_LENGTHS = range(10, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where evidence is changed: the store, how names are read, who hears of changes, and the policy of now."""
+
+    store: Store
+    rules: IdentityRules
+    publish: Callable[[Sequence[Change]], Awaitable[None]]
+    policy: Callable[[], Policy]
+
+    async def write(self, work: Callable[[Writing], Awaitable[T]]) -> T:
+        """Run a unit of work and publish what it changed, after its commit. Raises as ``Store.write``."""
+        result, changes = await self.store.write(work)
+        await self.publish(changes)
+        return result
+
+    async def concerned(self, reading: Reading, *inventories: Inventory | None) -> tuple[str, ...]:
+        """``people_concerned`` by the names of now."""
+        return await people_concerned(reading, inventories, self.rules)
+
+    async def announced(
+        self,
+        writing: Writing,
+        people: Iterable[str],
+        change: Callable[[], Awaitable[None]],
+        *,
+        forgotten: tuple[str, str] | None = None,
+    ) -> None:
+        """``announced`` by the names and the bans of now."""
+        await announced(writing, self.rules, self.policy().index, people, change, forgotten=forgotten)
 
 
 async def people_concerned(

@@ -5,7 +5,7 @@ whether it is new, and what follows from it for people's records. Safe to repeat
 success gets the same success again and changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -14,11 +14,10 @@ import structlog
 from gateway.domain.binding import claimed_logins
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Applied, Inventory, InventoryReport, Outcome, apply_report
-from gateway.domain.policy import Policy
 from gateway.inventory.answers import Ack, AckStatus, Refusal, RefusalKind
-from gateway.inventory.consequences import announced, people_concerned, person_id_of
+from gateway.inventory.consequences import Evidence, person_id_of
 from gateway.inventory.records import CANONICAL_TYPES, load_record, read_keys, with_canonical_keys
-from gateway.ports.store import Change, Person, Source, Store, StoredMessage, Writing
+from gateway.ports.store import Person, Source, StoredMessage, Writing
 
 log = structlog.get_logger()
 
@@ -39,18 +38,8 @@ class Forgotten:
 class Ingest:
     """The way in for evidence; one for the whole control process."""
 
-    def __init__(
-        self,
-        store: Store,
-        rules: IdentityRules,
-        publish: Callable[[Sequence[Change]], Awaitable[None]],
-        policy: Callable[[], Policy],
-        now: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._rules = rules
-        self._publish = publish
-        self._policy = policy
+    def __init__(self, evidence: Evidence, now: Callable[[], float]) -> None:
+        self._evidence = evidence
         self._now = now
 
     async def receive(self, source: Source, message_id: str, digest: str, report: InventoryReport) -> Ack | Refusal:
@@ -63,8 +52,7 @@ class Ingest:
         async def work(writing: Writing) -> Ack | Refusal:
             return await self._take(writing, source.name, message_id, digest, report)
 
-        answer, changes = await self._store.write(work)
-        await self._publish(changes)
+        answer = await self._evidence.write(work)
         _log_answer(answer, source.name, report)
         return answer
 
@@ -78,16 +66,15 @@ class Ingest:
             inventory = await writing.inventory(source_id, source_device)
             if inventory is None:
                 return False
-            concerned = await people_concerned(writing, (inventory,), self._rules)
+            concerned = await self._evidence.concerned(writing, inventory)
 
             async def change() -> None:
                 await writing.delete_inventory(source_id, source_device)
 
-            await announced(writing, self._rules, self._policy().index, concerned, change)
+            await self._evidence.announced(writing, concerned, change)
             return True
 
-        known, changes = await self._store.write(work)
-        await self._publish(changes)
+        known = await self._evidence.write(work)
         log.info("device_checked_out", source=source_id, device=source_device, known=known)
         return known
 
@@ -100,8 +87,7 @@ class Ingest:
         async def work(writing: Writing) -> Forgotten:
             return await self._forget(writing, person_id, device_id)
 
-        forgotten, changes = await self._store.write(work)
-        await self._publish(changes)
+        forgotten = await self._evidence.write(work)
         log.info(
             "device_evidence_forgotten",
             login=person_id,
@@ -122,14 +108,14 @@ class Ingest:
         if earlier is not None:
             return _repeated(earlier, digest, current)
         report = _as_sent_by(source, report)
-        if refused := _not_allowed(source, report, self._rules):
+        if refused := _not_allowed(source, report, self._evidence.rules):
             return refused
         applied = apply_report(current, report, source.max_scope, self._now())
         if refused := _not_applicable(applied, current):
             return refused
         if applied.outcome is not Outcome.STALE:
             await self._store_evidence(writing, source, current, applied)
-        ack = _acknowledged(applied, source, report, self._rules)
+        ack = _acknowledged(applied, source, report, self._evidence.rules)
         message = StoredMessage(digest, ack.status.value, ack.sequence, self._now())
         await writing.put_message(source_id, message_id, message)
         return ack
@@ -138,24 +124,24 @@ class Ingest:
         self, writing: Writing, source: Source, current: Inventory | None, applied: Applied
     ) -> None:
         assert applied.inventory is not None
-        inventory = with_canonical_keys(applied.inventory, self._rules)
-        concerned = await people_concerned(writing, (current, inventory), self._rules)
+        inventory = with_canonical_keys(applied.inventory, self._evidence.rules)
+        concerned = await self._evidence.concerned(writing, current, inventory)
 
         async def change() -> None:
             await self._make_people(writing, inventory, source)
             await writing.put_inventory(inventory, applied.added, applied.removed)
 
-        await announced(writing, self._rules, self._policy().index, concerned, change)
+        await self._evidence.announced(writing, concerned, change)
 
     async def _make_people(self, writing: Writing, inventory: Inventory, source: Source) -> None:
         """A report that names a user makes the person."""
-        for login in claimed_logins(inventory, self._rules):
+        for login in claimed_logins(inventory, self._evidence.rules):
             if await writing.person_by_login(login) is None:
                 await writing.put_person(Person(login, origin=source.name))
 
     async def _forget(self, writing: Writing, login: str, device_id: str) -> Forgotten:
         person_id = await person_id_of(writing, login)
-        record = await load_record(writing, person_id, self._rules)
+        record = await load_record(writing, person_id, self._evidence.rules)
         device = record.devices.get(device_id)
         shown = ((device,) if device else ()) if device_id else record.unbound
         pinned = {
@@ -170,10 +156,10 @@ class Ingest:
             # Another claimant's inventory is somebody else's evidence.
             if inventory is not None and (
                 (source.source_id, source.source_device) in pinned
-                or not set(claimed_logins(inventory, self._rules)).isdisjoint(record.logins)
+                or not set(claimed_logins(inventory, self._evidence.rules)).isdisjoint(record.logins)
             ):
                 inventories.append(inventory)
-        concerned = {person_id: None} | dict.fromkeys(await people_concerned(writing, inventories, self._rules))
+        concerned = {person_id: None} | dict.fromkeys(await self._evidence.concerned(writing, *inventories))
 
         async def change() -> None:
             for inventory in inventories:
@@ -182,8 +168,7 @@ class Ingest:
                 await writing.put_tombstones(name, device_id, ())
                 await writing.delete_mail_device(name, device_id)
 
-        index = self._policy().index
-        await announced(writing, self._rules, index, concerned, change, forgotten=(person_id, device_id))
+        await self._evidence.announced(writing, concerned, change, forgotten=(person_id, device_id))
         return Forgotten(len(inventories), sum(len(each.tombstones) for each in shown))
 
 

@@ -5,15 +5,13 @@ change verdicts and is announced like other evidence; of a known one only the ti
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from gateway.domain.identity import IdentityRules
-from gateway.domain.policy import Policy
-from gateway.inventory.consequences import announced, person_id_of
-from gateway.ports.store import Change, MailDevice, Store, Writing
+from gateway.inventory.consequences import Evidence, person_id_of
+from gateway.ports.store import MailDevice, Writing
 
 log = structlog.get_logger()
 
@@ -49,17 +47,8 @@ def read_sightings(rows: Sequence[bytes]) -> list[Sighting]:
 class MailDevices:
     """Writes sightings down; one for the whole control process."""
 
-    def __init__(
-        self,
-        store: Store,
-        rules: IdentityRules,
-        publish: Callable[[Sequence[Change]], Awaitable[None]],
-        policy: Callable[[], Policy],
-    ) -> None:
-        self._store = store
-        self._rules = rules
-        self._publish = publish
-        self._policy = policy
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
 
     async def take(self, sightings: Sequence[Sighting]) -> None:
         """Store a batch. Raises ``StoreUnavailable`` and ``Conflict``: nothing is stored then."""
@@ -67,8 +56,7 @@ class MailDevices:
         async def work(writing: Writing) -> list[MailDevice]:
             return await self._write(writing, sightings)
 
-        new, changes = await self._store.write(work)
-        await self._publish(changes)
+        new = await self._evidence.write(work)
         for device in new:
             log.info("device_first_seen", login=device.person_id, device=device.device_id, type=device.device_type)
 
@@ -96,7 +84,7 @@ class MailDevices:
 
         if new:
             people = dict.fromkeys(person_id for person_id, _ in new)
-            await announced(writing, self._rules, self._policy().index, people, change)
+            await self._evidence.announced(writing, people, change)
         return list(new.values())
 
 

@@ -4,14 +4,13 @@ A row replaces what was known of its user's groups; aliases are replaced where t
 about mail, but groups and aliases are what bans and exemptions go by, so every changed record is announced.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
-from gateway.domain.policy import Policy
-from gateway.inventory.consequences import announced
-from gateway.ports.store import Change, Person, Reading, Store, Writing
+from gateway.inventory.consequences import Evidence
+from gateway.ports.store import Person, Reading, Writing
 
 GROUP_LONGEST = 200
 IMPORT = "import"
@@ -42,17 +41,8 @@ class Imported:
 class People:
     """Imports people; one for the whole control process."""
 
-    def __init__(
-        self,
-        store: Store,
-        rules: IdentityRules,
-        publish: Callable[[Sequence[Change]], Awaitable[None]],
-        policy: Callable[[], Policy],
-    ) -> None:
-        self._store = store
-        self._rules = rules
-        self._publish = publish
-        self._policy = policy
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
 
     async def take(self, rows: Sequence[PersonRow], *, dry_run: bool = False) -> Imported:
         """Apply rows, all or none; ``dry_run`` only counts.
@@ -62,21 +52,19 @@ class People:
         """
         stated = self._read(rows)
         if dry_run:
-            async with self._store.read() as reading:
+            async with self._evidence.store.read() as reading:
                 return _counted(await _per_person(reading, stated))
 
         async def work(writing: Writing) -> Imported:
             return await self._write(writing, stated)
 
-        imported, changes = await self._store.write(work)
-        await self._publish(changes)
-        return imported
+        return await self._evidence.write(work)
 
     def _read(self, rows: Sequence[PersonRow]) -> list["_Stated"]:
         found: dict[str, _Stated] = {}
         for number, row in enumerate(rows, 1):
             try:
-                stated = _stated(row, self._rules)
+                stated = _stated(row, self._evidence.rules)
             except InvalidValue as error:
                 raise InvalidValue(f"row {number} ({row.user[:80]}): {error}") from None
             earlier = found.get(stated.login)
@@ -111,7 +99,7 @@ class People:
                 await writing.delete_person(alias)
             await writing.put_person(person)
 
-        await announced(writing, self._rules, self._policy().index, people, change)
+        await self._evidence.announced(writing, people, change)
 
 
 @dataclass(frozen=True, slots=True)

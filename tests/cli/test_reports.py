@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.sources.push.receiver import create_receiver
 from tests.cli.conftest import Gatepost
@@ -33,7 +34,7 @@ class Receiving(Control):
 
     def api(self) -> FastAPI:
         """Both at one address."""
-        ingest = Ingest(self.store, RULES, self.publish, lambda: self.policy, lambda: self.now)
+        ingest = Ingest(Evidence(self.store, RULES, self.publish, lambda: self.policy), lambda: self.now)
         api = Control.api(self)
         api.mount("", create_receiver(ingest, self.store, lambda: self.now))
         return api

@@ -23,6 +23,7 @@ from gateway.domain.identity import identity_rules
 from gateway.domain.inventory import App, DeviceKey, InventoryReport, Platform, ReportedApp, ReportKind, Scope
 from gateway.domain.policy import Setting, Unavailable, Unknowns, UnknownSetting, first_policy, policy_of
 from gateway.domain.verdict import Effect, Reason, Verdict
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.publication import Publication
 from gateway.inventory.records import load_record
@@ -89,7 +90,7 @@ async def begun() -> Tables:
         await writing.put_person(Person(ANN, (ALIAS,)))
 
     await store.write(work)
-    ingest = Ingest(store, RULES, nothing, lambda: policy_of(first_policy(0.0)), lambda: EPOCH)
+    ingest = Ingest(Evidence(store, RULES, nothing, lambda: policy_of(first_policy(0.0))), lambda: EPOCH)
     for login in (ANN, BOB, EVE):
         await ingest.receive(SOURCE, f"first {login}", "", report(login, 1, EPOCH - 60.0))
     return replace(store._tables, incarnation="life1")
@@ -215,7 +216,7 @@ class Control:
         publisher = RedisPublisher(self._connection, incarnation)
         self._publication = Publication(store, records, publisher, record_loader(RULES))
         policy = policy_of(replace(first_policy(0.0), bans=(BAN,)))
-        self.ingest = Ingest(store, RULES, self.publish, lambda: policy, lambda: EPOCH + gateway.loop.time())
+        self.ingest = Ingest(Evidence(store, RULES, self.publish, lambda: policy), lambda: EPOCH + gateway.loop.time())
         self._running: asyncio.Task[None] | None = None
         self.dead = False
 

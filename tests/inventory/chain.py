@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
 from gateway.domain.posture import open_hits
 from gateway.inventory.bindings import Bindings
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.mail_devices import MailDevices
 from gateway.inventory.people import People
 from gateway.inventory.publication import Publication
@@ -33,9 +34,9 @@ class Chain(Receiving):
     def __post_init__(self) -> None:
         self.publication = Publication(self.store, self.spread, self.spread, loaded)
         Receiving.__post_init__(self)
-        self.bindings = Bindings(self.store, RULES, self.publish, lambda: self.policy)
-        self.people = People(self.store, RULES, self.publish, lambda: self.policy)
-        self.mail_devices = MailDevices(self.store, RULES, self.publish, lambda: self.policy)
+        self.bindings = Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy))
+        self.people = People(Evidence(self.store, RULES, self.publish, lambda: self.policy))
+        self.mail_devices = MailDevices(Evidence(self.store, RULES, self.publish, lambda: self.policy))
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """On to the cache and the feed."""

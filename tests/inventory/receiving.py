@@ -16,6 +16,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.inventory import Inventory, Platform, Scope
 from gateway.domain.policy import Policy, first_policy, policy_of
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.records import load_record
 from gateway.inventory.sources.push.intake import ReceiverLimits
@@ -61,7 +62,7 @@ class Receiving:
     sent: int = 0
 
     def __post_init__(self) -> None:
-        self.ingest = Ingest(self.store, RULES, self.publish, lambda: self.policy, lambda: self.now)
+        self.ingest = Ingest(Evidence(self.store, RULES, self.publish, lambda: self.policy), lambda: self.now)
         self.app = create_receiver(self.ingest, self.store, lambda: self.now, self.limits)
         # What fails inside must leave as an answer, as behind a real server.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

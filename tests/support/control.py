@@ -13,6 +13,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.policy import Policy, first_policy, policy_of
 from gateway.inventory.bindings import Bindings
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.inventory.records import load_record
@@ -76,8 +77,8 @@ class Control:
                 store=self.store,
                 editor=PolicyEditor(self.store, self.publish, self.workers, lambda: self.now),
                 ingest=self,
-                people=People(self.store, RULES, self.publish, lambda: self.policy),
-                bindings=Bindings(self.store, RULES, self.publish, lambda: self.policy),
+                people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
+                bindings=Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,

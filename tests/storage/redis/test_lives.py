@@ -5,7 +5,7 @@ The same data path as in ``tests/decision/racing_gateway``, on the real server a
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -19,8 +19,10 @@ from gateway.domain.access import AccessRequest
 from gateway.domain.inventory import App
 from gateway.domain.policy import first_policy, policy_of
 from gateway.domain.verdict import Effect, Verdict
+from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.publication import Publication
+from gateway.ports.store import Change
 from gateway.storage.memory import MemoryStore
 from gateway.storage.redis import EmbeddedValkey, RedisConnection, RedisPublisher, RedisRecords, RedisSubscription
 from tests.decision.racing_gateway import ANN, DAYS, EPOCH, RULES, SOURCE, begun, device_of, report
@@ -78,9 +80,13 @@ class Path:
         publisher = RedisPublisher(self.connection, "life1")
         self.publication = Publication(store, records, publisher, record_loader(RULES))
         policy = policy_of(first_policy(0.0))
-        self._ingest = Ingest(store, RULES, self.publication.publish, lambda: policy, lambda: EPOCH)
+        evidence = Evidence(store, RULES, self._publish, lambda: policy)
+        self._ingest = Ingest(evidence, lambda: EPOCH)
         self.worker = Worker(store, self.connection)
         self._reports = 1
+
+    async def _publish(self, changes: Sequence[Change]) -> None:
+        await self.publication.publish(changes)
 
     async def report(self, *apps: App) -> None:
         """A report about the only device."""
@@ -187,7 +193,6 @@ async def test_a_worker_that_begins_on_a_dump_while_nobody_publishes(server: Emb
         assert await made.worker.ask() is Effect.ALLOW
         await made.ask_server("SAVE")
         made.publication.publish = nobody  # type: ignore[method-assign]
-        made._ingest._publish = nobody
         await made.kill()
         await made.report(TIKTOK)
         newcomer = Worker(made.store, made.connection)
