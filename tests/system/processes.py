@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,21 @@ def children_of(pid: int) -> dict[str, list[int]]:
     """The children of a supervisor by kind: worker, control, health, cache."""
     found: dict[str, list[int]] = {}
     for child in PROC.joinpath(f"{pid}/task/{pid}/children").read_text().split():
-        words = PROC.joinpath(child, "cmdline").read_bytes().split(b"\0")
-        kind = words[words.index(b"gateway.app.child") + 1].decode() if b"gateway.app.child" in words else "cache"
-        found.setdefault(kind, []).append(int(child))
+        try:
+            words = PROC.joinpath(child, "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            # It has just ended.
+            continue
+        if kind := _kind(words):
+            found.setdefault(kind, []).append(int(child))
     return found
+
+
+def _kind(words: Sequence[bytes]) -> str:
+    """What a process is by its words; empty for one that is just beginning or ending."""
+    if b"gateway.app.child" in words:
+        return words[words.index(b"gateway.app.child") + 1].decode()
+    return "cache" if any(b"valkey-server" in word or b"redis-server" in word for word in words) else ""
 
 
 async def until_gone(pid: int) -> None:

@@ -82,14 +82,19 @@ async def test_a_second_one_here_and_elsewhere(office: Office, tmp_path: Path) -
 
 
 async def test_what_only_a_child_finds_out_is_one_sentence_too(tmp_path: Path) -> None:
-    """A database that is none, a cache server that ends at once: no log line round the sentence."""
+    """A database that is none, a cache server that ends at once, a missing directory: no log line round the sentence.
+
+    On a terminal it is the same.
+    """
     (tmp_path / "gatepost.toml").write_text(DEFAULTS)
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "gatepost.db").write_bytes(b"something else " * 1000)
-    more = {"GATEPOST_REDIS__BINARY": "/bin/false", "GATEPOST_GATEWAY__DATA_DIR": "second"}
-    no_database, no_cache = await asyncio.gather(
+    ends_at_once = {"GATEPOST_REDIS__BINARY": "/bin/false", "GATEPOST_GATEWAY__DATA_DIR": "second"}
+    elsewhere = {"GATEPOST_STORAGE__URL": "sqlite:////nowhere/gatepost.db", "GATEPOST_GATEWAY__DATA_DIR": "third"}
+    no_database, no_cache, no_directory = await asyncio.gather(
         gatepost("run", environment={}, directory=tmp_path),
-        gatepost("run", environment=more, directory=tmp_path),
+        gatepost("run", environment=ends_at_once, directory=tmp_path),
+        _on_terminal("run", environment=elsewhere, directory=tmp_path),
     )
     sentence = "/var/lib/gatepost/gatepost.db is no database: "
     sentence += "set [storage] url to another file, or put a backup in its place"
@@ -99,15 +104,18 @@ async def test_what_only_a_child_finds_out_is_one_sentence_too(tmp_path: Path) -
     sentence += "correct that (valkey/valkey.log in data_dir may say more), or set [redis] url to a server that runs"
     assert no_cache == Ended(1, "", written(sentence))
     assert documented(sentence)
+    sentence = "the directory /nowhere for the database is missing: make it, or change [storage] url"
+    assert no_directory == Ended(1, written(sentence), "")
+    assert documented(sentence)
 
 
-async def test_on_a_terminal_it_is_the_same_sentence(tmp_path: Path) -> None:
-    (tmp_path / "gatepost.toml").write_text(DEFAULTS)
+async def _on_terminal(*words: str, environment: dict[str, str], directory: Path) -> Ended:
+    """Run a command on a terminal, where both outputs are one."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli.main", "run"),
-        cwd=tmp_path,
-        env=clean_environment({"GATEPOST_STORAGE__URL": "sqlite:////nowhere/gatepost.db"}),
+        *(sys.executable, "-m", "gateway.cli.main", *words),
+        cwd=directory,
+        env=clean_environment(environment),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -115,15 +123,12 @@ async def test_on_a_terminal_it_is_the_same_sentence(tmp_path: Path) -> None:
     os.close(theirs)
     try:
         seen = await asyncio.wait_for(asyncio.to_thread(_all_of, ours), WITHIN_SECONDS)
-        assert await process.wait() == 1
+        return Ended(await process.wait(), seen, "")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
         os.close(ours)
-    sentence = "the directory /nowhere for the database is missing: make it, or change [storage] url"
-    assert seen == written(sentence)
-    assert documented(sentence)
 
 
 def _all_of(terminal: int) -> str:

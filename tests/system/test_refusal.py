@@ -309,21 +309,24 @@ async def many(url: str, question: bytes, count: int, *, clients: int) -> list[i
 async def test_a_refused_phone_that_hammers_costs_little(office: Office) -> None:
     """A thousand requests at once with the right password: one login, one line, and all but a burst held back."""
     question = request(eas("FolderSync", "emil", "EMIL1"), FOLDER_SYNC, user="emil")
-
-    async def timed() -> float:
-        began = time.monotonic()
-        answer = await ask(office.http, question)
+    began = time.monotonic()
+    asking = [asyncio.create_task(ask(office.http, question)) for _ in range(1000)]
+    times = []
+    for answered in asyncio.as_completed(asking):
+        answer = await answered
         assert (answer.status, answer.body) == (200, BLOCKED)
-        return time.monotonic() - began
-
-    times = sorted(await asyncio.gather(*(timed() for _ in range(1000))))
+        times.append(time.monotonic() - began)
+        if len(times) == 26:
+            break
+    # A burst of 20, then 2 a second (the longest wait is 10 s): with the 26th answer nearly all wait still.
+    assert times[25] - times[0] > 2.0
+    assert sum(task.done() for task in asking) < 40
     assert [each.method for each in office.mailbox.received] == ["OPTIONS"]
-    # A burst of 20, then 2 a second, and nobody waits for more than 10 s.
-    assert times[19] < times[30]
-    assert times[30] > 1.0
-    assert times[-1] < 10.0 + 10.0
     (line,) = await office.until_logged("refused", "emil")
     assert (line["reason"], line["ban"], line["app"]) == ("banned_app", "TikTok", TIKTOK)
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
 
 
 # --- Outlook mobile, which comes from a cloud with one id for all phones of a user
