@@ -71,7 +71,7 @@ def record_reader(store: Store, rules: IdentityRules) -> Callable[[str], Awaitab
     """Reads one person's record from a fresh snapshot of the store, packed for keeping many of them."""
 
     async def read(login: str) -> PersonRecord:
-        async with store.read() as reading:
-            return compact(await load_record(reading, login, rules))
+        # Packed here: the tables of apps belong to the loop's own thread.
+        return compact(await store.read_at_once(lambda reading: load_record(reading, login, rules)))
 
     return read

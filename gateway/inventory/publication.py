@@ -6,7 +6,8 @@ publication goes on where it stood as soon as it can, so that no outdated record
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import structlog
 
@@ -82,12 +83,13 @@ class Publication:
         await self._outdate_skipped()
         logins = dict.fromkeys(name for change in batch for name in change.names)
         if logins:
-            async with self._store.read() as reading:
-                records = {login: await self._load_record(reading, login) for login in logins}
-            await self._records.put(records)
+            await self._records.put(await self._store.read_at_once(partial(self._loaded, logins)))
         await self._feed.publish(batch)
         self.sent = batch[-1].sequence
         self._reached()
+
+    async def _loaded(self, logins: Iterable[str], reading: Reading) -> dict[str, PersonRecord]:
+        return {login: await self._load_record(reading, login) for login in logins}
 
     async def _repair(self) -> None:
         """Send from the log what nobody handed over, then the heartbeat."""

@@ -6,11 +6,11 @@ The change-log rows of a commit get contiguous sequence numbers as the last stat
 ``Store.read`` gives a fresh snapshot each time. Every method may raise ``StoreUnavailable``.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
@@ -318,6 +318,13 @@ class Store(Protocol):
 
     def read(self) -> AbstractAsyncContextManager[Reading]:
         """A fresh read snapshot."""
+        ...
+
+    async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
+        """Run a reading of many steps on a fresh snapshot in one go, which is many times cheaper than step by step.
+
+        ``work`` may run on another thread and may wait for nothing but its reading.
+        """
         ...
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:

@@ -4,10 +4,10 @@
 app, and whether the ban enforces. From that it says which answers are right for somebody who knows all up to a moment.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.domain.bans import Ban, Flag, Matcher, MatcherKind
 from gateway.domain.inventory import App, Platform
@@ -103,6 +103,11 @@ class RacingStore:
         async with self.memory.read() as reading:
             await self._loop.point("read answered")
             yield reading
+
+    async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
+        """The same for a reading in one go."""
+        async with self.read() as reading:
+            return await work(reading)
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """The commit is some time after the question; who asked hears of it some time after that."""

@@ -1,9 +1,9 @@
 """A store that a test holds up, or lets fail, around the real one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.ports.store import Change, Reading, Store, StoreUnavailable, Writing
 
@@ -47,6 +47,11 @@ class HeldStore:
             raise StoreUnavailable("the store is away")
         async with self._inner.read() as reading:
             yield reading
+
+    async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
+        """The same for a reading in one go."""
+        async with self.read() as reading:
+            return await work(reading)
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a unit of work when it is let go."""

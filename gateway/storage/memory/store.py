@@ -6,9 +6,9 @@ Works run one after another, each on a private copy of the tables; what a reader
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
 from gateway.storage.change_rows import LOG_KEEPS
@@ -38,6 +38,11 @@ class MemoryStore:
     async def _read(self) -> AsyncIterator[Reading]:
         self._check_available()
         yield MemoryReading(self._tables)
+
+    async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
+        """Run a reading on a snapshot of what is committed now."""
+        self._check_available()
+        return await work(MemoryReading(self._tables))
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a unit of work; its effects are there as a whole or not at all."""

@@ -8,10 +8,11 @@ the lock, for the disk at commit) happens on the writer's own thread. Workers op
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -21,6 +22,8 @@ from sqlalchemy.pool import NullPool
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql.reading import STATE
 from gateway.storage.sql.rows import InlineRows, ThreadedRows, guarded
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 READERS = 8
@@ -134,6 +137,17 @@ class _Line:
         self.thread.shutdown(wait=False)
 
 
+def _driven(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    work.close()
+    raise RuntimeError("a reading in one go may wait for nothing but its statements")
+
+
 class SqliteTransaction:
     """The writer's transaction. Its statements run inline (see ``rows``)."""
 
@@ -189,6 +203,31 @@ class SqliteDatabase:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[tuple[ThreadedRows, int, str]]:
         """A read transaction: its rows, and the state it sees."""
+        async with self._line() as line:
+            try:
+                connection, sequence, incarnation = await self._on(line)
+                yield ThreadedRows(connection, line.thread, self.place), sequence, incarnation
+            finally:
+                if not self._closed:
+                    # Not awaited: whatever comes next on this line comes after it.
+                    line.thread.submit(line.rollback)
+
+    async def at_once(self, work: Callable[[InlineRows, int, str], Coroutine[Any, Any, T]]) -> T:
+        """A whole read transaction on its thread; ``work`` gets its rows and the state it sees."""
+
+        def whole(line: _Line) -> T:
+            connection, sequence, incarnation = guarded(line.begin, self.place)
+            try:
+                return _driven(work(InlineRows(connection, self.place), sequence, incarnation))
+            finally:
+                line.rollback()
+
+        async with self._line() as line:
+            return await asyncio.get_running_loop().run_in_executor(line.thread, whole, line)
+
+    @asynccontextmanager
+    async def _line(self) -> AsyncIterator[_Line]:
+        """A reader's connection that nobody else uses meanwhile."""
         try:
             async with asyncio.timeout(READER_SECONDS):
                 await self._room.acquire()
@@ -196,12 +235,9 @@ class SqliteDatabase:
             raise StoreUnavailable(f"{READERS} reads of the store have been under way for too long") from error
         line = self._take()
         try:
-            connection, sequence, incarnation = await self._on(line)
-            yield ThreadedRows(connection, line.thread, self.place), sequence, incarnation
+            yield line
         finally:
             if not self._closed:
-                # Not awaited: whatever comes next on this line comes after it.
-                line.thread.submit(line.rollback)
                 self._idle.append(line)
             self._room.release()
 

@@ -5,8 +5,9 @@ import random
 
 import pytest
 
+from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import first_policy
-from gateway.ports.store import Change, ChangeKind, Conflict, Store, StoreUnavailable, Writing
+from gateway.ports.store import Change, ChangeKind, Conflict, Person, Reading, Store, StoreUnavailable, Writing
 from gateway.storage.change_rows import NAMED_AT_MOST
 from tests.storage.conformance.conftest import KEEP_CHANGES
 from tests.support.stored_values import inventory, mail_device, person
@@ -223,3 +224,30 @@ async def test_another_life_of_the_store(store: Store) -> None:
         assert (first, await reading.incarnation()) == (first, "another")
         assert first != "another"
         assert await reading.sequence() == change.sequence
+
+
+async def test_a_reading_in_one_go_sees_one_moment(store: Store) -> None:
+    async def put(writing: Writing) -> None:
+        await writing.put_person(Person("ann@corp.example", groups=frozenset({"sales"})))
+        writing.log_people(["ann@corp.example"])
+
+    async def read(reading: Reading) -> tuple[int, int, str]:
+        person = await reading.person_by_login("ann@corp.example")
+        return await reading.sequence(), len(await reading.people()), person.person_id if person else ""
+
+    assert await store.read_at_once(read) == (0, 0, "")
+    await store.write(put)
+    assert await store.read_at_once(read) == (1, 1, "ann@corp.example")
+    many = await asyncio.gather(*(store.read_at_once(read) for _ in range(50)))
+    assert set(many) == {(1, 1, "ann@corp.example")}
+
+
+async def test_what_a_reading_in_one_go_raises_comes_out(store: Store) -> None:
+    async def fail(reading: Reading) -> None:
+        await reading.sequence()
+        raise InvalidValue("no")
+
+    with pytest.raises(InvalidValue, match="no"):
+        await store.read_at_once(fail)
+    async with store.read() as reading:
+        assert await reading.sequence() == 0

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import first_policy
-from gateway.ports.store import Conflict, StoreUnavailable, Writing
+from gateway.ports.store import Conflict, Reading, StoreUnavailable, Writing
 from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, group_commit, open_store
 from gateway.storage.sql import reading as reading_module
 from gateway.storage.sql.schema import metadata
@@ -339,3 +339,20 @@ async def test_look_ups_use_their_indexes(store: SqlStore, path: Path) -> None:
 
 
 WHOLE_TABLE = {"_SOURCES", "_TOKENS", "_PINS", "_COUNTS", "_DEVICE_KEY", "_POLICIES"}
+
+
+async def test_a_reading_in_one_go_may_wait_for_nothing_else(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:///{tmp_path / 'one.db'}", writable=True)
+
+    async def wait(reading: Reading) -> None:
+        await asyncio.sleep(0)
+
+    async def sequence(reading: Reading) -> int:
+        return await reading.sequence()
+
+    with pytest.raises(RuntimeError, match="may wait for nothing but its statements"):
+        await store.read_at_once(wait)
+    assert await store.read_at_once(sequence) == 0
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.read_at_once(sequence)
