@@ -194,13 +194,6 @@ def load(target: Target, seconds: int, connections: int, people: int) -> Round:
     return Round(requests, used / requests * 1e6, requests / micros * 1e6, float(words[5]), float(words[6]))
 
 
-def warm_up(target: Target, people: int, connections: int) -> None:
-    """Until every phone has been seen: a first request costs more than the next thousand."""
-    seen = 0
-    while seen < 2 * people:
-        seen += load(target, WARM_SECONDS, connections, people).requests
-
-
 def wait_for_quiet(pids: Sequence[int]) -> None:
     """Until next to nothing is done: what phones said of themselves is written down, records are in the cache."""
     until = time.monotonic() + QUIET_WITHIN_SECONDS
@@ -231,8 +224,9 @@ def measure_requests(args: argparse.Namespace) -> list[dict[str, object]]:
             Target("nginx auth_request", ours, (*nginx_pids, auth_pid)),
             Target("gatepost", front_port, pids),
         ]
+        uvloop.run(seen_once(f"http://127.0.0.1:{front_port}", args.people))
         for target in targets:
-            warm_up(target, args.people, args.connections)
+            load(target, WARM_SECONDS, args.connections, args.people)
             wait_for_quiet(target.pids)
         rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
         for number in range(args.rounds):
