@@ -88,7 +88,7 @@ class UsualExchange:
         """Pass on a whole answer of the usual form, if the verdict stands; False: read it step by step."""
         front, client = self._front, self._client
         answer = read_usual_answer(octets)
-        if answer is not None and client.stays():
+        if answer is not None and client.keep_alive and not front.draining:
             verdict = front.decision.judge(self.request)
             if verdict is not None and verdict.effect is Effect.ALLOW:
                 front.decision.sessions.discard(self)
