@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 ARGS ?=
+BENCHMARKS ?= cut first_figures stores
 # Tests run on all cores, the files' own tests on one of them; PARALLEL= for one after the other.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 
@@ -44,8 +45,8 @@ fuzz: setup ## the property tests with many more examples; takes hours
 
 bench: setup ## the benchmarks of bench/README.md, side by side
 	@mkdir -p bench/results
-	@set -e; for each in $$(grep -l __main__ bench/*.py); do \
-	    echo "== $$each"; $(BIN)/python $$each $(ARGS) | tee bench/results/$$(basename $$each .py).txt; done
+	@set -e; for each in $(BENCHMARKS); do \
+	    echo "== $$each"; $(BIN)/python -m bench.$$each $(ARGS) | tee bench/results/$$each.txt; done
 
 demo: setup ## the whole story on the terminal; ARGS=--once ends by itself
 	@$(BIN)/gatepost demo $(ARGS)
