@@ -85,6 +85,7 @@ class Control:
                 load_record=load,
                 status=self._status,
                 metrics=self._rendered,
+                alive=self._board.alive,
                 ready=lambda: self._board.ready(self._troubles),
             )
         )

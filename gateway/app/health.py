@@ -35,7 +35,7 @@ async def run_health(settings: Settings, link: SupervisorLink) -> None:
     draining = asyncio.Event()
     bound = link.sockets("health")
     tls = server_tls_of(settings) if any(each.url.startswith("https:") for each in bound) else None
-    serving = Serving(create_health(HealthDeps(lambda: render(board.metrics()), board.ready)), bound, tls)
+    serving = Serving(create_health(HealthDeps(lambda: render(board.metrics()), board.alive, board.ready)), bound, tls)
 
     def take(message: Message) -> None:
         if message.get("type") == "drain":

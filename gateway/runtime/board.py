@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.changes.apply import InForceResult
-from gateway.observability.health import readiness
+from gateway.observability.health import liveness, readiness
 from gateway.observability.metrics import Metrics, merged
 
 SILENT_AFTER_SECONDS = 5.0
@@ -99,6 +99,10 @@ class WorkerBoard:
             "policy_version": worker.policy_version,
             **{name: value for name, value in told.items() if name != "policy_version"},
         }
+
+    def alive(self) -> tuple[bool, dict[str, object]]:
+        """Whether a restart would not help: ``observability.health.liveness`` of ``status``."""
+        return liveness(self.status())
 
     def ready(self, troubles: Mapping[str, str] | None = None) -> tuple[bool, dict[str, object]]:
         """Whether mail is served here, and what was looked at: ``observability.health.readiness`` of ``status``.

@@ -140,6 +140,18 @@ def test_ready_where_no_worker_is_to_run() -> None:
     assert checks["store"] == {"ok": False, "found": "it cannot be read"}
 
 
+def test_alive_unless_every_worker_hangs() -> None:
+    now = 0.0
+    board = WorkerBoard(lambda: now)
+    assert board.alive()[0]
+    board.take(told("worker-1", 4))
+    board.take(told("worker-2", 4))
+    now = 60.0
+    assert board.alive() == (False, {"workers": 2, "hanging": ["worker-1", "worker-2"]})
+    board.take(told("worker-2", 4))
+    assert board.alive()[0]
+
+
 def test_counters_outlive_the_worker_and_gauges_do_not() -> None:
     board = WorkerBoard()
 

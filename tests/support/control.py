@@ -49,6 +49,7 @@ class Control:
     records: dict[str, PersonRecord] = field(default_factory=dict)
     published: list[Change] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
+    is_alive: bool = True
     is_ready: bool = True
     now: float = NOW
     policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
@@ -84,6 +85,7 @@ class Control:
                 load_record=self.load_record,
                 status=lambda: {"workers": self.workers.rows},
                 metrics=lambda: "# HELP gatepost_up Up.\ngatepost_up 1\n",
+                alive=lambda: (self.is_alive, {"hanging": ["worker-1"]}),
                 ready=lambda: (self.is_ready, {"store": self.is_ready}),
                 now=lambda: self.now,
             )

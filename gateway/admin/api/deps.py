@@ -45,6 +45,8 @@ class ApiDeps:
     """Live figures of the processes, fit for JSON."""
     metrics: Callable[[], str]
     """Prometheus text format."""
+    alive: Callable[[], tuple[bool, dict[str, object]]]
+    """False: a restart would help; and what was looked at."""
     ready: Callable[[], tuple[bool, dict[str, object]]]
     """Whether mail can be judged and forwarded, and what was looked at."""
     now: Callable[[], float] = time.time

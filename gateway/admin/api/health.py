@@ -21,6 +21,8 @@ class HealthDeps:
 
     metrics: Callable[[], str]
     """Prometheus text format."""
+    alive: Callable[[], tuple[bool, dict[str, object]]]
+    """False: a restart would help; and what was looked at."""
     ready: Callable[[], tuple[bool, dict[str, object]]]
     """Whether mail can be judged and forwarded, and what was looked at."""
 
@@ -33,10 +35,11 @@ def create_health(deps: HealthDeps) -> FastAPI:
     return app
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """The process lives and answers."""
-    return {"status": "ok"}
+@router.get("/healthz", responses={503: {"description": "a restart would help; the body says why"}})
+async def healthz(request: Request) -> JSONResponse:
+    """The process lives and answers; 503 when every worker hangs."""
+    alive, found = request.app.state.deps.alive()
+    return JSONResponse({"status": "ok"} if alive else {"status": "hanging", **found}, 200 if alive else 503)
 
 
 @router.get("/readyz", responses={503: {"description": "not ready; the body says what is missing"}})
