@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 ARGS ?=
-BENCHMARKS ?= cut first_figures stores
+BENCHMARKS ?= cut first_figures short_way stores
 # Tests run on all cores, the files' own tests on one of them; PARALLEL= for one after the other.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 

@@ -116,11 +116,14 @@ def running(core: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def python(core: str, what: str, where: str, people: int) -> Iterator[tuple[int, int]]:
-    """One of ``served_front``'s children: its process id and its port."""
-    with running(core, sys.executable, str(HERE / "served_front.py"), what, where, str(people)) as child:
+def authorizer(directory: Path, people: int) -> Iterator[int]:
+    """The authorization server behind nginx: its process id."""
+    path = directory / "auth.sock"
+    with running(PROXY_CORE, sys.executable, "-m", "bench.authorizer", str(path), str(people)) as child:
         assert child.stdout is not None
-        yield child.pid, int(child.stdout.readline())
+        child.stdout.readline()
+        path.chmod(0o777)
+        yield child.pid
 
 
 @contextmanager
@@ -214,8 +217,7 @@ def measure_requests(args: argparse.Namespace) -> list[dict[str, object]]:
         mail, ours = free_ports(2)
         answer = MAIL_SERVER.format(port=mail, body="m" * 1400)
         stack.enter_context(nginx(LOAD_CORE, directory, "mail", answer))
-        auth_pid, _ = stack.enter_context(python(PROXY_CORE, "authorizer", str(directory / "auth.sock"), args.people))
-        (directory / "auth.sock").chmod(0o777)
+        auth_pid = stack.enter_context(authorizer(directory, args.people))
         http = AUTH_REQUEST.format(dir=directory, mail=mail, port=ours)
         nginx_pids = stack.enter_context(nginx(PROXY_CORE, directory, "front", http))
         fill(directory / "var", args.people)
