@@ -20,15 +20,13 @@ from gateway.observability.logging import configure_logging, wants_json
 from gateway.runtime.child import ChildSpec
 from gateway.runtime.limits import raise_open_files, warn_of_few_open_files
 from gateway.runtime.lock import DataDirLock
-from gateway.runtime.sockets import BoundSocket, bind_all, close_all, listening
+from gateway.runtime.sockets import LISTENING_FILE, BoundSocket, bind_all, close_all, listening
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings, check_complete
 from gateway.storage.redis import BinaryMissing, EmbeddedFailed, EmbeddedValkey
 
 log = structlog.get_logger()
 
-LISTENING_FILE = "listening.json"
-"""Where the command line finds a gateway on this machine: URLs by part."""
 FILES_BESIDE_PHONES = 256
 """Of the store, the cache, the logs and the listeners."""
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gateway.admin.auth import TOKEN_FILE
 from gateway.cli.failures import Failed
+from gateway.runtime.sockets import LISTENING_FILE
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-LISTENING_FILE = "listening.json"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared with, never bound)
 
 

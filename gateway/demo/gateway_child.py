@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from gateway.admin.auth import TOKEN_FILE
-from gateway.app.whole import LISTENING_FILE
 from gateway.demo.values import DemoFailed
+from gateway.runtime.sockets import LISTENING_FILE
 from gateway.storage.redis import die_with_parent
 
 START_SECONDS = 60.0

@@ -18,6 +18,8 @@ from gateway.domain.errors import DomainError
 
 BACKLOG = 4096
 FIRST_SYSTEMD_FD = 3
+LISTENING_FILE = "listening.json"
+"""In ``data_dir``, where the command line finds a gateway on this machine: what ``listening`` says."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
