@@ -125,14 +125,6 @@ def read_request(body: bytes) -> DiscoveryRequest:
     return DiscoveryRequest(email, root.words("Request", "AcceptableResponseSchema") in (_MOBILE_SCHEMA, ""))
 
 
-def email_of(body: bytes) -> str | None:
-    """The mail address that a v1 request is about; None when it cannot be read."""
-    try:
-        return read_request(body).email
-    except InvalidValue:
-        return None
-
-
 def rendered_request(request: DiscoveryRequest) -> bytes:
     """The request for the back end, with nothing in it that was not understood; always of the mobilesync schema."""
     return (

@@ -13,7 +13,6 @@ from gateway.protocols.activesync.autodiscover import (
     ADDRESS_LONGEST,
     DOCUMENT_LONGEST,
     DiscoveryRequest,
-    email_of,
     invalid_request,
     no_provider,
     read_request,
@@ -59,6 +58,14 @@ SETTINGS = """<Settings><Server><Type>MobileSync</Type>
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
+
+
+def email_of(body: bytes) -> str | None:
+    """The mail address that a request is about; None when it cannot be read."""
+    try:
+        return read_request(body).email
+    except InvalidValue:
+        return None
 
 
 def test_a_phones_request() -> None:
