@@ -12,6 +12,7 @@ from gateway.cli import (
     exemptions,
     flags,
     groups,
+    migrating,
     output,
     policies,
     reports,
@@ -52,6 +53,7 @@ def options(
 command(app, "run")(running.run)
 command(app, "check")(running.check)
 command(app, "demo")(demo.demo)
+command(app, "migrate")(migrating.migrate)
 command(app, "status")(status.status)
 command(app, "why")(why.why)
 app.add_typer(sources.app, name="source")

@@ -41,8 +41,10 @@ store_state = Table(
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("incarnation", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
+    Column("compatible_since", Text, nullable=False, server_default=""),
 )
-"""One row: the name of this life of the store, and the counter of the change log."""
+"""One row: the name of this life of the store, the counter of the change log, and the oldest schema revision whose
+code can use this one (written by ``migrating``)."""
 
 changes = Table(
     "changes",

@@ -174,9 +174,10 @@ async def test_a_database_of_a_newer_version_is_left_alone(store: SqlStore, path
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE store_state SET compatible_since = '9998'")
     connection.close()
     for writable in (True, False):
-        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0001"):
+        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0002"):
             await open_store(f"sqlite:///{path}", writable=writable)
 
 
