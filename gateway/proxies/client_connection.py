@@ -125,8 +125,9 @@ class ClientConnection(asyncio.Protocol):
         self.address = peer[0] if isinstance(peer, tuple) else ""
         self.forwarded_for = b"X-Forwarded-For: %b\r\n" % self.address.encode("ascii", "replace")
         self.wait_at_most(self.front.settings.head_seconds)
-        if not self.front.admit(self):
-            self.abort()
+        if not self.front.admission.admit(self):
+            self._closing = True
+            self.transport = None
 
     def data_received(self, data: bytes) -> None:
         """Octets of the present request's body, of the next request, or of one behind it."""

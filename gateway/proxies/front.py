@@ -8,7 +8,6 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,6 +17,8 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.sightings import SightingLog
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
+from gateway.network.accepting import TlsAcceptor
+from gateway.network.addresses import read_address
 from gateway.network.tls import ServerTls, TlsUnusable, client_context
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
 from gateway.network.upstreams import Upstreams
@@ -26,6 +27,7 @@ from gateway.protocols.activesync import autodiscover, refusals
 from gateway.protocols.activesync.requests import Mount, mount_of
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
+from gateway.proxies.admission import Admission
 from gateway.proxies.client_connection import ClientConnection, Exchange
 from gateway.proxies.credential_check import CredentialChecks
 from gateway.proxies.eas_exchange import EasExchange
@@ -75,11 +77,10 @@ class HttpFront:
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")
         self.bad_requests = metrics.counter("gatepost_bad_requests_total", "Requests not understood", "reason")
         self._closed_paths = metrics.counter("gatepost_closed_path_total", "Requests for what is not served", "path")
-        self._turned_away = metrics.counter("gatepost_connections_refused_total", "Connections over a limit", "limit")
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
-        self._connections: set[ClientConnection] = set()
-        self._by_address: Counter[str] = Counter()
-        self._servers: list[asyncio.Server] = []
+        self.admission = Admission(settings, metrics, self._is_trusted)
+        self._connections = self.admission.connections
+        self._servers: list[asyncio.Server | TlsAcceptor] = []
         self._tls: list[ServerTls] = []
         self._empty = asyncio.Event()
         self._sweeper: asyncio.Task[None] | None = None
@@ -111,18 +112,19 @@ class HttpFront:
 
     async def listen(self, sock: socket.socket, tls: ServerTls | None) -> None:
         """Serve a bound socket; may be called for several."""
-        secure = tls is not None
-        handshake = self.settings.tls_handshake_seconds if secure else None
-        server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self, secure=secure),
-            sock=sock,
-            ssl=tls.context if tls else None,
-            ssl_handshake_timeout=handshake,
-            backlog=4096,
+        if tls is None:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: ClientConnection(self, secure=False), sock=sock, backlog=4096
+            )
+            self._servers.append(server)
+            return
+        acceptor = TlsAcceptor(
+            *(sock, tls, lambda: ClientConnection(self, secure=True)),
+            *(self.admission, self.settings.tls_handshake_seconds),
         )
-        if tls is not None:
-            self._tls.append(tls)
-        self._servers.append(server)
+        acceptor.start()
+        self._tls.append(tls)
+        self._servers.append(acceptor)
 
     def reload_tls(self) -> None:
         """Read the certificates again; one that cannot be used leaves the old one in place."""
@@ -162,8 +164,7 @@ class HttpFront:
                 task.cancel()
         for server in self._servers:
             server.close()
-        for connection in tuple(self._connections):
-            connection.abort()
+        self.admission.close()
         await self.checks.close()
         self.upstreams.close()
         await asyncio.sleep(0)
@@ -178,6 +179,7 @@ class HttpFront:
         now = self.clock()
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.deadline_passed()
+        self.admission.sweep(now)
         self.upstreams.drop_old()
         self._probes = [probe for probe in self._probes if not probe.done()]
         if not self._probes:
@@ -197,26 +199,9 @@ class HttpFront:
 
     # --- for the connections
 
-    def admit(self, connection: ClientConnection) -> bool:
-        """Whether there is room for one more connection."""
-        if len(self._connections) >= self.settings.max_connections:
-            self._turned_away.inc("all")
-            return False
-        crowded = self._by_address[connection.address] >= self.settings.max_connections_per_address
-        if crowded and not self._is_trusted(connection.address):
-            self._turned_away.inc("address")
-            return False
-        self._connections.add(connection)
-        self._by_address[connection.address] += 1
-        return True
-
     def leave(self, connection: ClientConnection) -> None:
         """A connection is gone."""
-        if connection in self._connections:
-            self._connections.discard(connection)
-            self._by_address[connection.address] -= 1
-            if self._by_address[connection.address] <= 0:
-                del self._by_address[connection.address]
+        self.admission.leave(connection)
         if not self._connections:
             self._empty.set()
 
@@ -260,7 +245,7 @@ class HttpFront:
             return client.address
         lines = [value for name, value in head.fields if name.lower() == b"x-forwarded-for"]
         for address in reversed(b",".join(lines).decode("latin-1").split(",")):
-            stated = _address(address.strip())
+            stated = read_address(address.strip())
             if stated is None:
                 break
             if not any(stated in network for network in self._trusted):
@@ -268,7 +253,7 @@ class HttpFront:
         return client.address
 
     def _is_trusted(self, address: str) -> bool:
-        parsed = _address(address)
+        parsed = read_address(address)
         return parsed is not None and any(parsed in network for network in self._trusted)
 
     def over_session_limit(self, login: str) -> bool:
@@ -296,14 +281,3 @@ def _pool(url: str, settings: HttpFrontSettings) -> UpstreamPool:
         connect_seconds=settings.upstream_connect_seconds,
         idle_seconds=settings.upstream_idle_seconds,
     )
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address; one of IPv4 that a listener for both families shows as IPv6 is of IPv4."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address

@@ -66,7 +66,8 @@ async def test_two_lines_of_forwarded_addresses_are_one_list(origin: Origin) -> 
 async def refused(url: str) -> bool:
     client = await Client.connected(url)
     try:
-        return (await client.ask(folder_sync())).closed
+        answer = await client.ask(folder_sync())
+        return (answer.status, answer.header("Connection")) == (503, "close")
     finally:
         client.close()
 

@@ -112,9 +112,9 @@ class Fronted:
         await self.front.listen(sock, tls)
         return f"{'https' if tls else 'http'}://127.0.0.1:{sock.getsockname()[1]}"
 
-    async def client(self) -> Client:
-        """A phone's connection."""
-        client = await Client.connected(self.url)
+    async def client(self, source: str = "") -> Client:
+        """A phone's connection; ``source``: the address of this machine that it comes from."""
+        client = await Client.connected(self.url, source)
         self._clients.append(client)
         return client
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -57,10 +58,11 @@ class Client:
         self._rest = b""
 
     @classmethod
-    async def connected(cls, url: str) -> "Client":
-        """A connection to the gateway."""
+    async def connected(cls, url: str, source: str = "", tls: ssl.SSLContext | None = None) -> "Client":
+        """A connection to the gateway; ``source``: the address of this machine that it comes from."""
         address = urlsplit(url)
-        return cls(*await asyncio.open_connection(address.hostname, address.port))
+        local = (source, 0) if source else None
+        return cls(*await asyncio.open_connection(address.hostname, address.port, ssl=tls, local_addr=local))
 
     def write(self, octets: bytes) -> None:
         """Send octets as they are."""
@@ -107,6 +109,11 @@ class Client:
         """Send one request and read its answer."""
         self.write(octets)
         return await self.answer(method)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the other side has hung up, as far as is known here."""
+        return self._reader.at_eof()
 
     def close(self) -> None:
         """Hang up."""

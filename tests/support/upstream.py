@@ -179,6 +179,8 @@ class _Connection:
             self._mailbox.closed_while_parked += 1
             raise ConnectionResetError
         gone.cancel()
+        # Until it is over nobody else may read.
+        await asyncio.wait({gone})
         await self._send(
             200, [("Content-Type", "application/vnd.ms-sync.wbxml")], b"\x03\x01j\x00\x00\rEG\x032\x00\x01\x01"
         )

@@ -1,0 +1,157 @@
+"""Accepts TLS connections on a listening socket: each is admitted before its handshake costs anything.
+
+The event loop's own servers make a protocol known only after its handshake, so handshakes that never end would count
+for nobody. Here a connection counts from the moment at which it is accepted, by its address and in all, and its
+handshake has a bounded time. What comes after belongs to the protocol.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from gateway.network.tls import ServerTls
+
+log = structlog.get_logger()
+
+ACCEPTED_AT_ONCE = 64
+"""Connections taken before other work gets its turn."""
+NO_FILES_PAUSE_SECONDS = 0.2
+"""Out of file descriptors: whoever ends meanwhile makes room."""
+_NO_FILES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_VERSION = frozenset(("UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "WRONG_VERSION_NUMBER", "NO_PROTOCOLS_AVAILABLE"))
+_CERTIFICATE = frozenset(("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"))
+_PLAIN = frozenset(("HTTP_REQUEST", "HTTPS_PROXY_REQUEST"))
+
+
+class Door(Protocol):
+    """Who decides whether there is room."""
+
+    def arrived(self, address: str) -> bool:
+        """Count a connection whose handshake is to come; False: there is no room for it."""
+        ...
+
+    def shaken(self, address: str) -> None:
+        """A counted handshake is over, well or not."""
+        ...
+
+    def tls_failed(self, reason: str) -> None:
+        """A handshake failed; ``reason`` is one of few words."""
+        ...
+
+
+class TlsAcceptor:
+    """One listening socket."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        tls: ServerTls,
+        protocol: Callable[[], asyncio.Protocol],
+        door: Door,
+        handshake_seconds: float,
+    ) -> None:
+        self._socket = sock
+        self._tls = tls
+        self._protocol = protocol
+        self._door = door
+        self._handshake_seconds = handshake_seconds
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._socket.setblocking(False)
+        self._socket.listen(4096)
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more, and give up the handshakes that are under way."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._rest(error)
+                return
+            address = str(peer[0]) if isinstance(peer, tuple) else ""
+            if self._door.arrived(address):
+                self._begin(accepted, address)
+            else:
+                # TLS has no word for it before a handshake, and the handshake is what there is no room for.
+                accepted.close()
+
+    def _rest(self, error: OSError) -> None:
+        """The socket stays readable for as long as nobody accepts: look away for a moment."""
+        if error.errno not in _NO_FILES:
+            log.error("accept_failed", reason=error.strerror or str(error))
+        else:
+            log.error("open_files_exhausted", reason=error.strerror)
+        self._loop.remove_reader(self._socket.fileno())
+        self._pause = self._loop.call_later(NO_FILES_PAUSE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _begin(self, accepted: socket.socket, address: str) -> None:
+        task = self._loop.create_task(self._shake(accepted, address))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _shake(self, accepted: socket.socket, address: str) -> None:
+        try:
+            accepted.setblocking(False)
+            async with asyncio.timeout(self._handshake_seconds):
+                await self._loop.connect_accepted_socket(
+                    self._protocol,
+                    accepted,
+                    ssl=self._tls.context,
+                    # Ours comes first, and can be told from the others.
+                    ssl_handshake_timeout=2 * self._handshake_seconds,
+                )
+        except (OSError, TimeoutError) as error:
+            accepted.close()
+            self._door.tls_failed(reason_of(error))
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        finally:
+            self._door.shaken(address)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a handshake failed, as one of few words: a label of a metric."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if not isinstance(error, ssl.SSLError):
+        return "gone"
+    reason = error.reason or ""
+    if reason in _VERSION:
+        return "version"
+    if reason == "NO_SHARED_CIPHER":
+        return "cipher"
+    if reason in _CERTIFICATE or isinstance(error, ssl.SSLCertVerificationError):
+        return "client_certificate"
+    if reason in _PLAIN:
+        return "not_tls"
+    # An alert from the client: it does not believe our certificate, for example.
+    return "told_by_client" if "_ALERT_" in reason else "other"

@@ -1,0 +1,99 @@
+"""How many connections there may be, in all and from one address, and what becomes of one too many.
+
+A TLS connection counts from its arrival, before its handshake (``network.accepting``); one too many is closed there.
+On plain HTTP one too many is told to come back later, as long as not too many are being told already.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from gateway.network.addresses import counted_as
+from gateway.observability.metrics import Metrics
+from gateway.protocols.activesync import refusals
+from gateway.protocols.http.writing import written
+from gateway.proxies.client_connection import ClientConnection
+from gateway.proxies.front_settings import HttpFrontSettings
+from gateway.proxies.turned_away import TOLD_MOST, WITHIN_SECONDS, TurnedAway
+
+
+class Admission:
+    """The connections of one front (``Door`` of its listeners)."""
+
+    def __init__(self, settings: HttpFrontSettings, metrics: Metrics, is_trusted: Callable[[str], bool]) -> None:
+        self._settings = settings
+        self._is_trusted = is_trusted
+        self._over = metrics.counter("gatepost_connections_refused_total", "Connections over a limit", "limit")
+        self._tls_failed = metrics.counter("gatepost_tls_failed_total", "TLS handshakes that failed", "reason")
+        self.connections: set[ClientConnection] = set()
+        self.by_address: Counter[str] = Counter()
+        self.handshakes = 0
+        """Under way."""
+        self._told: set[TurnedAway] = set()
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Whether there is room for one more connection; those by TLS were asked about before their handshake."""
+        if not connection.secure and not self._has_room(connection.address):
+            self._turn_away(connection)
+            return False
+        self.connections.add(connection)
+        self.by_address[counted_as(connection.address)] += 1
+        return True
+
+    def leave(self, connection: ClientConnection) -> None:
+        """A connection is gone."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._one_less(connection.address)
+
+    def arrived(self, address: str) -> bool:
+        """Count a connection whose TLS handshake is to come."""
+        if not self._has_room(address):
+            return False
+        self.handshakes += 1
+        self.by_address[counted_as(address)] += 1
+        return True
+
+    def shaken(self, address: str) -> None:
+        """A handshake is over: what came of it is a connection, and counts as one."""
+        self.handshakes -= 1
+        self._one_less(address)
+
+    def tls_failed(self, reason: str) -> None:
+        """A handshake failed."""
+        self._tls_failed.inc(reason)
+
+    def sweep(self, now: float) -> None:
+        """End the last words that take too long; ``now`` by the front's clock."""
+        for told in [each for each in self._told if each.deadline <= now]:
+            told.abort()
+
+    def close(self) -> None:
+        """End every connection."""
+        for connection in tuple(self.connections):
+            connection.abort()
+        for told in tuple(self._told):
+            told.abort()
+
+    def _has_room(self, address: str) -> bool:
+        if len(self.connections) + self.handshakes >= self._settings.max_connections:
+            self._over.inc("all")
+            return False
+        there = self.by_address[counted_as(address)]
+        if there >= self._settings.max_connections_per_address and not self._is_trusted(address):
+            self._over.inc("address")
+            return False
+        return True
+
+    def _one_less(self, address: str) -> None:
+        counted = counted_as(address)
+        self.by_address[counted] -= 1
+        if self.by_address[counted] <= 0:
+            del self.by_address[counted]
+
+    def _turn_away(self, connection: ClientConnection) -> None:
+        transport = connection.transport
+        if transport is None or len(self._told) >= TOLD_MOST:
+            connection.abort()
+            return
+        answer = written(refusals.defer(self._settings.retry_after_seconds), close=True)
+        self._told.add(TurnedAway(transport, answer, connection.front.clock() + WITHIN_SECONDS, self._told.discard))
