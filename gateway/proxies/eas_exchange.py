@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.decision.live_sessions import LiveSession
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
 from gateway.network.upstream import UpstreamConnection, UpstreamPool, UpstreamUnavailable
@@ -88,6 +89,15 @@ class EasExchange:
         """Whether it waits at the mail server."""
         return self.state is State.FORWARDED and self._body_complete and may_wait(self.asked)
 
+    @property
+    def deadline(self) -> float:
+        """When it is over, by the front's clock; of those that wait the oldest has the earliest."""
+        return self._client.deadline
+
+    def is_by_the_same(self, session: LiveSession) -> bool:
+        """Whether another session of this login came with the same credentials."""
+        return isinstance(session, EasExchange) and session.asked.credentials == self.asked.credentials
+
     # --- before it is forwarded
 
     def take_over(self, asked: Asked, verdict: Verdict, connection: UpstreamConnection) -> None:
@@ -114,7 +124,7 @@ class EasExchange:
             front.supersede(self)
         front.decision.sessions.add(self)
         self._verdict = front.decision.judge(asked.request)
-        if front.over_session_limit(asked.request.login):
+        if front.over_session_limit(self):
             self.tell(front.refusing.deferred("too_many_sessions"))
         elif self._verdict is None:
             self._task = asyncio.create_task(self._judge_loading())
@@ -223,6 +233,8 @@ class EasExchange:
             self._client.wait_at_most(settings.upstream_response_seconds)
             return
         self._client.wait_at_most(settings.parked_seconds)
+        if self.asked.request is not None:
+            self._front.one_more_parked(self)
         if self._verdict is not None and self._verdict.valid_until < self._front.now() + settings.parked_seconds:
             self._watch = VerdictWatch(self, self._front.decision, self._front.now)
             self._watch.until(self._verdict.valid_until)

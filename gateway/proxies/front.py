@@ -256,21 +256,40 @@ class HttpFront:
         parsed = read_address(address)
         return parsed is not None and any(parsed in network for network in self._trusted)
 
-    def over_session_limit(self, login: str) -> bool:
-        """Whether one login has more requests under way than one person's devices make."""
-        return len(self.decision.sessions.of(login)) > self.settings.sessions_per_user
+    def over_session_limit(self, begun: EasExchange) -> bool:
+        """Whether one person has more requests under way than one person's devices make.
+
+        Only those by the same credentials count: somebody without the password must not be able to fill the place.
+        """
+        there = self.decision.sessions.of(begun.request.login)
+        if len(there) <= self.settings.sessions_per_user:
+            return False
+        return sum(map(begun.is_by_the_same, there)) > self.settings.sessions_per_user
 
     def supersede(self, begun: EasExchange) -> None:
         """End the Pings of a phone that has begun another one: the same device, by the same credentials."""
-        for session in self.decision.sessions.of(begun.request.login):
-            if (
-                isinstance(session, EasExchange)
-                and session.parked
-                and session.request.device_id == begun.request.device_id
-                and session.request.action == begun.request.action
-                and session.asked.credentials == begun.asked.credentials
-            ):
+        for session in self._parked_like(begun):
+            if session.request.action == begun.request.action:
                 session.superseded()
+
+    def one_more_parked(self, parked: EasExchange) -> None:
+        """End the oldest waiting request of a device that has too many; its phone is likely to have forgotten it."""
+        if len(self.decision.sessions.of(parked.request.login)) < self.settings.parked_per_device:
+            return
+        others = [session for session in self._parked_like(parked) if session is not parked]
+        if len(others) >= self.settings.parked_per_device:
+            min(others, key=lambda session: session.deadline).superseded()
+
+    def _parked_like(self, exchange: EasExchange) -> list[EasExchange]:
+        """The waiting requests of the same device by the same credentials."""
+        return [
+            session
+            for session in self.decision.sessions.of(exchange.request.login)
+            if isinstance(session, EasExchange)
+            and session.parked
+            and session.request.device_id == exchange.request.device_id
+            and exchange.is_by_the_same(session)
+        ]
 
 
 def _pool(url: str, settings: HttpFrontSettings) -> UpstreamPool:

@@ -31,6 +31,8 @@ class HttpFrontSettings:
     requests_per_connection: int = 10_000
     tls_handshake_seconds: float = 10.0
     sessions_per_user: int = 64
+    parked_per_device: int = 8
+    """One more ends the oldest."""
     upstream_connections: int = 20_000
     upstream_connect_seconds: float = 10.0
     upstream_idle_seconds: float = 4.0

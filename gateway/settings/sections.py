@@ -80,6 +80,7 @@ class HttpSection(Section):
     requests_per_connection: Count = 10_000
     tls_handshake_seconds: Seconds = 10.0
     sessions_per_user: Count = 64
+    parked_per_device: Count = 8
     upstream_connections: Count = 20_000
     upstream_connect_seconds: Seconds = 10.0
     upstream_idle_seconds: Seconds = 4.0
