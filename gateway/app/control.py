@@ -6,22 +6,24 @@ The only writer of the store. Ends when told to drain, or when the supervisor's 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 
-from gateway.admin.api import ApiDeps, create_api
+from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.auth import first_token
 from gateway.app.health import store_trouble
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     data_dir_of,
     identity_of,
+    receiver_limits_of,
     record_loader,
     server_tls_of,
     storage_url_of,
 )
-from gateway.app.serving import Serving
+from gateway.app.serving import Serving, ServingLimits
 from gateway.changes.apply import PolicyEditor, ensure_first_policy
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
@@ -73,6 +75,7 @@ class Control:
         evidence = Evidence(store, rules, self._publish, lambda: self._policy)
         ingest = Ingest(evidence, time.time)
         self._mail_devices = MailDevices(evidence)
+        admin, inventory = settings.admin, settings.inventory
         api = create_api(
             ApiDeps(
                 store=store,
@@ -87,6 +90,8 @@ class Control:
                 metrics=self._rendered,
                 alive=self._board.alive,
                 ready=lambda: self._board.ready(self._troubles),
+                limits=BodyLimits(longest_bytes=admin.max_body_bytes, within_seconds=admin.body_seconds),
+                count_refused=self._counter("gatepost_api_refused_total", "API requests not let in", "reason"),
             )
         )
         self._troubles: dict[str, str] = {}
@@ -95,8 +100,32 @@ class Control:
         reports = link.sockets("inventory")
         secure = any(each.url.startswith("https:") for each in (*bound, *reports))
         tls = server_tls_of(settings) if secure else None
-        self._servings = (Serving(api, bound, tls), Serving(create_receiver(ingest, store, time.time), reports, tls))
+        counted = self._counter("gatepost_reports_total", "Reports by how they ended", "outcome")
+        receiver = create_receiver(ingest, store, time.time, receiver_limits_of(settings), counted)
+        self._servings = (
+            Serving(api, bound, tls, self._serving_limits("admin", admin.max_connections, admin.head_seconds)),
+            Serving(
+                receiver,
+                reports,
+                tls,
+                self._serving_limits("inventory", inventory.max_connections, inventory.head_seconds),
+            ),
+        )
         self._draining = asyncio.Event()
+
+    def _counter(self, name: str, text: str, label: str) -> Callable[[str], None]:
+        return self._metrics.counter(name, text, label).inc
+
+    def _serving_limits(self, part: str, connections: int, head_seconds: float) -> ServingLimits:
+        over = self._metrics.counter(
+            "gatepost_control_connections_refused_total", "Connections over a limit", "part", "limit"
+        )
+        return ServingLimits(
+            connections=connections,
+            head_seconds=head_seconds,
+            handshake_seconds=self._settings.http.tls_handshake_seconds,
+            count=partial(over.inc, part),
+        )
 
     async def run(self) -> None:
         """Serve until told to end, or until the supervisor is gone."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.inventory.records import load_record
+from gateway.inventory.sources.push.intake import ReceiverLimits
 from gateway.network.tls import ServerTls
 from gateway.ports.store import Reading, Store
 from gateway.proxies.attempts import FAILURES_PER_MINUTE
@@ -55,6 +56,19 @@ def front_settings_of(settings: Settings) -> HttpFrontSettings:
         # Any worker may be asked, and none knows of the others' questions.
         failed_logins_per_minute=max(1, FAILURES_PER_MINUTE // workers_of(settings)),
         **given,
+    )
+
+
+def receiver_limits_of(settings: Settings) -> ReceiverLimits:
+    """The bounds of reports in the [inventory] section."""
+    told = settings.inventory
+    return ReceiverLimits(
+        body_bytes=told.max_body_bytes,
+        unpacked_bytes=told.max_unpacked_bytes,
+        apps=told.max_apps,
+        body_seconds=told.body_seconds,
+        memory_bytes=told.memory_bytes,
+        reports_at_once=told.reports_at_once,
     )
 
 

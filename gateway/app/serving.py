@@ -1,14 +1,18 @@
 """Serves the control process's web applications on sockets that the supervisor bound, by uvicorn."""
 
 import asyncio
+import functools
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 import structlog
 import uvicorn
 
+from gateway.app.bounded_http import BoundedHttp, Room
+from gateway.network.accepting import TlsAcceptor
 from gateway.network.tls import ServerTls, TlsUnusable
 from gateway.runtime.sockets import BoundSocket
 
@@ -22,21 +26,61 @@ Asgi: TypeAlias = Callable[
     ],
     Awaitable[None],
 ]
-CONNECTIONS = 500
-"""At once, for each application; one more is answered 503."""
 KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingLimits:
+    """Bounds of one application's connections."""
+
+    connections: int = 500
+    """At the same time; one more is answered 503."""
+    head_seconds: float = 15.0
+    handshake_seconds: float = 10.0
+    count: Callable[[str], None] = lambda limit: None
+    """Told of each connection over a limit."""
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        connection: Callable[..., asyncio.Protocol],
+        tls: ServerTls | None,
+        room: Room,
+        handshake_seconds: float,
+    ) -> None:
         super().__init__(config)
+        config.http_protocol_class = cast("type[asyncio.Protocol]", connection)
+        self._connection = connection
         self.accepts = asyncio.Event()
+        self._tls = tls
+        self._room = room
+        self._handshake_seconds = handshake_seconds
+        self._acceptors: list[TlsAcceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept."""
-        await super().startup(sockets)
+        """Begin to accept; with TLS each connection counts before its handshake."""
+        await super().startup([] if self._tls else sockets)
+        if self._tls is not None:
+            made = functools.partial(
+                self._connection,
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+            for each in sockets or ():
+                acceptor = TlsAcceptor(each, self._tls, made, self._room, self._handshake_seconds)
+                acceptor.start()
+                self._acceptors.append(acceptor)
         self.accepts.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and finish what is under way."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,13 +91,23 @@ class _Server(uvicorn.Server):
 class Serving:
     """One application on its sockets."""
 
-    def __init__(self, application: Asgi, bound: Sequence[BoundSocket], tls: ServerTls | None) -> None:
+    def __init__(
+        self,
+        application: Asgi,
+        bound: Sequence[BoundSocket],
+        tls: ServerTls | None,
+        limits: ServingLimits | None = None,
+    ) -> None:
         """``tls`` for the https sockets among ``bound``."""
         self._tls = tls
+        limits = limits or ServingLimits()
+        self.room = Room(limits.connections, limits.count)
         plain = [each.socket for each in bound if not each.url.startswith("https:")]
         secure = [each.socket for each in bound if each.url.startswith("https:")]
         self._servers = [
-            (_server(application, context), sockets) for context, sockets in ((None, plain), (tls, secure)) if sockets
+            (_server(application, shown, self.room, limits), sockets)
+            for shown, sockets in ((None, plain), (tls, secure))
+            if sockets
         ]
 
     async def run(self) -> None:
@@ -82,7 +136,7 @@ class Serving:
             log.error("certificate_not_reloaded", reason=str(error))
 
 
-def _server(application: Asgi, tls: ServerTls | None) -> _Server:
+def _server(application: Asgi, tls: ServerTls | None, room: Room, limits: ServingLimits) -> _Server:
     config = uvicorn.Config(
         application,
         log_config=None,
@@ -91,14 +145,13 @@ def _server(application: Asgi, tls: ServerTls | None) -> _Server:
         ws="none",
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=limits.connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     config.load()
-    if tls is not None:
-        config.ssl = tls.context
-    return _Server(config)
+    connection = functools.partial(BoundedHttp, room, limits.head_seconds)
+    return _Server(config, connection, tls, room, limits.handshake_seconds)
 
 
 async def _serve(server: _Server, sockets: list[socket.socket]) -> None:

@@ -140,6 +140,9 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
+            if len(self._buffer) > self._pipelined_most:
+                # More requests than are answered meanwhile: they wait in the kernel, not here.
+                self.pause()
 
     def eof_received(self) -> bool:
         """A client that sends no more is gone: phones do not half-close."""
@@ -174,6 +177,11 @@ class ClientConnection(asyncio.Protocol):
 
     # --- requests
 
+    @property
+    def _pipelined_most(self) -> int:
+        """Octets that may wait behind the present request; a head that is allowed must fit."""
+        return max(PIPELINED_MOST, self.front.settings.max_head_bytes)
+
     def _began_usual(self, octets: bytes) -> bool:
         """Take a whole request of the usual form the short way; False: it is to be read step by step."""
         exchange = self.front.begin_usual(self, octets)
@@ -189,11 +197,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Begin with the next request if its head is whole."""
-        if self.exchange is not None or self._choked:
-            if len(self._buffer) > PIPELINED_MOST:
-                self.pause()
-            return
-        if not self._buffer:
+        if self.exchange is not None or self._choked or not self._buffer:
             return
         limit = self.front.settings.max_head_bytes
         end = self._buffer.find(b"\r\n\r\n", 0, limit)
@@ -247,6 +251,7 @@ class ClientConnection(asyncio.Protocol):
             self._continue_owed = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.wait_at_most(self.front.settings.body_seconds)
+        self.resume()
         rest, self._buffer = self._buffer, b""
         if rest:
             self._take_body(rest)
@@ -333,7 +338,8 @@ class ClientConnection(asyncio.Protocol):
             self.pause()
             return
         self.wait_at_most(self.front.settings.idle_seconds)
-        self.resume()
+        if len(self._buffer) <= self._pipelined_most:
+            self.resume()
         if self._buffer:
             # Not from here: a chain of pipelined requests must not become a chain of calls.
             asyncio.get_running_loop().call_soon(self._advance_later)

@@ -100,6 +100,10 @@ class AdminSection(Section):
     """[admin]"""
 
     listen: Listeners = ["http://127.0.0.1:8090"]
+    max_connections: Count = 500
+    head_seconds: Seconds = 15.0
+    max_body_bytes: Count = 8_388_608
+    body_seconds: Seconds = 30.0
 
 
 class HealthSection(Section):
@@ -112,6 +116,14 @@ class InventorySection(Section):
     """[inventory]"""
 
     listen: Listeners = ["http://127.0.0.1:8091"]
+    max_connections: Count = 500
+    head_seconds: Seconds = 15.0
+    max_body_bytes: Count = 1_048_576
+    max_unpacked_bytes: Count = 4_194_304
+    max_apps: Annotated[int, Field(ge=1, le=5_000), Number] = 5_000
+    body_seconds: Seconds = 30.0
+    memory_bytes: Count = 67_108_864
+    reports_at_once: Count = 512
 
 
 class DecisionSection(Section):

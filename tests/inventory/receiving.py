@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +56,7 @@ class Receiving:
     limits: ReceiverLimits = field(default_factory=ReceiverLimits)
     policy: Policy = BANNED
     published: list[Change] = field(default_factory=list)
+    count: Callable[[str], None] = lambda outcome: None
     client: httpx.AsyncClient = field(init=False)
     ingest: Ingest = field(init=False)
     app: FastAPI = field(init=False)
@@ -63,7 +64,7 @@ class Receiving:
 
     def __post_init__(self) -> None:
         self.ingest = Ingest(Evidence(self.store, RULES, self.publish, lambda: self.policy), lambda: self.now)
-        self.app = create_receiver(self.ingest, self.store, lambda: self.now, self.limits)
+        self.app = create_receiver(self.ingest, self.store, lambda: self.now, self.limits, self.count)
         # What fails inside must leave as an answer, as behind a real server.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://gatepost")

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.inventory.sources.push import receiver as module
@@ -279,3 +280,43 @@ async def test_few_large_bodies_are_read_at_once(receiver: Receiving, monkeypatc
     answers = await asyncio.gather(*(receiver.status(large, **GZIP) for _ in range(12)))
     assert set(answers) == {(422, "invalid_payload")}
     assert most == receiver.limits.large_at_once == 2
+
+
+async def test_one_address_does_not_take_all_the_memory(store: Store) -> None:
+    """Nobody is known yet when a body comes in."""
+    receiver = Receiving(store, limits=ReceiverLimits(memory_bytes=4000, body_bytes=1000))
+    await receiver.write(source())
+    waiting = Conversation(receiver, b"")
+    waiting.give(b" " * 900, more=True)
+    await waiting.until_read()
+    refused = await receiver.post(padded(900))
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    elsewhere = httpx.ASGITransport(receiver.app, client=("192.0.2.7", 1))
+    async with httpx.AsyncClient(transport=elsewhere, base_url="http://gatepost") as client:
+        body = padded(900)
+        assert (await client.post(agreement.PATH, content=body, headers=signed(body))).status_code == 202
+    waiting.hang_up()
+    assert await waiting.status() == 400
+
+
+async def test_fewer_apps_by_setting(store: Store) -> None:
+    receiver = Receiving(store, limits=ReceiverLimits(apps=3))
+    await receiver.write(source())
+    assert await receiver.status(full(1, apps(3))) == (202, "applied")
+    answer = await receiver.post(full(2, apps(4)))
+    assert (answer.status_code, answer.json()["errors"]) == (
+        422,
+        [{"pointer": "/data/apps", "detail": "List should have at most 3 items, not 4"}],
+    )
+
+
+async def test_each_end_of_a_report_is_counted(store: Store) -> None:
+    counted: list[str] = []
+    receiver = Receiving(store, limits=ReceiverLimits(body_bytes=2000), count=counted.append)
+    await receiver.write(source())
+    await receiver.post(full(1), message_id="msg_1")
+    await receiver.post(full(1), message_id="msg_1")
+    await receiver.post(full(2), secret="whsec_" + "A" * 40)
+    await receiver.post(padded(2001))
+    await receiver.post(b"{}")
+    assert counted == ["applied", "duplicate", "not_authentic", "too_large", "invalid_payload"]

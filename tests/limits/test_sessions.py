@@ -1,4 +1,4 @@
-"""Requests at the same time: of one user, and waiting ones of one device. No one without the password fills the place."""
+"""Requests at the same time: of one user, and those of one device that wait. Strangers cannot fill the place."""
 
 from tests.limits.neighbour import Neighbour, ping, sync
 from tests.proxies.test_parked import SYNC

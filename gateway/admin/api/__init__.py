@@ -9,12 +9,12 @@ from fastapi.routing import APIRoute
 
 from gateway.admin.api import bans, devices, exemptions, flags, health, people, policies, sources, status, tokens, why
 from gateway.admin.api.deps import ApiDeps
-from gateway.admin.api.gate import OPENAPI_URL, Gate
+from gateway.admin.api.gate import OPENAPI_URL, BodyLimits, Gate
 from gateway.admin.api.problems import Problem, add_handlers
 from gateway.admin.auth import Authenticator
 from gateway.admin.unjudged import FleetCounter
 
-__all__ = ["ApiDeps", "create_api"]
+__all__ = ["ApiDeps", "BodyLimits", "create_api"]
 
 PREFIX = "/api/v1"
 
@@ -50,7 +50,12 @@ def create_api(deps: ApiDeps) -> FastAPI:
         app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     add_handlers(app)
-    app.add_middleware(Gate, authenticate=Authenticator(deps.store, deps.now).authenticate)
+    app.add_middleware(
+        Gate,
+        authenticate=Authenticator(deps.store, deps.now).authenticate,
+        limits=deps.limits,
+        count=deps.count_refused,
+    )
     return app
 
 

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from gateway.admin.api.gate import BodyLimits
 from gateway.admin.api.problems import Refused
 from gateway.admin.auth import Operator, Role
 from gateway.admin.unjudged import FleetCounter
@@ -50,6 +51,8 @@ class ApiDeps:
     ready: Callable[[], tuple[bool, dict[str, object]]]
     """Whether mail can be judged and forwarded, and what was looked at."""
     now: Callable[[], float] = time.time
+    limits: BodyLimits = field(default_factory=BodyLimits)
+    count_refused: Callable[[str], None] = lambda reason: None
 
 
 async def _deps(request: Request) -> ApiDeps:

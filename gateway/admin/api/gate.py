@@ -6,6 +6,7 @@ never read at all. Whoever is known stands in ``request.state.operator``.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -15,20 +16,39 @@ from gateway.admin.api.problems import problem
 from gateway.admin.auth import NotAuthenticated, Operator
 from gateway.ports.store import StoreUnavailable
 
-BODY_LONGEST = 8 * 1024 * 1024
-BODY_WITHIN_SECONDS = 30.0
 PREFIX = "/api/"
 OPENAPI_URL = "/api/v1/openapi.json"
 
 Authenticate = Callable[[str, str], Awaitable[Operator | NotAuthenticated]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyLimits:
+    """Bounds of a request's body."""
+
+    longest_bytes: int = 8 << 20
+    within_seconds: float = 30.0
+
+    def too_large(self) -> str:
+        """The sentence."""
+        return f"a request to the API has at most {self.longest_bytes} octets: send it in pieces"
+
+
 class Gate:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticate: Authenticate,
+        limits: BodyLimits,
+        count: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """``count`` is told why somebody is not let in, by one of few words."""
         self._app = app
         self._authenticate = authenticate
+        self._limits = limits
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer it here."""
@@ -45,16 +65,41 @@ class Gate:
             await response(scope, receive, send)
             return
         if isinstance(operator, NotAuthenticated):
+            self._count("too_many_failures" if operator.retry_after_seconds else "not_authenticated")
             await _turn_away(operator, scope, receive, send)
             return
-        if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > BODY_LONGEST:
-            await problem(413, "too_large", _TOO_LARGE)(scope, receive, send)
+        length = headers.get("content-length", "0")
+        # Whatever is no number of a sane length the server has refused already, or the reading below counts.
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > self._limits.longest_bytes):
+            self._count("too_large")
+            await problem(413, "too_large", self._limits.too_large())(scope, receive, send)
             return
         scope.setdefault("state", {})["operator"] = operator
-        await self._app(scope, _bounded(receive), send)
+        await self._app(scope, self._bounded(receive), send)
 
+    def _bounded(self, receive: Receive) -> Receive:
+        """The same, within the limits of a body."""
+        limits, received, finished = self._limits, 0, False
+        deadline = asyncio.get_running_loop().time() + limits.within_seconds
 
-_TOO_LARGE = f"a request to the API has at most {BODY_LONGEST // 1024 // 1024} MiB"
+        async def bounded() -> Message:
+            nonlocal received, finished
+            if finished:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                self._count("too_slow")
+                raise HTTPException(408, "the request's body did not arrive in time") from None
+            received += len(message.get("body", b""))
+            if received > limits.longest_bytes:
+                self._count("too_large")
+                raise HTTPException(413, limits.too_large())
+            finished = not message.get("more_body", False)
+            return message
+
+        return bounded
 
 
 async def _turn_away(why: NotAuthenticated, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,26 +109,3 @@ async def _turn_away(why: NotAuthenticated, scope: Scope, receive: Receive, send
     else:
         response = problem(401, "not_authenticated", why.detail, headers={"WWW-Authenticate": "Bearer"})
     await response(scope, receive, send)
-
-
-def _bounded(receive: Receive) -> Receive:
-    """The same, but not more than ``BODY_LONGEST`` bytes and not longer than ``BODY_WITHIN_SECONDS``."""
-    received, finished = 0, False
-    deadline = asyncio.get_running_loop().time() + BODY_WITHIN_SECONDS
-
-    async def bounded() -> Message:
-        nonlocal received, finished
-        if finished:
-            return await receive()
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise HTTPException(408, "the request's body did not arrive in time") from None
-        received += len(message.get("body", b""))
-        if received > BODY_LONGEST:
-            raise HTTPException(413, _TOO_LARGE)
-        finished = not message.get("more_body", False)
-        return message
-
-    return bounded

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.admin.api.gate import BODY_LONGEST
+from gateway.admin.api.gate import BodyLimits
 from gateway.admin.auth import FAILURES_ALLOWED, Role
 from gateway.storage.memory import MemoryStore
 from tests.support.control import Control
 
+LIMITS = BodyLimits()
 EVERY_GET = ["/status", "/why?user=a", "/bans", "/flags", "/exemptions", "/tokens", "/policies"]
 
 
@@ -77,16 +78,16 @@ async def test_every_changing_route_refuses_a_viewer(control: Control) -> None:
 
 
 async def test_a_body_that_is_too_long_is_refused(api: httpx.AsyncClient) -> None:
-    announced = await api.post("/bans", content=b"x" * (BODY_LONGEST + 1))
+    announced = await api.post("/bans", content=b"x" * (LIMITS.longest_bytes + 1))
     assert announced.status_code == 413
 
     async def endless() -> AsyncIterator[bytes]:
-        for _ in range(BODY_LONGEST // 65536 + 2):
+        for _ in range(LIMITS.longest_bytes // 65536 + 2):
             yield b" " * 65536
 
     streamed = await api.post("/bans", content=endless(), headers={"Content-Type": "application/json"})
     assert streamed.status_code == 413
-    assert streamed.json()["detail"] == "a request to the API has at most 8 MiB"
+    assert streamed.json()["detail"] == "a request to the API has at most 8388608 octets: send it in pieces"
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b"\xff", b'{"on": NaN}'])

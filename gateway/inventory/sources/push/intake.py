@@ -1,6 +1,10 @@
-"""Takes the body of a request in: bounded in size, in time and in memory over all requests at once."""
+"""Takes the body of a request in: bounded in size, in time and in memory over all requests at once.
+
+Nobody is known yet when a body comes in, so no address may hold more than a share of that memory.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.inventory.sources.problems import Refused
+from gateway.network.addresses import counted_as
 
 MIB = 2**20
 
@@ -24,7 +29,8 @@ class ReceiverLimits:
     """For the whole body to arrive."""
     store_seconds: float = 20.0
     memory_bytes: int = 64 * MIB
-    """All bodies at once."""
+    """All bodies at once; those from one address a quarter of it."""
+    apps: int = 5000
     large_at_once: int = 2
     """Large bodies that are read at the same time: what is made of one may be thirty times its size."""
     reports_at_once: int = 512
@@ -38,19 +44,26 @@ class Intake:
     def __init__(self, limits: ReceiverLimits) -> None:
         self._limits = limits
         self.held_bytes = 0
+        self.held_by: Counter[str] = Counter()
+        self._share = max(limits.body_bytes, limits.memory_bytes // 4)
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
         """The body of a request; what it holds of the memory is free again at the end."""
         self._check_announced(request)
         pieces: list[bytes] = []
+        address = counted_as(request.client.host if request.client else "")
         try:
-            await self._read(request, pieces)
+            await self._read(request, pieces, address)
             yield b"".join(pieces)
         finally:
-            self.held_bytes -= sum(map(len, pieces))
+            held = sum(map(len, pieces))
+            self.held_bytes -= held
+            self.held_by[address] -= held
+            if self.held_by[address] <= 0:
+                del self.held_by[address]
 
-    async def _read(self, request: Request, pieces: list[bytes]) -> None:
+    async def _read(self, request: Request, pieces: list[bytes], address: str) -> None:
         own = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -58,7 +71,8 @@ class Intake:
                     pieces.append(piece)
                     own += len(piece)
                     self.held_bytes += len(piece)
-                    self._check_held(own)
+                    self.held_by[address] += len(piece)
+                    self._check_held(own, address)
         except TimeoutError:
             raise Refused(408, "too_slow", f"the body did not arrive within {self._limits.body_seconds:g} s") from None
         except ClientDisconnect:
@@ -70,10 +84,10 @@ class Intake:
         if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > self._limits.body_bytes):
             raise self._too_large()
 
-    def _check_held(self, own: int) -> None:
+    def _check_held(self, own: int, address: str) -> None:
         if own > self._limits.body_bytes:
             raise self._too_large()
-        if self.held_bytes > self._limits.memory_bytes:
+        if self.held_bytes > self._limits.memory_bytes or self.held_by[address] > self._share:
             raise busy(503, "too many reports arrive at once", self._limits.retry_after_seconds)
 
     def _too_large(self) -> Refused:

@@ -204,13 +204,15 @@ class EventIn(BaseModel):
         return self
 
 
-def read_report(value: object, source_id: str, received_at: float) -> InventoryReport:
+def read_report(value: object, source_id: str, received_at: float, apps_at_most: int = APPS_AT_MOST) -> InventoryReport:
     """The report within a parsed payload; raises ``PayloadInvalid``."""
     try:
         event = EventIn.model_validate(value)
     except ValidationError as error:
         raise PayloadInvalid(_errors(error)) from None
     data = event.data
+    if len(data.apps) > apps_at_most:
+        raise PayloadInvalid([("/data/apps", f"List should have at most {apps_at_most} items, not {len(data.apps)}")])
     apps = tuple(app.reported() for app in data.apps)
     return InventoryReport(
         source_id=source_id,

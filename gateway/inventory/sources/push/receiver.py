@@ -45,10 +45,14 @@ _STATUS_OF = {
 
 
 def create_receiver(
-    ingest: Ingest, store: Store, now: Callable[[], float], limits: ReceiverLimits | None = None
+    ingest: Ingest,
+    store: Store,
+    now: Callable[[], float],
+    limits: ReceiverLimits | None = None,
+    count: Callable[[str], None] = lambda outcome: None,
 ) -> FastAPI:
-    """The application; ``now`` in epoch seconds."""
-    receiver = _Receiver(ingest, store, now, limits or ReceiverLimits())
+    """The application; ``now`` in epoch seconds. ``count`` is told how each report ended, by one of few words."""
+    receiver = _Receiver(ingest, store, now, limits or ReceiverLimits(), count)
     app = FastAPI(
         title=openapi.TITLE,
         version=openapi.VERSION,
@@ -69,8 +73,16 @@ async def _openapi() -> JSONResponse:
 
 
 class _Receiver:
-    def __init__(self, ingest: Ingest, store: Store, now: Callable[[], float], limits: ReceiverLimits) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        store: Store,
+        now: Callable[[], float],
+        limits: ReceiverLimits,
+        count: Callable[[str], None],
+    ) -> None:
         self._ingest = ingest
+        self._count = count
         self._store = store
         self._now = now
         self._limits = limits
@@ -80,6 +92,15 @@ class _Receiver:
 
     async def submit(self, request: Request) -> JSONResponse:
         """Take one report."""
+        try:
+            ack = await self._taken(request)
+        except Refused as refused:
+            self._count(refused.kind)
+            raise
+        self._count(ack.status.value)
+        return JSONResponse(_shown(ack), 200 if ack.status is AckStatus.DUPLICATE else 202)
+
+    async def _taken(self, request: Request) -> Ack:
         coded = _check_form(request)
         signed = self._signed(request)
         async with self._intake.body(request) as body:
@@ -89,7 +110,7 @@ class _Receiver:
             answer = await self._ingested(source, signed.message_id, digest, report)
         if isinstance(answer, Refusal):
             raise Refused(_STATUS_OF[answer.kind], answer.kind.value, answer.sentence)
-        return JSONResponse(_shown(answer), 200 if answer.status is AckStatus.DUPLICATE else 202)
+        return answer
 
     def _signed(self, request: Request) -> Signed:
         try:
@@ -125,7 +146,7 @@ class _Receiver:
     async def _report(self, source: Source, body: bytes, coded: bool) -> InventoryReport:
         def read() -> InventoryReport:
             content = unpacked(body, self._limits.unpacked_bytes) if coded else body
-            return read_report(parsed(content), source.name, self._now())
+            return read_report(parsed(content), source.name, self._now(), self._limits.apps)
 
         try:
             if len(body) <= OWN_THREAD_FROM_BYTES and not coded:
