@@ -18,15 +18,14 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.sightings import SightingLog
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
-from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Naming, Platform, Scope
 from gateway.domain.policy import first_policy, policy_of
 from gateway.network.upstream import UpstreamConnection
 from gateway.observability.metrics import Metrics
-from gateway.protocols.activesync.usual import read_usual, read_usual_answer
+from gateway.protocols.activesync.usual import forwarded_usual, recognise
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.front import HttpFront, HttpFrontSettings
-from gateway.proxies.usual_exchange import UsualExchange
 
 CONNECTIONS = 64
 AT_ONCE = 1000
@@ -101,33 +100,45 @@ async def main(people: int, rounds: int) -> None:
         pool.put_back(upstream)
         clients.append(client)
     asked = [asked_by(number) for number in range(people)]
-    usual = [read_usual(octets) for octets in asked]
-    known = [UsualExchange(front, clients[0], each, each.user) for each in usual if each is not None]
-
-    def registered(number: int) -> None:
-        decision.sessions.add(known[number])
-        decision.sessions.discard(known[number])
+    known = [each for each in map(recognise, asked) if each is not None]
+    way, sessions = front.short_way, decision.sessions
 
     def whole(number: int) -> None:
         client = clients[number % CONNECTIONS]
         client.data_received(asked[number])
+        front.rounds._end()
+        front.rounds._open = True
         client.exchange._upstream.data_received(ANSWER)  # type: ignore[union-attr]
+        front.rounds.number += 1
+
+    def registered(number: int) -> None:
+        sessions.add(way, login_of(number))  # type: ignore[arg-type]
+        sessions.discard(way, login_of(number))  # type: ignore[arg-type]
+
+    def stands(number: int) -> None:
+        standing = way.standings.by_words[known[number][2]]
+        assert standing.secret == hash(known[number][3])
+        assert standing.holds(decision, 0.0)
 
     def took(number: int) -> None:
-        connection = pool.take()
+        connection = pool.take_settled(front.clock())
         assert connection is not None
         pool.put_back(connection)
+        front.rounds.number += 1
 
     steps: dict[str, Callable[[int], Any]] = {
         "nothing": lambda number: None,
-        "recognise the request": lambda number: read_usual(asked[number]),
-        "login": lambda number: canonical_login(known[number].request.login, front.rules),
+        "recognise the request": lambda number: recognise(asked[number]),
+        "look up who is asking and whether the verdict stands": stands,
         "register and forget the session": registered,
-        "judge": lambda number: decision.judge(known[number].request),
         "take a connection and give it back": took,
-        "recognise the answer": lambda number: read_usual_answer(ANSWER),
+        "write the request anew": lambda number: forwarded_usual(known[number][0], clients[0].forwarded_end),
+        "recognise the answer": lambda number: way.answers.read(ANSWER),
         "all of a request and its answer": whole,
     }
+    # No loop turns here: the rounds are counted by hand.
+    front.rounds._open = True
+    front.rounds.number += 1
     for number in range(people):
         whole(number)
         if number % AT_ONCE == 0:

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 REJUDGED_AT_ONCE = 256
 """Sessions re-judged before other work gets its turn."""
 RETRY_LOAD_SECONDS = 0.5
+VERDICTS_PER_PERSON = 32
 ATTEMPTS = 8
 """How often a record that changes as it arrives is asked for again."""
 
@@ -61,8 +62,8 @@ class DecisionPoint:
         verdict = decide(request, entry.record, self.policy, self._now())
         previous = entry.verdicts.get(key) or entry.past.get(key)
         # Bounded: anybody with a password can invent DeviceIds.
-        if len(entry.verdicts) >= 32:
-            entry.verdicts.clear()
+        if len(entry.verdicts) >= VERDICTS_PER_PERSON:
+            entry.verdicts = {}
         entry.verdicts[key] = verdict
         if previous is not None and previous.effect is not verdict.effect:
             log_turn(request, verdict)

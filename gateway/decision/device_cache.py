@@ -37,6 +37,7 @@ class Entry:
 
     record: PersonRecord | None
     verdicts: dict[VerdictKey, Verdict]
+    """Replaced and never emptied: whoever finds a verdict still in place of the one before knows that it stands."""
     policy_version: int = 0
     used: bool = True
     """Second chance: asked for since the clock hand passed."""
@@ -190,6 +191,8 @@ class DeviceCache:
             entry = self.entries[login]
             if not entry.used:
                 del self.entries[login]
+                # Whoever still holds it hears of no change any more.
+                entry.forget_record()
                 return
             entry.used = False
             self._ring.append(login)

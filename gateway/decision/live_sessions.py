@@ -29,15 +29,17 @@ class LiveSessions:
     def __init__(self) -> None:
         # Most people have one session: it stands alone, a set is made for the second.
         self._by_login: dict[str, LiveSession | set[LiveSession]] = {}
-        self.count = 0
 
-    def add(self, session: LiveSession) -> int:
-        """Register, and judge afterwards; how many the login has now."""
-        login = session.request.login
-        there = self._by_login.get(login)
-        self.count += 1
-        if there is None:
-            self._by_login[login] = session
+    @property
+    def count(self) -> int:
+        """How many there are at this moment; looks at all of them."""
+        return sum(len(each) if isinstance(each, set) else 1 for each in self._by_login.values())
+
+    def add(self, session: LiveSession, login: str = "") -> int:
+        """Register, and judge afterwards; how many the login has now. ``login``: the session's, if it is at hand."""
+        login = login or session.request.login
+        there = self._by_login.setdefault(login, session)
+        if there is session:
             return 1
         if isinstance(there, set):
             there.add(session)
@@ -45,18 +47,16 @@ class LiveSessions:
         self._by_login[login] = {there, session}
         return 2
 
-    def discard(self, session: LiveSession) -> None:
+    def discard(self, session: LiveSession, login: str = "") -> None:
         """Forget a session; one that is not registered is ignored."""
-        login = session.request.login
+        login = login or session.request.login
         there = self._by_login.get(login)
         if there is session:
             del self._by_login[login]
-            self.count -= 1
-        elif isinstance(there, set) and session in there:
+        elif isinstance(there, set):
             there.discard(session)
             if not there:
                 del self._by_login[login]
-            self.count -= 1
 
     def of(self, login: str) -> tuple[LiveSession, ...]:
         """The sessions of one login at this moment."""

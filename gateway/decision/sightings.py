@@ -32,10 +32,10 @@ class SightingLog:
         self._waiting: dict[tuple[str, str], dict[str, object]] = {}
         self.dropped = 0
 
-    def is_due(self, login: str, device_id: str) -> bool:
-        """Whether a device that has nothing new to say of itself is to be told of."""
+    def due_at(self, login: str, device_id: str) -> float:
+        """From when on a device that has nothing new to say of itself is to be told of (epoch seconds)."""
         told_at = self._told.get((login, device_id))
-        return told_at is None or self._now() - told_at >= AGAIN_AFTER_SECONDS
+        return 0.0 if told_at is None else told_at + AGAIN_AFTER_SECONDS
 
     def record(
         self,
@@ -51,7 +51,7 @@ class SightingLog:
         """Note that a device asked with accepted credentials."""
         key = (login, device_id)
         now = self._now()
-        if not device_information and not self.is_due(login, device_id):
+        if not device_information and now < self.due_at(login, device_id):
             return
         if len(self._waiting) >= WAITING and key not in self._waiting:
             self.dropped += 1

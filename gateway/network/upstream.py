@@ -2,6 +2,10 @@
 
 A connection goes back to its pool only after a complete request and a complete answer that allows it; one that is
 readable, closed or old while idle is dropped before use. Nothing is ever sent twice.
+
+Octets that a mail server sends unasked on an idle connection would be taken for the next answer, which may be another
+person's. So before a connection is used again, the kernel is asked once more whether it has any: by ``take`` for this
+one connection, by ``take_settled`` together with all others, as the loop does in each of its rounds.
 """
 
 import asyncio
@@ -15,6 +19,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
+from gateway.network.rounds import Rounds
 from gateway.protocols.http.chunked import BadChunk, ChunkedReader
 from gateway.protocols.http.response_head import HEAD_LONGEST, BadResponse, ResponseHead, parse_response
 
@@ -76,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused",
         "_poll",
         "_pool",
+        "idle_round",
         "idle_since",
         "request_complete",
         "transport",
@@ -97,6 +103,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._poll: select.poll | None = None
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
+        self.idle_round = 0
         self.request_complete = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -139,11 +146,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def unasked(self) -> bool:
-        """Whether there is something to read, or an end, that the loop has not come to yet.
-
-        Asked of an idle connection right before its use: those octets would be taken for the next answer, which may be
-        another person's.
-        """
+        """Whether there is something to read, or an end, that the loop has not come to yet."""
         if self._poll is None:
             assert self.transport is not None
             self._poll = select.poll()
@@ -283,6 +286,7 @@ class UpstreamPool:
         connect_seconds: float = 10.0,
         idle_seconds: float = 4.0,
         now: Callable[[], float] = time.monotonic,
+        rounds: Rounds | None = None,
     ) -> None:
         address = urlsplit(url)
         self.url = url
@@ -293,6 +297,7 @@ class UpstreamPool:
         self._connect_seconds = connect_seconds
         self._idle_seconds = idle_seconds
         self._now = now
+        self._rounds = rounds or Rounds()
         self._idle: deque[UpstreamConnection] = deque()
         self._open: set[UpstreamConnection] = set()
         self.connecting = 0
@@ -322,6 +327,29 @@ class UpstreamPool:
             transport = connection.transport
             fresh = self._now() - connection.idle_since < self._idle_seconds
             if fresh and transport is not None and not transport.is_closing() and not connection.unasked:
+                return connection
+            connection.abort()
+        return None
+
+    def take_settled(self, clock: float) -> UpstreamConnection | None:
+        """An idle connection, to be used at the end of a round of the loop; None: ``take``, or connect.
+
+        It was idle when the round began, so what it had to say unasked has been read. ``clock`` is the present.
+        """
+        idle, number = self._idle, self._rounds.number
+        while idle:
+            # The youngest one, so that the others may grow old; else the one that has been idle for longest.
+            at = -1 if idle[-1].idle_round != number else 0
+            connection = idle[at]
+            if connection.idle_round == number:
+                return None
+            del idle[at]
+            transport = connection.transport
+            if (
+                clock - connection.idle_since < self._idle_seconds
+                and transport is not None
+                and not transport.is_closing()
+            ):
                 return connection
             connection.abort()
         return None
@@ -359,6 +387,8 @@ class UpstreamPool:
         if self.closed:
             connection.abort()
             return
+        self._rounds.enter()
+        connection.idle_round = self._rounds.number
         connection.idle_since = self._now()
         self._idle.append(connection)
 

@@ -60,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answered",
+        "_arrived",
         "_body_left",
         "_body_received",
         "_buffer",
@@ -68,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
         "_closing",
         "_continue_owed",
         "_head_only",
+        "_idle",
         "_paused",
         "_reading_head",
         "_requests",
@@ -75,7 +77,7 @@ class ClientConnection(asyncio.Protocol):
         "answer_begun",
         "deadline",
         "exchange",
-        "forwarded_for",
+        "forwarded_end",
         "front",
         "host",
         "keep_alive",
@@ -89,8 +91,8 @@ class ClientConnection(asyncio.Protocol):
         self.secure = secure
         self.transport: asyncio.Transport | None = None
         self.address = ""
-        self.forwarded_for = b""
-        """The line that tells the mail server whose request it is."""
+        self.forwarded_end = b""
+        """The line that tells the mail server whose request it is, and the empty one behind it."""
         self.exchange: Exchange | None = None
         self.keep_alive = True
         self.modern = True
@@ -99,6 +101,10 @@ class ClientConnection(asyncio.Protocol):
         """The present request's Host."""
         self.answer_begun = False
         self.deadline = NEVER
+        self._idle = True
+        """Whether nothing is under way, and nothing here that was not looked at."""
+        self._arrived = b""
+        """What came on an idle connection in this round of the loop."""
         self._buffer = b""
         self._body_left = 0
         """Octets of the present request's body still to come."""
@@ -123,26 +129,40 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if isinstance(peer, tuple) else ""
-        self.forwarded_for = b"X-Forwarded-For: %b\r\n" % self.address.encode("ascii", "replace")
+        self.forwarded_end = b"X-Forwarded-For: %b\r\n\r\n" % self.address.encode("ascii", "replace")
         self.wait_at_most(self.front.settings.head_seconds)
         if not self.front.admission.admit(self):
-            self._closing = True
+            self._closing, self._idle = True, False
             self.transport = None
 
     def data_received(self, data: bytes) -> None:
         """Octets of the present request's body, of the next request, or of one behind it."""
-        if self._closing:
+        if self._idle:
+            # Only at the end of the round is it known what the mail servers' connections have brought.
+            self._idle = False
+            self._arrived = data
+            self.front.arrived(self)
+        elif self._closing:
             return
-        if self._body_left or self._chunks is not None:
+        elif self._arrived:
+            self._arrived += data
+        elif self._body_left or self._chunks is not None:
             self._take_body(data)
-        elif not self._buffer and self.exchange is None and not self._choked and self._began_usual(data):
-            return
         else:
-            self._buffer = self._buffer + data if self._buffer else data
-            self._advance()
-            if len(self._buffer) > self._pipelined_most:
-                # More requests than are answered meanwhile: they wait in the kernel, not here.
-                self.pause()
+            self._read_on(data)
+
+    def _read_on(self, octets: bytes) -> None:
+        self._buffer = self._buffer + octets if self._buffer else octets
+        self._advance()
+        if len(self._buffer) > self._pipelined_most:
+            # More requests than are answered meanwhile: they wait in the kernel, not here.
+            self.pause()
+
+    def take_arrived(self, now: float, clock: float) -> None:
+        """The round of the loop is over: begin with what it brought. ``now`` and ``clock``: the time by either."""
+        octets, self._arrived = self._arrived, b""
+        if not self._closing and not self.front.short_way.begin(self, octets, now, clock):
+            self._read_on(octets)
 
     def eof_received(self) -> bool:
         """A client that sends no more is gone: phones do not half-close."""
@@ -151,6 +171,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._closing = True
+        self._idle = False
         self.transport = None
         self.front.leave(self)
         exchange, self.exchange = self.exchange, None
@@ -160,6 +181,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client takes no more for now."""
         self._choked = True
+        self._idle = False
         self.wait_at_most(self.front.settings.write_seconds)
         if self.exchange is not None:
             self.exchange.client_writable(writable=False)
@@ -182,18 +204,15 @@ class ClientConnection(asyncio.Protocol):
         """Octets that may wait behind the present request; a head that is allowed must fit."""
         return max(PIPELINED_MOST, self.front.settings.max_head_bytes)
 
-    def _began_usual(self, octets: bytes) -> bool:
-        """Take a whole request of the usual form the short way; False: it is to be read step by step."""
-        exchange = self.front.begin_usual(self, octets)
-        if exchange is None:
-            return False
+    def begin_usual(self, exchange: Exchange, deadline: float) -> None:
+        """A whole request of the usual form is on its way."""
         self.exchange = exchange
+        self.deadline = deadline
         self._requests += 1
         self._reading_head = False
         self.keep_alive = self._requests < self.front.settings.requests_per_connection
         self.modern, self._head_only = True, False
         self._answered = self.answer_begun = self._continue_owed = False
-        return True
 
     def _advance(self) -> None:
         """Begin with the next request if its head is whole."""
@@ -311,10 +330,15 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         self._answered = True
         self.deadline = front.clock() + front.settings.idle_seconds
-        if self.transport is not None:
-            self.transport.write(octets)
         if self._buffer or self._paused or self._choked:
+            if self.transport is not None:
+                self.transport.write(octets)
             self._next()
+        else:
+            # Before it is written: a write may find that the client does not take it.
+            self._idle = not self._closing
+            if self.transport is not None:
+                self.transport.write(octets)
 
     def answered(self) -> None:
         """The answer is written to its end; go on with the next request, or close."""
@@ -340,6 +364,7 @@ class ClientConnection(asyncio.Protocol):
         self.wait_at_most(self.front.settings.idle_seconds)
         if len(self._buffer) <= self._pipelined_most:
             self.resume()
+        self._idle = not self._buffer and not self._closing
         if self._buffer:
             # Not from here: a chain of pipelined requests must not become a chain of calls.
             asyncio.get_running_loop().call_soon(self._advance_later)
@@ -396,20 +421,33 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.out_of_time()
         elif self._choked:
             self.abort()
+        elif self._arrived:
+            # Not too late: it is looked at in a moment.
+            return
         elif self._buffer and self._reading_head:
             self._refuse_head(BadRequest("head_too_slow", 408))
         else:
             self.close()
 
+    def drain(self) -> None:
+        """The gateway stops: finish what is under way, then close."""
+        self.keep_alive = False
+        if self.exchange is not None:
+            self.exchange.drain()
+        elif not self._arrived:
+            self.close()
+
     def close(self) -> None:
         """Send what is written, then close."""
         self._closing = True
+        self._idle = False
         if self.transport is not None:
             self.transport.close()
 
     def abort(self) -> None:
         """Close at once, with a reset: what the kernel still holds of an answer does not leave either."""
         self._closing = True
+        self._idle = False
         if self.transport is None or self.transport.is_closing():
             return
         sock = self.transport.get_extra_info("socket")

@@ -1,7 +1,6 @@
 """An ActiveSync request as it goes to the mail server: rebuilt from what was understood."""
 
 from gateway.protocols.activesync.commands import PARKING, Command
-from gateway.protocols.activesync.usual import UsualRequest
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.http.chunked import LAST_CHUNK, chunk
 from gateway.protocols.http.request_head import RequestHead
@@ -30,11 +29,6 @@ def forwarded(asked: Asked, head: RequestHead, body: bytes, *, complete: bool) -
 def _head(asked: Asked, head: RequestHead, target: bytes, framing: bytes) -> bytes:
     assert asked.fields is not None
     return request_head(head.method, target, head.named[b"host"], asked.fields, framing)
-
-
-def forwarded_usual(usual: UsualRequest, forwarded_for: bytes) -> bytes:
-    """A request of the usual form, whole, with that line added: nothing is in it that was not understood."""
-    return usual.head + forwarded_for + b"\r\n" + usual.body
 
 
 def more(octets: bytes, *, last: bool) -> bytes:

@@ -19,6 +19,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
 from gateway.network.accepting import TlsAcceptor
 from gateway.network.addresses import read_address
+from gateway.network.rounds import Rounds
 from gateway.network.tls import ServerTls, TlsUnusable, client_context
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
 from gateway.network.upstreams import Upstreams
@@ -35,9 +36,9 @@ from gateway.proxies.eas_state import State
 from gateway.proxies.front_settings import HttpFrontSettings
 from gateway.proxies.refusal_pace import RefusalPace
 from gateway.proxies.refusing import Refusing
+from gateway.proxies.short_way import ShortWay
 from gateway.proxies.sighted import Sighted
 from gateway.proxies.simple import Answered, AutodiscoverV1
-from gateway.proxies.usual_exchange import begin_usual
 
 log = structlog.get_logger()
 
@@ -70,7 +71,8 @@ class HttpFront:
         self.now = now
         self.clock = time.monotonic
         self.draining = False
-        self.upstreams = Upstreams([_pool(url, settings) for url in settings.upstreams])
+        self.rounds = Rounds(self._take_arrived)
+        self.upstreams = Upstreams([_pool(url, settings, self.rounds) for url in settings.upstreams])
         self.checks = CredentialChecks(self.upstreams, now, settings.failed_logins_per_minute)
         self.refusing = Refusing(self.checks, RefusalPace(), settings.retry_after_seconds)
         self.sighted = Sighted(self.checks, sightings)
@@ -80,6 +82,8 @@ class HttpFront:
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self.admission = Admission(settings, metrics, self._is_trusted)
         self._connections = self.admission.connections
+        self.short_way = ShortWay(self)
+        self._arrived: list[ClientConnection] = []
         self._servers: list[asyncio.Server | TlsAcceptor] = []
         self._tls: list[ServerTls] = []
         self._empty = asyncio.Event()
@@ -144,11 +148,7 @@ class HttpFront:
         connections = tuple(self._connections)
         pause = min(0.05, within_seconds / 4 / (len(connections) // DRAINED_AT_ONCE + 1))
         for number, connection in enumerate(connections):
-            connection.keep_alive = False
-            if connection.exchange is None:
-                connection.close()
-            else:
-                connection.exchange.drain()
+            connection.drain()
             if number % DRAINED_AT_ONCE == DRAINED_AT_ONCE - 1:
                 await asyncio.sleep(pause)
         if self._connections:
@@ -205,9 +205,21 @@ class HttpFront:
         if not self._connections:
             self._empty.set()
 
-    def begin_usual(self, client: ClientConnection, octets: bytes) -> Exchange | None:
-        """The exchange that has forwarded ``octets``, a whole request of the usual form; None: nothing has happened."""
-        return begin_usual(self, client, octets)
+    def arrived(self, connection: ClientConnection) -> None:
+        """A connection on which nothing was under way brought something; it is looked at at the end of the round."""
+        self._arrived.append(connection)
+        self.rounds.enter()
+
+    def _take_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        now, clock = self.now(), self.clock()
+        for connection in arrived:
+            try:
+                connection.take_arrived(now, clock)
+            except Exception as error:  # a mistake of ours costs one connection and not the others
+                connection.abort()
+                context = {"message": "a request could not be begun", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Exchange:
         """Who answers a request: what is not on the allow-list does not exist."""
@@ -292,11 +304,12 @@ class HttpFront:
         ]
 
 
-def _pool(url: str, settings: HttpFrontSettings) -> UpstreamPool:
+def _pool(url: str, settings: HttpFrontSettings, rounds: Rounds) -> UpstreamPool:
     return UpstreamPool(
         url,
         client_context(settings.upstream_ca) if url.startswith("https:") else None,
         connections=settings.upstream_connections,
         connect_seconds=settings.upstream_connect_seconds,
         idle_seconds=settings.upstream_idle_seconds,
+        rounds=rounds,
     )

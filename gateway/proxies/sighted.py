@@ -3,7 +3,6 @@
 import json
 
 from gateway.decision.sightings import SightingLog
-from gateway.domain.access import AccessRequest
 from gateway.protocols.activesync import device_information
 from gateway.protocols.activesync.commands import PARKING, Command
 from gateway.protocols.activesync.versions import Version
@@ -20,9 +19,9 @@ class Sighted:
         self._checks = checks
         self._sightings = sightings
 
-    def is_news(self, request: AccessRequest) -> bool:
-        """Whether a success of the mail server is to be noted at all; of most requests it is known."""
-        return request.action not in PARKING or self._sightings.is_due(request.login, request.device_id)
+    def due_at(self, login: str, device_id: str) -> float:
+        """From when on a success of the mail server is news (epoch seconds)."""
+        return self._sightings.due_at(login, device_id)
 
     def served(self, asked: Asked, body: bytes) -> None:
         """The mail server has just answered with success; ``body``: of a Settings or Provision request, if known."""

@@ -8,111 +8,96 @@ somebody goes away), it becomes an ``EasExchange`` at that very moment and is ov
 from typing import TYPE_CHECKING
 
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
-from gateway.domain.errors import InvalidValue
-from gateway.domain.identity import canonical_login
-from gateway.domain.verdict import Effect, Verdict
+from gateway.domain.verdict import Verdict
 from gateway.network.upstream import UpstreamConnection
-from gateway.protocols.activesync.usual import UsualRequest, read_usual, read_usual_answer
+from gateway.protocols.activesync.usual import (
+    Recognised,
+    UsualRequest,
+    forwarded_usual,
+    usual_request,
+)
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.eas_exchange import EasExchange
-from gateway.proxies.eas_forward import forwarded_usual
 from gateway.proxies.identify import Asked
+from gateway.proxies.standing import Standing
 
 if TYPE_CHECKING:
-    from gateway.proxies.front import HttpFront
+    from gateway.proxies.short_way import ShortWay
 
 BECOMES_ORDINARY_SECONDS = 1.0
 """What is not answered after this is an ordinary exchange from then on, with the ordinary deadlines."""
-VALID_AT_LEAST_SECONDS = 10.0
-"""A verdict that may change sooner by itself needs a timer, which an ordinary exchange has."""
-
-
-def begin_usual(front: "HttpFront", client: ClientConnection, octets: bytes) -> "UsualExchange | None":
-    """Forward a whole request of the usual form if nothing at all stands in its way; None: nothing has happened.
-
-    Then its octets are read step by step, and that finds out what is the matter.
-    """
-    usual = read_usual(octets)
-    if usual is None:
-        return None
-    try:
-        login = canonical_login(usual.user, front.rules)
-    except InvalidValue:
-        return None
-    exchange = UsualExchange(front, client, usual, login)
-    if front.decision.sessions.add(exchange) <= front.settings.sessions_per_user:
-        verdict = front.decision.judge(exchange.request)
-        if (
-            verdict is not None
-            and verdict.effect is Effect.ALLOW
-            and verdict.valid_until > front.now() + VALID_AT_LEAST_SECONDS
-        ):
-            connection = front.upstreams.of(login).take()
-            if connection is not None:
-                exchange.forward(connection, verdict)
-                return exchange
-    front.decision.sessions.discard(exchange)
-    return None
 
 
 class UsualExchange:
     """Answers one usual request (``Exchange``, ``LiveSession`` and ``ResponseHandler``)."""
 
-    __slots__ = ("__weakref__", "_client", "_front", "_upstream", "_usual", "_verdict", "request")
+    __slots__ = ("__weakref__", "_client", "_upstream", "_way", "recognised", "standing")
 
-    def __init__(self, front: "HttpFront", client: ClientConnection, usual: UsualRequest, login: str) -> None:
-        self._front = front
+    def __init__(self, way: "ShortWay", client: ClientConnection, recognised: Recognised, standing: Standing) -> None:
+        self._way = way
         self._client = client
-        self._usual = usual
-        self.request = AccessRequest(
-            login,
-            usual.device_id,
+        self.recognised = recognised
+        self.standing = standing
+        self._upstream: UpstreamConnection
+
+    @property
+    def request(self) -> AccessRequest:
+        """What is judged (``LiveSession``)."""
+        return self._request(self._usual())
+
+    def _request(self, usual: UsualRequest) -> AccessRequest:
+        return AccessRequest(
+            self.standing.login,
+            self.standing.device_id,
             Protocol.ACTIVESYNC,
             IdentityStrength.DEVICE_ID,
             usual.command,
             usual.device_type,
-            client.address,
+            self._client.address,
         )
-        self._upstream: UpstreamConnection
-        self._verdict: Verdict
 
-    def forward(self, connection: UpstreamConnection, verdict: Verdict) -> None:
+    def _usual(self) -> UsualRequest:
+        usual = usual_request(self.recognised)
+        # Whoever has a standing with these very words and secret has been through this once.
+        assert usual is not None
+        return usual
+
+    def asked(self) -> Asked:
+        """What the request asks."""
+        usual = self._usual()
+        return Asked(usual.asked, usual.version, usual.credentials, self._request(usual), usual.user_agent or b"", None)
+
+    def forward(self, connection: UpstreamConnection, clock: float) -> None:
         """Send the request to the mail server."""
-        self._upstream, self._verdict = connection, verdict
-        self._client.host = self._usual.host
-        self._client.wait_at_most(BECOMES_ORDINARY_SECONDS)
-        connection.begin(self, b"POST", forwarded_usual(self._usual, self._client.forwarded_for), complete=True)
+        self._upstream = connection
+        client = self._client
+        client.begin_usual(self, clock + BECOMES_ORDINARY_SECONDS)
+        octets = forwarded_usual(self.recognised[0], client.forwarded_end)
+        connection.begin(self, b"POST", octets, complete=True)
 
     def whole_answer(self, octets: bytes) -> bool:
         """Pass on a whole answer of the usual form, if the verdict stands; False: read it step by step."""
-        front, client = self._front, self._client
-        answer = read_usual_answer(octets)
-        if answer is not None and client.keep_alive and not front.draining:
-            verdict = front.decision.judge(self.request)
-            if verdict is not None and verdict.effect is Effect.ALLOW:
-                front.decision.sessions.discard(self)
-                if front.sighted.is_news(self.request):
-                    front.sighted.served(self._asked(), b"")
-                front.requests.inc(self._usual.command, "forwarded")
-                client.answer_usual(answer)
-                return True
-        self._become_ordinary()
-        return False
+        way, client = self._way, self._client
+        answer = way.answers.read(octets)
+        now = way.now()
+        if answer is None or not client.keep_alive or way.front.draining or not self.standing.holds(way.decision, now):
+            self._become_ordinary()
+            return False
+        way.answered(self, now)
+        client.answer_usual(answer)
+        return True
 
     def _become_ordinary(self) -> EasExchange:
         """An ordinary exchange in this one's place, wherever it stands."""
-        sessions = self._front.decision.sessions
-        ordinary = EasExchange(self._front, self._client)
-        sessions.discard(self)
-        ordinary.take_over(self._asked(), self._verdict, self._upstream)
+        sessions = self._way.decision.sessions
+        ordinary = EasExchange(self._way.front, self._client)
+        sessions.discard(self, self.standing.login)
+        self._client.host = self.recognised[0][10]
+        ordinary.take_over(self.asked(), self.standing.verdict, self._upstream)
         sessions.add(ordinary)
         self._client.exchange = ordinary
         return ordinary
-
-    def _asked(self) -> Asked:
-        usual = self._usual
-        return Asked(usual.asked, usual.version, usual.credentials, self.request, usual.user_agent or b"", None)
 
     # --- whatever else happens
 

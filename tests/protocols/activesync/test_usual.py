@@ -10,7 +10,14 @@ from gateway.protocols.activesync.headers import to_client, to_upstream
 from gateway.protocols.activesync.query import parse_query
 from gateway.protocols.activesync.requests import effective_version, read_authorization
 from gateway.protocols.activesync.root import body_agrees
-from gateway.protocols.activesync.usual import read_usual, read_usual_answer
+from gateway.protocols.activesync.usual import (
+    LEARNT_AFTER,
+    AnswerForms,
+    forwarded_usual,
+    read_usual,
+    read_usual_answer,
+    recognise,
+)
 from gateway.protocols.http.request_head import parse_request
 from gateway.protocols.http.response_head import BadResponse, parse_response
 from gateway.protocols.http.writing import response_head
@@ -93,8 +100,8 @@ def requests(draw: st.DrawFn) -> bytes:
 @settings(max_examples=1500)
 @given(requests())
 def test_a_request_reads_the_same_by_either_way(octets: bytes) -> None:
-    usual = read_usual(octets)
-    if usual is None:
+    usual, recognised = read_usual(octets), recognise(octets)
+    if usual is None or recognised is None:
         return
     head = parse_request(octets[: octets.index(b"\r\n\r\n") + 4])
     asked = parse_query(head.query or b"")
@@ -107,15 +114,20 @@ def test_a_request_reads_the_same_by_either_way(octets: bytes) -> None:
     assert (usual.host, usual.user_agent) == (head.named[b"host"], head.named.get(b"user-agent"))
     assert head.keep_alive
     assert not head.expects_continue
-    assert (head.content_length, head.chunked, usual.body) == (len(body), False, body)
+    assert (head.content_length, head.chunked) == (len(body), False)
     assert body_agrees(asked.command, usual.version, body, complete=True) is True
-    sent = parse_request(usual.head + b"\r\n")
+    sent_head, _, sent_body = forwarded_usual(recognised[0], b"X-Added: 1\r\n\r\n").partition(b"\r\n\r\n")
+    assert sent_body == body
+    assert sent_head.endswith(b"\r\nX-Added: 1")
+    sent = parse_request(sent_head.removesuffix(b"X-Added: 1") + b"\r\n")
     # What passes upstream is what would pass by the other way; Host and length are the proxy's own there.
     assert to_upstream(sent.fields) == to_upstream(head.fields)
     assert {name.lower() for name, _ in sent.fields} - {name.lower() for name, _ in to_upstream(sent.fields)} <= {
         b"host",
         b"content-length",
+        b"connection",
     }
+    assert sent.keep_alive
 
 
 def test_the_request_of_every_day_is_recognised() -> None:
@@ -129,7 +141,9 @@ def test_the_request_of_every_day_is_recognised() -> None:
     usual = read_usual(head + body)
     assert usual is not None
     assert (usual.command, usual.user, usual.device_id) == (Command.FOLDER_SYNC, "CORP\\anna", "phone1")
-    assert b"Connection" not in usual.head
+    recognised = recognise(head + body)
+    assert recognised is not None
+    assert forwarded_usual(recognised[0], b"X-Added: 1\r\n\r\n") == head[:-2] + b"X-Added: 1\r\n\r\n" + body
     assert read_usual(head + body + b"x") is None
     assert read_usual(head + body[:-1]) is None
 
@@ -189,6 +203,43 @@ def test_an_answer_reads_the_same_by_either_way(status: bytes, lines: list[bytes
         head.status, head.reason, to_client(head.fields, "https://ours.example"), b"Content-Length: %d\r\n" % len(body)
     )
     assert usual == passed + body
+
+
+@settings(max_examples=600)
+@given(
+    st.lists(ANSWER_LINES, max_size=6),
+    st.integers(0, 6),
+    st.lists(st.sampled_from(["as it was", "longer", "another order", "one less", "one more"]), max_size=3),
+)
+def test_an_answer_reads_the_same_by_a_form_that_was_learnt(lines: list[bytes], place: int, turns: list[str]) -> None:
+    def answer(lines: list[bytes], body: bytes, place: int = place) -> bytes:
+        framed = [*lines[:place], b"Content-Length: %d" % len(body), *lines[place:]]
+        return b"\r\n".join([b"HTTP/1.1 200 OK", *framed, b"", b""]) + body
+
+    forms = AnswerForms()
+    first = answer(lines, b"mail")
+    for _ in range(LEARNT_AFTER):
+        assert forms.read(first) == read_usual_answer(first)
+    for turn in turns:
+        other = {
+            "as it was": first,
+            "longer": answer([line + b"x" for line in lines], b"mail and more"),
+            "another order": answer(lines[::-1], b"mail", len(lines) - place),
+            "one less": answer(lines[1:], b"mail"),
+            "one more": answer([b"Connection: close", *lines], b"mail"),
+        }[turn]
+        for octets in (other, other[:-1], other + b"x"):
+            assert forms.read(octets) == read_usual_answer(octets)
+
+
+def test_a_form_is_used_once_it_is_learnt() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/xml\r\nContent-Length: 4\r\nVary: *\r\n\r\nmail"
+    forms = AnswerForms()
+    for _ in range(LEARNT_AFTER + 1):
+        passed = forms.read(answer)
+        assert passed == (b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nVary: *\r\nContent-Length: 4\r\n\r\nmail")
+    assert len(forms._forms) == 1
+    assert forms._unknown == 0
 
 
 def test_the_answer_of_every_day_is_recognised() -> None:

@@ -1,0 +1,56 @@
+"""What a worker remembers of a phone that had mail by the short way: who it is, and the verdict that let it.
+
+A standing is an answer kept, never an answer of its own. It holds as long as all that the verdict followed from is in
+its place: the person's entry in the cache with the very verdicts of that moment (a change replaces them), the policy,
+the state, the time. Else the phone is identified and judged anew.
+"""
+
+from typing import Final
+
+from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.device_cache import Entry
+from gateway.domain.policy import Policy
+from gateway.domain.verdict import Verdict
+
+STANDINGS = 250_000
+
+
+class Standing:
+    """One phone's. ``login`` and ``device_id`` are canonical."""
+
+    __slots__ = ("_policy", "_verdicts", "device_id", "entry", "login", "secret", "told_until", "verdict")
+
+    def __init__(self, login: str, device_id: str, secret: int, entry: Entry, policy: Policy, verdict: Verdict) -> None:
+        """``secret``: the hash of name and password, which are not kept; ``verdict``: one of the entry's, an ALLOW."""
+        self.login: Final = login
+        self.device_id: Final = device_id
+        self.secret: Final = secret
+        self.entry: Final = entry
+        self.verdict: Final = verdict
+        self.told_until = 0.0
+        """Until when there is no need to note the phone as seen (epoch seconds)."""
+        self._policy: Final = policy
+        self._verdicts: Final = entry.verdicts
+
+    def holds(self, decision: DecisionPoint, at: float) -> bool:
+        """Whether the verdict is still what ``decision.judge`` would answer at that moment."""
+        return (
+            self.entry.verdicts is self._verdicts
+            and self._policy is decision.policy
+            and at < self.verdict.valid_until
+            and not decision.state_lost
+        )
+
+
+class Standings:
+    """Standings by what the phones say of themselves in the query; bounded."""
+
+    def __init__(self, capacity: int = STANDINGS) -> None:
+        self.by_words: dict[bytes, Standing] = {}
+        self._capacity = capacity
+
+    def keep(self, who: bytes, standing: Standing) -> None:
+        """Remember one; when there is no room all are forgotten, which costs each phone one longer look."""
+        if len(self.by_words) >= self._capacity:
+            self.by_words.clear()
+        self.by_words[who] = standing

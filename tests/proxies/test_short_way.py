@@ -1,0 +1,184 @@
+"""The short way answers as the long one does, whatever happens between two requests; and it is taken."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.proxies.client_connection import ClientConnection
+from tests.support.fronted import BAN, Fronted, fronted
+from tests.support.raw_http import Client, basic, eas, request
+from tests.support.spine import FOLDER_SYNC
+from tests.support.upstream import MailboxServer
+
+SYNC = bytes.fromhex("03016a00455c4f4b033000015203350001010101")
+BODIES = {"FolderSync": FOLDER_SYNC, "Sync": SYNC}
+USERS = ("anna", "berta")
+DEVICES = ("phone1", "phone2")
+
+
+def asked(command: str = "Sync", user: str = "anna", device: str = "phone1", *, secret: str = "secret") -> bytes:  # noqa: S107
+    octets = request(eas(command, user, device), BODIES[command], user=user)
+    return octets.replace(basic(user).encode(), basic(user, secret).encode())
+
+
+class Watched:
+    """A gateway of which is known which requests took the short way."""
+
+    def __init__(self, gateway: Fronted, *, shut: bool = False) -> None:
+        self.gateway = gateway
+        self.taken: list[bool] = []
+        way = gateway.front.short_way
+        begin = way.begin
+
+        def begun(client: ClientConnection, octets: bytes, now: float, clock: float) -> bool:
+            self.taken.append(not shut and begin(client, octets, now, clock))
+            return self.taken[-1]
+
+        way.begin = begun  # type: ignore[method-assign]
+
+    def evict(self, login: str) -> None:
+        """What the cache does when it is full and nobody asked for a login lately."""
+        cache = self.gateway.cache
+        entry = cache.entries.get(login)
+        if entry is not None:
+            capacity, cache._capacity = cache._capacity, len(cache.entries)
+            for each in cache.entries.values():
+                each.used = each is not entry
+            cache._evict_one()
+            cache._capacity = capacity
+        assert login not in cache.entries
+
+
+@asynccontextmanager
+async def watched(mailbox: MailboxServer, *, shut: bool = False) -> AsyncIterator[Watched]:
+    async with fronted(mailbox.url, start=True) as gateway:
+        for user in USERS:
+            for device in DEVICES:
+                gateway.clean(user, device)
+        yield Watched(gateway, shut=shut)
+
+
+async def regular(gateway: Watched) -> Client:
+    """A phone that has mail by the short way."""
+    client = await gateway.gateway.client()
+    for _ in range(3):
+        assert (await client.ask(asked())).status == 200
+    assert gateway.taken[-1]
+    assert len(gateway.gateway.front.short_way.standings.by_words) == 1
+    return client
+
+
+async def test_a_phone_that_comes_again_takes_it(mailbox: MailboxServer) -> None:
+    async with watched(mailbox) as gateway:
+        client = await regular(gateway)
+        looked = gateway.gateway.decision.judge
+        gateway.gateway.decision.judge = None  # type: ignore[method-assign, assignment]
+        try:
+            assert (await client.ask(asked())).status == 200
+        finally:
+            gateway.gateway.decision.judge = looked  # type: ignore[method-assign]
+        assert gateway.taken[-1]
+        assert mailbox.received[-1].header("X-Forwarded-For") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "what", ["report", "ban", "evicted and then a report", "everybody", "state lost", "time", "everything begins anew"]
+)
+async def test_its_verdict_ends_with_what_it_followed_from(mailbox: MailboxServer, what: str) -> None:
+    async with watched(mailbox) as gateway:
+        fronted = gateway.gateway
+        if what == "time":
+            await fronted.ban_from(fronted.now() + 1000)
+            fronted.dirty("anna", "phone1")
+        if what == "ban":
+            await fronted.ban()
+            fronted.dirty("anna", "phone1")
+        client = await regular(gateway)
+        if what == "report":
+            fronted.dirty("anna", "phone1")
+        elif what == "ban":
+            await fronted.ban(BAN)
+        elif what == "evicted and then a report":
+            gateway.evict("anna")
+            fronted.dirty("anna", "phone1")
+        elif what == "everybody":
+            await fronted.decision.everybody_changed(fronted.evidence.put("anna", "phone1"))
+        elif what == "everything begins anew":
+            fronted.cache.begin_anew("another", fronted.evidence.put("anna", "phone1"))
+        elif what == "state lost":
+            fronted.decision.state_lost = True
+        elif what == "time":
+            fronted.now.ahead = 995.0
+        reads, taken = fronted.evidence.reads, len(gateway.taken)
+        answer = await client.ask(asked())
+        assert gateway.taken[taken:] == [False]
+        if what in ("report", "ban", "evicted and then a report"):
+            assert b"\x03129" in answer.body
+        elif what == "state lost":
+            assert answer.status == 503
+        else:
+            assert answer.status == 200
+            assert fronted.evidence.reads == reads + (what != "time")
+
+
+async def test_another_password_is_another_question(mailbox: MailboxServer) -> None:
+    async with watched(mailbox) as gateway:
+        client = await regular(gateway)
+        assert (await client.ask(asked(secret="wrong"))).status == 401
+        assert [each.accepted for each in mailbox.received if each.method == "POST"] == [True, True, True, False]
+
+
+async def test_two_requests_of_one_round_get_their_own_answers(mailbox: MailboxServer) -> None:
+    async with watched(mailbox) as gateway:
+        clients = [await gateway.gateway.client() for _ in range(6)]
+        for turn in range(4):
+            for number, client in enumerate(clients):
+                client.write(asked(("FolderSync", "Sync")[(number + turn) % 2], USERS[number % 2]))
+            for number, client in enumerate(clients):
+                answer = await client.answer()
+                assert (answer.status, answer.body) == (200, f"mail for {USERS[number % 2]}".encode())
+        assert gateway.gateway.decision.sessions.count == 0
+
+
+async def outcome(client: Client, octets: bytes) -> tuple[int, bytes]:
+    answer = await client.ask(octets)
+    return answer.status, answer.body
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_with_it_and_without_it_the_answers_are_the_same(mailbox: MailboxServer, seed: int) -> None:
+    draw = random.Random(seed)
+    async with watched(mailbox) as short, watched(mailbox, shut=True) as long:
+        both = (short, long)
+        clients = [[await each.gateway.client() for _ in range(2)] for each in both]
+        for _ in range(120):
+            user, device = draw.choice(USERS), draw.choice(DEVICES)
+            what = draw.choice(["ask"] * 12 + ["clean", "dirty", "ban", "no ban", "later", "evict", "state", "time"])
+            if what == "ask":
+                octets = asked(draw.choice(list(BODIES)), user, draw.choice((device, device.upper())))
+                number = draw.randrange(2)
+                answers = [await outcome(each[number], octets) for each in clients]
+                assert answers[0] == answers[1]
+            moment = draw.random() * 100
+            for each in both:
+                gateway = each.gateway
+                if what == "clean":
+                    gateway.clean(user, device)
+                elif what == "dirty":
+                    gateway.dirty(user, device)
+                elif what == "ban":
+                    await gateway.ban(BAN)
+                elif what == "no ban":
+                    await gateway.ban()
+                elif what == "later":
+                    await gateway.ban(replace(BAN, starts_at=gateway.now() + moment))
+                elif what == "evict":
+                    each.evict(user)
+                elif what == "state":
+                    gateway.decision.state_lost = not gateway.decision.state_lost
+                elif what == "time":
+                    gateway.now.ahead += moment
+        assert any(short.taken)
