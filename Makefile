@@ -4,7 +4,6 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 ARGS ?=
-BENCHMARKS ?= cut first_figures short_way stores
 # Tests run on all cores, the files' own tests on one of them; PARALLEL= for one after the other.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 
@@ -43,10 +42,9 @@ test-live: setup servers ## only the tests against real servers
 fuzz: setup ## the property tests with many more examples; takes hours
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis --timeout 0 $(ARGS)
 
-bench: setup ## the benchmarks of bench/README.md, side by side
-	@mkdir -p bench/results
-	@set -e; for each in $(BENCHMARKS); do \
-	    echo "== $$each"; $(BIN)/python -m bench.$$each $(ARGS) | tee bench/results/$$each.txt; done
+bench: setup ## the benchmarks of bench/README.md, side by side; ARGS="requests --quick" for some
+	@bash bench/install.sh
+	$(BIN)/python -m bench $(ARGS)
 
 demo: setup ## the whole story on the terminal; ARGS=--once ends by itself
 	@$(BIN)/gatepost demo $(ARGS)

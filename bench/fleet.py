@@ -1,22 +1,39 @@
-"""A fleet in a store: many people, each with a phone and the list of its apps, written as reports would write them.
+"""A fleet in a store: many people, each with a phone and the list of its apps, written in bulk.
 
-``python -m bench.fleet DATA_DIR PEOPLE`` makes the database of a gateway that has that many clean phones. What the load
-of ``eas_load.lua`` asks for is there: ``user000000@corp.example`` with ``PHONE`` and 27 digits, and so on.
+``python -m bench.fleet DATA_DIR PEOPLE`` makes the database of a gateway that has that many phones, as reports would
+have made it. Every tenth phone holds a banned app, if anybody bans it. Names are of one length, so that a phone's row
+is another phone's row with the number replaced; app lists are 60 apps of a catalogue of 20,000, some everywhere, most
+rare, as fleets have them. ``fleet`` copies what ``kept_fleet`` keeps beside the results.
 """
 
-import asyncio
+import random
+import shutil
+import sqlite3
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gateway.domain.inventory import App, DeviceKey, Inventory, Naming, Platform, Scope
-from gateway.ports.store import MailDevice, Person, Source, Writing
-from gateway.storage.sql import open_store
+from sqlalchemy import Table, insert
+from sqlalchemy.dialects import sqlite
 
-APPS = tuple(App(Platform.ANDROID, f"com.example.app{number}", f"App {number}", "1.0") for number in range(60))
-AT_ONCE = 1000
+from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Platform, Scope
+from gateway.storage.inventories import encode_inventory
+from gateway.storage.sql import schema
+from gateway.storage.sql.migrating import prepare
+from gateway.storage.sql.sqlite import BUSY_SECONDS
+
+KEPT = Path(__file__).resolve().parent / "results" / "fleets"
+BANNED = "com.zhiliaoapp.musically"
+BANNED_EVERY = 10
+APPS = 60
+CATALOGUE = 20_000
+DISTINCT_LISTS = 2_000
+"""Lists repeat only to make the input quickly: decoding gives every record a list of its own."""
+AT_ONCE = 20_000
+DAY = 86_400.0
 
 
 def login_of(number: int) -> str:
@@ -29,58 +46,155 @@ def device_of(number: int) -> str:
     return f"phone{number:027}"
 
 
-def fill(data_dir: Path, people: int) -> None:
-    """Write the fleet into a new database in ``data_dir``."""
+def holds_banned(number: int) -> bool:
+    """Whether that phone holds the banned app."""
+    return number % BANNED_EVERY == 0
+
+
+def catalogue() -> list[App]:
+    """Distinct apps, as a fleet has them."""
+    return [
+        App(
+            Platform.ANDROID,
+            f"com.vendor{number % 700}.product{number}",
+            f"Product {number}",
+            f"{number % 40}.{number % 7}.1",
+            number,
+            installer="com.android.vending",
+            origin=AppOrigin.STORE,
+        )
+        for number in range(CATALOGUE)
+    ]
+
+
+def app_list(apps: Sequence[App], generator: random.Random, length: int = APPS) -> tuple[App, ...]:
+    """A device's apps: some are everywhere, most are rare."""
+    ranks: set[int] = set()
+    while len(ranks) < length:
+        ranks.add(int(CATALOGUE ** generator.random()) - 1)
+    return tuple(apps[rank] for rank in sorted(ranks))
+
+
+def fleet(data_dir: Path, people: int) -> None:
+    """A database with that many phones in a new ``data_dir``: a copy of the one that is kept."""
+    kept = kept_fleet(people)
     data_dir.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_fill(f"sqlite:///{data_dir.absolute() / 'gatepost.db'}", people))
+    shutil.copyfile(kept, data_dir / "gatepost.db")
+    (data_dir / "gatepost.db").chmod(0o600)
 
 
-async def _fill(url: str, people: int) -> None:
-    store = await open_store(url, writable=True)
-    now = time.time()
-
-    async def source(writing: Writing) -> None:
-        await writing.put_source(Source("mdm", "push", "*", Scope.DEVICE, 7 * 86_400.0, created_at=now))
-        writing.log_everybody()
-
-    await store.write(source)
-    for start in range(0, people, AT_ONCE):
-
-        async def batch(writing: Writing, start: int = start) -> None:
-            for number in range(start, min(people, start + AT_ONCE)):
-                await _put(writing, number, now)
-
-        await store.write(batch)
-        if sys.stderr.isatty():
-            print(f"\r{start + AT_ONCE} of {people}", end="", file=sys.stderr)
-    await store.close()
+def kept_fleet(people: int) -> Path:
+    """The database that is kept for that many phones, made if need be."""
+    head = max(path.stem for path in (Path(schema.__file__).parent / "migrations" / "versions").glob("0*.py"))
+    kept = KEPT / f"{people}-{APPS}-{head}.db"
+    # Evidence is good for a week; a fleet that is kept longer would be stale.
+    if not kept.exists() or time.time() - kept.stat().st_mtime > DAY:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        for name in KEPT.glob(f"{kept.name}-*"):
+            name.unlink()
+        fresh = kept.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fill(fresh, people)
+        fresh.rename(kept)
+    return kept
 
 
-async def _put(writing: Writing, number: int, now: float) -> None:
-    login, device_id = login_of(number), device_of(number)
-    await writing.put_person(Person(login, origin="mdm"))
-    await writing.put_mail_device(MailDevice(login, device_id, now - 86_400, now, "Android"))
-    keys = (
-        *(DeviceKey("user", login), DeviceKey("eas_device_id", device_id)),
-        *(DeviceKey("login", login), DeviceKey("eas", device_id)),
+def fill(path: Path, people: int) -> None:
+    """Write a whole fleet into a new SQLite file."""
+    prepare(path, True, BUSY_SECONDS)
+    connection = sqlite3.connect(path, isolation_level=None)
+    # Nobody else has the file, and what breaks off is made anew.
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-400000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+    connection.execute("BEGIN")
+    connection.execute(*_source())
+    for table, rows_of in _tables(time.time()):
+        _write(connection, table, rows_of, people)
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode=WAL").close()
+    connection.close()
+
+
+Rows = Callable[[int], Sequence[object]]
+
+
+def _source() -> tuple[str, tuple[object, ...]]:
+    sql = "INSERT INTO sources VALUES (?, 'push', '*', 'device', ?, '[]', ?, 'bench', NULL, '')"
+    return sql, ("mdm", 7 * DAY, time.time())
+
+
+def _tables(now: float) -> Iterator[tuple[Table, Rows]]:
+    """Table by table, each in the order of its primary key: rows are appended, nothing is searched."""
+    contents = _contents(now)
+    yield (
+        schema.inventories,
+        lambda number: ("mdm", _subject(number), now, contents(number)),
     )
-    stated = Inventory(
-        "mdm",
-        f"mdm-{number}",
-        Scope.DEVICE,
-        Naming.IDENTIFIER,
-        now,
-        now,
-        1,
-        APPS,
+    for kind, value in sorted(_KEYS.items()):
+        yield schema.inventory_keys, lambda n, k=kind, v=value: (k, v(n), "mdm", _subject(n))  # type: ignore[misc]
+    yield schema.people, lambda number: (login_of(number), "[]", "[]", "", "", "", "mdm")
+    yield schema.person_logins, lambda number: (login_of(number), login_of(number))
+    yield (
+        schema.mail_devices,
+        lambda number: (login_of(number), device_of(number), now - DAY, now, "Android", "", "", "", ""),
+    )
+
+
+def _subject(number: int) -> str:
+    return f"mdm-{number:06}"
+
+
+_KEYS: dict[str, Callable[[int], str]] = {
+    "user": login_of,
+    "eas_device_id": device_of,
+    "login": login_of,
+    "eas": device_of,
+}
+
+
+def _contents(now: float) -> Callable[[int], bytes]:
+    """The inventory of each phone, made from those of a few by replacing their numbers."""
+    generator, apps = random.Random(1), catalogue()
+    lists = [app_list(apps, generator) for _ in range(DISTINCT_LISTS)]
+    banned = App(Platform.ANDROID, BANNED, "TikTok", "41.2.0", 1)
+    pattern = 999_999
+    clean = [encode_inventory(_inventory(pattern, each, now)) for each in lists]
+    dirty = [encode_inventory(_inventory(pattern, (*each[1:], banned), now)) for each in lists]
+    old = [f"{text}".encode() for text in (_subject(pattern), login_of(pattern), device_of(pattern))]
+
+    def content(number: int) -> bytes:
+        octets = (dirty if holds_banned(number) else clean)[number % DISTINCT_LISTS]
+        new = (_subject(number), login_of(number), device_of(number))
+        for before, after in zip(old, new, strict=True):
+            octets = octets.replace(before, after.encode())
+        return octets
+
+    return content
+
+
+def _inventory(number: int, apps: tuple[App, ...], now: float) -> Inventory:
+    return Inventory(
+        *("mdm", _subject(number), Scope.DEVICE, Naming.IDENTIFIER),
+        *(now, now, 1, apps),
         full_at=now,
-        device_keys=keys,
+        device_keys=tuple(DeviceKey(kind, value(number)) for kind, value in _KEYS.items()),
         platform=Platform.ANDROID,
     )
-    await writing.put_inventory(stated)
+
+
+def _write(connection: sqlite3.Connection, table: Table, rows_of: Rows, people: int) -> None:
+    sql = str(insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark")))
+    for start in range(0, people, AT_ONCE):
+        connection.executemany(sql, map(rows_of, range(start, min(people, start + AT_ONCE))))
+        if sys.stderr.isatty():
+            share = min(people, start + AT_ONCE) / people
+            print(f"\r{table.name:16} {'#' * int(40 * share):40} {share:4.0%} ", end="", file=sys.stderr)
+    if sys.stderr.isatty():
+        print("\r" + " " * 70, end="\r", file=sys.stderr)
 
 
 if __name__ == "__main__":
     began = time.monotonic()
-    fill(Path(sys.argv[1]), int(sys.argv[2]))
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    fill(Path(sys.argv[1]) / "gatepost.db", int(sys.argv[2]))
     print(f"{sys.argv[2]} people in {time.monotonic() - began:.1f} s")

@@ -6,6 +6,7 @@
 import argparse
 import base64
 import json
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from bench.fleet import APPS, device_of, login_of
+from bench.fleet import app_list, catalogue, device_of, login_of
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.sightings import SightingLog
@@ -69,11 +70,11 @@ def asked_by(number: int) -> bytes:
 
 async def front_of(people: int) -> HttpFront:
     """A front with every record in memory."""
-    now = time.time()
+    now, apps = time.time(), app_list(catalogue(), random.Random(1))
 
     async def read(login: str) -> PersonRecord:
         device_id = device_of(int(login[4:10]))
-        source = SourceEvidence("mdm", device_id, Scope.DEVICE, Naming.IDENTIFIER, now, 86_400.0, APPS, full_at=now)
+        source = SourceEvidence("mdm", device_id, Scope.DEVICE, Naming.IDENTIFIER, now, 86_400.0, apps, full_at=now)
         device = DeviceEvidence(device_id, BindingState.BOUND, (source,), first_seen_at=now, platform=Platform.ANDROID)
         return PersonRecord(login, known=True, logins=(login,), devices={device_id: device})
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import uvloop
 
+from bench.fleet import APPS, app_list, catalogue
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
-from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Ownership, Platform, Scope
+from gateway.domain.inventory import App, DeviceKey, Inventory, Naming, Ownership, Platform, Scope
 from gateway.ports.store import Person, Source, StoredMessage, Writing
 from gateway.storage.compact import compact
 from gateway.storage.records import decode_record, encode_record
@@ -25,31 +26,7 @@ from gateway.storage.sql import SqlStore, open_store
 DEVICES = 2_000
 REPORTS = 6_000
 UNDER_WAY = 64
-APPS = 60
 RECORDS = 100_000
-CATALOGUE = 20_000
-
-
-def catalogue() -> list[App]:
-    """Distinct apps, as a fleet has them."""
-    return [
-        App(
-            Platform.ANDROID,
-            f"com.vendor{number % 700}.product{number}",
-            f"Product {number}",
-            f"{number % 40}.{number % 7}.1",
-            number,
-            installer="com.android.vending",
-            origin=AppOrigin.STORE,
-        )
-        for number in range(CATALOGUE)
-    ]
-
-
-def app_list(apps: list[App], generator: random.Random) -> tuple[App, ...]:
-    """A device's apps: some are everywhere, most are rare."""
-    ranks = {int(CATALOGUE ** generator.random()) - 1 for _ in range(2 * APPS)}
-    return tuple(apps[rank] for rank in sorted(ranks))[:APPS]
 
 
 async def report(store: SqlStore, inventory: Inventory, message: str, login: str) -> None:

@@ -1,6 +1,6 @@
 """A minimal authorization server for nginx's ``auth_request``, as kind to it as can be: it knows the phones by heart.
 
-``python -m bench.authorizer PATH PEOPLE`` serves on a unix socket until killed.
+``python -m bench.proxies.authorizer PATH PEOPLE`` serves on a unix socket until killed.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ import sys
 
 import uvloop
 
-from bench.fleet import device_of
+from bench.fleet import device_of, holds_banned
 
 _DEVICE = re.compile(rb"[?&]DeviceId=([^& ]*)")
 
 
 class Authorizer(asyncio.Protocol):
-    """Answers nginx's subrequests: 200 for a device that it knows, 403 for any other."""
+    """Answers nginx's subrequests: 200 for a device that may, 403 for any other."""
 
     def __init__(self, known: frozenset[bytes]) -> None:
         self._known = known
@@ -36,7 +36,7 @@ class Authorizer(asyncio.Protocol):
 
 async def main(path: str, people: int) -> None:
     """Serve until killed; prints a line once it listens."""
-    known = frozenset(device_of(number).upper().encode() for number in range(people))
+    known = frozenset(device_of(each).upper().encode() for each in range(people) if not holds_banned(each))
     server = await asyncio.get_running_loop().create_unix_server(lambda: Authorizer(known), path, backlog=1024)
     print("listening", flush=True)
     async with server:

@@ -1,0 +1,70 @@
+"""The promises of the project in figures, and whether they were kept in this run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.figures import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One promise. ``must`` and ``aim`` are bounds from below with ``at_least``, else from above."""
+
+    name: str
+    what: str
+    must: float | None
+    aim: float | None
+    unit: str = "×"
+    at_least: bool = True
+
+    def kept(self, measured: float, bound: float) -> bool:
+        """Whether a figure is within a bound."""
+        return measured >= bound if self.at_least else measured <= bound
+
+
+BUDGETS = (
+    Budget("plain/spread/auth", "requests per CPU second, beside nginx auth_request + server: any phone", 1.0, 1.3),
+    Budget("plain/own/auth", "the same, each connection one phone", 1.0, 1.3),
+    Budget("plain/spread/map_auth", "beside nginx auth_request to nginx itself: any phone", None, None),
+    Budget("plain/own/map_auth", "the same, each connection one phone", None, None),
+    Budget("plain/spread/haproxy", "beside HAProxy with a map: any phone", None, 0.9),
+    Budget("plain/own/haproxy", "the same, each connection one phone", None, 0.9),
+    Budget("tls/spread/auth", "over TLS, beside nginx auth_request + server: any phone", 1.0, None),
+    Budget("tls/own/auth", "the same, each connection one phone", 1.0, None),
+    Budget("tls/spread/haproxy", "over TLS, beside HAProxy with a map: any phone", None, 0.85),
+    Budget("tls/own/haproxy", "the same, each connection one phone", None, 0.85),
+    Budget("parked/plain", "memory of a parked Ping", 5.0, 3.0, "KB", at_least=False),
+    Budget("parked/tls", "the same over TLS", 26.0, 20.0, "KB", at_least=False),
+    Budget("cut/p99", "report accepted to parked Ping cut, 4 workers, 1,000 parked, p99", 50, 10, "ms", at_least=False),
+    Budget("policy/last", "policy change to 4 workers, 10,000 parked, to the last cut", 250, 100, "ms", at_least=False),
+    Budget("people/memory", "memory per 100,000 people in a worker", 150, 60, "MB", at_least=False),
+    Budget("reports/sqlite", "reports of 60 apps committed per second, SQLite", 200, 2000, "/s"),
+    Budget("reports/postgresql", "the same, PostgreSQL", 200, 2000, "/s"),
+    Budget("start/seconds", "start to first verdict, 1,000,000 devices", 2.0, 1.0, "s", at_least=False),
+)
+
+
+def judged(measured: Mapping[str, float]) -> Table:
+    """Each budget with what was measured."""
+    rows = []
+    for budget in BUDGETS:
+        found = measured.get(budget.name)
+        figure = "not measured" if found is None else f"{found:,.2f} {budget.unit}"
+        rows.append(
+            (budget.what, _bound(budget, budget.must), _bound(budget, budget.aim), figure, _word(budget, found))
+        )
+    return Table("What was promised", ("what", "must", "aim", "measured", "result"), rows)
+
+
+def _bound(budget: Budget, bound: float | None) -> str:
+    return "" if bound is None else f"{'≥' if budget.at_least else '≤'} {bound:,g} {budget.unit}"
+
+
+def _word(budget: Budget, found: float | None) -> str:
+    if found is None:
+        return "–"
+    if budget.must is not None and not budget.kept(found, budget.must):
+        return "MUST MISSED"
+    if budget.aim is not None and not budget.kept(found, budget.aim):
+        return "aim missed" if budget.must is None else "must ok, aim missed"
+    return "ok" if budget.must is not None or budget.aim is not None else "for comparison"
