@@ -23,6 +23,10 @@ class StoreUnavailable(Exception):  # noqa: N818  (a state of affairs, not a mis
     """The store cannot answer now: away, locked beyond the time-out, disk full, read-only. Try again later."""
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """The answer to a commit did not come: it is stored, or it is not. What is idempotent may be sent again."""
+
+
 class ChangeKind(StrEnum):
     """What a change-log row tells the data plane."""
 

@@ -98,8 +98,10 @@ def _redis(value: str) -> str:
 
 
 def _storage(value: str) -> str:
-    if value and not value.startswith("sqlite:////"):
-        raise ValueError("write nothing for SQLite in data_dir, or sqlite:////absolute/path.db")
+    if value and not value.startswith(("sqlite:////", "postgresql://", "postgres://")):
+        raise ValueError(
+            "write nothing for SQLite in data_dir, sqlite:////absolute/path.db, or postgresql://user:password@host/database"
+        )
     return value
 
 

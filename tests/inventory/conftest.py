@@ -11,9 +11,9 @@ from tests.inventory.receiving import Receiving, source
 from tests.storage.conformance.conftest import OPENERS
 
 
-@pytest.fixture(params=sorted(OPENERS))
+@pytest.fixture(params=("memory", "sqlite"))
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await OPENERS[request.param](tmp_path)
+    opened = await OPENERS[request.param](request, tmp_path)
     yield opened
     await opened.close()
 

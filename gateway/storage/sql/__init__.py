@@ -1,4 +1,4 @@
-"""The store on SQL: SQLite now, written so that PostgreSQL joins with another ``rows`` and ``database``."""
+"""The store on SQL: SQLite by default, PostgreSQL by URL; they differ in ``rows``, database and errors only."""
 
 from gateway.storage.sql.errors import SchemaMismatch, SchemaTooNew, SchemaTooOld
 from gateway.storage.sql.migrating import SchemaState

@@ -5,6 +5,7 @@ import sqlite3
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.ports.store import Conflict, StoreUnavailable
+from gateway.storage.sql.postgres_errors import sentence_for
 
 
 class SchemaMismatch(Exception):  # noqa: N818  (a state of affairs)
@@ -31,11 +32,14 @@ _SENTENCES = {
 }
 
 
-def translated(error: DBAPIError | sqlite3.Error, place: str) -> Exception:
+def translated(error: BaseException, place: str) -> Exception:
     """The same error in the words of ``ports.store``. ``place`` names the database without secrets."""
     if isinstance(error, IntegrityError | sqlite3.IntegrityError):
         return Conflict("another change came first")
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, sqlite3.Error):
+        # SQLAlchemy's own classes stand between.
+        return StoreUnavailable(sentence_for(cause.__cause__ or cause if cause else error, place))
     code = getattr(cause, "sqlite_errorcode", None)
     sentence = _SENTENCES.get(code & 0xFF) if isinstance(code, int) else None
     if sentence is None:

@@ -67,7 +67,7 @@ class Transaction(Protocol):
         """Whether the database has ended it by itself."""
         ...
 
-    def savepoint(self, statement: str) -> None:
+    async def savepoint(self, statement: str) -> None:
         """SAVEPOINT, RELEASE or ROLLBACK TO."""
         ...
 
@@ -97,7 +97,12 @@ class _Unit:
 
 
 class _TransactionLost(Exception):  # noqa: N818
-    """The database ended the shared transaction."""
+    """The database ended the shared transaction before its commit; ``unit`` was met by it between two statements."""
+
+    def __init__(self, cause: Exception, *unit: _Unit) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.unit = unit
 
 
 class GroupCommit:
@@ -154,16 +159,23 @@ class GroupCommit:
             self._waiting.clear()
             return
         done: list[tuple[_Unit, Any]] = []
+        committing = False
         try:
             await self._collect(transaction, done)
             changes = await self._log(transaction, [unit for unit, _ in done])
+            committing = True
             await transaction.commit()
-        except _TransactionLost:
+        except _TransactionLost as error:
             await transaction.rollback()
-            self._run_again([unit for unit, _ in done])
+            self._run_again([*(unit for unit, _ in done), *error.unit], error.cause)
         except (StoreUnavailable, Conflict) as error:
+            again = transaction.lost and not committing
             await transaction.rollback()
-            self._fail([unit for unit, _ in done], error)
+            if again:
+                # The connection went before anything was to be kept.
+                self._run_again([unit for unit, _ in done], error)
+            else:
+                self._fail([unit for unit, _ in done], error)
         except Exception:  # a mistake of ours must not leave the callers waiting
             log.exception("commit_failed", units=len(done))
             await transaction.rollback()
@@ -182,6 +194,8 @@ class GroupCommit:
                 continue
             try:
                 await self._one(transaction, unit, done)
+            except _TransactionLost:
+                raise
             except BaseException:
                 # The transaction itself fails: this unit has had its chance.
                 unit.fail(StoreUnavailable("the database ended the transaction"))
@@ -189,24 +203,35 @@ class GroupCommit:
 
     async def _one(self, transaction: Transaction, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
         """Run one work in its savepoint."""
-        transaction.savepoint("SAVEPOINT unit")
+        unit.attempts += 1
+        await self._mark(transaction, unit, "SAVEPOINT unit")
         writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation)
         error, result = await self._attempt(unit, writing)
         if transaction.lost:
-            unit.fail(error or StoreUnavailable("the database ended the transaction"))
-            raise _TransactionLost
+            ended = StoreUnavailable("the database ended the transaction")
+            unit.fail(error or ended)
+            raise _TransactionLost(ended)
         if error is None:
-            transaction.savepoint("RELEASE unit")
+            await self._mark(transaction, unit, "RELEASE unit")
             unit.rows = writing.rows()
             done.append((unit, result))
         else:
-            transaction.savepoint("ROLLBACK TO unit")
-            transaction.savepoint("RELEASE unit")
             unit.fail(error)
+            await self._mark(transaction, unit, "ROLLBACK TO unit")
+            await self._mark(transaction, unit, "RELEASE unit")
+
+    @staticmethod
+    async def _mark(transaction: Transaction, unit: _Unit, statement: str) -> None:
+        try:
+            await transaction.savepoint(statement)
+        except StoreUnavailable as error:
+            if transaction.lost:
+                raise _TransactionLost(error, unit) from error
+            unit.fail(error)
+            raise
 
     async def _attempt(self, unit: _Unit, writing: Writing) -> tuple[BaseException | None, Any]:
         """Run one work as a task of its own, so that it can be given up; its error is its caller's."""
-        unit.attempts += 1
         unit.task = asyncio.get_running_loop().create_task(_call(unit.work, writing), context=unit.context)
         try:
             finished, _ = await asyncio.wait({unit.task}, timeout=WORK_SECONDS)
@@ -239,9 +264,8 @@ class GroupCommit:
             await transaction.rows.run(_TRIM, {"upto": newest - self._keep_changes})
         return changes
 
-    def _run_again(self, units: Sequence[_Unit]) -> None:
-        tired = [unit for unit in units if unit.attempts >= ATTEMPTS]
-        self._fail(tired, StoreUnavailable("the store undid the transaction again and again"))
+    def _run_again(self, units: Sequence[_Unit], cause: Exception) -> None:
+        self._fail([unit for unit in units if unit.attempts >= ATTEMPTS], cause)
         self._waiting.extendleft(unit for unit in reversed(units) if unit.attempts < ATTEMPTS)
 
     @staticmethod

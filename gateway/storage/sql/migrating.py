@@ -1,27 +1,37 @@
-"""Brings the schema to the version of the code, or says why not. Runs on a thread, before the store is used.
+"""Brings the schema to the version of the code, or says why not. Runs before the store is used; SQLite's on a thread.
 
-All steps of a migration are one transaction: they happen as a whole or not at all. A database that a newer version has
+All steps of a migration are one transaction: they happen as a whole or not at all. On PostgreSQL it holds an advisory
+lock, so that of two control processes that start together one migrates and the other finds it done. A database that a newer version has
 migrated is used as it is where that version's stamp says that it may be (docs/decisions/migrations.md).
 """
 
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from gateway.ports.store import StoreUnavailable
-from gateway.storage.sql import schema
-from gateway.storage.sql.errors import SchemaTooNew, SchemaTooOld
-from gateway.storage.sql.rows import guarded
-from gateway.storage.sql.sqlite import engine_of
+from gateway.storage.sql import postgres, schema, sqlite
+from gateway.storage.sql.errors import SchemaTooNew, SchemaTooOld, translated
+from gateway.storage.sql.postgres_url import PostgresTarget
+from gateway.storage.sql.rows import AWAY, guarded
+
+T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_SECONDS = 3600.0
+"""On PostgreSQL, for one statement or for another process's migration."""
+MIGRATION_LOCK = 0x6761_7465_706F_7374
+"""The advisory lock's number: "gatepost"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,31 @@ class SchemaState:
     """The database is of a newer version, which says that this code can use it."""
 
 
-def prepare(path: Path, writable: bool, busy_seconds: float) -> None:
+async def prepare_postgres(target: PostgresTarget, writable: bool, bounds: postgres.PostgresBounds) -> None:
+    """Check the database, and migrate it if ``writable``. Raises as ``open_store`` says."""
+    long = replace(bounds, statement=MIGRATION_SECONDS, lock=MIGRATION_SECONDS, answer=MIGRATION_SECONDS)
+    await _on_postgres(
+        target, long if writable else bounds, lambda connection: _bring_up(connection, target.place, writable)
+    )
+
+
+async def schema_of_postgres(target: PostgresTarget, bounds: postgres.PostgresBounds) -> SchemaState:
+    """How the database stands, without changing anything. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
+    return await _on_postgres(target, bounds, lambda connection: look_at(connection, target.place))
+
+
+async def _on_postgres(target: PostgresTarget, bounds: postgres.PostgresBounds, work: Callable[[Connection], T]) -> T:
+    engine = postgres.engine_of(target, bounds, connections=1)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
+    except (DBAPIError, *AWAY) as error:
+        raise translated(error, target.place) from error
+    finally:
+        await engine.dispose()
+
+
+def prepare_sqlite(path: Path, writable: bool, busy_seconds: float) -> None:
     """Check the database, and migrate it if ``writable``. Raises as ``open_store`` says."""
     if not writable and not path.exists():
         raise StoreUnavailable(f"the database {path} is missing; the control process makes it")
@@ -52,16 +86,21 @@ def prepare(path: Path, writable: bool, busy_seconds: float) -> None:
         raise StoreUnavailable(f"the database {path} cannot be opened, it is a directory: set [storage] url to a file")
     if writable:
         _make_private(path)
-    guarded(lambda: _prepare(path, writable, busy_seconds), str(path))
+
+    def prepare() -> None:
+        with sqlite.engine_of(path, writable=writable, busy_seconds=busy_seconds).connect() as connection:
+            _bring_up(connection, str(path), writable)
+
+    guarded(prepare, str(path))
 
 
-def schema_of(path: Path, busy_seconds: float) -> SchemaState:
+def schema_of_sqlite(path: Path, busy_seconds: float) -> SchemaState:
     """How the database stands, without changing anything. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
     if not path.exists():
         return _state_of("", ScriptDirectory.from_config(_config()))
 
     def look() -> SchemaState:
-        with engine_of(path, writable=False, busy_seconds=busy_seconds).connect() as connection:
+        with sqlite.engine_of(path, writable=False, busy_seconds=busy_seconds).connect() as connection:
             return look_at(connection, str(path))
 
     return guarded(look, str(path))
@@ -78,16 +117,14 @@ def _make_private(path: Path) -> None:
         ) from error
 
 
-def _prepare(path: Path, writable: bool, busy_seconds: float) -> None:
-    engine = engine_of(path, writable=writable, busy_seconds=busy_seconds)
-    with engine.connect() as connection:
-        if not look_at(connection, str(path)).pending:
-            return
-        if not writable:
-            raise SchemaTooOld(
-                f"the database {path} has not been migrated yet; the control process does it when it starts"
-            )
-        migrate(connection)
+def _bring_up(connection: Connection, place: str, writable: bool) -> None:
+    if not look_at(connection, place).pending:
+        return
+    if not writable:
+        raise SchemaTooOld(
+            f"the database {place} has not been migrated yet; the control process does it when it starts"
+        )
+    migrate(connection)
 
 
 def look_at(connection: Connection, place: str) -> SchemaState:
@@ -148,6 +185,9 @@ def migrate(connection: Connection, to: str = "head") -> None:
     """Do the steps up to ``to`` in one transaction, and write down whose code can use the result."""
     scripts = ScriptDirectory.from_config(_config())
     with connection.begin():
+        if connection.dialect.name == "postgresql":
+            # Where another process has done them meanwhile, nothing is left to do.
+            connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         command.upgrade(_config(connection), to)
         if connection.execute(select(schema.store_state.c.id)).first() is None:
             state = {"id": 1, "incarnation": secrets.token_hex(8), "sequence": 0}

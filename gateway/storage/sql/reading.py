@@ -30,6 +30,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 STATE = select(s.store_state.c.sequence, s.store_state.c.incarnation)
+LOCKED_STATE = STATE.with_for_update()
 _CHANGES = (
     select(s.changes)
     .where(s.changes.c.sequence > bindparam("after"))

@@ -166,7 +166,7 @@ class SqliteTransaction:
         driver = connection.connection.dbapi_connection if connection is not None else None
         return not (isinstance(driver, sqlite3.Connection) and driver.in_transaction)
 
-    def savepoint(self, statement: str) -> None:
+    async def savepoint(self, statement: str) -> None:
         """SAVEPOINT, RELEASE or ROLLBACK TO."""
         guarded(lambda: self._connection.exec_driver_sql(statement), self._place)
 

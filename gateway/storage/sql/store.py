@@ -5,23 +5,46 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
 from gateway.storage.change_rows import LOG_KEEPS
-from gateway.storage.sql.group_commit import GroupCommit
-from gateway.storage.sql.migrating import prepare
+from gateway.storage.sql.group_commit import GroupCommit, Transaction
+from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
+from gateway.storage.sql.postgres import PostgresBounds, PostgresDatabase
+from gateway.storage.sql.postgres_url import is_postgres, postgres_target
 from gateway.storage.sql.reading import SqlReading
+from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.sqlite import BUSY_SECONDS, SqliteDatabase
 
 T = TypeVar("T")
 
 
+class Database(Protocol):
+    """Connections to a database."""
+
+    async def begin(self) -> Transaction:
+        """The writer's next transaction. Raises ``StoreUnavailable``."""
+        ...
+
+    def reader(self) -> AbstractAsyncContextManager[tuple[Rows, int, str]]:
+        """A read transaction: its rows, and the state it sees. Raises ``StoreUnavailable``."""
+        ...
+
+    async def at_once(self, work: Callable[[Rows, int, str], Coroutine[Any, Any, T]]) -> T:
+        """A whole read transaction; ``work`` waits for nothing but its rows. Raises ``StoreUnavailable``."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
 class SqlStore:
     """``ports.store.Store`` on an SQL database."""
 
-    def __init__(self, database: SqliteDatabase, *, keep_changes: int, now: Callable[[], float]) -> None:
+    def __init__(self, database: Database, *, keep_changes: int, now: Callable[[], float]) -> None:
         self._database = database
         self._commits = GroupCommit(database.begin, keep_changes=keep_changes, now=now)
         self._closed = False
@@ -38,7 +61,7 @@ class SqlStore:
             yield SqlReading(rows, sequence, incarnation)
 
     async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
-        """Run a reading on a reader's thread in one go: a hop there and back, not one for each statement."""
+        """Run a reading in one go: on SQLite a hop to a reader's thread and back, not one for each statement."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
         return await self._database.at_once(lambda rows, *state: work(SqlReading(rows, *state)))
@@ -60,16 +83,23 @@ async def open_store(
     writable: bool,
     keep_changes: int = LOG_KEEPS,
     busy_seconds: float = BUSY_SECONDS,
+    bounds: PostgresBounds = PostgresBounds(),  # noqa: B008  (frozen)
     now: Callable[[], float] = time.time,
 ) -> SqlStore:
-    """Open ``sqlite:////absolute/path``; ``writable`` also makes and migrates it.
+    """Open ``sqlite:////absolute/path`` or ``postgresql://…``; ``writable`` also makes the tables and migrates them.
 
-    Raises ``StoreUnavailable``, ``SchemaTooOld`` (read-only open before the migration), ``SchemaTooNew``, and
-    ``InvalidValue`` for a URL that means no database.
+    ``busy_seconds`` is SQLite's, ``bounds`` PostgreSQL's. Raises ``StoreUnavailable``, ``SchemaTooOld`` (read-only open
+    before the migration), ``SchemaTooNew``, and ``InvalidValue`` for a URL that means no database.
     """
-    path = sqlite_path(url)
-    await asyncio.to_thread(prepare, path, writable, busy_seconds)
-    database = SqliteDatabase(path, writable=writable, busy_seconds=busy_seconds)
+    database: Database
+    if is_postgres(url):
+        target = postgres_target(url)
+        await prepare_postgres(target, writable, bounds)
+        database = PostgresDatabase(target, writable=writable, bounds=bounds)
+    else:
+        path = sqlite_path(url)
+        await asyncio.to_thread(prepare_sqlite, path, writable, busy_seconds)
+        database = SqliteDatabase(path, writable=writable, busy_seconds=busy_seconds)
     return SqlStore(database, keep_changes=keep_changes, now=now)
 
 
@@ -80,5 +110,7 @@ def sqlite_path(url: str) -> Path:
     """
     scheme, separator, rest = url.partition(":///")
     if scheme != "sqlite" or not separator or not rest.startswith("/"):
-        raise InvalidValue("the database URL must be sqlite:////absolute/path")
+        raise InvalidValue(
+            "the database URL must be sqlite:////absolute/path or postgresql://user:password@host/database"
+        )
     return Path(rest)

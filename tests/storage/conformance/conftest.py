@@ -12,22 +12,28 @@ from gateway.storage.sql import open_store
 
 KEEP_CHANGES = 50
 
-Opener: TypeAlias = Callable[[Path], Awaitable[Store]]
+Opener: TypeAlias = Callable[[pytest.FixtureRequest, Path], Awaitable[Store]]
 
 
-async def open_memory(directory: Path) -> Store:
+async def open_memory(request: pytest.FixtureRequest, directory: Path) -> Store:
     return MemoryStore(keep_changes=KEEP_CHANGES)
 
 
-async def open_sqlite(directory: Path) -> Store:
+async def open_sqlite(request: pytest.FixtureRequest, directory: Path) -> Store:
     return await open_store(f"sqlite:///{directory}/gatepost.db", writable=True, keep_changes=KEEP_CHANGES)
 
 
-OPENERS: dict[str, Opener] = {"memory": open_memory, "sqlite": open_sqlite}
+async def open_postgres(request: pytest.FixtureRequest, directory: Path) -> Store:
+    new_database: Callable[[], str] = request.getfixturevalue("new_database")
+    return await open_store(new_database(), writable=True, keep_changes=KEEP_CHANGES)
 
 
-@pytest.fixture(params=sorted(OPENERS))
+OPENERS: dict[str, Opener] = {"memory": open_memory, "sqlite": open_sqlite, "postgres": open_postgres}
+STORES = ("memory", "sqlite", pytest.param("postgres", marks=pytest.mark.live))
+
+
+@pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await OPENERS[request.param](tmp_path)
+    opened = await OPENERS[request.param](request, tmp_path)
     yield opened
     await opened.close()

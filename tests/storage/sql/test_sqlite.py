@@ -249,7 +249,8 @@ async def test_many_readers_at_once(store: SqlStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgres://u:hidden@h/db", "sqlite://", "nonsense", "sqlite:///:memory:", "::/hidden"]
+    "url",
+    ["mysql://u:hidden@h/db", "postgres://u:hidden@h", "sqlite://", "nonsense", "sqlite:///:memory:", "::/hidden"],
 )
 async def test_a_url_that_is_none(url: str) -> None:
     with pytest.raises(InvalidValue) as caught:

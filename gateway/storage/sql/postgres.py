@@ -1,0 +1,244 @@
+"""PostgreSQL: asyncpg under SQLAlchemy's AsyncEngine, one connection that writes and a few that read.
+
+A write transaction locks the state row as its first act, so that the units of several control processes follow one
+another as SQLite's do with BEGIN IMMEDIATE: each reads what the one before it left, and the numbers of the change log,
+which the same row gives out at the end, have no gaps. A read is REPEATABLE READ and reads the state row first, which
+fixes its snapshot. Each wait has a bound here and another at the server, should this process hang. A connection that
+died is replaced at its next use; only a COMMIT without an answer cannot be repaired, and says so (``OutcomeUnknown``).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import Select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from gateway.ports.store import OutcomeUnknown, StoreUnavailable
+from gateway.storage.sql.errors import translated
+from gateway.storage.sql.postgres_errors import connecting, most_telling
+from gateway.storage.sql.postgres_url import PostgresTarget
+from gateway.storage.sql.reading import LOCKED_STATE, STATE
+from gateway.storage.sql.rows import AWAY, AsyncRows
+
+T = TypeVar("T")
+
+READERS = 8
+READER_SECONDS = 5.0
+"""How long a read waits for a free connection."""
+RECYCLE_SECONDS = 1800.0
+CLOSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBounds:
+    """In seconds. The server's own come first, since they tell more; ``answer`` is for a server that says nothing."""
+
+    connect: float = 3.0
+    """For each host."""
+    statement: float = 10.0
+    lock: float = 5.0
+    idle: float = 15.0
+    """In a transaction; longer than a unit of work may take."""
+    answer: float = 12.0
+
+
+class Connecting:
+    """Opens connections to the first host that takes writes."""
+
+    def __init__(self, target: PostgresTarget, bounds: PostgresBounds) -> None:
+        """Raises ``InvalidValue`` when a file of the TLS parameters cannot be used."""
+        self._target = target
+        self._bounds = bounds
+        self._tls = target.tls()
+
+    async def __call__(self) -> asyncpg.Connection:
+        """A connection with its bounds set. Raises ``StoreUnavailable``."""
+        errors = []
+        for host, port in self._target.hosts:
+            try:
+                return await self._connected(host, port)
+            except AWAY as error:
+                errors.append(connecting(error, self._target))
+        raise most_telling(errors)
+
+    async def _connected(self, host: str, port: int) -> asyncpg.Connection:
+        target, bounds = self._target, self._bounds
+        connection = await asyncpg.connect(
+            host=host,
+            port=port,
+            user=target.user,
+            password=target.password,
+            database=target.database,
+            ssl=False if host.startswith("/") or self._tls is None else self._tls,
+            timeout=bounds.connect,
+            command_timeout=bounds.answer,
+            target_session_attrs="read-write",
+        )
+        try:
+            row = await connection.fetchrow(_SETTINGS, *_settings(bounds))
+            _check_encoding(row["server_encoding"], target.place)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+_SETTINGS = (
+    "SELECT set_config('application_name', 'gatepost', false), set_config('statement_timeout', $1, false), "
+    "set_config('lock_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $3, false), "
+    # A commit is on the disk before it is acknowledged, and on the synchronous standbys where there are; not less than
+    # that where the server's default is less, nor less than the default where that is more.
+    "set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' "
+    "THEN 'remote_apply' ELSE 'on' END, false), current_setting('server_encoding') AS server_encoding"
+)
+
+
+def _check_encoding(encoding: str, place: str) -> None:
+    if encoding != "UTF8":
+        raise StoreUnavailable(f"the database {place} is encoded in {encoding}: create one with ENCODING 'UTF8'")
+
+
+def _settings(bounds: PostgresBounds) -> tuple[str, str, str]:
+    statement, lock, idle = (str(max(1, round(1000 * each))) for each in (bounds.statement, bounds.lock, bounds.idle))
+    return statement, lock, idle
+
+
+def engine_of(target: PostgresTarget, bounds: PostgresBounds, *, connections: int) -> AsyncEngine:
+    """An engine with so many connections at most. Raises ``InvalidValue``."""
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=Connecting(target, bounds),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=READER_SECONDS,
+        pool_recycle=RECYCLE_SECONDS,
+        pool_use_lifo=True,
+        hide_parameters=True,
+    )
+
+
+class PostgresTransaction:
+    """The writer's transaction."""
+
+    def __init__(self, connection: AsyncConnection, sequence: int, incarnation: str, place: str) -> None:
+        self.sequence = sequence
+        self.incarnation = incarnation
+        self.rows = AsyncRows(connection, place)
+        self._connection = connection
+        self._place = place
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection went, and the transaction with it."""
+        return self._connection.closed or self._connection.invalidated
+
+    async def savepoint(self, statement: str) -> None:
+        """SAVEPOINT, RELEASE or ROLLBACK TO."""
+        await self.rows.say(statement)
+
+    async def commit(self) -> None:
+        """Make it durable. Raises ``OutcomeUnknown`` when the answer does not come."""
+        try:
+            await self._connection.commit()
+        except DBAPIError as error:
+            if not self.lost:
+                raise translated(error, self._place) from error
+            raise OutcomeUnknown(_unknown(self._place)) from error
+        except AWAY as error:
+            raise OutcomeUnknown(_unknown(self._place)) from error
+        finally:
+            await given_back(self._connection)
+
+    async def rollback(self) -> None:
+        """End without effects."""
+        await given_back(self._connection)
+
+
+def _unknown(place: str) -> str:
+    return (
+        f"the database {place} gave no answer to a commit: whether it is stored is not known yet. "
+        "Send a report again as it is, and look before you repeat an edit"
+    )
+
+
+class PostgresDatabase:
+    """Connections to one database. Its server may be another one at each use."""
+
+    def __init__(self, target: PostgresTarget, *, writable: bool, bounds: PostgresBounds) -> None:
+        self.place = target.place
+        self._reading = engine_of(target, bounds, connections=READERS).execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._writing = engine_of(target, bounds, connections=1) if writable else None
+
+    async def begin(self) -> PostgresTransaction:
+        """The writer's next transaction. Raises ``StoreUnavailable``."""
+        if self._writing is None:
+            raise StoreUnavailable("this process has opened the store for reading only")
+        connection, sequence, incarnation = await self._begun(self._writing, LOCKED_STATE)
+        return PostgresTransaction(connection, sequence, incarnation, self.place)
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[tuple[AsyncRows, int, str]]:
+        """A read transaction: its rows, and the state it sees."""
+        connection, sequence, incarnation = await self._begun(self._reading, STATE)
+        try:
+            yield AsyncRows(connection, self.place), sequence, incarnation
+        finally:
+            await given_back(connection)
+
+    async def at_once(self, work: Callable[[AsyncRows, int, str], Coroutine[Any, Any, T]]) -> T:
+        """A whole read transaction."""
+        async with self.reader() as (rows, sequence, incarnation):
+            return await work(rows, sequence, incarnation)
+
+    async def _begun(self, engine: AsyncEngine, state: Select[tuple[int, str]]) -> tuple[AsyncConnection, int, str]:
+        """A transaction whose first act reads the state row; a kept connection that turns out dead is replaced."""
+        while True:
+            connection = await self._taken(engine)
+            kept = connection.info.setdefault("kept", False)
+            try:
+                ((sequence, incarnation),) = await AsyncRows(connection, self.place).all(state)
+            except BaseException as error:
+                dead = isinstance(error, StoreUnavailable) and connection.invalidated
+                silent = isinstance(error.__cause__, TimeoutError)
+                await given_back(connection)
+                if kept and dead and not silent:
+                    continue
+                raise
+            connection.info["kept"] = True
+            return connection, sequence, incarnation
+
+    async def _taken(self, engine: AsyncEngine) -> AsyncConnection:
+        try:
+            return await engine.connect()
+        except PoolTimeoutError as error:
+            raise StoreUnavailable(f"{READERS} reads of the store have been under way for too long") from error
+        except (DBAPIError, *AWAY) as error:
+            raise translated(error, self.place) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for engine in (self._reading, self._writing):
+            if engine is not None:
+                with suppress(*AWAY, SQLAlchemyError):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await engine.dispose()
+
+
+async def given_back(connection: AsyncConnection) -> None:
+    """End what is open on a connection and let another use it; never raises, and is not broken off half-way."""
+
+    async def close() -> None:
+        with suppress(*AWAY, SQLAlchemyError):
+            await connection.close()
+
+    await asyncio.shield(asyncio.ensure_future(close()))
