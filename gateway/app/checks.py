@@ -21,7 +21,7 @@ from gateway.runtime.lock import holder_of
 from gateway.runtime.sockets import PortInUse, bind_all, close_all
 from gateway.settings import Settings, check_complete
 from gateway.storage.redis import BinaryMissing, RedisConnection, find_binary
-from gateway.storage.sql import SchemaMismatch, SchemaTooOld, open_store
+from gateway.storage.sql import SchemaMismatch, SchemaTooOld, open_store, weakness_of
 
 SOON_SECONDS = 14 * 86_400.0
 UPSTREAM_SECONDS = 10.0
@@ -121,7 +121,9 @@ async def _store(settings: Settings) -> CheckRow:
         return CheckRow("store", "ok" if missing else "failed", str(error))
     except (SchemaMismatch, DomainError) as error:
         return CheckRow("store", "failed", str(error))
-    return CheckRow("store", "ok", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+    found = f"{store.place}: {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}"
+    weakness = weakness_of(storage_url_of(settings))
+    return CheckRow("store", "warning" if weakness else "ok", f"{found}; {weakness}" if weakness else found)
 
 
 async def _cache(settings: Settings) -> CheckRow:

@@ -135,7 +135,7 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a database of another kind": (
         {"GATEPOST_STORAGE__URL": "oracle://db/gatepost"},
-        "GATEPOST_STORAGE__URL: [storage] url: write nothing for SQLite in data_dir, or sqlite:////absolute/path.db",
+        "GATEPOST_STORAGE__URL: [storage] url: write nothing for SQLite in data_dir, sqlite:////absolute/path.db, or postgresql://user:password@host/database",
     ),
     "a cache of another kind": (
         {"GATEPOST_REDIS__URL": "http://cache"},

@@ -2,6 +2,7 @@
 
 from gateway.storage.sql.errors import SchemaMismatch, SchemaTooNew, SchemaTooOld
 from gateway.storage.sql.migrating import SchemaState
+from gateway.storage.sql.postgres_url import weakness_of
 from gateway.storage.sql.schema_state import migrate_at, schema_at
 from gateway.storage.sql.store import SqlStore, open_store
 
@@ -14,4 +15,5 @@ __all__ = [
     "migrate_at",
     "open_store",
     "schema_at",
+    "weakness_of",
 ]

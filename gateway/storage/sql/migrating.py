@@ -1,8 +1,8 @@
 """Brings the schema to the version of the code, or says why not. Runs before the store is used; SQLite's on a thread.
 
 All steps of a migration are one transaction: they happen as a whole or not at all. On PostgreSQL it holds an advisory
-lock, so that of two control processes that start together one migrates and the other finds it done. A database that a newer version has
-migrated is used as it is where that version's stamp says that it may be (docs/decisions/migrations.md).
+lock, so that of two control processes that start together one migrates and the other finds it done. A database that a
+newer version has migrated is used as it is where that version's stamp says so (docs/decisions/migrations.md).
 """
 
 import os

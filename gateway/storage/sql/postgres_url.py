@@ -17,6 +17,7 @@ SCHEMES = ("postgresql", "postgres")
 PORT = 5432
 PARAMETERS = ("host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs")
 MODES = ("disable", "require", "verify-ca", "verify-full")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LIKE = "write it like postgresql://user:password@host/database"
 _ESCAPES = "(characters like @ : / ? # of a password as %40 %3A %2F %3F %23)"
 
@@ -77,6 +78,24 @@ def _reason(error: OSError) -> str:
 def is_postgres(url: str) -> bool:
     """Whether a database URL is one of PostgreSQL's, right or wrong."""
     return url.partition(":")[0] in SCHEMES
+
+
+def weakness_of(url: str) -> str:
+    """What somebody on the network could do to the connection, for ``gatepost check``; empty: nothing.
+
+    Raises ``InvalidValue`` for a PostgreSQL URL that cannot be read.
+    """
+    if not is_postgres(url):
+        return ""
+    target = postgres_target(url)
+    if all(host.startswith("/") or host in _LOOPBACK for host, _ in target.hosts):
+        return ""
+    context = target.tls()
+    if context is None:
+        return "sslmode=disable: passwords and inventories can be read on the network"
+    if context.verify_mode is ssl.CERT_NONE:
+        return "sslmode=require checks no certificate: another server can take the database's place"
+    return ""
 
 
 def postgres_target(url: str) -> PostgresTarget:

@@ -24,6 +24,9 @@ T = TypeVar("T")
 class Database(Protocol):
     """Connections to a database."""
 
+    place: str
+    """For sentences: where it is, without secrets."""
+
     async def begin(self) -> Transaction:
         """The writer's next transaction. Raises ``StoreUnavailable``."""
         ...
@@ -48,6 +51,8 @@ class SqlStore:
         self._database = database
         self._commits = GroupCommit(database.begin, keep_changes=keep_changes, now=now)
         self._closed = False
+        self.place = database.place
+        """Where it is, without secrets."""
 
     def read(self) -> AbstractAsyncContextManager[Reading]:
         """A snapshot of what is committed now."""

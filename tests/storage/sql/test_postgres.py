@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import first_policy
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
-from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, open_store
+from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, migrate_at, open_store, schema_at
 from gateway.storage.sql.postgres import PostgresBounds, engine_of
 from gateway.storage.sql.postgres_url import postgres_target
 from gateway.storage.sql.schema import metadata
@@ -116,7 +116,8 @@ async def test_a_worker_waits_for_the_migration(url: str) -> None:
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(store: SqlStore, url: str, postgres: PostgresServer) -> None:
-    postgres.sql("UPDATE alembic_version SET version_num = '9999'", postgres_target(url).database)
+    newer = "UPDATE alembic_version SET version_num = '9999'; UPDATE store_state SET compatible_since = '9999'"
+    postgres.sql(newer, postgres_target(url).database)
     for writable in (True, False):
         with pytest.raises(SchemaTooNew, match=r"written by a newer Gatepost .schema 9999"):
             await open_store(url, writable=writable)
@@ -127,6 +128,14 @@ async def test_policy_versions_cannot_be_changed(store: SqlStore, url: str) -> N
     for statement in ("UPDATE policies SET author = 'eve'", "DELETE FROM policies"):
         with pytest.raises(Exception, match="policy versions are never changed"):
             await asked(url, statement)
+
+
+async def test_the_schema_is_looked_at_and_migrated_by_command(url: str) -> None:
+    before = await schema_at(url)
+    assert (before.found, before.pending[0][0]) == ("", "0001")
+    after = await migrate_at(url)
+    assert (after.found, after.pending) == (before.newest, ())
+    assert await schema_at(url) == after
 
 
 # --- the connection

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.errors import InvalidValue
-from gateway.storage.sql.postgres_url import PostgresTarget, postgres_target
+from gateway.storage.sql.postgres_url import PostgresTarget, postgres_target, weakness_of
 from tests.support.phone_certificates import make_certificates
 
 
@@ -88,3 +88,19 @@ def test_what_cannot_be_meant(url: str, remedy: str) -> None:
 def test_files_that_cannot_be_used() -> None:
     with pytest.raises(InvalidValue, match=r"sslrootcert, sslcert or sslkey cannot be used \(No such file"):
         postgres_target("postgresql://db/gatepost?sslrootcert=/nowhere.pem").tls()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://db/x?sslmode=disable", "can be read on the network"),
+        ("postgresql://db/x?sslmode=require", "another server can take the database's place"),
+        ("postgresql://db/x", ""),
+        ("postgresql://127.0.0.1/x?sslmode=disable", ""),
+        ("postgresql:///x?host=/run/postgresql", ""),
+        ("sqlite:////var/lib/x.db", ""),
+    ],
+)
+def test_what_the_network_could_do(url: str, said: str) -> None:
+    assert said in weakness_of(url)
+    assert bool(weakness_of(url)) is bool(said)
