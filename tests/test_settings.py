@@ -100,6 +100,10 @@ def test_what_is_wrong_in_the_environment(environment: dict[str, str], sentence:
         ("[http]\nmax_connections = true", "write a number, not true or false"),
         ("[gateway]\nworkers = true", "[gateway] workers: write a number, not true or false or 'auto'"),
         ("[tls]\nminimum = 1.2", "write '1.2' or '1.3'"),
+        ('[tls]\nnames = "two.pem"', "write a list of tables, like"),
+        ('[tls]\nnames = ["two.pem"]', "write a list of tables, like"),
+        ('[tls]\nclient_certificate = "always"', "write 'optional' or 'required'"),
+        ("[inventory]\nmax_apps = 5001", "write 5000 or less"),
         ("[identity]\ndomains = []", "write a table of texts"),
         ("[identity.domains]\nCORP = 3", "[identity] domains: write a text in quotes"),
     ],
@@ -154,6 +158,7 @@ def test_all_errors_of_a_file_are_told_one_at_a_time(tmp_path: Path) -> None:
     assert "upstream" not in str(caught.value)
 
 
+ONE_MORE = '{"certificate": "/etc/hostname", "key": "/no/two.key"}'
 MAIL = {"GATEPOST_HTTP__UPSTREAM": "https://mail"}
 
 
@@ -166,6 +171,13 @@ MAIL = {"GATEPOST_HTTP__UPSTREAM": "https://mail"}
         ({**MAIL, "GATEPOST_HTTP__LISTEN": "https://0.0.0.0:443"}, "all", "https://0.0.0.0:443 needs a certificate"),
         ({**MAIL, "GATEPOST_ADMIN__LISTEN": "https://0.0.0.0:443"}, "control", "needs a certificate"),
         ({**MAIL, "GATEPOST_TLS__KEY": "/etc/hostname"}, "all", "[tls] key is set, but certificate is not"),
+        ({**MAIL, "GATEPOST_TLS__NAMES": ONE_MORE}, "all", "[tls] names is set, but certificate is not"),
+        (
+            {**MAIL, "GATEPOST_TLS__NAMES": ONE_MORE, "GATEPOST_TLS__CERTIFICATE": "/etc/hostname"},
+            "all",
+            "[tls] names, number 1: key: there is no file /no/two.key",
+        ),
+        ({**MAIL, "GATEPOST_TLS__CLIENT_CERTIFICATE": "required"}, "all", "but client_ca is not set"),
         (
             {**MAIL, "GATEPOST_TLS__CERTIFICATE": "/no/file.pem"},
             "all",

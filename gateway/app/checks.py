@@ -41,7 +41,10 @@ def check(settings: Settings, now: float) -> list[CheckRow]:
     """Look at everything; never raises for what it finds. ``now`` in epoch seconds."""
     rows = [_settings(settings), _data_dir(settings)]
     if settings.tls.certificate:
-        rows.append(_certificate(settings, now))
+        rows.append(_tried("certificate", lambda: _usable(settings)))
+        if rows[-1].state == "ok":
+            shown = (settings.tls.certificate, *(each.certificate for each in settings.tls.names))
+            rows[-1:] = [_certificate(path, rows[-1], now) for path in shown]
     return [*rows, *_listeners(settings), *asyncio.run(_servers(settings))]
 
 
@@ -68,21 +71,18 @@ def _data_dir(settings: Settings) -> CheckRow:
     return CheckRow("data_dir", "ok", str(path) if there == path else f"{path} will be made by the first start")
 
 
-def _certificate(settings: Settings, now: float) -> CheckRow:
-    def look() -> str:
-        server_tls_of(settings)
-        return f"{settings.tls.certificate} and its key fit"
+def _usable(settings: Settings) -> str:
+    server_tls_of(settings)
+    return "and its key fit"
 
-    row = _tried("certificate", look)
-    if row.state == "ok":
-        left = expires_at(settings.tls.certificate) - now
-        if left <= 0:
-            return CheckRow("certificate", "failed", f"{settings.tls.certificate} has expired: get another one")
-        if left < SOON_SECONDS:
-            return CheckRow(
-                "certificate", "warning", f"{settings.tls.certificate} expires in {int(left // 86400)} days"
-            )
-    return row
+
+def _certificate(path: str, row: CheckRow, now: float) -> CheckRow:
+    left = expires_at(path) - now
+    if left <= 0:
+        return CheckRow("certificate", "failed", f"{path} has expired: get another one")
+    if left < SOON_SECONDS:
+        return CheckRow("certificate", "warning", f"{path} expires in {int(left // 86400)} days")
+    return CheckRow("certificate", row.state, f"{path} {row.sentence}")
 
 
 def _listeners(settings: Settings) -> list[CheckRow]:

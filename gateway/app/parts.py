@@ -8,7 +8,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.inventory.records import load_record
 from gateway.inventory.sources.push.intake import ReceiverLimits
-from gateway.network.tls import ServerTls
+from gateway.network.tls import ServerFiles, ServerTls
 from gateway.ports.store import Reading, Store
 from gateway.proxies.attempts import FAILURES_PER_MINUTE
 from gateway.proxies.front import HttpFrontSettings
@@ -44,7 +44,23 @@ def identity_of(settings: Settings) -> IdentityRules:
 def server_tls_of(settings: Settings) -> ServerTls:
     """What https listeners show. Raises ``TlsUnusable``."""
     tls = settings.tls
-    return ServerTls(tls.certificate, tls.key, tls.client_ca, tls.minimum)
+    return ServerTls(
+        ServerFiles(
+            certificate=tls.certificate,
+            key=tls.key,
+            client_ca=tls.client_ca,
+            client_required=tls.client_certificate == "required",
+            minimum=tls.minimum,
+            names=tuple((each.certificate, each.key) for each in tls.names),
+        )
+    )
+
+
+def tls_files_of(settings: Settings) -> tuple[str, ...]:
+    """Every file that https listeners read, as far as it is named."""
+    tls = settings.tls
+    further = [path for each in tls.names for path in (each.certificate, each.key)]
+    return tuple(path for path in (tls.certificate, tls.key, *further, tls.client_ca) if path)
 
 
 def front_settings_of(settings: Settings) -> HttpFrontSettings:

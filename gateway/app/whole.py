@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from gateway.app.kinds import Kind, handed_over, words_for
-from gateway.app.parts import data_dir_of, server_tls_of, workers_of
+from gateway.app.parts import data_dir_of, server_tls_of, tls_files_of, workers_of
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context
 from gateway.observability.logging import configure_logging, wants_json
@@ -85,7 +85,7 @@ async def _supervise(
         sockets,
         embedded,
         drain_seconds=settings.gateway.drain_seconds,
-        watched_files=(settings.tls.certificate, settings.tls.key, settings.tls.client_ca),
+        watched_files=tls_files_of(settings),
         on_ready=tell_where,
     )
     code = await supervisor.run()

@@ -1,6 +1,8 @@
 """TLS contexts, with errors that say which file is wrong and what to do about it."""
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -16,37 +18,74 @@ class TlsUnusable(DomainError):  # noqa: N818
     """A certificate, key or authority file cannot be used; the text says which and why."""
 
 
-class ServerTls:
-    """The certificate that listeners show. ``reload`` reads the files again; new connections use what they say then."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFiles:
+    """What listeners show and ask for, by files. ``key`` empty: it is in the certificate's file."""
 
-    def __init__(self, certificate: str, key: str, client_ca: str = "", minimum: str = "1.2") -> None:
-        self._files = (certificate, key, client_ca, minimum)
-        self.context = server_context(*self._files)
+    certificate: str
+    key: str = ""
+    client_ca: str = ""
+    """Authorities of client certificates; empty: none are asked for."""
+    client_required: bool = False
+    """Whether a client without a certificate is turned away."""
+    minimum: str = "1.2"
+    names: tuple[tuple[str, str], ...] = ()
+    """Further certificates with their keys, each shown to whoever asks for a name that it is for."""
+
+
+class ServerTls:
+    """The certificates that listeners show. ``reload`` reads the files again; connections from then on use them."""
+
+    def __init__(self, files: ServerFiles) -> None:
+        self._files = files
+        self.context = server_context(files)
+        """To be asked for at each handshake: a fresh one knows neither the sessions nor the authorities of the last."""
 
     def reload(self) -> None:
         """Read the files again. Raises ``TlsUnusable`` and keeps what was in use."""
-        fresh = server_context(*self._files)
-
-        def exchanged(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-            connection.context = fresh
-
-        # Listeners hold the first context, and of an authority in it nothing can be taken out: each handshake changes
-        # over to the fresh one at its beginning (SSL_set_SSL_CTX), whether the client names a server or not.
-        self.context.sni_callback = exchanged
+        self.context = server_context(self._files)
 
 
-def server_context(certificate: str, key: str, client_ca: str = "", minimum: str = "1.2") -> ssl.SSLContext:
-    """A context for listeners. ``key`` empty: it is in the certificate's file. Raises ``TlsUnusable``."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _VERSIONS[minimum]
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_alpn_protocols(["http/1.1"])
-    _load_chain(context, certificate, key)
-    if client_ca:
-        _load_authorities(context, client_ca, "[tls] client_ca")
-        context.verify_mode = ssl.CERT_OPTIONAL
+def server_context(files: ServerFiles) -> ssl.SSLContext:
+    """A context for listeners. Raises ``TlsUnusable``."""
+    context = _shown(files, files.certificate, files.key, "[tls] certificate", "[tls] key")
+    by_name: dict[str, ssl.SSLContext] = {}
+    for number, (certificate, key) in enumerate(files.names, 1):
+        where = f"[tls] names, number {number}:"
+        one = _shown(files, certificate, key, f"{where} certificate", f"{where} key")
+        for name in _names_of(certificate, f"{where} certificate"):
+            by_name.setdefault(name, one)
+    if by_name:
+
+        def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, default: ssl.SSLContext) -> None:
+            chosen = None if name is None else _for_name(by_name, name.lower())
+            if chosen is not None:
+                connection.context = chosen
+
+        context.sni_callback = choose
     return context
+
+
+def _shown(files: ServerFiles, certificate: str, key: str, setting: str, key_setting: str) -> ssl.SSLContext:
+    """A context with one certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[files.minimum]
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    _load_chain(context, certificate, key, setting, key_setting)
+    if files.client_ca:
+        _load_authorities(context, files.client_ca, "[tls] client_ca")
+        context.verify_mode = ssl.CERT_REQUIRED if files.client_required else ssl.CERT_OPTIONAL
+        # A session that is taken up again shows no certificate: what was good an hour ago would still be.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+    return context
+
+
+def _for_name(by_name: Mapping[str, ssl.SSLContext], name: str) -> ssl.SSLContext | None:
+    """By the whole name, or by a wildcard for its first label (RFC 9525 §6.3)."""
+    return by_name.get(name) or by_name.get("*." + name.partition(".")[2])
 
 
 def client_context(authorities: str = "") -> ssl.SSLContext:
@@ -67,11 +106,11 @@ def _no_passphrase() -> str:
     raise _Protected
 
 
-def _load_chain(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    _first_certificate(certificate)
-    held = f"[tls] key {key}" if key else f"[tls] certificate {certificate}"
+def _load_chain(context: ssl.SSLContext, certificate: str, key: str, setting: str, key_setting: str) -> None:
+    _first_certificate(certificate, setting)
+    held = f"{key_setting} {key}" if key else f"{setting} {certificate}"
     if key:
-        _check_readable(key, "[tls] key")
+        _check_readable(key, key_setting)
     try:
         context.load_cert_chain(certificate, key or None, _no_passphrase)
     except _Protected:
@@ -85,10 +124,12 @@ def _load_chain(context: ssl.SSLContext, certificate: str, key: str) -> None:
                 f"{held} is not the key of {certificate}: name the key that this certificate was made for"
             ) from None
         if error.reason in (None, "NO_START_LINE", "PEM_LIB"):
-            remedy = "name a PEM file with the certificate's key" if key else "set [tls] key to the file of its key"
+            remedy = (
+                "name a PEM file with the certificate's key" if key else f"set {key_setting} to the file of its key"
+            )
             raise TlsUnusable(f"{held} holds no private key: {remedy}") from None
         raise TlsUnusable(
-            f"[tls] certificate {certificate} cannot be used with its key ({error.reason}): "
+            f"{setting} {certificate} cannot be used with its key ({error.reason}): "
             "the file must hold the server's certificate first, then its issuers"
         ) from None
 
@@ -114,15 +155,29 @@ def _check_readable(path: str, setting: str) -> None:
         ) from None
 
 
-def _first_certificate(path: str) -> x509.Certificate:
-    _check_readable(path, "[tls] certificate")
+def _first_certificate(path: str, setting: str = "[tls] certificate") -> x509.Certificate:
+    _check_readable(path, setting)
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())[0]
     except ValueError:
         raise TlsUnusable(
-            f"[tls] certificate {path} holds no PEM certificate: "
+            f"{setting} {path} holds no PEM certificate: "
             "name a file that holds the server's certificate first, then its issuers"
         ) from None
+
+
+def _names_of(path: str, setting: str) -> list[str]:
+    """The DNS names that a certificate is for, in lower case."""
+    try:
+        found = _first_certificate(path, setting).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = found.value.get_values_for_type(x509.DNSName)
+    except (x509.ExtensionNotFound, ValueError):
+        names = []
+    if not names:
+        raise TlsUnusable(
+            f"{setting} {path} is for no DNS name, so nobody can ask for it: name one with a subjectAltName"
+        )
+    return [name.lower() for name in names]
 
 
 def expires_at(certificate: str) -> float:

@@ -127,8 +127,9 @@ class HttpFront:
             *(self.admission, self.settings.tls_handshake_seconds),
         )
         acceptor.start()
-        self._tls.append(tls)
         self._servers.append(acceptor)
+        if tls not in self._tls:
+            self._tls.append(tls)
 
     def reload_tls(self) -> None:
         """Read the certificates again; one that cannot be used leaves the old one in place."""

@@ -34,12 +34,24 @@ def _check_tls(settings: Settings) -> None:
         raise SettingsInvalid(
             "[tls] key is set, but certificate is not: set it to the PEM file that belongs to the key"
         )
+    if settings.tls.names and not settings.tls.certificate:
+        raise SettingsInvalid(
+            "[tls] names is set, but certificate is not: set it to the PEM file for whoever asks for none of them"
+        )
+    if settings.tls.client_certificate == "required" and not settings.tls.client_ca:
+        raise SettingsInvalid(
+            "[tls] client_certificate is required, but client_ca is not set: name the PEM file of the authorities that "
+            "issue them"
+        )
     named = {
         "[tls] certificate": settings.tls.certificate,
         "[tls] key": settings.tls.key,
         "[tls] client_ca": settings.tls.client_ca,
         "[http] upstream_ca": settings.http.upstream_ca,
     }
+    for number, each in enumerate(settings.tls.names, 1):
+        named[f"[tls] names, number {number}: certificate"] = each.certificate
+        named[f"[tls] names, number {number}: key"] = each.key
     for name, path in named.items():
         if path and not Path(path).is_file():
             raise SettingsInvalid(f"{name}: there is no file {path}: name a PEM file that this user may read")

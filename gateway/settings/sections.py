@@ -5,7 +5,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings.values import (
@@ -21,6 +21,7 @@ from gateway.settings.values import (
     RedisUrl,
     Seconds,
     StorageUrl,
+    tabled,
 )
 
 
@@ -52,12 +53,21 @@ class RedisSection(Section):
     maxmemory: MemorySize = "256mb"
 
 
+class CertificateFiles(Section):
+    """One of [tls] names."""
+
+    certificate: str
+    key: str = ""
+
+
 class TlsSection(Section):
     """[tls]"""
 
     certificate: str = ""
     key: str = ""
+    names: Annotated[list[CertificateFiles], BeforeValidator(tabled)] = []
     client_ca: str = ""
+    client_certificate: Literal["optional", "required"] = "optional"
     minimum: Literal["1.2", "1.3"] = "1.2"
 
 

@@ -32,6 +32,22 @@ def _mapped(value: object) -> object:
         raise ValueError('write it as JSON, like {"CORP": "corp.example"}') from None
 
 
+def tabled(value: object) -> object:
+    """A list of tables; a lone one counts as a list of one, from the environment it is JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise ValueError(
+            'write a list of tables, like [{ certificate = "two.pem", key = "two.key" }] (JSON in a variable)'
+        )
+    return value
+
+
 def _no_truth_value(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("write a number, not true or false")

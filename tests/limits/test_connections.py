@@ -105,7 +105,7 @@ async def secure(mailbox: MailboxServer, authority: Authority, **settings: Any) 
     """A front that serves by TLS."""
     issued = authority.issue()
     async with fronted(mailbox.url, **settings) as gateway:
-        gateway.url = await gateway.listen(ServerTls(str(issued.certificate), str(issued.key)))
+        gateway.url = await gateway.listen(ServerTls(issued.files()))
         yield gateway
 
 

@@ -157,7 +157,7 @@ async def test_one_too_many_is_told_and_many_too_many_are_closed() -> None:
 async def test_handshakes_that_never_end(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     issued = authority.issue()
-    tls = ServerTls(str(issued.certificate), str(issued.key))
+    tls = ServerTls(issued.files())
     async with served(connections=20, tls=tls, handshake_seconds=0.5) as there:
         port = int(there.url.rsplit(":", 1)[1])
         opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]

@@ -5,11 +5,14 @@ import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gateway.network.tls import ServerFiles
 
 DAY = timedelta(days=1)
 
@@ -20,6 +23,10 @@ class Issued:
 
     certificate: Path
     key: Path
+
+    def files(self, **more: Any) -> ServerFiles:
+        """As the gateway's listeners are told of them."""
+        return ServerFiles(certificate=str(self.certificate), key=str(self.key), **more)
 
     def server(self) -> ssl.SSLContext:
         """A context of the standard library's own that shows it."""

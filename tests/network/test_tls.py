@@ -3,18 +3,23 @@
 import asyncio
 import os
 import pty
+import socket
 import ssl
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import uvloop
 
-from gateway.network.tls import ServerTls, TlsUnusable, client_context, expires_at, server_context
+from gateway.app.bounded_http import Room
+from gateway.network.accepting import TlsAcceptor
+from gateway.network.tls import ServerFiles, ServerTls, TlsUnusable, client_context, expires_at, server_context
 from tests.network.authority import Authority, Issued
 
 LATER = datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -31,16 +36,16 @@ def issued(authority: Authority) -> Issued:
 
 
 def server_of(issued: Issued, client_ca: str = "", minimum: str = "1.2") -> ssl.SSLContext:
-    return server_context(str(issued.certificate), str(issued.key), client_ca, minimum)
+    return server_context(issued.files(client_ca=client_ca, minimum=minimum))
 
 
 def shaken(
-    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost"
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost", session: ssl.SSLSession | None = None
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """Both ends after a handshake; raises ``ssl.SSLError``."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
-        client.wrap_bio(to_client, to_server, server_hostname=name),
+        client.wrap_bio(to_client, to_server, server_hostname=name, session=session),
         server.wrap_bio(to_server, to_client, server_side=True),
     )
     waiting = list(ends)
@@ -158,6 +163,136 @@ def test_an_expired_client_certificate(authority: Authority, issued: Issued) -> 
         shaken(server_of(issued, str(authority.certificate)), client)
 
 
+def test_a_client_certificate_may_be_required(authority: Authority, issued: Issued) -> None:
+    server = server_context(issued.files(client_ca=str(authority.certificate), client_required=True))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        with pytest.raises(ssl.SSLError):
+            shaken(server, limited(authority.trust(), version))
+        phone = authority.issue("phone7", client=True)
+        client = limited(authority.trust(), version)
+        client.load_cert_chain(phone.certificate, phone.key)
+        assert shaken(server, client)[1].getpeercert()
+
+
+def again(server: ssl.SSLContext, client: ssl.SSLContext, version: ssl.TLSVersion) -> bool | None:
+    """Whether a client takes up the session of its last connection."""
+    limited(client, version)
+    first = shaken(server, client)[0]
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server, server_hostname="localhost", session=first.session),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(10):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert ends[0].version()
+    return ends[0].session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_taken_up_again_only_where_they_prove_nothing(
+    authority: Authority, issued: Issued, version: ssl.TLSVersion
+) -> None:
+    tls = ServerTls(issued.files())
+    assert again(tls.context, authority.trust(), version) is True
+    asking = ServerTls(issued.files(client_ca=str(authority.certificate)))
+    phone = authority.issue("phone7", client=True)
+    client = authority.trust()
+    client.load_cert_chain(phone.certificate, phone.key)
+    if version is ssl.TLSVersion.TLSv1_3:
+        assert again(asking.context, client, version) is False
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_outlives_the_files_that_were_read_again(
+    authority: Authority, issued: Issued, version: ssl.TLSVersion
+) -> None:
+    """Its authority may be the one that was taken out."""
+    file = authority.directory / "clients.pem"
+    file.write_bytes(authority.certificate.read_bytes())
+    tls = ServerTls(issued.files(client_ca=str(file)))
+    phone, client = authority.issue("phone7", client=True), limited(authority.trust(), version)
+    client.load_cert_chain(phone.certificate, phone.key)
+    session = shaken(tls.context, client)[0].session
+    file.write_bytes(Authority(authority.directory, "other").certificate.read_bytes())
+    tls.reload()
+    with pytest.raises(ssl.SSLError):
+        shaken(tls.context, client, session=session)
+
+
+# --- certificates by name
+
+
+def named(authority: Authority, *names: str) -> tuple[Issued, tuple[str, str]]:
+    issued = authority.issue(*names)
+    return issued, (str(issued.certificate), str(issued.key))
+
+
+def test_each_name_has_its_certificate(authority: Authority) -> None:
+    default, _ = named(authority, "localhost")
+    _, mail = named(authority, "mail.corp.example", "Phones.Corp.Example")
+    _, wild = named(authority, "*.field.example")
+    server = server_context(default.files(names=(mail, wild)))
+
+    def shown(asked: str) -> object:
+        client = authority.trust()
+        client.check_hostname = False
+        shown = shaken(server, client, asked)[0].getpeercert()
+        assert shown is not None
+        return [pair[1] for pair in cast("list[tuple[str, str]]", shown["subjectAltName"])]
+
+    assert shown("mail.corp.example") == shown("PHONES.corp.example") == ["mail.corp.example", "Phones.Corp.Example"]
+    assert shown("one.field.example") == ["*.field.example"]
+    for other in ("two.one.field.example", "field.example", "localhost", "elsewhere.example", "127.0.0.1"):
+        assert shown(other) == ["localhost"], other
+
+
+def test_what_is_asked_of_clients_does_not_hang_on_the_name(authority: Authority) -> None:
+    default, _ = named(authority, "localhost")
+    _, mail = named(authority, "mail.corp.example")
+    server = server_context(default.files(names=(mail,), client_ca=str(authority.certificate), client_required=True))
+    for name in ("localhost", "mail.corp.example"):
+        with pytest.raises(ssl.SSLError):
+            shaken(server, authority.trust(), name)
+        with pytest.raises(ssl.SSLError):
+            shaken(server, limited(authority.trust(), ssl.TLSVersion.TLSv1_1), name)
+
+
+def test_an_error_of_a_named_certificate_says_which(authority: Authority, issued: Issued) -> None:
+    _, mail = named(authority, "mail.corp.example")
+    _, nameless = named(authority, "192.0.2.7")
+    for pair, words in (
+        ((mail[0], "missing.key"), r"\[tls\] names, number 2: key missing.key cannot be read"),
+        (("missing.pem", mail[1]), r"\[tls\] names, number 2: certificate missing.pem cannot be read"),
+        ((mail[0], str(issued.key)), r"\[tls\] names, number 2: key .* is not the key of"),
+        (nameless, r"\[tls\] names, number 2: certificate .* is for no DNS name"),
+    ):
+        with pytest.raises(TlsUnusable, match=words):
+            server_context(issued.files(names=(mail, pair)))
+
+
+def test_all_of_them_are_read_again(authority: Authority, issued: Issued) -> None:
+    other, mail = named(authority, "mail.corp.example")
+    tls = ServerTls(issued.files(names=(mail,)))
+
+    def serial() -> object:
+        shown = shaken(tls.context, authority.trust(), "mail.corp.example")[0].getpeercert()
+        assert shown is not None
+        return shown["serialNumber"]
+
+    before = serial()
+    renewed, _ = named(authority, "mail.corp.example")
+    other.certificate.write_bytes(renewed.certificate.read_bytes())
+    with pytest.raises(TlsUnusable):
+        tls.reload()
+    assert serial() == before
+    other.key.write_bytes(renewed.key.read_bytes())
+    tls.reload()
+    assert serial() != before
+
+
 # --- our own connections verify
 
 
@@ -194,26 +329,25 @@ def shown_by(tls: ServerTls, authority: Authority) -> object:
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(authority: Authority, issued: Issued) -> None:
-    tls = ServerTls(str(issued.certificate), str(issued.key))
-    context, before = tls.context, shown_by(tls, authority)
+    tls = ServerTls(issued.files())
+    before = shown_by(tls, authority)
     renewed = authority.issue()
     issued.certificate.write_bytes(renewed.certificate.read_bytes())
     issued.key.write_bytes(renewed.key.read_bytes())
     assert shown_by(tls, authority) == before
     tls.reload()
     assert shown_by(tls, authority) != before
-    # Listeners hold the context.
-    assert tls.context is context
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_listeners_show_the_renewed_one(
     authority: Authority, issued: Issued, loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    tls = ServerTls(str(issued.certificate), str(issued.key))
+    tls = ServerTls(issued.files())
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
+    class HangsUp(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.close()
 
     async def serial(port: int) -> object:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=authority.trust())
@@ -223,8 +357,11 @@ def test_listeners_show_the_renewed_one(
         return shown
 
     async def told() -> tuple[object, object, object]:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls.context)
-        port = server.sockets[0].getsockname()[1]
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        server = TlsAcceptor(sock, tls, HangsUp, Room(100, lambda limit: None), 10.0)
+        server.start()
         before = await serial(port)
         renewed = authority.issue()
         issued.certificate.write_bytes(renewed.certificate.read_bytes())
@@ -244,7 +381,7 @@ def test_listeners_show_the_renewed_one(
 def test_what_cannot_be_used_leaves_the_old_in_place(
     authority: Authority, issued: Issued, spoiled: str, content: bytes | None
 ) -> None:
-    tls = ServerTls(str(issued.certificate), str(issued.key), str(authority.certificate))
+    tls = ServerTls(issued.files(client_ca=str(authority.certificate)))
     before = shown_by(tls, authority)
     for file in (issued.certificate, issued.key) if spoiled == "both" else (getattr(issued, spoiled),):
         file.unlink() if content is None else file.write_bytes(content)
@@ -254,7 +391,7 @@ def test_what_cannot_be_used_leaves_the_old_in_place(
 
 
 def test_half_a_renewal_leaves_the_old_in_place(authority: Authority, issued: Issued) -> None:
-    tls = ServerTls(str(issued.certificate), str(issued.key))
+    tls = ServerTls(issued.files())
     before = shown_by(tls, authority)
     issued.certificate.write_bytes(authority.issue().certificate.read_bytes())
     with pytest.raises(TlsUnusable):
@@ -265,7 +402,7 @@ def test_half_a_renewal_leaves_the_old_in_place(authority: Authority, issued: Is
 def test_a_further_authority_is_believed_after_reading_again(authority: Authority, issued: Issued) -> None:
     file = authority.directory / "clients.pem"
     file.write_bytes(authority.certificate.read_bytes())
-    tls = ServerTls(str(issued.certificate), str(issued.key), str(file))
+    tls = ServerTls(issued.files(client_ca=str(file)))
     other = Authority(authority.directory, "other")
     phone = other.issue("phone7", client=True)
     client = authority.trust()
@@ -284,7 +421,7 @@ def test_an_authority_that_was_taken_out_is_believed_no_more(
     file = authority.directory / "clients.pem"
     other = Authority(authority.directory, "other")
     file.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
-    tls = ServerTls(str(issued.certificate), str(issued.key), str(file))
+    tls = ServerTls(issued.files(client_ca=str(file)))
     clients = []
     for each in (authority, other):
         phone, client = each.issue("phone7", client=True), limited(authority.trust(), version)
@@ -307,7 +444,7 @@ def test_an_authority_that_was_taken_out_is_believed_no_more(
 def test_one_file_for_both(authority: Authority, issued: Issued) -> None:
     both = authority.directory / "both.pem"
     both.write_bytes(issued.certificate.read_bytes() + issued.key.read_bytes())
-    shaken(server_context(str(both), ""), authority.trust())
+    shaken(server_context(ServerFiles(certificate=str(both))), authority.trust())
 
 
 def test_each_error_names_its_file(authority: Authority, issued: Issued) -> None:
@@ -333,8 +470,9 @@ def test_each_error_names_its_file(authority: Authority, issued: Issued) -> None
         ((certificate, key, str(garbage)), garbage),
         ((certificate, key, directory), directory),
     ]:
+        fields: dict[str, Any] = dict(zip(("certificate", "key", "client_ca"), given, strict=False))
         with pytest.raises(TlsUnusable) as refused:
-            server_context(*given)
+            server_context(ServerFiles(**fields))
         assert str(named) in str(refused.value), given
         assert "\n" not in str(refused.value)
     for file in (missing, empty, garbage):
@@ -359,8 +497,8 @@ def test_a_protected_key_is_an_error_and_no_question(authority: Authority) -> No
     program = (
         # /dev/tty is where OpenSSL asks: make standard input that terminal.
         "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
-        "from gateway.network.tls import TlsUnusable, server_context\n"
-        "try: server_context(*sys.argv[1:])\n"
+        "from gateway.network.tls import ServerFiles, TlsUnusable, server_context\n"
+        "try: server_context(ServerFiles(certificate=sys.argv[1], key=sys.argv[2]))\n"
         "except TlsUnusable: sys.exit(7)"
     )
     ours, theirs = pty.openpty()
