@@ -31,6 +31,7 @@ servers:
 	@if [ ! -f tests/live/install.sh ]; then :; \
 	elif [ "$$(id -u)" = 0 ]; then bash tests/live/install.sh; \
 	else echo "not root: live tests run only as far as their servers are installed already (tests/live/install.sh)"; fi
+	@if [ -f tests/live/scanner.sh ]; then bash tests/live/scanner.sh; fi
 .PHONY: servers
 
 test: setup servers ## all tests; ARGS="-k cut" for some

@@ -9,11 +9,12 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.network.tls import ServerFiles
 
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 DAY = timedelta(days=1)
 
 
@@ -23,6 +24,13 @@ class Issued:
 
     certificate: Path
     key: Path
+
+    def replace(self, other: "Issued") -> None:
+        """Put another certificate in place of this one, as an ACME client does."""
+        for mine, its in ((self.certificate, other.certificate), (self.key, other.key)):
+            fresh = mine.with_suffix(".new")
+            fresh.write_bytes(its.read_bytes())
+            fresh.replace(mine)
 
     def files(self, **more: Any) -> ServerFiles:
         """As the gateway's listeners are told of them."""
@@ -57,10 +65,17 @@ class Authority:
         )
         self.certificate.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 
-    def issue(self, *names: str, ends: datetime | None = None, client: bool = False, passphrase: bytes = b"") -> Issued:
+    def issue(
+        self,
+        *names: str,
+        ends: datetime | None = None,
+        client: bool = False,
+        passphrase: bytes = b"",
+        with_rsa: bool = False,
+    ) -> Issued:
         """A certificate for DNS names and addresses; with ``ends`` past, an expired one."""
         self._issued += 1
-        key = ec.generate_private_key(ec.SECP256R1())
+        key: _Key = rsa.generate_private_key(65537, 2048) if with_rsa else ec.generate_private_key(ec.SECP256R1())
         alternative = x509.SubjectAlternativeName([_alternative(name) for name in names or ("localhost", "127.0.0.1")])
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
@@ -83,7 +98,7 @@ class Authority:
         """A context of the standard library's own for clients that know the authority."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
-    def _builder(self, subject: str, key: ec.EllipticCurvePrivateKey, ends: datetime) -> x509.CertificateBuilder:
+    def _builder(self, subject: str, key: _Key, ends: datetime) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(_name(subject))
