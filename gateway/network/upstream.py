@@ -233,11 +233,19 @@ class UpstreamConnection(asyncio.Protocol):
         assert head is not None
         # Whoever paused it is through with it; the next one would wait for ever.
         self.resume()
-        if reusable and head.keep_alive and self.request_complete:
+        if reusable and head.keep_alive and self.request_complete and self._all_sent:
             self._pool.put_back(self)
         elif self.transport is not None:
             self.transport.abort()
         handler.response_ended()
+
+    @property
+    def _all_sent(self) -> bool:
+        """Whether the kernel has the whole request.
+
+        A server that answers before it has the body may take what still comes for the next request.
+        """
+        return self.transport is not None and not self.transport.get_write_buffer_size()
 
     def _fail(self, reason: str) -> None:
         handler, self._handler = self._handler, None
@@ -368,6 +376,10 @@ class UpstreamPool:
         finally:
             self.connecting -= 1
         self._failures, self._down_until = 0, 0.0
+        if self._context is None and connection.unasked:
+            # With TLS something may rightly be there: session tickets.
+            connection.abort()
+            raise UpstreamUnavailable(f"{self.url}: it speaks, or hangs up, before it is asked")
         self._open.add(connection)
         return connection
 

@@ -296,10 +296,10 @@ class ClientConnection(asyncio.Protocol):
             last = not self._body_left
         self._body_received += len(content)
         self._buffer = rest
-        if self._body_received > self.front.settings.max_body_bytes:
-            self._refuse_head(BadRequest("body_too_large", 413))
-        elif self._answered:
+        if self._answered:
             self._discard(last=last)
+        elif self._body_received > self.front.settings.max_body_bytes:
+            self._refuse_head(BadRequest("body_too_large", 413))
         elif self.exchange is not None:
             if not last:
                 self.wait_at_most(self.front.settings.body_seconds)
@@ -374,8 +374,15 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
 
     def _refuse_head(self, error: BadRequest) -> None:
-        """Nothing after octets that were not understood can be understood: answer and close."""
+        """Nothing after octets that were not understood can be understood: answer and close.
+
+        In the rest of a body whose request was answered: only close, or a front proxy would take a second answer for
+        that to somebody else's request.
+        """
         self.front.bad_requests.inc(error.reason)
+        if self._answered and self.body_to_come:
+            self.close()
+            return
         begun = self.answer_begun and not self._answered
         self._buffer = b""
         self._body_left, self._chunks = 0, None
@@ -389,7 +396,8 @@ class ClientConnection(asyncio.Protocol):
         self.keep_alive = False
         refusal = refusals.content_too_large() if error.status == 413 else refusals.malformed()
         answer = Answer(error.status, HTTPStatus(error.status).phrase, refusal.headers, refusal.body)
-        self.write(written(answer, close=True, head_only=self._head_only))
+        # The request before this head may have been a HEAD; what this one is nobody knows.
+        self.write(written(answer, close=True, head_only=self._head_only and not self._answered))
         self.close()
 
     def write(self, octets: bytes) -> None:

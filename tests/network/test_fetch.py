@@ -48,6 +48,7 @@ async def test_no_answer_in_time(pool: UpstreamPool, origin: Origin) -> None:
 async def test_half_an_answer_in_time(pool: UpstreamPool, origin: Origin) -> None:
     asking = asyncio.create_task(fetch(pool, b"GET", b"/", b"a", (), timeout_seconds=0.2))
     served = await origin.connection()
+    await served.request()
     await served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
     with pytest.raises(UpstreamUnavailable, match="no answer within"):
         await asking

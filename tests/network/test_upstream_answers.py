@@ -19,7 +19,7 @@ ANSWERS = [
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-A: b\r\n\r\n", b"abcde"),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b""),
     (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, b"ok"),
-    (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 700\r\n\r\n", b""),
+    (b"HTTP/1.1 304 Not Modified\r\n\r\n", b""),
     (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
 ]
 

@@ -13,9 +13,11 @@ LINE_LONGEST: Final = 256
 TRAILER_LONGEST: Final = 4096
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
-# No blanks before an extension: RFC 9112 §7.1.1 calls them bad, and readers differ over them.
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~]*)?\Z")
-_TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\Z")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = rb'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
+# No blanks around the parts of an extension: RFC 9112 §7.1.1 calls them bad, and readers differ over them.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)(?:;%b(?:=(?:%b|%b))?+)*+\Z" % (_TOKEN, _TOKEN, _QUOTED))
+_TRAILER_LINE = re.compile(rb"%b:[\t -~\x80-\xff]*\Z" % _TOKEN)
 _SIZE, _CONTENT, _CONTENT_END, _TRAILER = range(4)
 
 

@@ -23,6 +23,8 @@ _HEAD = re.compile(
 _FIELD = re.compile(rb"([^:\r\n]+):[\t ]*((?:[^\r\n]*[^\t \r\n])?)[\t ]*\r\n")
 _HOST = re.compile(rb"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 _LENGTH = re.compile(rb"[0-9]{1,15}\Z")
+# Another coding within the chunks, which is framed and not understood (RFC 9112 §6.1); anything else is no framing.
+_CODED = re.compile(rb"(?!chunked\b)" + _TOKEN + rb"{1,32}+[\t ]*+,[\t ]*+chunked\Z", re.IGNORECASE)
 
 
 class BadRequest(DomainError):  # noqa: N818  (the name of the status)
@@ -123,7 +125,7 @@ def _framing(named: dict[bytes, bytes], *, modern: bool) -> tuple[int, bool]:
         if length is not None:
             raise BadRequest("length_and_coding")
         if not modern or coding.lower() != b"chunked":
-            raise BadRequest("transfer_coding", 501 if modern else 400)
+            raise BadRequest("transfer_coding", 501 if modern and _CODED.match(coding) else 400)
         return 0, True
     if length is None:
         return 0, False

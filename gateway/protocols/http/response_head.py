@@ -48,13 +48,16 @@ def parse_response(head: bytes, request_method: bytes) -> ResponseHead:
     if len(named) != len(fields):
         _check_repeated(fields)
     length, chunked = _framing(named)
-    if status < 200 or status in (204, 304) or request_method == b"HEAD":
+    # A body where none may be (RFC 9110 §6.4.1): if it comes after all, it would be taken for the next answer.
+    bodiless = status in (204, 304)
+    untrue = bodiless and (chunked or bool(length))
+    if status < 200 or bodiless or request_method == b"HEAD":
         length, chunked = 0, False
     # A list may stand on several lines (RFC 9110 §5.3).
     closing = b"connection" in named and any(
         b"close" in value.lower() for name, value in fields if name.lower() == b"connection"
     )
-    keep_alive = minor == b"1" and not closing and (chunked or length is not None)
+    keep_alive = minor == b"1" and not closing and not untrue and (chunked or length is not None)
     return ResponseHead(status, reason or b"", fields, length, chunked, keep_alive)
 
 
