@@ -1,0 +1,78 @@
+"""The kinds of site that faults need: what stands around the gateway differs."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from tests.faults.cache_under_test import CacheUnderTest
+from tests.faults.site import Site, site
+from tests.faults.wire import Wire
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+SMALL_DISK_OCTETS = 24 << 20
+
+
+@asynccontextmanager
+async def plain(directory: Path, seed: int) -> AsyncIterator[Site]:
+    """As shipped: SQLite, the embedded Valkey, two workers."""
+    async with site(directory, seed) as running:
+        yield running
+
+
+@asynccontextmanager
+async def cache(directory: Path, seed: int) -> AsyncIterator[Site]:
+    """With a Valkey of its own that keeps a dump, reached by a wire that can be slow or cut."""
+    directory.mkdir(parents=True, exist_ok=True)
+    server = CacheUnderTest(directory / "valkey")
+    await server.start()
+    wire = Wire(directory / "wire.sock", server.socket)
+    await wire.open()
+    try:
+        async with site(directory, seed, more=f'[redis]\nurl = "unix://{wire.socket}"\n') as running:
+            running.cache, running.wire = server, wire
+            yield running
+    finally:
+        await wire.close()
+        await server.kill()
+
+
+@asynccontextmanager
+async def clocks(directory: Path, seed: int) -> AsyncIterator[Site]:
+    """Each kind of child has a wall clock that can be moved (libfaketime); the monotonic one is the machine's."""
+    files = directory / "clocks"
+    files.mkdir(parents=True, exist_ok=True)
+    for kind in ("control", "worker"):
+        (files / kind).write_text("+0s")
+    environment = {"FAULTS_CLOCKS": str(files), "FAULTS_FAKETIME": str(FAKETIME)}
+    async with site(directory, seed, environment=environment) as running:
+        yield running
+
+
+@asynccontextmanager
+async def small_disk(directory: Path, seed: int) -> AsyncIterator[Site]:
+    """``data_dir`` on a file system of its own of a few megabytes (tmpfs; needs root)."""
+    disk = directory / "disk"
+    disk.mkdir(parents=True, exist_ok=True)
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_OCTETS}", "tmpfs", str(disk))
+    subprocess.run(mount, check=True)  # noqa: ASYNC221  (done before anything runs)
+    try:
+        async with site(directory, seed, data_dir=disk / "var") as running:
+            yield running
+    finally:
+        subprocess.run(("umount", str(disk)), check=True)  # noqa: ASYNC221
+
+
+Ground = Callable[[Path, int], AbstractAsyncContextManager[Site]]
+
+GROUNDS: dict[str, Ground] = {"plain": plain, "cache": cache, "clocks": clocks, "small_disk": small_disk}
+
+
+def missing(ground: str) -> str:
+    """Why a kind of site cannot be had here; empty when it can."""
+    if ground == "clocks" and not FAKETIME.exists():
+        return "libfaketime is not installed (Debian: apt-get install libfaketime)"
+    if ground == "small_disk" and os.geteuid() != 0:
+        return "a small file system can be mounted by root only"
+    return ""

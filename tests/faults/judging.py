@@ -1,0 +1,64 @@
+"""The judge beside the traffic: holds each relayed request, and each answer that a phone got, against the model.
+
+What it measures is the time from the acknowledgement that made a refusal due to the last request relayed in spite of
+it. Beyond the bound that is a violation, kept with what happened around it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.faults.model import Model
+
+SLACK_SECONDS = 0.25
+"""What the harness itself may add: its one event loop serves phones, agents and mail server."""
+REMEMBERED = 400
+
+
+@dataclass(slots=True)
+class Judge:
+    """Looks on."""
+
+    model: Model
+    bound_seconds: float = 2.0
+    longest_stale: float = 0.0
+    violations: list[str] = field(default_factory=list)
+    events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    now: Callable[[], float] = time.monotonic
+
+    def note(self, text: str) -> None:
+        """Something happened: it is printed beside a violation."""
+        self.events.append((self.now(), text))
+
+    def relayed(self, device: str, command: str) -> None:
+        """A request of a device reached the mail server."""
+        self._hold(device, f"{command} of {device} was relayed")
+
+    def released(self, device: str, command: str) -> None:
+        """A phone got an answer of the mail server's."""
+        self._hold(device, f"the answer to {command} reached {device}")
+
+    def _hold(self, device: str, what: str) -> None:
+        due = self.model.refusal_due(device)
+        if due is None:
+            return
+        stale = self.now() - due
+        self.longest_stale = max(self.longest_stale, stale)
+        if stale > self.bound_seconds + SLACK_SECONDS:
+            self.violated(f"{what} {stale:.3f} s after a refusal was due (bound {self.bound_seconds:.1f} s)")
+
+    def violated(self, text: str) -> None:
+        """Something is wrong."""
+        self.note(f"VIOLATION: {text}")
+        self.violations.append(text)
+
+    def begin(self, bound_seconds: float) -> None:
+        """Another repetition."""
+        self.bound_seconds, self.longest_stale = bound_seconds, 0.0
+        self.violations.clear()
+
+    def around(self, seconds: float = 6.0) -> list[str]:
+        """The last events, as lines."""
+        newest = self.now()
+        return [f"{at - newest:8.3f} s  {text}" for at, text in self.events if at > newest - seconds]
