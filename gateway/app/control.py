@@ -34,6 +34,7 @@ from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
 from gateway.inventory.publication import Publication, check_forward
 from gateway.inventory.sources.push.receiver import create_receiver
+from gateway.observability.clock import CLOCK_JUMPED, SteadyClock
 from gateway.observability.metrics import Metrics, merged
 from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
@@ -67,19 +68,21 @@ class Control:
         self._policy = policy
         self._redis = redis
         self._metrics = Metrics()
+        self._clock = SteadyClock()
+        now = self._clock.now
         self._board = WorkerBoard()
         records = RedisRecords(redis, life, RECORD_TTL_SECONDS, publishing=True)
         load = record_loader(rules)
         self._publication = Publication(store, records, RedisPublisher(redis, life), load)
         self._sightings = SightingReceiver(self._redis)
         evidence = Evidence(store, rules, self._publish, lambda: self._policy)
-        ingest = Ingest(evidence, time.time)
+        ingest = Ingest(evidence, now)
         self._mail_devices = MailDevices(evidence)
         admin, inventory = settings.admin, settings.inventory
         api = create_api(
             ApiDeps(
                 store=store,
-                editor=PolicyEditor(store, self._publish, self._board),
+                editor=PolicyEditor(store, self._publish, self._board, now),
                 ingest=ingest,
                 bindings=Bindings(evidence),
                 people=People(evidence),
@@ -92,6 +95,7 @@ class Control:
                 ready=lambda: self._board.ready(self._troubles),
                 limits=BodyLimits(longest_bytes=admin.max_body_bytes, within_seconds=admin.body_seconds),
                 count_refused=self._counter("gatepost_api_refused_total", "API requests not let in", "reason"),
+                now=now,
             )
         )
         self._troubles: dict[str, str] = {}
@@ -101,7 +105,7 @@ class Control:
         secure = any(each.url.startswith("https:") for each in (*bound, *reports))
         tls = server_tls_of(settings) if secure else None
         counted = self._counter("gatepost_reports_total", "Reports by how they ended", "outcome")
-        receiver = create_receiver(ingest, store, time.time, receiver_limits_of(settings), counted)
+        receiver = create_receiver(ingest, store, now, receiver_limits_of(settings), counted)
         self._servings = (
             Serving(api, bound, tls, self._serving_limits("admin", admin.max_connections, admin.head_seconds)),
             Serving(
@@ -135,6 +139,7 @@ class Control:
             self._publication.run(),
             self._take_sightings(),
             self._look_regularly(),
+            self._clock.watch(),
             self._tidy(),
             self._link.run(self._take),
             self._draining.wait(),
@@ -199,7 +204,7 @@ class Control:
             await asyncio.sleep(TIDY_EVERY_SECONDS)
 
             async def work(writing: Writing) -> int:
-                return await writing.forget_messages(time.time() - MESSAGES_KEPT_SECONDS)
+                return await writing.forget_messages(self._clock.now() - MESSAGES_KEPT_SECONDS)
 
             try:
                 forgotten, _ = await self._store.write(work)
@@ -222,6 +227,7 @@ class Control:
         gauge = self._metrics.gauge
         gauge("gatepost_feed_up", "Whether changes go out by the fast feed").set(self._publication.up)
         gauge("gatepost_sequence_sent", "Newest change-log sequence that is on the feed").set(self._publication.sent)
+        gauge(*CLOCK_JUMPED).set(bool(self._clock.jumped_by))
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
 
 

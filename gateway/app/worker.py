@@ -23,7 +23,9 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.policy_feed import PolicyFeed
 from gateway.decision.sightings import SightingLog
+from gateway.decision.standstill import Standstill
 from gateway.domain.policy import first_policy, policy_of
+from gateway.observability.clock import CLOCK_JUMPED, SteadyClock
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import Store, StoreUnavailable
 from gateway.proxies.front import HttpFront
@@ -50,9 +52,10 @@ class Worker:
         self._store = store
         self._redis = RedisConnection(settings.redis.url)
         self._metrics = Metrics()
+        self._clock = SteadyClock()
         records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS)
         cache = DeviceCache(record_reader(store, rules), records, settings.decision.cache_people)
-        self._decision = DecisionPoint(cache, policy_of(first_policy(0.0)))
+        self._decision = DecisionPoint(cache, policy_of(first_policy(0.0)), self._clock.now)
         self._feed = PolicyFeed(
             store,
             RedisSubscription(self._redis),
@@ -60,8 +63,11 @@ class Worker:
             state_bound_seconds=settings.decision.state_bound_seconds,
             on_policy_in_force=lambda version: self._tell_status(),
         )
-        self._sightings = SightingLog(SightingSender(self._redis).send)
-        self._front = HttpFront(front_settings_of(settings), self._decision, rules, self._sightings, self._metrics)
+        self._standstill = Standstill(self._decision, self._feed.catch_up)
+        self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
+        self._front = HttpFront(
+            front_settings_of(settings), self._decision, rules, self._sightings, self._metrics, now=self._clock.now
+        )
         self._draining = asyncio.Event()
         self._serving = False
 
@@ -78,6 +84,8 @@ class Worker:
         self._tell_status()
         works: tuple[Awaitable[object], ...] = (
             self._feed.run(),
+            self._standstill.watch(),
+            self._clock.watch(),
             self._sightings.run(),
             self._tell_regularly(),
             self._link.run(self._take),
@@ -153,6 +161,7 @@ class Worker:
             self._feed.stale
         )
         gauge("gatepost_state_lost", "Workers whose state is older than its bound").set(self._decision.state_lost)
+        gauge(*CLOCK_JUMPED).set(bool(self._clock.jumped_by))
         counter = self._metrics.counter
         counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads
         counter("gatepost_record_loads_failed_total", "Records that could not be read").values[()] = cache.failed_loads

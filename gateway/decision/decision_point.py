@@ -24,6 +24,8 @@ REJUDGED_AT_ONCE = 256
 """Sessions re-judged before other work gets its turn."""
 RETRY_LOAD_SECONDS = 0.5
 VERDICTS_PER_PERSON = 32
+TRUSTED_WITHIN_SECONDS = 6.0
+"""How long a question waits after a standstill until it is known what was missed."""
 ATTEMPTS = 8
 """How often a record that changes as it arrives is asked for again."""
 
@@ -37,14 +39,17 @@ class DecisionPoint:
         self.sessions = LiveSessions()
         self.state_lost = False
         """Set by the feed when nothing has been heard of the state for longer than its bound."""
+        self.trusted_until = float("inf")
+        """Until when what is in memory counts (``standstill``); a moment of ``now``."""
+        self._trusted_again = asyncio.Event()
         self._entries = cache.entries
         self._now = now
         self._retries: set[asyncio.Task[None]] = set()
 
     def judge(self, request: AccessRequest) -> Verdict | None:
-        """The verdict from memory; None when the record is not at hand (``judge_loading`` then)."""
-        entry = self._entries.get(request.login)
-        if entry is None or entry.record is None:
+        """The verdict from memory; None when the record is not at hand, or may be outdated (``judge_loading`` then)."""
+        entry, now = self._entries.get(request.login), self._now()
+        if entry is None or entry.record is None or now > self.trusted_until:
             return None
         entry.used = True
         if entry.policy_version != self.policy.version.number:
@@ -54,7 +59,7 @@ class DecisionPoint:
         if request.protocol is not Protocol.ACTIVESYNC or request.device_type == "Outlook":
             key = (request.device_id, request.protocol, request.device_type)
         verdict = entry.verdicts.get(key)
-        if verdict is None or self._now() >= verdict.valid_until:
+        if verdict is None or now >= verdict.valid_until:
             verdict = self._decide(request, entry, key)
         return self._without_state(request, verdict) if self.state_lost else verdict
 
@@ -79,6 +84,8 @@ class DecisionPoint:
             verdict = self.judge(request)
             if verdict is not None:
                 return verdict
+            if not await self._trusted():
+                break
             record = await self.cache.load(request.login)
             if record is None:
                 break
@@ -92,10 +99,32 @@ class DecisionPoint:
         """By setting; but what is known to be dirty is let through by no setting for what cannot be known."""
         verdict = decide(request, None, self.policy, self._now())
         entry = self._entries.get(request.login)
-        if verdict.effect is Effect.ALLOW and entry is not None and entry.overtaken is not None:
-            known = decide(request, entry.overtaken, self.policy, self._now())
+        record = (entry.record or entry.overtaken) if entry is not None else None
+        if verdict.effect is Effect.ALLOW and record is not None:
+            known = decide(request, record, self.policy, self._now())
             return known if known.effect is Effect.DENY else verdict
         return verdict
+
+    @property
+    def untrusted_for(self) -> float:
+        """Seconds since what is in memory ceased to count; 0 or less: it counts."""
+        return self._now() - self.trusted_until
+
+    def trust(self, seconds: float) -> None:
+        """What is in memory counts for so long from now on."""
+        self.trusted_until = self._now() + seconds
+        self._trusted_again.set()
+
+    async def _trusted(self) -> bool:
+        """Wait until what is in memory counts; whether it does in time."""
+        try:
+            async with asyncio.timeout(TRUSTED_WITHIN_SECONDS):
+                while self.untrusted_for > 0.0:
+                    self._trusted_again.clear()
+                    await self._trusted_again.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def changed(self, login: str, sequence: int) -> None:
         """The record of ``login`` changed: forget it, and judge its live sessions anew."""
@@ -142,6 +171,7 @@ class DecisionPoint:
 
     async def _rejudge_login(self, login: str) -> None:
         while self.sessions.of(login):
+            await self._trusted()
             await self.cache.load(login)
             if self._rejudge_from_memory(login):
                 return

@@ -19,6 +19,8 @@ from gateway.ports.store import Change, ChangeKind, Store, StoreUnavailable
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
+SILENCE_SECONDS = 1.5 * HEARTBEAT_SECONDS
+"""Without an answer of the feed for so long, the change log is read."""
 STALE_AFTER_SECONDS = 3.0
 """Silence after which the feed is called stale in health and metrics."""
 PAST_ROWS = 10_000
@@ -50,6 +52,8 @@ class PolicyFeed:
         self.last_heard_at = monotonic()
         self.feed_up = False
         self._told_lost = False
+        self._order = asyncio.Lock()
+        """Changes are applied one after the other, whoever has heard of them."""
 
     @property
     def age_seconds(self) -> float:
@@ -101,30 +105,40 @@ class PolicyFeed:
         if messages:
             self.feed_up, self._told_lost = True, False
             for message in messages:
-                await self._take(message)
+                async with self._order:
+                    await self._take(message)
         # Messages that tell nothing new are no sign of life: those of a store that went back are all like that.
         if self.age_seconds >= HEARTBEAT_SECONDS:
             await self.catch_up()
 
     async def _next_messages(self) -> tuple[FeedMessage, ...]:
+        """What the feed says; nothing within the time in which the change log must be looked at."""
+        began = self._monotonic()
         if self._subscription is not None:
             try:
-                return tuple(await self._subscription.next(1.5 * HEARTBEAT_SECONDS))
+                # A server that takes the question and never answers must not keep us from the change log.
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    return tuple(await self._subscription.next(1.25 * HEARTBEAT_SECONDS))
             except CacheUnavailable as error:
-                # Once for each time that it goes; a feed that is away from the start is told as well.
-                if not self._told_lost:
-                    self._told_lost = True
-                    log.warning("feed_unavailable", error=str(error))
+                self._note_lost(str(error))
+            except TimeoutError:
+                self._note_lost("no answer in time")
         self.feed_up = False
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(max(0.0, began + HEARTBEAT_SECONDS - self._monotonic()))
         return ()
+
+    def _note_lost(self, error: str) -> None:
+        # Once for each time that it goes; a feed that is away from the start is told as well.
+        if not self._told_lost:
+            self._told_lost = True
+            log.warning("feed_unavailable", error=error)
 
     async def _take(self, message: FeedMessage) -> None:
         if message.incarnation != self.incarnation:
-            await self.catch_up()
+            await self._catch_up()
         elif message.sequence > self.sequence + (message.change is not None):
             # Something in between was lost; the log has it.
-            await self.catch_up()
+            await self._catch_up()
         elif message.change is not None and message.sequence == self.sequence + 1:
             self._heard()
             await self._apply(message.change)
@@ -133,6 +147,10 @@ class PolicyFeed:
 
     async def catch_up(self) -> None:
         """Read the change log from where we are to its end. Raises ``StoreUnavailable``."""
+        async with self._order:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
         while True:
             # Known is what was committed when it was asked for, however long it takes to apply.
             asked_at = self._monotonic()

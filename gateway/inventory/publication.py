@@ -6,6 +6,7 @@ publication goes on where it stood as soon as it can, so that no outdated record
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
@@ -19,6 +20,9 @@ log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
 BATCH = 500
+SLOW_SECONDS = 0.2
+REST_SECONDS = 5.0
+"""After a failure that took so long nobody but the repair tries again for a while."""
 
 LoadRecord = Callable[[Reading, str], Awaitable[PersonRecord]]
 
@@ -39,6 +43,7 @@ class Publication:
         """Changes up to here may never have been sent."""
         self.up = False
         self._told_lost = False
+        self._rest_until = 0.0
 
     async def start(self) -> None:
         """Begin at the newest commit but repeat the recent past, in case a control process died over it.
@@ -51,10 +56,23 @@ class Publication:
         await self._repair()
 
     async def publish(self, changes: Sequence[Change]) -> None:
-        """Send changes of a commit as soon as those before them are sent. Never raises."""
+        """Send changes of a commit as soon as those before them are sent. Never raises.
+
+        A cache that takes long to say nothing is left to the repair: it would take the time of every report, one after
+        the other.
+        """
         for change in changes:
             self._waiting[change.sequence] = change
-        await self._send_waiting()
+        if not (self._resting or (self._told_lost and self._order.locked())):
+            await self._send_waiting()
+
+    def _rest(self, took_seconds: float) -> None:
+        if took_seconds >= SLOW_SECONDS:
+            self._rest_until = time.monotonic() + REST_SECONDS
+
+    @property
+    def _resting(self) -> bool:
+        return time.monotonic() < self._rest_until
 
     async def run(self) -> None:
         """Heartbeat, and repair of what could not be sent, until cancelled. Raises ``StoreWentBack``."""
@@ -62,12 +80,17 @@ class Publication:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             await self._repair()
 
-    async def _send_waiting(self) -> None:
+    async def _send_waiting(self, *, repairing: bool = False) -> None:
         async with self._order:
             while batch := self._next_batch():
+                if self._resting and not repairing:
+                    # It went away while we waited for our turn.
+                    return
+                began = time.monotonic()
                 try:
                     await self._send(batch)
                 except (CacheUnavailable, StoreUnavailable) as error:
+                    self._rest(time.monotonic() - began)
                     self._lost(error)
                     return
 
@@ -100,7 +123,8 @@ class Publication:
             if missed is None:
                 # Trimmed before it was sent: workers see the gap and begin anew.
                 self.sent = self._skipped = newest
-            await self.publish(missed or ())
+            self._waiting.update((change.sequence, change) for change in missed or ())
+            await self._send_waiting(repairing=True)
             if self.sent == newest:
                 await self._outdate_skipped()
                 await self._feed.heartbeat(newest)

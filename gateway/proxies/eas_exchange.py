@@ -179,8 +179,9 @@ class EasExchange:
         if self.asked.request is None:
             return True
         verdict = self._verdict
-        if verdict is not None and verdict.valid_until <= self._front.now():
-            self._verdict = verdict = self._front.decision.judge(self.asked.request)
+        decision = self._front.decision
+        if verdict is not None and (verdict.valid_until <= self._front.now() or decision.untrusted_for > 0.0):
+            self._verdict = verdict = decision.judge(self.asked.request)
         if verdict is None:
             self._task = asyncio.create_task(self._judge_loading())
         elif verdict.effect is Effect.ALLOW:

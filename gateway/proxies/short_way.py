@@ -38,7 +38,7 @@ class ShortWay:
     def begin(self, client: ClientConnection, octets: bytes, now: float, clock: float) -> bool:
         """Forward a request if it can be; whether it was. ``now`` and ``clock``: the time by either clock."""
         recognised = recognise(octets)
-        if recognised is None:
+        if recognised is None or now > self.decision.trusted_until:
             return False
         _, _, who, secret = recognised
         standing = self._standings.get(who)

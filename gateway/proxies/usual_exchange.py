@@ -80,8 +80,9 @@ class UsualExchange:
         """Pass on a whole answer of the usual form, if the verdict stands; False: read it step by step."""
         way, client = self._way, self._client
         answer = way.answers.read(octets)
-        now = way.now()
-        if answer is None or not client.keep_alive or way.front.draining or not self.standing.holds(way.decision, now):
+        now, decision = way.now(), way.decision
+        stands = self.standing.holds(decision, now) and now <= decision.trusted_until
+        if answer is None or not client.keep_alive or way.front.draining or not stands:
             self._become_ordinary()
             return False
         way.answered(self, now)

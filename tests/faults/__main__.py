@@ -12,14 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults import cache_faults, process_faults, upstream_faults
+from tests.faults import cache_faults, clock_faults, process_faults, store_faults, upstream_faults
 from tests.faults.fault import FAULTS, Fault
 from tests.faults.grounds import GROUNDS, missing
 from tests.faults.repetition import repeat
 from tests.faults.site import Site
 from tests.faults.table import Row, markdown, write
 
-KINDS = (process_faults, cache_faults, upstream_faults)
+KINDS = (process_faults, cache_faults, store_faults, upstream_faults, clock_faults)
 """Imported for the faults they register."""
 
 
@@ -44,7 +44,10 @@ async def run_fault(site: Site, fault: Fault, times: int, seed: int) -> Row:
         row.outcomes.append(outcome)
         if outcome.wrong:
             print(f"  {fault.name} #{number}, seed {seed}: " + "\n    ".join(outcome.wrong[:12]), flush=True)
-            print("    events:\n      " + "\n      ".join(site.judge.around()[-60:]), flush=True)
+            print(
+                "    events:\n      " + "\n      ".join((site.judge.around_first or site.judge.around())[-60:]),
+                flush=True,
+            )
     row.seconds = time.monotonic() - began
     row.before, row.after = before, site.gateway.use()
     row.outcomes[-1].wrong += row.grown()

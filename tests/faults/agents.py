@@ -75,7 +75,7 @@ class Reporter:
         event = self._maker.event(user, device, (*HARMLESS, TIKTOK) if dirty else HARMLESS)
         fact = self.judge.model.fact(device)
         fact.sending(dirty)
-        while not await self._attempt(event):
+        while not await self._attempt(event):  # noqa: ASYNC110  (another process)
             await asyncio.sleep(AGAIN_AFTER_SECONDS)
         fact.acknowledged(time.monotonic())
         self.judge.note(f"acknowledged: {device} is {'dirty' if dirty else 'clean'}")

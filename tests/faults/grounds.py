@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -24,7 +24,6 @@ async def plain(directory: Path, seed: int) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def cache(directory: Path, seed: int) -> AsyncIterator[Site]:
     """With a Valkey of its own that keeps a dump, reached by a wire that can be slow or cut."""
-    directory.mkdir(parents=True, exist_ok=True)
     server = CacheUnderTest(directory / "valkey")
     await server.start()
     wire = Wire(directory / "wire.sock", server.socket)
@@ -42,9 +41,7 @@ async def cache(directory: Path, seed: int) -> AsyncIterator[Site]:
 async def clocks(directory: Path, seed: int) -> AsyncIterator[Site]:
     """Each kind of child has a wall clock that can be moved (libfaketime); the monotonic one is the machine's."""
     files = directory / "clocks"
-    files.mkdir(parents=True, exist_ok=True)
-    for kind in ("control", "worker"):
-        (files / kind).write_text("+0s")
+    set_clocks(files, "+0s")
     environment = {"FAULTS_CLOCKS": str(files), "FAULTS_FAKETIME": str(FAKETIME)}
     async with site(directory, seed, environment=environment) as running:
         yield running
@@ -54,14 +51,28 @@ async def clocks(directory: Path, seed: int) -> AsyncIterator[Site]:
 async def small_disk(directory: Path, seed: int) -> AsyncIterator[Site]:
     """``data_dir`` on a file system of its own of a few megabytes (tmpfs; needs root)."""
     disk = directory / "disk"
-    disk.mkdir(parents=True, exist_ok=True)
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_OCTETS}", "tmpfs", str(disk))
-    subprocess.run(mount, check=True)  # noqa: ASYNC221  (done before anything runs)
+    _mount(disk)
     try:
         async with site(directory, seed, data_dir=disk / "var") as running:
             yield running
     finally:
         subprocess.run(("umount", str(disk)), check=True)  # noqa: ASYNC221
+
+
+def set_clocks(files: Path, offset: str, kinds: Sequence[str] = ("control", "worker")) -> None:
+    """Move wall clocks, as libfaketime writes it: ``+86400s``."""
+    files.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        # In one go: it is read at every look at the clock.
+        fresh = files / f".{kind}"
+        fresh.write_text(offset)
+        fresh.replace(files / kind)
+
+
+def _mount(disk: Path) -> None:
+    disk.mkdir(parents=True, exist_ok=True)
+    options = f"size={SMALL_DISK_OCTETS}"
+    subprocess.run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)), check=True)
 
 
 Ground = Callable[[Path, int], AbstractAsyncContextManager[Site]]

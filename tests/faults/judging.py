@@ -24,6 +24,8 @@ class Judge:
     bound_seconds: float = 2.0
     longest_stale: float = 0.0
     violations: list[str] = field(default_factory=list)
+    around_first: list[str] = field(default_factory=list)
+    """What happened before the first of them."""
     events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     now: Callable[[], float] = time.monotonic
 
@@ -51,12 +53,15 @@ class Judge:
     def violated(self, text: str) -> None:
         """Something is wrong."""
         self.note(f"VIOLATION: {text}")
+        if not self.violations:
+            self.around_first = self.around()
         self.violations.append(text)
 
     def begin(self, bound_seconds: float) -> None:
         """Another repetition."""
         self.bound_seconds, self.longest_stale = bound_seconds, 0.0
         self.violations.clear()
+        self.around_first = []
 
     def around(self, seconds: float = 6.0) -> list[str]:
         """The last events, as lines."""

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.support.raw_http import WBXML, basic
 
-MAIL_WITHIN_SECONDS = 3.0
+MAIL_WITHIN_SECONDS = 1.5
 
 
 class Mood(StrEnum):

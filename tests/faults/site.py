@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -27,6 +27,8 @@ REPORTERS = 4
 RIGHT_WITHIN_SECONDS = 12.0
 """After the gateway is healthy again, every phone has had the right answer within this."""
 POLL_SECONDS = 0.02
+HALF_A_DAY = {"max_age_seconds": 43_200}
+"""How long a list is fresh: a clock that is put forward by a day would make each stale."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Site:
     """Of the harness's own event loop."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _editing: asyncio.Event = field(default_factory=asyncio.Event)
+    _resting: asyncio.Event = field(default_factory=asyncio.Event)
     _no_edit: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -61,10 +64,9 @@ class Site:
         await self.gateway.start()
         secret = await self._set_up()
         self._make_load(secret)
-        for live in (*self.phones, *self.reporters):
-            self._tasks.append(asyncio.create_task(live.live()))
-        self._tasks.append(asyncio.create_task(self._mind_the_loop()))
-        self._tasks.append(asyncio.create_task(self._edit_now_and_then()))
+        lives = (*(phone.live() for phone in self.phones), *(each.live() for each in self.reporters))
+        works = (*lives, self._mind_the_loop(), self._edit_now_and_then())
+        self._tasks = [asyncio.create_task(work) for work in works]
         self.load(on=True)
         async with asyncio.timeout(30):
             while sum(len(each.acknowledged) for each in self.reporters) < len(self.phones):  # noqa: ASYNC110
@@ -74,7 +76,7 @@ class Site:
         async with self.gateway.api() as api:
             ban = {"name": "TikTok", "matchers": [{"kind": "id", "value": f"android:{TIKTOK}"}], "flag": "enforce"}
             (await api.post("/bans", json=ban)).raise_for_status()
-            added = await api.post("/sources", json={"name": "agents", "kind": "push", "devices": "*"})
+            added = await api.post("/sources", json={"name": "agents", "kind": "push", "devices": "*", **HALF_A_DAY})
             added.raise_for_status()
         self.judge.model.enforced.sending(True)
         self.judge.model.enforced.acknowledged(time.monotonic())
@@ -83,9 +85,7 @@ class Site:
     def _make_load(self, secret: str) -> None:
         pairs = [(f"user{user:02}", f"dev{user:02}{place}") for user in range(USERS) for place in "ab"[:DEVICES_EACH]]
         url = self.gateway.url("http")
-        self.phones = [
-            FaultPhone(url, *pair, judge=self.judge, rng=random.Random(self.rng.random())) for pair in pairs
-        ]
+        self.phones = [FaultPhone(url, *pair, judge=self.judge, rng=random.Random(self.rng.random())) for pair in pairs]
         self.reporters = [
             Reporter(
                 *(self.gateway.url("inventory"), secret, pairs[place::REPORTERS], self.judge),
@@ -99,6 +99,7 @@ class Site:
         for each in self.reporters:
             each.going.set() if on else each.going.clear()
         self._editing.set() if on else self._editing.clear()
+        self._resting.clear() if on else self._resting.set()
 
     async def rest(self) -> None:
         """Wait until everything that was begun is acknowledged."""
@@ -119,7 +120,9 @@ class Site:
                 self._no_edit.set()
                 await self._editing.wait()
                 self._no_edit.clear()
-            await asyncio.sleep(self.rng.uniform(2.0, 5.0))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._resting.wait(), self.rng.uniform(1.0, 5.0))
+                continue
             await self.set_enforced(False)
             await asyncio.sleep(self.rng.uniform(0.0, 0.2))
             await self.set_enforced(True)
@@ -141,6 +144,19 @@ class Site:
         self.judge.note(f"acknowledged: {'enforced' if wanted else 'report-only'}")
         self.edits += 1
 
+    async def report_all(self) -> None:
+        """Report every device anew, as it is; agents must be at rest."""
+        for each in self.reporters:
+            for user, device in each.devices:
+                known = each.acknowledged.get(device)
+                await each.report(user, device, dirty=known is not None and known.dirty)
+
+    async def deny_unknowns(self) -> None:
+        """Let nobody through whose evidence is stale or missing."""
+        async with self.gateway.api() as api:
+            for name in ("stale", "missing"):
+                (await api.put(f"/flags/unknowns/{name}", json={"setting": "deny"})).raise_for_status()
+
     # --- after a fault
 
     async def until_healthy(self, within_seconds: float) -> None:
@@ -148,7 +164,7 @@ class Site:
         missing = "nothing was asked"
         try:
             async with asyncio.timeout(within_seconds), httpx.AsyncClient(timeout=2) as client:
-                while missing := await self._missing(client):
+                while missing := await self._missing(client):  # noqa: ASYNC110  (other processes)
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise TimeoutError(f"not healthy within {within_seconds:.0f} s: {missing}") from None
@@ -172,7 +188,7 @@ class Site:
         return str(wrong) if wrong else ""
 
     async def until_right(self, since: float) -> list[str]:
-        """Wait until each phone has had the right answer after ``since``, nobody's is changing; who has not, in words."""
+        """Wait until each phone has had the right answer after ``since``; who has not, in words."""
         until = time.monotonic() + RIGHT_WITHIN_SECONDS
         while wrong := [text for phone in self.phones if (text := self._wrong(phone, since))]:
             if time.monotonic() > until:
@@ -194,7 +210,7 @@ class Site:
     async def lost(self) -> list[str]:
         """What was acknowledged and is not what the gateway holds now; nothing may be under way."""
         said = {device: known for each in self.reporters for device, known in each.acknowledged.items()}
-        held = {}
+        held: dict[str, tuple[datetime, int]] = {}
         async with self.gateway.api() as api:
             for user in sorted({phone.user for phone in self.phones}):
                 answer = await api.get(f"/devices/{user}")
@@ -205,8 +221,8 @@ class Site:
                     held[evidence["source_device"].rpartition("/")[2]] = (at, evidence["apps"])
         wrong = []
         for device, known in said.items():
-            at, apps = held.get(device, (None, 0))
-            if at is None or abs((at - known.generated_at).total_seconds()) > 0.0015 or apps != 3 + known.dirty:
+            at, apps = held.get(device, (datetime.fromtimestamp(0, UTC), 0))
+            if abs((at - known.generated_at).total_seconds()) > 0.0015 or apps != 3 + known.dirty:
                 wrong.append(f"{device}: acknowledged {known.generated_at} dirty={known.dirty}, held {at} apps={apps}")
         return wrong
 
@@ -228,7 +244,6 @@ async def site(directory: Path, seed: int, **given: object) -> AsyncIterator[Sit
     rng = random.Random(seed)
     judge = Judge(Model())
     origin = FaultyOrigin(judge.relayed, random.Random(rng.random()))
-    directory.mkdir(parents=True, exist_ok=True)
     gateway = GatewayUnderTest(directory, origin.url, **given)  # type: ignore[arg-type]
     gateway.prepare()
     running = Site(gateway, origin, judge, rng)

@@ -1,6 +1,6 @@
 """A wire between the gateway and a server it depends on, that can be slow, silent or cut.
 
-Between two unix sockets, or two ports of this machine. Octets pass as they are, each piece after the delay of the moment.
+Between two unix sockets, or two ports of this machine. Octets pass as they are, each piece after the present delay.
 """
 
 import asyncio

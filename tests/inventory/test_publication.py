@@ -1,11 +1,14 @@
 """The publication: in order, never before its records, and whole again after the cache was away."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
+from gateway.domain.evidence import PersonRecord
 from gateway.inventory import publication as module
 from gateway.inventory.publication import BATCH, Publication
+from gateway.ports.state_cache import CacheUnavailable
 from gateway.ports.store import Change, ChangeKind, MailDevice, Store, Writing
 from gateway.storage.memory import MemoryStore
 from tests.inventory.chain import loaded
@@ -164,3 +167,30 @@ async def test_more_than_one_batch() -> None:
     rows = [await change(store, f"u{number % 3}") for number in range(2 * BATCH + 1)]
     await publication.publish(rows)
     assert spread.sequences == list(range(1, 2 * BATCH + 2))
+
+
+class Silent(Spread):
+    """A cache that takes everything and says nothing until whoever asked has had enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def put(self, records: Mapping[str, PersonRecord]) -> None:
+        """As a stopped server answers."""
+        self.asked += 1
+        await asyncio.sleep(module.SLOW_SECONDS)
+        raise CacheUnavailable("no answer in time")
+
+
+async def test_a_cache_that_says_nothing_does_not_take_the_time_of_every_report(store: Store) -> None:
+    silent = Silent()
+    publication = Publication(store, silent, silent, loaded)
+    await publication.start()
+    rows = [await change(store, f"u{number}") for number in range(20)]
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(publication.publish([row]) for row in rows))
+    await publication.publish([await change(store, "another")])
+    assert asyncio.get_running_loop().time() - began < 5 * module.SLOW_SECONDS
+    assert silent.asked == 1
+    assert not publication.up

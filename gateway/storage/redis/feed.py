@@ -44,6 +44,8 @@ class RedisPublisher:
     def __init__(self, connection: RedisConnection, incarnation: str) -> None:
         self._connection = connection
         self._incarnation = incarnation
+        self._run_id = ""
+        """Of the server that was last sent to."""
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Send changes on, in order, as a whole or not at all."""
@@ -69,13 +71,20 @@ class RedisPublisher:
 
     async def _send(self, messages: Sequence[_Message], newest: int, floor: int) -> None:
         entries = [_encoder.encode(message) for message in messages]
+        asked = ""
 
         def compose(run_id: str) -> Sequence[Word]:
+            nonlocal asked
+            asked = run_id
             prefix = life(self._incarnation, run_id)
             keys = (FEED, published_key(prefix), floor_key(prefix))
-            return "EVAL", _PUBLISH, len(keys), *keys, ENTRIES, newest, floor, *entries
+            # A server that takes another one's place may have been here before, in this very life: what it kept from
+            # then is older than what the other one was told.
+            least = floor if run_id == self._run_id else max(floor, newest)
+            return "EVAL", _PUBLISH, len(keys), *keys, ENTRIES, newest, least, *entries
 
         await self._connection.call(compose)
+        self._run_id = asked
 
 
 class RedisSubscription:

@@ -1,19 +1,24 @@
 """The feed and the sightings through a real server: order, loss that shows, repetition that does no harm."""
 
 import asyncio
+from pathlib import Path
+from typing import cast
 
 import pytest
 
+from gateway.domain.evidence import PersonRecord
 from gateway.ports.state_cache import CacheUnavailable, FeedMessage
 from gateway.ports.store import Change, ChangeKind
 from gateway.storage.redis import (
     EmbeddedValkey,
     RedisConnection,
     RedisPublisher,
+    RedisRecords,
     RedisSubscription,
     SightingReceiver,
     SightingSender,
 )
+from gateway.storage.redis.connection import Compose
 from gateway.storage.redis.feed import ENTRIES
 
 CHANGES = [
@@ -184,3 +189,39 @@ async def test_sightings_go_on_after_a_restart_of_the_server(
     with pytest.raises(CacheUnavailable, match="restarted"):
         await receiver.next(0.01)
     assert await receiver.next(1.0) == [b"two"]
+
+
+async def test_a_server_that_takes_its_place_back_is_not_believed(connection: RedisConnection, tmp_path: Path) -> None:
+    """Its run id is the one from before, so its records stand under names that are read."""
+    other = EmbeddedValkey(tmp_path / "other")
+    await other.start()
+    there = RedisConnection(other.url)
+    try:
+        moving = Moving(connection)
+        publisher = RedisPublisher(cast(RedisConnection, moving), "life1")
+        records = RedisRecords(connection, "life1", 60.0, publishing=True)
+        await publisher.heartbeat(5)
+        await records.put({"ann": PersonRecord("ann", known=True, sequence=5)})
+        assert set(await records.get(["ann"])) == {"ann"}
+        moving.to = there
+        await publisher.heartbeat(9)
+        moving.to = connection
+        await publisher.heartbeat(9)
+        assert await records.get(["ann"]) == {}
+        await records.put({"ann": PersonRecord("ann", known=True, sequence=9)})
+        await publisher.heartbeat(9)
+        assert set(await records.get(["ann"])) == {"ann"}
+    finally:
+        await there.close()
+        await other.stop()
+
+
+class Moving:
+    """A name that leads to one server and then to another."""
+
+    def __init__(self, to: RedisConnection) -> None:
+        self.to = to
+
+    async def call(self, compose: Compose) -> object:
+        """By the one of this moment."""
+        return await self.to.call(compose)
