@@ -22,7 +22,7 @@ from sqlalchemy.dialects import sqlite
 from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Platform, Scope
 from gateway.storage.inventories import encode_inventory
 from gateway.storage.sql import schema
-from gateway.storage.sql.migrating import prepare
+from gateway.storage.sql.migrating import prepare_sqlite
 from gateway.storage.sql.sqlite import BUSY_SECONDS
 
 KEPT = Path(__file__).resolve().parent / "results" / "fleets"
@@ -101,7 +101,7 @@ def kept_fleet(people: int) -> Path:
 
 def fill(path: Path, people: int) -> None:
     """Write a whole fleet into a new SQLite file."""
-    prepare(path, True, BUSY_SECONDS)
+    prepare_sqlite(path, True, BUSY_SECONDS)
     connection = sqlite3.connect(path, isolation_level=None)
     # Nobody else has the file, and what breaks off is made anew.
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-400000"):

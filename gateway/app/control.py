@@ -34,7 +34,7 @@ from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
 from gateway.inventory.publication import Publication, check_forward
 from gateway.inventory.sources.push.receiver import create_receiver
-from gateway.observability.clock import CLOCK_JUMPED, SteadyClock
+from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics, merged
 from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
@@ -227,7 +227,9 @@ class Control:
         gauge = self._metrics.gauge
         gauge("gatepost_feed_up", "Whether changes go out by the fast feed").set(self._publication.up)
         gauge("gatepost_sequence_sent", "Newest change-log sequence that is on the feed").set(self._publication.sent)
-        gauge(*CLOCK_JUMPED).set(bool(self._clock.jumped_by))
+        gauge("gatepost_clock_jumped", "Processes whose wall clock jumped and is not believed yet").set(
+            bool(self._clock.jumped_by)
+        )
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
 
 

@@ -25,7 +25,7 @@ from gateway.decision.policy_feed import PolicyFeed
 from gateway.decision.sightings import SightingLog
 from gateway.decision.standstill import Standstill
 from gateway.domain.policy import first_policy, policy_of
-from gateway.observability.clock import CLOCK_JUMPED, SteadyClock
+from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import Store, StoreUnavailable
 from gateway.proxies.front import HttpFront
@@ -161,7 +161,9 @@ class Worker:
             self._feed.stale
         )
         gauge("gatepost_state_lost", "Workers whose state is older than its bound").set(self._decision.state_lost)
-        gauge(*CLOCK_JUMPED).set(bool(self._clock.jumped_by))
+        gauge("gatepost_clock_jumped", "Processes whose wall clock jumped and is not believed yet").set(
+            bool(self._clock.jumped_by)
+        )
         counter = self._metrics.counter
         counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads
         counter("gatepost_record_loads_failed_total", "Records that could not be read").values[()] = cache.failed_loads

@@ -18,8 +18,6 @@ log = structlog.get_logger()
 JUMP_SECONDS = 60.0
 HOLD_SECONDS = 900.0
 LOOK_EVERY_SECONDS = 1.0
-CLOCK_JUMPED = "gatepost_clock_jumped", "Processes whose wall clock jumped and is not believed yet"
-"""The gauge's name and text."""
 
 
 def _monotonic() -> Callable[[], float]:
