@@ -6,6 +6,7 @@
 import asyncio
 import ssl
 import sys
+from typing import Any, cast
 
 import uvloop
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
@@ -51,7 +52,7 @@ async def main(mail: int, plain: int, secure: int, certificate: str, key: str, p
     allowed = frozenset(device_of(number) for number in range(people) if not holds_banned(number))
     connector = TCPConnector(limit=0, force_close=False)
     async with ClientSession(connector=connector, timeout=ClientTimeout(), auto_decompress=False) as session:
-        server = web.Server(Proxy(session, mail, allowed), access_log=None, keepalive_timeout=300)  # type: ignore[arg-type]
+        server = web.Server(cast(Any, Proxy(session, mail, allowed)), access_log=None, keepalive_timeout=300)
         runner = web.ServerRunner(server)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", plain, backlog=4096).start()
