@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    backups,
     bans,
     demo,
     devices,
@@ -53,6 +54,8 @@ def options(
 command(app, "run")(running.run)
 command(app, "check")(running.check)
 command(app, "demo")(demo.demo)
+command(app, "backup")(backups.backup)
+command(app, "restore")(backups.restore)
 command(app, "migrate")(migrating.migrate)
 command(app, "status")(status.status)
 command(app, "why")(why.why)

@@ -85,7 +85,7 @@ def prepare_sqlite(path: Path, writable: bool, busy_seconds: float) -> None:
     if path.is_dir():
         raise StoreUnavailable(f"the database {path} cannot be opened, it is a directory: set [storage] url to a file")
     if writable:
-        _make_private(path)
+        make_private(path)
 
     def prepare() -> None:
         with sqlite.engine_of(path, writable=writable, busy_seconds=busy_seconds).connect() as connection:
@@ -106,7 +106,7 @@ def schema_of_sqlite(path: Path, busy_seconds: float) -> SchemaState:
     return guarded(look, str(path))
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
     """The file holds secrets and personal data: its owner's alone, as then are those that SQLite puts beside it."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -170,9 +170,14 @@ def _compatible_since(revision: str, scripts: ScriptDirectory) -> str:
     return str(getattr(scripts.get_revision(revision).module, "compatible_since", revision))
 
 
+def revisions() -> tuple[str, ...]:
+    """The revisions that this code knows, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def newest_revision() -> str:
     """The revision of this code's schema."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return revisions()[0]
 
 
 def stamps() -> dict[str, str]:

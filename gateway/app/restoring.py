@@ -1,0 +1,215 @@
+"""``gatepost restore``: a backup takes the place of the present database, with everything said before it happens.
+
+The backup is verified, loaded into a new database beside the present one and migrated there; what is lost and what
+changes for phones is worked out from the two; only then are they exchanged. The restored one begins another life (so
+that nothing cached of the one before counts) and, unless told otherwise, with enforcement off: its evidence is old.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from gateway.admin.auth import FIRST_OPERATOR, TOKEN_FILE, Role, digest_of, usable
+from gateway.app.fleet_difference import FleetDifference, Side, compare
+from gateway.app.losses import Losses, losses
+from gateway.app.parts import data_dir_of, identity_of, record_loader, storage_url_of
+from gateway.domain.errors import DomainError
+from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.ports.store import OperatorToken, Store, StoreUnavailable, Writing
+from gateway.runtime.lock import DataDirLock
+from gateway.settings import Settings
+from gateway.storage.backup_file import BackupHeader, BackupReader
+from gateway.storage.sql import SchemaMismatch, open_store
+from gateway.storage.sql.backups import load_backup
+from gateway.storage.sql.replacing import begin_another_life, put_in_place, remove_unused
+from gateway.storage.sql.store import sqlite_path
+
+T = TypeVar("T")
+
+AUTHOR = "restore"
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how much of it, and of how much (0: not known)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePreview:
+    """What a restore will do."""
+
+    header: BackupHeader
+    restored: dict[str, int]
+    """Rows of the restored database."""
+    policy: PolicyVersion | None
+    """The version it begins with."""
+    enforcement_was_on: bool
+    """By the newest version of the backup."""
+    unreadable: str
+    """Why the present database could not be looked at; empty: it was, or there is none."""
+    losses: Losses | None
+    """None: there is no present database that can be read."""
+    fleet: FleetDifference | None
+
+
+class Restoring:
+    """One restore: ``prepare``, ``preview``, then ``carry_out`` or nothing. Holds ``data_dir`` while it is open.
+
+    Every method raises ``DomainError`` with one sentence; until ``carry_out`` nothing that is in use is changed.
+    """
+
+    def __init__(self, settings: Settings, path: Path, *, keep_enforcing: bool, now: float) -> None:
+        """``now`` in epoch seconds."""
+        self._settings = settings
+        self._keep_enforcing = keep_enforcing
+        self._now = now
+        self._url = storage_url_of(settings)
+        self._place = sqlite_path(self._url)
+        self._fresh = self._place.with_name(f".{self._place.name}.restored-{secrets.token_hex(4)}")
+        self._backup = BackupReader(path)
+        self._tokens_revoked: tuple[OperatorToken, ...] = ()
+        self._tokens_since: tuple[OperatorToken, ...] = ()
+        self._policy: PolicyVersion | None = None
+        try:
+            self._lock = DataDirLock(data_dir_of(settings))
+        except BaseException:
+            self._backup.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._backup.close()
+        with suppress(OSError):
+            remove_unused(self._fresh)
+        self._lock.release()
+
+    @property
+    def kept(self) -> Path:
+        """Where the present database will be kept."""
+        moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%SZ")
+        return self._place.with_name(f"{self._place.name}.before-restore-{moment}")
+
+    def prepare(self, progress: Progress) -> None:
+        """Verify the backup and load it into a database of its own."""
+        self._backup.verify(lambda done, whole: progress("checking the backup", done, whole))
+        try:
+            self._fresh.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            load_backup(self._backup, self._fresh, lambda done, whole: progress("loading the backup", done, whole))
+        except StoreUnavailable as error:
+            raise DomainError(str(error)) from None
+        except OSError as error:
+            raise DomainError(
+                f"{self._fresh.parent} cannot be written ({error.strerror}): let this user write there"
+            ) from None
+
+    def preview(self, progress: Progress, *, with_fleet: bool = True) -> RestorePreview:
+        """What will be lost and what will change; ``with_fleet``: judge every device from both databases."""
+        return _in_words(self._preview(progress, with_fleet))
+
+    async def _preview(self, progress: Progress, with_fleet: bool) -> RestorePreview:
+        async with _opened(f"sqlite:///{self._fresh}") as restored:
+            async with restored.read() as reading:
+                newest, counts = await reading.policy(), await reading.counts()
+            unreadable, lost, fleet = "", None, None
+            if self._place.exists():
+                try:
+                    async with _opened(self._url) as present:
+                        lost = await losses(self._url, present, restored, self._backup.header.taken_at)
+                        self._tokens_revoked, self._tokens_since = lost.tokens_revoked, lost.tokens_created
+                        self._policy = self._first_version(newest, lost.newest_policy)
+                        if with_fleet:
+                            fleet = await self._compared(present, restored, progress)
+                except (StoreUnavailable, SchemaMismatch) as error:
+                    unreadable = str(error)
+            if self._policy is None:
+                self._policy = self._first_version(newest, 0)
+        was_on = newest is not None and newest.enforcement_on
+        return RestorePreview(self._backup.header, counts, self._policy, was_on, unreadable, lost, fleet)
+
+    async def _compared(self, present: Store, restored: Store, progress: Progress) -> FleetDifference | None:
+        async with present.read() as reading:
+            policy, known = await reading.policy(), (await reading.counts())["mail_devices"]
+        if policy is None or self._policy is None:
+            return None
+        return await compare(
+            Side(present, policy_of(policy)),
+            Side(restored, policy_of(self._policy)),
+            record_loader(identity_of(self._settings)),
+            self._now,
+            lambda done: progress("judging every device from both", done, known),
+        )
+
+    def _first_version(self, newest: PolicyVersion | None, taken: int) -> PolicyVersion | None:
+        """The version the restored store begins with. Its number was never another's, so that what was logged of one
+        that is lost names no other."""
+        if newest is None:
+            return None
+        taken_at = datetime.fromtimestamp(self._backup.header.taken_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        summary = f"restored version {newest.number} from the backup of {taken_at}"
+        on = newest.enforcement_on and self._keep_enforcing
+        if newest.enforcement_on and not on:
+            summary += ", enforcement off until it is switched on again"
+        return replace(
+            newest,
+            number=max(newest.number, taken) + 1,
+            created_at=self._now,
+            author=AUTHOR,
+            summary=summary,
+            enforcement_on=on,
+        )
+
+    def carry_out(self) -> Path | None:
+        """Exchange the databases; where the old one is kept now. ``preview`` must have been called."""
+        try:
+            begin_another_life(self._fresh, secrets.token_hex(8), self._policy)
+            _in_words(self._settle_tokens())
+            return self.kept if put_in_place(self._fresh, self._place, self.kept) else None
+        except StoreUnavailable as error:
+            raise DomainError(str(error)) from None
+
+    async def _settle_tokens(self) -> None:
+        """Who was shut out stays out, and whoever may read ``data_dir`` gets in, as after a first start."""
+        path = data_dir_of(self._settings) / TOKEN_FILE
+        try:
+            digest = digest_of(path.read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError):
+            digest = ""
+        own = next((each for each in self._tokens_since if each.digest == digest), None)
+        if own is None and digest:
+            own = OperatorToken(secrets.token_hex(4), FIRST_OPERATOR, digest, self._now, role=Role.EDITOR.value)
+
+        async def work(writing: Writing) -> None:
+            for token in self._tokens_revoked:
+                await writing.put_token(token)
+            if own is not None and usable(own, self._now) and await writing.token_by_digest(digest) is None:
+                await writing.put_token(own)
+            writing.log_everybody()
+
+        async with _opened(f"sqlite:///{self._fresh}", writable=True) as store:
+            await store.write(work)
+
+
+@asynccontextmanager
+async def _opened(url: str, *, writable: bool = False) -> AsyncIterator[Store]:
+    store = await open_store(url, writable=writable)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _in_words(work: Awaitable[T]) -> T:
+    async def run() -> T:
+        return await work
+
+    try:
+        return asyncio.run(run())
+    except (StoreUnavailable, SchemaMismatch) as error:
+        raise DomainError(str(error)) from None
