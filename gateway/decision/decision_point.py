@@ -23,7 +23,6 @@ log = structlog.get_logger()
 REJUDGED_AT_ONCE = 256
 """Sessions re-judged before other work gets its turn."""
 RETRY_LOAD_SECONDS = 0.5
-VERDICTS_PER_PERSON = 32
 TRUSTED_WITHIN_SECONDS = 6.0
 """How long a question waits after a standstill until it is known what was missed."""
 ATTEMPTS = 8
@@ -58,18 +57,14 @@ class DecisionPoint:
         key: VerdictKey = request.device_id
         if request.protocol is not Protocol.ACTIVESYNC or request.device_type == "Outlook":
             key = (request.device_id, request.protocol, request.device_type)
-        verdict = entry.verdicts.get(key)
+        verdict = entry.verdict(key)
         if verdict is None or now >= verdict.valid_until:
             verdict = self._decide(request, entry, key)
         return self._without_state(request, verdict) if self.state_lost else verdict
 
     def _decide(self, request: AccessRequest, entry: Entry, key: VerdictKey) -> Verdict:
         verdict = decide(request, entry.record, self.policy, self._now())
-        previous = entry.verdicts.get(key) or entry.past.get(key)
-        # Bounded: anybody with a password can invent DeviceIds.
-        if len(entry.verdicts) >= VERDICTS_PER_PERSON:
-            entry.verdicts = {}
-        entry.verdicts[key] = verdict
+        previous = entry.keep_verdict(key, verdict)
         if previous is not None and previous.effect is not verdict.effect:
             log_turn(request, verdict)
         return verdict

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 LOADS_AT_ONCE = 64
 ATTEMPTS = 8
 """How often a load that changes overtake is begun again before it counts as failed."""
+VERDICTS_PER_PERSON = 32
 REMEMBERED_CHANGES = 65_536
 """Logins whose newest change is remembered one by one; for all others the highest forgotten one counts."""
 
@@ -31,20 +32,39 @@ VerdictKey: TypeAlias = str | tuple[str, ...]
 ReadRecord: TypeAlias = Callable[[str], Awaitable[PersonRecord]]
 
 
+Verdicts: TypeAlias = tuple[VerdictKey | Verdict, ...]
+"""Keys and verdicts in turn: most people have one device, and a dictionary for it would take more than all the rest."""
+
+
 @dataclass(slots=True)
 class Entry:
     """A record in memory with the verdicts computed from it."""
 
     record: PersonRecord | None
-    verdicts: dict[VerdictKey, Verdict]
-    """Replaced and never emptied: whoever finds a verdict still in place of the one before knows that it stands."""
+    verdicts: Verdicts = ()
+    """Another tuple after any change: whoever finds the one that held a verdict still in place knows that it stands."""
     policy_version: int = 0
     used: bool = True
     """Second chance: asked for since the clock hand passed."""
-    past: dict[VerdictKey, Verdict] = field(default_factory=dict)
+    past: Verdicts = ()
     """The verdicts before the last change, to tell that one turned."""
     overtaken: PersonRecord | None = None
     """The record before the last change, as long as the present one could not be read."""
+
+    def verdict(self, key: VerdictKey) -> Verdict | None:
+        """The verdict remembered for a device."""
+        return _verdict_in(self.verdicts, key)
+
+    def keep_verdict(self, key: VerdictKey, verdict: Verdict) -> Verdict | None:
+        """Remember a verdict; the one that it takes the place of. Bounded: anybody can invent DeviceIds."""
+        kept = self.verdicts if len(self.verdicts) < 2 * VERDICTS_PER_PERSON else ()
+        for place in range(0, len(kept), 2):
+            if kept[place] == key:
+                kept = (*kept[:place], *kept[place + 2 :])
+                break
+        previous = self.verdict(key) or _verdict_in(self.past, key)
+        self.verdicts = (*kept, key, verdict)
+        return previous
 
     def forget_record(self) -> None:
         """The record changed."""
@@ -55,7 +75,16 @@ class Entry:
     def forget_verdicts(self) -> None:
         """Something they follow from has changed."""
         if self.verdicts:
-            self.past, self.verdicts = self.verdicts, {}
+            self.past, self.verdicts = self.verdicts, ()
+
+
+def _verdict_in(verdicts: Verdicts, key: VerdictKey) -> Verdict | None:
+    for place in range(0, len(verdicts), 2):
+        if verdicts[place] == key:
+            found = verdicts[place + 1]
+            assert isinstance(found, Verdict)
+            return found
+    return None
 
 
 class DeviceCache:
@@ -182,7 +211,9 @@ class DeviceCache:
             return
         while len(self.entries) >= self._capacity:
             self._evict_one()
-        self.entries[login] = Entry(record, {})
+        # The same name is in the record: one of the two is enough.
+        login = record.person_id if record.person_id == login else login
+        self.entries[login] = Entry(record)
         self._ring.append(login)
 
     def _evict_one(self) -> None:

@@ -28,13 +28,14 @@ class SightingLog:
     ) -> None:
         self._send = send
         self._now = now
-        self._told: dict[tuple[str, str], float] = {}
+        self._told: dict[int, int] = {}
+        """By the hash of login and DeviceId, in whole seconds: of a hundred thousand devices there is one each."""
         self._waiting: dict[tuple[str, str], dict[str, object]] = {}
         self.dropped = 0
 
     def due_at(self, login: str, device_id: str) -> float:
         """From when on a device that has nothing new to say of itself is to be told of (epoch seconds)."""
-        told_at = self._told.get((login, device_id))
+        told_at = self._told.get(hash((login, device_id)))
         return 0.0 if told_at is None else told_at + AGAIN_AFTER_SECONDS
 
     def record(
@@ -58,7 +59,7 @@ class SightingLog:
             return
         if len(self._told) >= REMEMBERED:
             self._told.clear()
-        self._told[key] = now
+        self._told[hash(key)] = int(now)
         earlier = self._waiting.get(key)
         self._waiting[key] = {
             "login": login,

@@ -1,8 +1,8 @@
 """What a worker remembers of a phone that had mail by the short way: who it is, and the verdict that let it.
 
 A standing is an answer kept, never an answer of its own. It holds as long as all that the verdict followed from is in
-its place: the person's entry in the cache with the very verdicts of that moment (a change replaces them), the policy,
-the state, the time. Else the phone is identified and judged anew.
+its place: the person's entry in the cache with the very verdicts of that moment (at any change they are replaced), the
+policy, the state, the time. Else the phone is identified and judged anew.
 """
 
 from typing import Final
@@ -22,8 +22,10 @@ class Standing:
 
     def __init__(self, login: str, device_id: str, secret: int, entry: Entry, policy: Policy, verdict: Verdict) -> None:
         """``secret``: the hash of name and password, which are not kept; ``verdict``: one of the entry's, an ALLOW."""
-        self.login: Final = login
-        self.device_id: Final = device_id
+        record = entry.record
+        # Of a hundred thousand phones, one string each less.
+        self.login: Final = record.person_id if record is not None and record.person_id == login else login
+        self.device_id: Final = next((key for key in entry.verdicts if key == device_id), device_id)
         self.secret: Final = secret
         self.entry: Final = entry
         self.verdict: Final = verdict

@@ -91,6 +91,17 @@ class _Tables:
 
 _tables = _Tables()
 
+GROUP_SETS = 10_000
+_group_sets: dict[frozenset[str], frozenset[str]] = {}
+"""The sets of groups that people are in: few, and each as large as a record."""
+
+
+def _shared(groups: frozenset[str]) -> frozenset[str]:
+    """An equal set that others have as well."""
+    if len(_group_sets) >= GROUP_SETS:
+        _group_sets.clear()
+    return _group_sets.setdefault(groups, groups)
+
 
 def compact(record: PersonRecord) -> PersonRecord:
     """An equal record that takes less memory."""
@@ -99,4 +110,6 @@ def compact(record: PersonRecord) -> PersonRecord:
     logins = record.logins
     if logins and logins[0] == record.person_id:
         logins = (record.person_id, *logins[1:])
-    return replace(record, logins=logins, devices=PackedDevices(record.devices, _tables.current()))
+    return replace(
+        record, logins=logins, groups=_shared(record.groups), devices=PackedDevices(record.devices, _tables.current())
+    )
