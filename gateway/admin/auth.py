@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from gateway.domain.errors import InvalidValue
+from gateway.network.addresses import counted_as
 from gateway.ports.store import OperatorToken, Store, Writing
 
 log = structlog.get_logger()
@@ -89,13 +90,13 @@ class FailureLimit:
 
     def retry_after(self, address: str) -> int:
         """Seconds until the address may try again; 0 when it may now."""
-        began, count = self._failures.get(address, (0.0, 0))
+        began, count = self._failures.get(counted_as(address), (0.0, 0))
         left = began + FAILURES_WITHIN_SECONDS - self._monotonic()
         return int(left) + 1 if count >= FAILURES_ALLOWED and left > 0 else 0
 
     def failed(self, address: str) -> None:
         """One more failure of the address."""
-        now = self._monotonic()
+        now, address = self._monotonic(), counted_as(address)
         began, count = self._failures.pop(address, (now, 0))
         if now - began >= FAILURES_WITHIN_SECONDS:
             began, count = now, 0

@@ -22,6 +22,8 @@ from gateway.ports.store import StoreUnavailable
 log = structlog.get_logger()
 
 LOADS_AT_ONCE = 64
+LOADS_MOST = 30_000
+"""Loads that wait for their turn, those included; more than one worker has connections. One more has failed at once."""
 ATTEMPTS = 8
 """How often a load that changes overtake is begun again before it counts as failed."""
 VERDICTS_PER_PERSON = 32
@@ -154,6 +156,9 @@ class DeviceCache:
             return entry.record
         task = self._loads.get(login)
         if task is None:
+            if len(self._loads) >= LOADS_MOST:
+                self.failed_loads += 1
+                return None
             task = asyncio.get_running_loop().create_task(self._load(login))
             self._loads[login] = task
         # Shielded: whoever asked first may go away, the others still wait for the same load.

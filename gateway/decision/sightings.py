@@ -38,6 +38,10 @@ class SightingLog:
         told_at = self._told.get(hash((login, device_id)))
         return 0.0 if told_at is None else told_at + AGAIN_AFTER_SECONDS
 
+    def is_due(self, login: str, device_id: str) -> bool:
+        """Whether it is that moment."""
+        return self._now() >= self.due_at(login, device_id)
+
     def record(
         self,
         *,

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from gateway.observability.log_pace import LogPace
 from gateway.observability.secrets import masked, printable
 
 TERMINAL_VARIABLE = "GATEPOST_TERMINAL"
@@ -29,6 +30,7 @@ def wants_json(style: str) -> bool:
 def configure_logging(level: str = "info", *, json: bool = True) -> None:
     """Set up logging for this process; may be called again."""
     number = logging.getLevelNamesMapping()[level.upper()]
+    pace = LogPace()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -39,7 +41,7 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     ]
     last: list[Processor] = [structlog.processors.JSONRenderer(default=str)] if json else [_escape, _console()]
     structlog.configure(
-        processors=[structlog.stdlib.PositionalArgumentsFormatter(), *shared, *last],
+        processors=[pace, structlog.stdlib.PositionalArgumentsFormatter(), *shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *arguments: _Stderr(),
         cache_logger_on_first_use=False,
@@ -50,6 +52,7 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     )
     handler = _StderrHandler()
     handler.setFormatter(formatter)
+    handler.addFilter(pace.filter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Libraries tell their own story at info; warnings are for the operator.

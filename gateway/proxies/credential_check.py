@@ -3,7 +3,8 @@
 A refusal names an app on somebody's phone, so it is told only to somebody whose credentials the mail server accepts.
 The question is harmless (OPTIONS; where a server answers that to anybody, a FolderSync with a key no server gave),
 remembered briefly under a keyed digest, and bounded per user, so that a refused phone with an old password does not
-lock the account.
+lock the account. Credentials that were accepted within the last day are asked about beyond that bound, once: so nobody
+who guesses keeps the user with the right password from an answer.
 """
 
 import asyncio
@@ -14,22 +15,30 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 from urllib.parse import quote
 
 import structlog
 
+from gateway.network.addresses import counted_as
 from gateway.network.fetch import Fetched, fetch
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
 from gateway.network.upstreams import Upstreams
 from gateway.protocols.activesync.headers import usable_challenges
 from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.activesync.token_claims import read_claims
-from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
+from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempt, Attempts
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 REMEMBERED_SECONDS = 60.0
 REMEMBERED_MOST = 20_000
+ONCE_ACCEPTED_SECONDS = 86_400.0
+ONCE_ACCEPTED_MOST = 200_000
+CHECKS_AT_ONCE = 256
+"""Questions under way; whoever would be one more is put off."""
 _PATH = b"/Microsoft-Server-ActiveSync"
 _NO_SUCH_KEY = bytes.fromhex("03016a0000075652034e6f537563684b6579000101")
 """FolderSync with the SyncKey ``NoSuchKey`` ([MS-ASCMD] 2.2.1.5)."""
@@ -73,6 +82,8 @@ class CredentialChecks:
         self._now = now
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, tuple[float, CheckResult]] = {}
+        self._once: dict[bytes, float] = {}
+        """Digests of credentials that were accepted, and until when that counts for anything."""
         self._under_way: dict[bytes, asyncio.Task[CheckResult]] = {}
         self._attempts = Attempts(now, failures_per_minute)
         self._methods: dict[str, CheckMethod] = {}
@@ -87,7 +98,7 @@ class CredentialChecks:
         """The mail server has just accepted these in an answer of its own."""
         self._remember(self._digest(login, credentials), credentials, CheckResult(Credibility.ACCEPTED))
 
-    async def check(self, login: str, credentials: Credentials, host: bytes) -> CheckResult:
+    async def check(self, login: str, credentials: Credentials, host: bytes, address: str = "") -> CheckResult:
         """The mail server's word, remembered or asked for. Never raises for a server that is away."""
         known = self.known(login, credentials)
         if known is not None:
@@ -95,14 +106,19 @@ class CredentialChecks:
         digest = self._digest(login, credentials)
         task = self._under_way.get(digest)
         if task is None:
-            if not self._attempts.begin(login):
+            if len(self._under_way) >= CHECKS_AT_ONCE:
                 return _UNKNOWN
-            task = asyncio.create_task(self._ask(login, credentials, host, digest))
+            attempt = self._attempts.begin(login, counted_as(address))
+            if attempt is None and self._once.get(digest, 0.0) <= self._now():
+                return _UNKNOWN
+            task = asyncio.create_task(self._ask(login, credentials, host, digest, attempt))
             self._under_way[digest] = task
         # Shielded: whoever asked first may go away, the others still wait for the same word.
         return await asyncio.shield(task)
 
-    async def _ask(self, login: str, credentials: Credentials, host: bytes, digest: bytes) -> CheckResult:
+    async def _ask(
+        self, login: str, credentials: Credentials, host: bytes, digest: bytes, attempt: Attempt | None
+    ) -> CheckResult:
         result = _UNKNOWN
         try:
             result = await self._asked(login, credentials, host)
@@ -110,8 +126,10 @@ class CredentialChecks:
             log.warning("credential_check_impossible", login=login, reason=str(error))
         finally:
             self._under_way.pop(digest, None)
-            if result.credibility is not Credibility.REJECTED:
-                self._attempts.did_not_fail(login)
+            if result.credibility is Credibility.REJECTED:
+                self._once.pop(digest, None)
+            elif attempt is not None:
+                self._attempts.did_not_fail(attempt)
         if result.credibility is not Credibility.UNKNOWN:
             self._remember(digest, credentials, result)
         return result
@@ -154,14 +172,21 @@ class CredentialChecks:
             claims = read_claims(credentials.token)
             if claims is not None and claims.expires_at is not None:
                 until = min(until, claims.expires_at)
-        self._known.pop(digest, None)
-        while len(self._known) >= REMEMBERED_MOST:
-            del self._known[next(iter(self._known))]
-        self._known[digest] = (until, result)
+        _put(self._known, digest, (until, result), REMEMBERED_MOST)
+        if result.credibility is Credibility.ACCEPTED:
+            _put(self._once, digest, self._now() + ONCE_ACCEPTED_SECONDS, ONCE_ACCEPTED_MOST)
 
     def _digest(self, login: str, credentials: Credentials) -> bytes:
         text = login.encode() + b"\0" + credentials.raw
         return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+
+
+def _put(memory: dict[bytes, T], digest: bytes, value: T, most: int) -> None:
+    """Remember as the newest; of too many the oldest goes."""
+    memory.pop(digest, None)
+    while len(memory) >= most:
+        del memory[next(iter(memory))]
+    memory[digest] = value
 
 
 async def _question(pool: UpstreamPool, method: CheckMethod, user: str, authorization: bytes, host: bytes) -> Fetched:

@@ -53,7 +53,8 @@ class Refusing:
         """What is told, once the mail server was asked about the credentials."""
         assert asked.request is not None
         assert asked.credentials is not None
-        result = await self._checks.check(asked.request.login, asked.credentials, host)
+        request = asked.request
+        result = await self._checks.check(request.login, asked.credentials, host, request.client_address)
         return self._told(asked, asked.request, verdict, result)
 
     def deferred(self, outcome: str) -> Told:

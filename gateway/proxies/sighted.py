@@ -34,8 +34,8 @@ class Sighted:
             known = self._checks.known(request.login, credentials)
             if known is None or known.credibility is not Credibility.ACCEPTED:
                 return
-        elif command not in PARKING:
-            # Ping and Sync are most of all requests, and neither Provision nor a refusal ever follows on them alone.
+        elif command not in PARKING or self._sightings.is_due(request.login, request.device_id):
+            # Ping and Sync are most of all requests: of them one an hour is enough to know the credentials by.
             self._checks.accepted(request.login, credentials)
         self.proved(asked, body)
 

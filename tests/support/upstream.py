@@ -50,6 +50,7 @@ class MailboxServer:
     parked: int = 0
     closed_while_parked: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    passwords: tuple[str, ...] = (PASSWORD,)
     challenges: tuple[str, ...] = ('Basic realm="mail"',)
     _waiters: list[tuple[Callable[[], bool], asyncio.Event]] = field(default_factory=list)
 
@@ -151,7 +152,7 @@ class _Connection:
             with suppress(ValueError):
                 user, _, password = base64.b64decode(authorization[6:]).decode().partition(":")
         received = Received(
-            head.method.decode(), head.target.decode(), headers, bytes(body), user, password == PASSWORD
+            head.method.decode(), head.target.decode(), headers, bytes(body), user, password in self._mailbox.passwords
         )
         self._mailbox.received.append(received)
         return received

@@ -38,6 +38,10 @@ end
 """
 
 
+NOBODY_MILLISECONDS = 600_000
+"""How long a worker's record of somebody of whom nothing is known stays: anybody can invent a login."""
+
+
 class RedisRecords:
     """``ports.state_cache.RecordCache``."""
 
@@ -74,13 +78,17 @@ class RedisRecords:
         # Of the life of this moment: another may begin while the call waits for a connection.
         incarnation = self._incarnation
         newest = max((record.sequence for record in records.values()), default=0)
+        known = any(record.known or record.devices for record in records.values())
         for batch in _batches(records) if incarnation else ():
-            await self._connection.call(partial(self._put, incarnation, batch, newest))
+            await self._connection.call(partial(self._put, incarnation, batch, newest, known))
 
-    def _put(self, incarnation: str, batch: Sequence[tuple[str, int, bytes]], newest: int, run_id: str) -> list[Word]:
+    def _put(
+        self, incarnation: str, batch: Sequence[tuple[str, int, bytes]], newest: int, known: bool, run_id: str
+    ) -> list[Word]:
         prefix = life(incarnation, run_id)
         keys = [published_key(prefix), *(record_key(prefix, login) for login, _, _ in batch)]
-        words: list[Word] = ["EVAL", _PUT, len(keys), *keys, int(self._publishing), newest, self._ttl_milliseconds]
+        ttl = self._ttl_milliseconds if self._publishing or known else min(self._ttl_milliseconds, NOBODY_MILLISECONDS)
+        words: list[Word] = ["EVAL", _PUT, len(keys), *keys, int(self._publishing), newest, ttl]
         for _, sequence, value in batch:
             words += (sequence, value)
         return words

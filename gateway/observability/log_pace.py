@@ -1,0 +1,86 @@
+"""Log lines that anybody can cause come at a bounded rate; the next one that passes says how many were left out.
+
+Only for events that need no accepted credentials and no edit: a refusal, a cut or a change of the policy is always
+written. What libraries log by the standard library is paced as well, by the library's name for its logger.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+PACED = frozenset(
+    (
+        "accept_failed",
+        "autodiscover_not_understood",
+        "credential_check_impossible",
+        "credential_check_not_possible",
+        "open_files_exhausted",
+        "operator_refused",
+        "record_load_failed",
+        "report_not_authentic",
+        "report_not_stored",
+        "too_many_devices",
+        "upstream_lost",
+        "upstream_unavailable",
+    )
+)
+BURST = 60.0
+PER_SECOND = 1.0
+KEYS_MOST = 200
+LEFT_OUT = "left_out"
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+    left_out: int = 0
+
+
+class LogPace:
+    """Token buckets by event; one per process. A structlog processor, and a filter of the standard library."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._buckets: dict[str, _Bucket] = {}
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+        """Pass on, or drop."""
+        key = str(event.get("event"))
+        if key not in PACED:
+            return event
+        left_out = self.taken(key)
+        if left_out is None:
+            raise structlog.DropEvent
+        return {**event, LEFT_OUT: left_out} if left_out else event
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a library's line passes."""
+        left_out = self.taken(f"logger:{record.name}")
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} lines left out before)", ()
+        return left_out is not None
+
+    def taken(self, key: str) -> int | None:
+        """How many lines were left out since the last one; None: this one is left out, too."""
+        bucket, now = self._bucket(key), self._now()
+        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) * PER_SECOND)
+        bucket.at = now
+        if bucket.tokens < 1.0:
+            bucket.left_out += 1
+            return None
+        bucket.tokens -= 1.0
+        left_out, bucket.left_out = bucket.left_out, 0
+        return left_out
+
+    def _bucket(self, key: str) -> _Bucket:
+        found = self._buckets.get(key)
+        if found is None:
+            # Events and loggers are named in code, so they are few; should a library invent names, they share one.
+            key = key if len(self._buckets) < KEYS_MOST else "others"
+            found = self._buckets.setdefault(key, _Bucket(BURST, self._now()))
+        return found

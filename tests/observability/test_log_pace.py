@@ -1,0 +1,71 @@
+"""Log lines that anybody can cause: a bounded number, and how many were left out."""
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from gateway.observability.log_pace import BURST, KEYS_MOST, LEFT_OUT, PACED, LogPace
+from gateway.observability.logging import configure_logging
+
+
+class Now:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def passed(pace: LogPace, event: str, count: int) -> int:
+    """How many of so many lines pass."""
+    through = 0
+    for _ in range(count):
+        try:
+            pace(None, "warning", {"event": event})
+            through += 1
+        except structlog.DropEvent:
+            continue
+    return through
+
+
+def test_a_flood_of_one_event_is_thinned_and_says_so() -> None:
+    now = Now()
+    pace = LogPace(now)
+    assert passed(pace, "report_not_authentic", 10_000) == BURST
+    # Another event has its own lines.
+    assert passed(pace, "upstream_lost", 10) == 10
+    now.at = 1.0
+    assert pace(None, "warning", {"event": "report_not_authentic"}) == {
+        "event": "report_not_authentic",
+        LEFT_OUT: 10_000 - BURST,
+    }
+    now.at = 1e6
+    assert passed(pace, "report_not_authentic", 10_000) == BURST
+
+
+@pytest.mark.parametrize("event", ["refused", "cut", "policy_in_force", "device_first_seen", "child_ended"])
+def test_what_an_operator_must_see_is_always_written(event: str) -> None:
+    assert event not in PACED
+    assert passed(LogPace(Now()), event, 10_000) == 10_000
+
+
+def test_a_librarys_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", json=True)
+    for number in range(1000):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received. %s", number)
+        structlog.get_logger().warning("upstream_lost", number=number)
+    structlog.get_logger().info("ready")
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert 2 * BURST < len(lines) < 2 * BURST + 20
+    assert lines[-1]["event"] == "ready"
+
+
+def test_names_that_nobody_foresaw_share_one_bucket() -> None:
+    pace = LogPace(Now())
+    for number in range(10_000):
+        pace.filter(logging.LogRecord(f"invented.{number}", logging.WARNING, "", 0, "x", (), None))
+    assert len(pace._buckets) == KEYS_MOST + 1
