@@ -5,7 +5,7 @@ only place that knows the order of reports: the highest (generated_at, sequence)
 sequence it names, a full list that suddenly shrinks is not believed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 FUTURE_TOLERANCE_SECONDS = 300.0
@@ -112,6 +112,15 @@ class App:
     installer: str = ""
     origin: AppOrigin = AppOrigin.UNKNOWN
     system: bool = False
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Kept once it is known: apps are looked up by the million when a policy changes. Of this process only."""
+        known = self._hash
+        if not known:
+            known = hash((self.platform, self.id, self.name, self.version, self.signers, self.installer)) or 1
+            object.__setattr__(self, "_hash", known)
+        return known
 
 
 @dataclass(frozen=True, slots=True)

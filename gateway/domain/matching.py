@@ -143,6 +143,17 @@ class BanIndex:
             answer = self._answers[app] = self._find(app)
         return answer
 
+    def caught_of(self, apps: Iterable[App]) -> list[tuple[App, tuple[Ban, ...]]]:
+        """Those of the apps that fall under bans, and under which; of most phones' apps none does."""
+        caught = []
+        for app in apps:
+            bans = self._answers.get(app)
+            if bans is None:
+                bans = self.bans_of(app)
+            if bans:
+                caught.append((app, bans))
+        return caught
+
     def _find(self, app: App) -> tuple[Ban, ...]:
         candidates = self._exact.get((app.platform, folded_id(app.platform, app.id)), [])
         best: dict[int, int] = {}

@@ -4,7 +4,7 @@ DIRTY while a ban matches an app of the evidence and nothing newer clears it: ag
 full, whole-device, fresh list. Everything else is UNKNOWN, with its causes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.domain.bans import Ban
@@ -31,43 +31,49 @@ class Hit:
 
 def open_hits(device: DeviceEvidence, index: BanIndex) -> tuple[Hit, ...]:
     """The hits that nothing newer has closed, tombstones included."""
-    found = [hit for hit, _ in _live_hits(device, index)]
-    holding = _holding(device, index)
+    caught = _caught(device, index)
+    if not caught and not device.tombstones:
+        return ()
+    holding = _holding(caught)
+    found = [hit for hit, _ in _still_open(caught, device, holding)]
     for stone in device.tombstones:
-        found.extend(
-            hit
-            for hit in _hits_of((stone.app,), stone.source_id, stone.seen_at, stone.scope, index)
-            if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding)
-        )
+        for ban in index.bans_of(stone.app):
+            hit = Hit(ban, stone.app, stone.source_id, stone.seen_at, stone.scope)
+            if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding):
+                found.append(hit)
     return tuple(found)
 
 
 def _live_hits(device: DeviceEvidence, index: BanIndex) -> list[tuple[Hit, SourceEvidence]]:
     """The open hits of the evidence at hand, each with the evidence that holds the app."""
-    holding = _holding(device, index)
+    caught = _caught(device, index)
+    return _still_open(caught, device, _holding(caught))
+
+
+def _caught(device: DeviceEvidence, index: BanIndex) -> list[tuple[Hit, SourceEvidence]]:
+    """All hits of the evidence at hand, each with the evidence that holds the app. The one look at every app."""
+    return [
+        (Hit(ban, app, source.source_id, source.generated_at, source.scope), source)
+        for source in device.sources
+        for app, bans in index.caught_of(source.apps)
+        for ban in bans
+    ]
+
+
+def _still_open(
+    caught: list[tuple[Hit, SourceEvidence]], device: DeviceEvidence, holding: set[tuple[str, str, str]]
+) -> list[tuple[Hit, SourceEvidence]]:
     return [
         (hit, source)
-        for source in device.sources
-        for hit in _hits_of(source.apps, source.source_id, source.generated_at, source.scope, index)
+        for hit, source in caught
         # In a conflict nobody's list may clear another claimant's hit.
         if device.binding is not BindingState.BOUND or not _cleared(hit, device, holding, live_in=source)
     ]
 
 
-def _holding(device: DeviceEvidence, index: BanIndex) -> set[tuple[str, str, str]]:
+def _holding(caught: list[tuple[Hit, SourceEvidence]]) -> set[tuple[str, str, str]]:
     """Which inventory devices hold an app of which ban."""
-    return {
-        (source.source_id, source.source_device, ban.name)
-        for source in device.sources
-        for app in source.apps
-        for ban in index.bans_of(app)
-    }
-
-
-def _hits_of(apps: tuple[App, ...], source_id: str, at: float, scope: Scope, index: BanIndex) -> Iterator[Hit]:
-    for app in apps:
-        for ban in index.bans_of(app):
-            yield Hit(ban, app, source_id, at, scope)
+    return {(source.source_id, source.source_device, hit.ban.name) for hit, source in caught}
 
 
 def _cleared(
