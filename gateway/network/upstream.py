@@ -184,9 +184,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> None:
         self._buffer = data = self._buffer + data if self._buffer else data
-        end = data.find(b"\r\n\r\n")
+        end = data.find(b"\r\n\r\n", 0, HEAD_LONGEST)
         if end < 0:
-            if len(data) > HEAD_LONGEST:
+            if len(data) >= HEAD_LONGEST:
                 raise BadResponse("the mail server's answer has a head that is too long")
             return
         self._buffer = b""

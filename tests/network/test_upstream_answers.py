@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway.network.upstream import INTERIM_MOST, UpstreamPool
+from gateway.network.upstream import INTERIM_MOST, UpstreamConnection, UpstreamPool, UpstreamUnavailable
 from gateway.protocols.http.response_head import HEAD_LONGEST
 from tests.network.listener import PING, Listener, begun
 from tests.support.scripted_origin import Origin, scripted_origin
@@ -197,3 +197,42 @@ async def test_a_request_that_the_server_does_not_take() -> None:
         assert answer.writable == [False, True]
         assert pool.take() is connection
         pool.close()
+
+
+async def test_a_head_that_is_too_long_is_given_up_however_fast_it_comes(pool: UpstreamPool, origin: Origin) -> None:
+    connection, answer = await begun(pool)
+    await origin.connection()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * HEAD_LONGEST + b"\r\nContent-Length: 2\r\n\r\nok")
+    assert "head that is too long" in answer.lost
+
+
+async def test_an_answer_before_the_request_is_all_sent(pool: UpstreamPool, origin: Origin) -> None:
+    """A server that has not read the body may take what still comes for the next request."""
+    connection, answer = await begun(pool, PING + bytes(50 << 20))
+    served = await origin.connection()
+    assert connection.transport is not None
+    assert connection.transport.get_write_buffer_size() > 0
+    await served.send(OK)
+    await answer.until_done()
+    assert (answer.body, answer.ended) == (b"ok", True)
+    assert pool.take() is None
+    await served.until_ended()
+
+
+async def test_a_server_that_speaks_before_it_is_asked_is_not_asked(
+    pool: UpstreamPool, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = pool._opened
+
+    async def spoken_to() -> UpstreamConnection:
+        connection = await opened()
+        (await origin.connection()).send_now(OK)
+        while not connection.unasked:
+            pass
+        return connection
+
+    monkeypatch.setattr(pool, "_opened", spoken_to)
+    with pytest.raises(UpstreamUnavailable, match="before it is asked"):
+        await pool.connect()
+    assert pool.open == 0
+    await origin.connections[0].until_ended()
