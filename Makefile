@@ -8,10 +8,10 @@ ARGS ?=
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-live bench fuzz demo run clean
+.PHONY: help setup check test test-live bench fuzz fuzz-properties demo run clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: .venv/.ready ## install Gatepost and all that its tests need into .venv
 
@@ -40,7 +40,10 @@ test: setup servers ## all tests; ARGS="-k cut" for some
 test-live: setup servers ## only the tests against real servers
 	$(BIN)/pytest -m live $(ARGS)
 
-fuzz: setup ## the property tests with many more examples; takes hours
+fuzz: setup ## everything that reads octets against other readers; ARGS=--help says how
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+fuzz-properties: setup ## the property tests with many more examples; takes hours
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m hypothesis --timeout 0 $(ARGS)
 
 bench: setup ## the benchmarks of bench/README.md, side by side; ARGS="requests --quick" for some

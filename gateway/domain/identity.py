@@ -63,8 +63,8 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     netbios = ""
     if "\\" in name:
         netbios, _, name = name.partition("\\")
-        if not netbios or not name or "\\" in name:
-            raise InvalidValue("the user name has more than one backslash, or nothing beside it")
+        if not netbios or not name or "\\" in name or "@" in netbios:
+            raise InvalidValue("the user name has more than one backslash, or no domain and name beside it")
     local, at, domain = name.partition("@")
     if any(part != part.strip() for part in (netbios, local, domain)):
         # A back end that trims would take it for the name without.
@@ -72,10 +72,14 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     if at and (not local or not domain or "@" in domain):
         raise InvalidValue("the user name is no mail address")
     if at:
-        return f"{local}@{rules.mail_domain(domain)}"
-    if netbios:
-        return f"{name}@{rules.mail_domain(netbios)}"
-    return f"{name}@{rules.default_domain}" if rules.default_domain else name
+        login = f"{local}@{rules.mail_domain(domain)}"
+    elif netbios:
+        login = f"{name}@{rules.mail_domain(netbios)}"
+    else:
+        login = f"{name}@{rules.default_domain}" if rules.default_domain else name
+    if len(login) > LOGIN_LONGEST:
+        raise InvalidValue("the user name is longer than 256 characters with its domain")
+    return login
 
 
 def canonical_device_id(raw: bytes) -> str:

@@ -236,7 +236,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse_head(BadRequest("head_too_long", 431))
         elif b"\n\n" in self._buffer or b"\0" in self._buffer:
             # Such a head never ends with CRLF CRLF: no use in waiting for it.
-            self._refuse_head(BadRequest("bare_line_end"))
+            self._refuse_head(BadRequest("nul" if b"\0" in self._buffer else "bare_line_end"))
         elif not self._reading_head:
             # Once per head: a client that sends an octet now and then gains no time by it.
             self._reading_head = True

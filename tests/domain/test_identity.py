@@ -85,6 +85,8 @@ def test_different_people_stay_different() -> None:
         "\\ann",
         "CORP\\",
         "A\\B\\c",
+        "@\\ann",
+        "b@corp.example\\ann",
         "CORP\\ ann",
         "CORP \\ann",
         "ann @corp.example",
@@ -99,6 +101,11 @@ def test_what_is_no_login_is_refused(spelling: str) -> None:
 
 def test_the_longest_login() -> None:
     assert canonical_login("a" * LOGIN_LONGEST, PLAIN) == "a" * LOGIN_LONGEST
+    longest = "a" * (LOGIN_LONGEST - len("@corp.example"))
+    assert canonical_login(longest, CORP) == f"{longest}@corp.example"
+    for spelling in (longest + "a", f"CORP\\{longest}a"):
+        with pytest.raises(InvalidValue, match="longer than 256 characters"):
+            canonical_login(spelling, CORP)
 
 
 @thorough

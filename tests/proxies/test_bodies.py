@@ -97,6 +97,14 @@ async def test_a_broken_chunk_is_refused_and_reaches_nobody_whole(scripted: Fron
     assert scripted.counted("gatepost_bad_requests_total", "chunk") == 1
 
 
+@pytest.mark.parametrize(("octets", "reason"), [(b"\0", "nul"), (b"\n\n", "bare_line_end")])
+async def test_a_head_that_cannot_become_whole_is_not_waited_for(octets: bytes, reason: str, scripted: Fronted) -> None:
+    client = await scripted.client()
+    client.write(b"POST / HTTP/1.1\r\nHost: x" + octets)
+    assert (await client.answer()).status == 400
+    assert scripted.counted("gatepost_bad_requests_total", reason) == 1
+
+
 async def test_a_broken_chunk_behind_an_answer_that_has_begun(scripted: Fronted, origin: Origin) -> None:
     """Nothing of ours is written into the middle of an answer."""
     client = await scripted.client()

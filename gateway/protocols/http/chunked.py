@@ -17,7 +17,8 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = rb'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
 # No blanks around the parts of an extension: RFC 9112 §7.1.1 calls them bad, and readers differ over them.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)(?:;%b(?:=(?:%b|%b))?+)*+\Z" % (_TOKEN, _TOKEN, _QUOTED))
-_TRAILER_LINE = re.compile(rb"%b:[\t -~\x80-\xff]*\Z" % _TOKEN)
+# No trailer says where a message ends or whom it is for (RFC 9110 §6.5.1): readers differ over such a one.
+_TRAILER_LINE = re.compile(rb"(?!(?i:content-length|transfer-encoding|host):)%b:[\t -~\x80-\xff]*\Z" % _TOKEN)
 _SIZE, _CONTENT, _CONTENT_END, _TRAILER = range(4)
 
 

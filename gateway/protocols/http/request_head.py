@@ -25,6 +25,8 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 _LENGTH = re.compile(rb"[0-9]{1,15}\Z")
 # Another coding within the chunks, which is framed and not understood (RFC 9112 §6.1); anything else is no framing.
 _CODED = re.compile(rb"(?!chunked\b)" + _TOKEN + rb"{1,32}+[\t ]*+,[\t ]*+chunked\Z", re.IGNORECASE)
+_TABBED_CODING = re.compile(rb"(?:\A|\n)(?i:transfer-encoding):[^\r]*\t")
+"""RFC 9110 §5.5 lets a tab stand around a value, yet some servers take ``chunked`` and a tab for no chunks."""
 
 
 class BadRequest(DomainError):  # noqa: N818  (the name of the status)
@@ -76,6 +78,8 @@ def parse_request(head: bytes) -> RequestHead:
         raise BadRequest("host")
     modern = minor == b"1"
     length, chunked = _framing(named, modern=modern)
+    if chunked and _TABBED_CODING.search(block):
+        raise BadRequest("transfer_coding")
     path, mark, query = target.partition(b"?")
     connection = named.get(b"connection")
     keep_alive = modern and (connection is None or b"close" not in connection.lower())

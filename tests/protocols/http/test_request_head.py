@@ -255,6 +255,8 @@ def test_hosts(host: bytes) -> None:
         ((b'Transfer-Encoding: "chunked"',), "transfer_coding", 400),
         ((b"Transfer-Encoding: \x0bchunked",), "field_line", 400),
         ((b"Transfer-Encoding: chunked\xa0",), "transfer_coding", 400),
+        ((b"Transfer-Encoding: chunked\t",), "transfer_coding", 400),
+        ((b"X-A: b", b"transfer-encoding:\tchunked"), "transfer_coding", 400),
         ((b"Transfer-Encoding:",), "transfer_coding", 400),
         ((b"Content-Length:",), "content_length", 400),
         ((b"Content-Length: -1",), "content_length", 400),
@@ -284,7 +286,8 @@ def test_framing_that_is_refused(fields: tuple[bytes, ...], reason: str, status:
         ((b"Content-Length: 0005",), 5, False),
         ((b"Content-Length:\t 999999999999999 ",), 999_999_999_999_999, False),
         ((b"Transfer-Encoding: chunked",), 0, True),
-        ((b"TRANSFER-ENCODING:  CHUNKED\t",), 0, True),
+        ((b"TRANSFER-ENCODING:  CHUNKED ",), 0, True),
+        ((b"X-A: a\tb\t", b"Transfer-Encoding: chunked", b"X-B:\t"), 0, True),
     ],
 )
 def test_framing(fields: tuple[bytes, ...], length: int, chunked: bool) -> None:

@@ -1,0 +1,34 @@
+"""All targets, in the order in which they are run."""
+
+from tests.fuzz import (
+    answers,
+    chunks,
+    credentials,
+    discovery,
+    documents,
+    heads,
+    queries,
+    reports,
+    signatures,
+    streams,
+    usual,
+)
+from tests.fuzz.judging import Target
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        heads.TARGET,
+        usual.TARGET,
+        usual.ANSWERS,
+        streams.TARGET,
+        chunks.TARGET,
+        answers.TARGET,
+        documents.TARGET,
+        queries.TARGET,
+        credentials.TARGET,
+        discovery.TARGET,
+        reports.TARGET,
+        signatures.TARGET,
+    )
+}

@@ -1,0 +1,88 @@
+"""Each target on some thousands of cases and on what is kept; and each would see a fault if there were one."""
+
+import re
+import zlib
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from tests.fuzz.judging import ACCEPTED
+from tests.fuzz.names import NAMES, kept
+from tests.fuzz.tally import Tally, inputs, judged
+from tests.fuzz.targets import TARGETS
+
+CASES = 1200
+UNTIL_FOUND = 12_000
+
+
+def test_the_names_are_the_targets() -> None:
+    assert tuple(TARGETS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_some_thousand_cases(name: str) -> None:
+    tally = Tally(TARGETS[name])
+    for octets in islice(inputs(TARGETS[name], kept(name), seed=1), CASES):
+        tally.take(octets)
+    assert [finding.what for finding in tally.findings.values()] == []
+    # Without inputs that are accepted nothing would be compared.
+    assert tally.accepted > CASES / 50
+    assert tally.cases == CASES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_kept(name: str) -> None:
+    """Inputs that once led to new places, or to a finding."""
+    verdicts = [judged(TARGETS[name], octets) for octets in kept(name)]
+    assert [what for _, _, what in verdicts if what] == []
+    assert ACCEPTED in {verdict for verdict, _, _ in verdicts}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_cases(name: str) -> None:
+    one, same, other = (list(islice(inputs(TARGETS[name], [], seed), 50)) for seed in (3, 3, 4))
+    assert one == same != other
+    assert max(map(len, one)) <= max(TARGETS[name].longest, 8192)
+
+
+def _cut(body: bytes, limit: int) -> bytes:
+    return zlib.decompress(body, 31)[:limit]
+
+
+_SIZE_WITH_BLANKS = re.compile(rb"([0-9A-Fa-f]{1,8})[ ]*(?:;.*)?\Z")
+FAULTS: list[tuple[str, str, Any]] = [
+    ("heads", "gateway.protocols.http.request_head._LENGTH", re.compile(rb"[+]?[0-9]{1,15}\Z")),
+    ("heads", "gateway.protocols.http.request_head._ONCE", frozenset((b"host",))),
+    ("heads", "gateway.proxies.eas_forward.chunk", lambda content: b"%d\r\n%b\r\n" % (len(content) + 1, content)),
+    ("usual", "gateway.protocols.activesync.query.canonical_device_id", bytes.decode),
+    ("usual-answers", "gateway.protocols.activesync.headers.RESPONSE_HEADERS", frozenset((b"content-type",))),
+    ("streams", "gateway.protocols.http.chunked._SIZE_LINE", _SIZE_WITH_BLANKS),
+    ("streams", "gateway.proxies.client_connection.DISCARDED_MOST", 3),
+    ("chunks", "gateway.protocols.http.chunked._SIZE_LINE", _SIZE_WITH_BLANKS),
+    ("answers", "gateway.protocols.http.response_head._check_repeated", lambda fields: None),
+    ("documents", "gateway.protocols.activesync.wbxml.TAG_BITS", 0x1F),
+    ("queries", "gateway.protocols.activesync.query.canonical_device_id", bytes.decode),
+    ("queries", "gateway.protocols.activesync.query.PARAMETERS_MOST", 0),
+    ("credentials", "gateway.protocols.activesync.requests._decoded", lambda user: user.decode("latin-1")),
+    (
+        "discovery",
+        "gateway.protocols.activesync.autodiscover.published_at",
+        lambda mount, url: "https://inside.example",
+    ),
+    ("reports", "tests.fuzz.reports.unpacked", _cut),
+    ("reports", "tests.fuzz.reports.read_report", lambda value, source, now: value["data"]["apps"][0]["id"]),
+    ("signatures", "gateway.inventory.sources.push.signatures.TOLERANCE_SECONDS", 10**10),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "fault"), FAULTS)
+def test_a_fault_is_found(name: str, place: str, fault: Callable[..., object] | object) -> None:
+    tally = Tally(TARGETS[name])
+    with mock.patch(place, fault):
+        for octets in islice(inputs(TARGETS[name], kept(name), seed=1), UNTIL_FOUND):
+            if not tally.take(octets):
+                break
+    assert tally.findings
