@@ -42,6 +42,7 @@ class _Pool:
 
     def put_back(self, connection: UpstreamConnection) -> None:
         self.kept = True
+        connection.idle_since = 0.0
 
     def gone(self, connection: UpstreamConnection) -> None:
         pass
@@ -53,6 +54,9 @@ class _Transport:
 
     def is_closing(self) -> bool:
         return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def abort(self) -> None:
         pass

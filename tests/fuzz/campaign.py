@@ -81,7 +81,7 @@ def _one(outcome: Outcome, engine: str, cases: int, seed: int, folder: Path, see
     board, began = Board(folder), time.monotonic()
     (folder / "results.json").unlink(missing_ok=True)
     board.begin(0, b"")
-    arguments = (sys.executable, "-m", "tests.fuzz.one", outcome.target, engine, str(cases), str(seed), str(folder))
+    arguments = command(outcome.target, engine, cases, seed, folder)
     with (folder / "said").open("w+b") as said:
         process = subprocess.Popen(arguments, stdout=said, stderr=said, cwd=HERE.parents[1])
         try:
@@ -103,6 +103,11 @@ def _one(outcome: Outcome, engine: str, cases: int, seed: int, folder: Path, see
     outcome.stricter.update(results["stricter"])
     for octets, what in results["findings"]:
         _found(outcome, Finding(bytes.fromhex(octets), what))
+
+
+def command(target: str, engine: str, cases: int, seed: int, folder: Path) -> tuple[str, ...]:
+    """What runs one engine on one target."""
+    return sys.executable, "-m", "tests.fuzz.one", target, engine, str(cases), str(seed), str(folder)
 
 
 def _watch(process: subprocess.Popen[bytes], board: Board, seen: Callable[[int], None]) -> bool:

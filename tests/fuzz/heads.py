@@ -103,6 +103,9 @@ def passed(sent: bytes, asked: Asked, ours: RequestHead, content: bytes) -> None
         hold("not two framings", not {b"content-length", b"transfer-encoding"} <= set(named))
         same("the forwarded Host", dict(first.fields)[b"host"], ours.named[b"host"])
         passing = {name: value for name, value in first.fields if name not in _REWRITTEN}
+        # The short way keeps it: it says the same of the next hop.
+        if passing.get(b"connection", b"").lower() == b"keep-alive":
+            del passing[b"connection"]
         same("the forwarded fields", wanted, passing)
     again = parse_request(sent[: sent.index(b"\r\n\r\n") + 4])
     hold(

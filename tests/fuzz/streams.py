@@ -99,12 +99,13 @@ def message(head: RequestHead, body: bytes) -> Message:
 class _Front:
     """What a connection asks of its front."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: _Loop) -> None:
+        self._loop = loop
         self.settings = HttpFrontSettings(upstreams=(), max_body_bytes=1 << 20)
         self.draining = False
         self.messages: list[Message] = []
         self.refused = ""
-        self.bad_requests = self
+        self.bad_requests = self.admission = self.short_way = self
 
     def inc(self, reason: str) -> None:
         self.refused = reason
@@ -118,8 +119,12 @@ class _Front:
     def leave(self, connection: ClientConnection) -> None:
         pass
 
-    def begin_usual(self, client: ClientConnection, octets: bytes) -> None:
-        return None
+    def begin(self, client: ClientConnection, octets: bytes, now: float, clock: float) -> bool:
+        """Nothing goes the short way."""
+        return False
+
+    def arrived(self, connection: ClientConnection) -> None:
+        self._loop.call_soon(lambda: connection.take_arrived(0.0, 0.0))
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Answered:
         kind = _Early if head.path.startswith(b"/early") else _Exchange
@@ -128,7 +133,8 @@ class _Front:
 
 def ours(pieces: tuple[bytes, ...]) -> tuple[list[Message], str, bool]:
     """The requests in those pieces, why the connection refused to read on, and whether it is closed."""
-    front, loop, transport = _Front(), _Loop(), _Transport()
+    loop, transport = _Loop(), _Transport()
+    front = _Front(loop)
     asyncio._set_running_loop(cast("Any", loop))
     try:
         connection = ClientConnection(cast("HttpFront", front), secure=False)

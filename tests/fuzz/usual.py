@@ -5,24 +5,33 @@ from random import Random
 from gateway.protocols.activesync.headers import to_client
 from gateway.protocols.activesync.requests import read_authorization
 from gateway.protocols.activesync.root import body_agrees
-from gateway.protocols.activesync.usual import read_usual, read_usual_answer
+from gateway.protocols.activesync.usual import (
+    LEARNT_AFTER,
+    AnswerForms,
+    forwarded_usual,
+    read_usual_answer,
+    usual_request,
+)
+from gateway.protocols.activesync.usual import recognise as recognised_by
 from gateway.protocols.http.request_head import BadRequest, parse_request
 from gateway.protocols.http.response_head import parse_response
 from gateway.protocols.http.writing import response_head
-from gateway.proxies.eas_forward import forwarded_usual
 from gateway.proxies.identify import Asked, identify
 from tests.fuzz import phrases
 from tests.fuzz.heads import ADDRESS, RULES, passed
 from tests.fuzz.http_peers import fields_of
 from tests.fuzz.judging import ACCEPTED, REFUSED, Target, hold, same
 
-_LINE = b"X-Forwarded-For: 192.0.2.1\r\n"
+_END = b"X-Forwarded-For: 192.0.2.1\r\n\r\n"
+_THEN = b"\n\n\n"
+"""Between an answer that teaches its form and one that comes later."""
 
 
 def check(octets: bytes) -> str:
     """A request, whole."""
-    usual = read_usual(octets)
-    if usual is None:
+    recognised = recognised_by(octets)
+    usual = None if recognised is None else usual_request(recognised)
+    if recognised is None or usual is None:
         return REFUSED
     end = octets.index(b"\r\n\r\n") + 4
     body = octets[end:]
@@ -40,7 +49,7 @@ def check(octets: bytes) -> str:
     hold("somebody is judged", asked.request is not None and not head.expects_continue and head.keep_alive)
     same("the framing", (head.content_length, head.chunked), (len(body), False))
     hold("the body is the command's", body_agrees(asked.query.command, asked.version, body, complete=True) is True)
-    passed(forwarded_usual(usual, _LINE), asked, head, body)
+    passed(forwarded_usual(recognised[0], _END), asked, head, body)
     return ACCEPTED
 
 
@@ -58,8 +67,11 @@ def grow(random: Random) -> bytes:
 
 
 def check_answer(octets: bytes) -> str:
-    """An answer, whole."""
+    """An answer, whole; or one that comes often, and a later one."""
+    first, then, octets = octets.rpartition(_THEN)
     usual = read_usual_answer(octets)
+    if then:
+        _by_its_form(first, octets, usual)
     if usual is None:
         return REFUSED
     end = octets.index(b"\r\n\r\n") + 4
@@ -74,6 +86,14 @@ def check_answer(octets: bytes) -> str:
     same("the head passed on", _read(passed_on), _read(usual[:cut]))
     same("the body passed on", body, usual[cut:])
     return ACCEPTED
+
+
+def _by_its_form(first: bytes, later: bytes, usual: bytes | None) -> None:
+    forms = AnswerForms()
+    for _ in range(LEARNT_AFTER):
+        same("the answer that teaches", read_usual_answer(first), forms.read(first))
+    same("the answer that teaches, by its form", read_usual_answer(first), forms.read(first))
+    same("a later answer", usual, forms.read(later))
 
 
 def _read(octets: bytes) -> tuple[object, ...]:
@@ -119,6 +139,17 @@ ODD_ANSWER_FIELDS = (
 
 
 def grow_answer(random: Random) -> bytes:
+    """An answer, or two of which the second is like the first."""
+    first = _answer(random)
+    if random.random() > 0.1:
+        return first
+    later = first if random.random() < 0.7 else _answer(random)
+    return (
+        first + _THEN + later.replace(*random.choice(((b"mail", b"MAIL"), (b"13", b"4"), (b": ", b":"), (b"a", b"A"))))
+    )
+
+
+def _answer(random: Random) -> bytes:
     """An answer of every day, at times a little otherwise."""
     body = random.choice((b"mail", b"", b"mail and more"))
     lines = [b"Content-Length: %d" % len(body), *random.sample(ANSWER_FIELDS, int(random.random() * 6))]
@@ -135,5 +166,5 @@ ANSWERS = Target(
     "answers of the short way with the long way",
     check_answer,
     grow_answer,
-    (*ANSWER_FIELDS, *ODD_ANSWER_FIELDS, b"\r\n\r\n", b"mail", b"HTTP/1.1 200 OK\r\n"),
+    (*ANSWER_FIELDS, *ODD_ANSWER_FIELDS, b"\r\n\r\n", b"mail", b"HTTP/1.1 200 OK\r\n", _THEN),
 )

@@ -145,10 +145,9 @@ LINE_ENDS = (
     _body("cr-ends-trailer", "CR for the last line", "Funky Chunks (2025)", chunks(SYNC, end=b"0\r\n\rX") + SMUGGLED),
     _body(
         "two-octets-for-the-end",
-        "a trailer line where one reader sees the end and a request: its body is no request either",
+        "a trailer line where one reader sees the end and a request",
         "CVE-2023-40175 (Puma); http-garden server bug 39",
         chunks(SYNC, end=b"0\r\nX:") + SMUGGLED,
-        "200 400 close",
     ),
     _body(
         "all-by-lf",
@@ -221,21 +220,18 @@ TRAILERS = (
         "a length in the trailer",
         "SMUG-TRAILER-CL; RFC 9110 §6.5.1",
         chunks(SYNC, end=b"0\r\nContent-Length: 5\r\n\r\n"),
-        "200",
     ),
     _body(
         "trailer-coding",
         "a coding in the trailer",
         "SMUG-TRAILER-TE",
         chunks(SYNC, end=b"0\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        "200",
     ),
     _body(
         "trailer-host",
         "another Host in the trailer",
         "SMUG-TRAILER-HOST",
         chunks(SYNC, end=b"0\r\nHost: other.example\r\n\r\n"),
-        "200",
     ),
     _body(
         "trailer-credentials",

@@ -34,7 +34,6 @@ VALUES = (
         "a tab for the blank",
         "SMUG-TE-TAB-BEFORE-VALUE; smuggler tabprefix1",
         b"Transfer-Encoding:\tchunked",
-        gets="200",
     ),
     _alone(
         "no-blank",
@@ -47,7 +46,7 @@ VALUES = (
     _alone(
         "blank-behind", "a blank behind the value", "SMUG-TE-TRAILING-SPACE", b"Transfer-Encoding: chunked ", gets="200"
     ),
-    _alone("tab-behind", "a tab behind the value", "smuggler tabsuffix", b"Transfer-Encoding: chunked\t", gets="200"),
+    _alone("tab-behind", "a tab behind the value", "smuggler tabsuffix", b"Transfer-Encoding: chunked\t"),
     _alone(
         "unknown-coding",
         "gzip around the chunks: not understood",
