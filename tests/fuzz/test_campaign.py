@@ -1,4 +1,4 @@
-"""The harness: findings are made smaller and saved, a process that dies or hangs is one, a replay says what is wrong."""
+"""The harness: findings are made small and saved, a process that dies or hangs is one, a replay says what is wrong."""
 
 import os
 import subprocess
