@@ -29,6 +29,7 @@ from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
+from gateway.inventory.followed_policy import FollowedPolicy
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
@@ -38,7 +39,7 @@ from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics, merged
 from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
-from gateway.ports.store import Change, ChangeKind, Conflict, Store, StoreUnavailable, Writing
+from gateway.ports.store import Change, Conflict, Store, StoreUnavailable, Writing
 from gateway.runtime.board import WorkerBoard
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
@@ -65,7 +66,7 @@ class Control:
         self._settings = settings
         self._link = link
         self._store = store
-        self._policy = policy
+        followed = FollowedPolicy(policy)
         self._redis = redis
         self._metrics = Metrics()
         self._clock = SteadyClock()
@@ -73,21 +74,22 @@ class Control:
         self._board = WorkerBoard()
         records = RedisRecords(redis, life, RECORD_TTL_SECONDS, publishing=True)
         load = record_loader(rules)
-        self._publication = Publication(store, records, RedisPublisher(redis, life), load)
+        self._publication = Publication(store, records, RedisPublisher(redis, life), load, life)
         self._sightings = SightingReceiver(self._redis)
-        evidence = Evidence(store, rules, self._publish, lambda: self._policy)
+        publish = self._publication.publish
+        evidence = Evidence(store, rules, publish, lambda: followed.policy, followed.catch_up)
         ingest = Ingest(evidence, now)
         self._mail_devices = MailDevices(evidence)
         admin, inventory = settings.admin, settings.inventory
         api = create_api(
             ApiDeps(
                 store=store,
-                editor=PolicyEditor(store, self._publish, self._board, now),
+                editor=PolicyEditor(store, publish, self._board, now),
                 ingest=ingest,
                 bindings=Bindings(evidence),
                 people=People(evidence),
                 rules=rules,
-                publish=self._publish,
+                publish=publish,
                 load_record=load,
                 status=self._status,
                 metrics=self._rendered,
@@ -174,15 +176,6 @@ class Control:
         else:
             self._board.take(message)
 
-    async def _publish(self, changes: Sequence[Change]) -> None:
-        """Send changes on; what judges here follows the policy as well."""
-        if any(change.kind is ChangeKind.POLICY for change in changes):
-            async with self._store.read() as reading:
-                version = await reading.policy()
-            if version is not None:
-                self._policy = policy_of(version)
-        await self._publication.publish(changes)
-
     # --- what happens once
 
     async def _take_sightings(self) -> None:
@@ -265,18 +258,27 @@ async def _present_life(store: Store, redis: RedisConnection) -> str:
         # The publication looks again, each second.
         return incarnation
     except StoreWentBack as error:
-        another = secrets.token_hex(8)
-
-        async def work(writing: Writing) -> None:
-            await writing.put_incarnation(another)
-            writing.log_everybody()
-
-        await store.write(work)
         log.warning(
             "store_went_back", reason=str(error), remedy="reports and edits since then are lost: send them again"
         )
-        return another
+        return await _another_life(store, incarnation)
     return incarnation
+
+
+async def _another_life(store: Store, after: str) -> str:
+    """Begin the life after ``after``, or join the one that another control process has begun; its name."""
+
+    async def work(writing: Writing) -> str:
+        present = await writing.incarnation()
+        if present != after:
+            return present
+        another = secrets.token_hex(8)
+        await writing.put_incarnation(another)
+        writing.log_everybody()
+        return another
+
+    name, _ = await store.write(work)
+    return name
 
 
 async def _nobody_listens_yet(changes: Sequence[Change]) -> None:

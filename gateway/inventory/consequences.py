@@ -23,6 +23,10 @@ T = TypeVar("T")
 _APPLE_SERIAL_LENGTHS = range(10, 13)
 
 
+async def _nobody_else_writes(reading: Reading) -> None:
+    """Where one process makes all policy versions it knows the newest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Where evidence is changed: the store, how names are read, who hears of changes, and the policy of now."""
@@ -31,6 +35,8 @@ class Evidence:
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
     policy: Callable[[], Policy]
+    catch_up: Callable[[Reading], Awaitable[None]] = _nobody_else_writes
+    """Makes ``policy`` that of a unit of work."""
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> T:
         """Run a unit of work and publish what it changed, after its commit. Raises as ``Store.write``."""
@@ -51,6 +57,7 @@ class Evidence:
         forgotten: tuple[str, str] | None = None,
     ) -> None:
         """``announced`` by the names and the bans of now."""
+        await self.catch_up(writing)
         await announced(writing, self.rules, self.policy().index, people, change, forgotten=forgotten)
 
 

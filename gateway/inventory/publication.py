@@ -1,8 +1,11 @@
 """From the committed change log to the data plane: records into the shared cache, changes onto the feed, in order.
 
-Runs in the control process only. What is on the log is sent exactly in its order; a change is sent after the records
-it concerns are in the cache. While the cache is away nothing is skipped: workers read the log themselves, and the
+Runs in control processes only. What is on the log is sent exactly in its order; a change is sent after the records it
+concerns are in the cache. While the cache is away nothing is skipped: workers read the log themselves, and the
 publication goes on where it stood as soon as it can, so that no outdated record stays behind.
+
+Of several control processes on one store each sends the whole log, its own commits at once and the others' with them or
+within a second (docs/decisions/several-controls.md): no change waits for another process to live.
 """
 
 import asyncio
@@ -30,11 +33,15 @@ LoadRecord = Callable[[Reading, str], Awaitable[PersonRecord]]
 class Publication:
     """Sends what the store has committed."""
 
-    def __init__(self, store: Store, records: RecordCache, feed: ChangePublisher, load_record: LoadRecord) -> None:
+    def __init__(
+        self, store: Store, records: RecordCache, feed: ChangePublisher, load_record: LoadRecord, life: str = ""
+    ) -> None:
+        """``life`` is the incarnation of the store that ``records`` and ``feed`` belong to; empty: not looked at."""
         self._store = store
         self._records = records
         self._feed = feed
         self._load_record = load_record
+        self._life = life
         self._waiting: dict[int, Change] = {}
         self._order = asyncio.Lock()
         self.sent = 0
@@ -82,7 +89,7 @@ class Publication:
 
     async def _send_waiting(self, *, repairing: bool = False) -> None:
         async with self._order:
-            while batch := self._next_batch():
+            while batch := await self._next():
                 if self._resting and not repairing:
                     # It went away while we waited for our turn.
                     return
@@ -93,6 +100,20 @@ class Publication:
                     self._rest(time.monotonic() - began)
                     self._lost(error)
                     return
+
+    async def _next(self) -> list[Change]:
+        """What is to be sent next; where another control process has committed in between, the log has it."""
+        batch = self._next_batch()
+        if batch or not self._waiting:
+            return batch
+        try:
+            async with self._store.read() as reading:
+                between = await reading.changes_after(self.sent, BATCH)
+        except StoreUnavailable:
+            # The repair reads it.
+            return []
+        self._waiting.update((change.sequence, change) for change in between or ())
+        return self._next_batch()
 
     def _next_batch(self) -> list[Change]:
         for sequence in [known for known in self._waiting if known <= self.sent]:
@@ -118,6 +139,7 @@ class Publication:
         """Send from the log what nobody handed over, then the heartbeat."""
         try:
             async with self._store.read() as reading:
+                self._mind_the_life(await reading.incarnation())
                 newest = await reading.sequence()
                 missed = await reading.changes_after(self.sent) if newest > self.sent else ()
             if missed is None:
@@ -132,6 +154,10 @@ class Publication:
             await check_forward(self._store, self._feed, self.sent)
         except (CacheUnavailable, StoreUnavailable) as error:
             self._lost(error)
+
+    def _mind_the_life(self, present: str) -> None:
+        if self._life and present != self._life:
+            raise StoreWentBack("another control process has begun another life of the store")
 
     async def _outdate_skipped(self) -> None:
         """A cache that was away may hold records which the skipped changes have overtaken."""

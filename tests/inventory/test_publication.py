@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.evidence import PersonRecord
 from gateway.inventory import publication as module
 from gateway.inventory.publication import BATCH, Publication
-from gateway.ports.state_cache import CacheUnavailable
+from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Change, ChangeKind, MailDevice, Store, Writing
 from gateway.storage.memory import MemoryStore
 from tests.inventory.chain import loaded
@@ -44,14 +44,47 @@ async def test_what_is_handed_over_in_disorder_leaves_in_order(
     store: Store, spread: Spread, publication: Publication
 ) -> None:
     rows = [await change(store, f"u{number}") for number in range(5)]
-    for place in (1, 3, 2):
+    await publication.publish([rows[1]])
+    # What stands between is in the log already.
+    assert spread.sequences == [1, 2, 3, 4, 5]
+    for place in (3, 2, 0, 4, 4):
         await publication.publish([rows[place]])
-        assert spread.sequences == []
-    await publication.publish([rows[0]])
-    assert spread.sequences == [1, 2, 3, 4]
-    await publication.publish([rows[4], rows[4], rows[0]])
     assert spread.sequences == [1, 2, 3, 4, 5]
     assert publication.sent == 5
+
+
+async def test_two_publications_on_one_store(store: Store, spread: Spread) -> None:
+    """Each sends all, in order, its own at once together with what the other one has committed before."""
+    ours, others = Spread(), Spread()
+    here, there = (Publication(store, each, each, loaded) for each in (ours, others))
+    await here.start()
+    await there.start()
+    for number in range(6):
+        row = await change(store, f"u{number}")
+        if number % 2:
+            await here.publish([row])
+            assert ours.sequences == list(range(1, number + 2))
+        else:
+            await there.publish([row])
+            assert others.sequences == list(range(1, number + 2))
+    for each in (ours, others):
+        assert set(each.records) >= {f"u{number}" for number in range(5)}
+
+
+async def test_another_life_of_the_store_ends_a_publication(store: Store, spread: Spread) -> None:
+    async with store.read() as reading:
+        life = await reading.incarnation()
+    publication = Publication(store, spread, spread, loaded, life)
+    await publication.start()
+
+    async def work(writing: Writing) -> None:
+        await writing.put_incarnation("another")
+        writing.log_everybody()
+
+    await store.write(work)
+    with pytest.raises(StoreWentBack, match="another control process has begun another life"):
+        async with asyncio.timeout(5):
+            await publication.run()
 
 
 async def test_many_at_once(store: Store, spread: Spread, publication: Publication) -> None:

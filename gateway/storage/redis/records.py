@@ -2,7 +2,8 @@
 
 Each value begins with its sequence in 16 digits. The control process publishes: it raises the published sequence and
 writes its records in one script. A worker offers what it has read from the store: that is taken only if it is as new as
-all that has been published, else a slow worker could bring back what was evicted meanwhile.
+all that has been published, else a slow worker could bring back what was evicted meanwhile. For the same reason a
+control process that has been overtaken by another one only takes away what is older than what it knows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +24,18 @@ BATCH = 100
 _PUT = """
 local published = tonumber(redis.call('GET', KEYS[1]) or '-1')
 local publishing = ARGV[1] == '1'
-if publishing and tonumber(ARGV[2]) > published then
+local overtaken = published > tonumber(ARGV[2])
+if publishing and not overtaken then
   redis.call('SET', KEYS[1], ARGV[2])
 end
 for i = 2, #KEYS do
   local sequence = tonumber(ARGV[2 * i])
-  if publishing or (published >= 0 and sequence >= published) then
-    local there = redis.call('GETRANGE', KEYS[i], 0, 15)
-    if there == '' or tonumber(there) < sequence then
-      redis.call('SET', KEYS[i], ARGV[2 * i + 1], 'PX', ARGV[3])
-    end
+  local there = redis.call('GETRANGE', KEYS[i], 0, 15)
+  local newer = there == '' or tonumber(there) < sequence
+  if newer and (publishing and not overtaken or published >= 0 and sequence >= published) then
+    redis.call('SET', KEYS[i], ARGV[2 * i + 1], 'PX', ARGV[3])
+  elseif newer and publishing and there ~= '' then
+    redis.call('DEL', KEYS[i])
   end
 end
 """

@@ -110,14 +110,17 @@ class RedisDouble:
     def _put(self, keys: Sequence[bytes], words: Sequence[bytes]) -> None:
         published = int(self._strings.get(keys[0], b"-1"))
         publishing = words[0] == b"1"
-        if publishing and int(words[1]) > published:
+        overtaken = published > int(words[1])
+        if publishing and not overtaken:
             self._strings[keys[0]] = words[1]
         for place, key in enumerate(keys[1:]):
             sequence, value = int(words[3 + 2 * place]), words[4 + 2 * place]
-            if publishing or 0 <= published <= sequence:
-                there = self._strings.get(key, b"")[:16]
-                if not there or int(there) < sequence:
-                    self._strings[key] = value
+            there = self._strings.get(key, b"")[:16]
+            newer = not there or int(there) < sequence
+            if newer and ((publishing and not overtaken) or 0 <= published <= sequence):
+                self._strings[key] = value
+            elif newer and publishing:
+                self._strings.pop(key, None)
 
     def _publish(self, keys: Sequence[bytes], words: Sequence[bytes]) -> None:
         stream, published, floor = keys

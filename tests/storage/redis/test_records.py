@@ -81,6 +81,20 @@ async def test_a_worker_cannot_bring_back_what_was_evicted(
     assert await sequence_of(worker, "ann") == 12
 
 
+async def test_an_overtaken_control_process_brings_nothing_back(
+    connection: RedisConnection, control: RedisRecords, worker: RedisRecords, publisher: RedisPublisher
+) -> None:
+    """It has read a record, stood still, and another control process has told of newer changes meanwhile."""
+    await publisher.heartbeat(1)
+    await control.put({"ann": record("ann", 3), "cy": record("cy", 6)})
+    await publisher.publish([Change(8, ChangeKind.PERSON, names=("bob",))])
+    await control.put({name: record(name, 5) for name in ("ann", "bob", "cy")})
+    # The older record of Ann is taken away, Bob's is not put, Cy's is newer.
+    assert [await sequence_of(worker, name) for name in ("ann", "bob", "cy")] == [None, None, 6]
+    await control.put({"bob": record("bob", 9)})
+    assert await sequence_of(worker, "bob") == 9
+
+
 async def run_id_of(connection: RedisConnection) -> str:
     seen: list[str] = []
 
