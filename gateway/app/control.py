@@ -1,6 +1,6 @@
 """The control process: admin API, report receiver, publication of changes, and what must happen once.
 
-The only writer of the store. Ends when told to drain, or when the supervisor's link closes.
+Control processes alone write the store. Ends when told to drain, or when the supervisor's link closes.
 """
 
 import asyncio
@@ -41,6 +41,7 @@ from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Change, Conflict, Store, StoreUnavailable, Writing
 from gateway.runtime.board import WorkerBoard
+from gateway.runtime.leases import Held, Leases, holder_name
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import RedisConnection, RedisPublisher, RedisRecords, SightingReceiver
@@ -75,7 +76,7 @@ class Control:
         records = RedisRecords(redis, life, RECORD_TTL_SECONDS, publishing=True)
         load = record_loader(rules)
         self._publication = Publication(store, records, RedisPublisher(redis, life), load, life)
-        self._sightings = SightingReceiver(self._redis)
+        self._leases = Leases(store, holder_name())
         publish = self._publication.publish
         evidence = Evidence(store, rules, publish, lambda: followed.policy, followed.catch_up)
         ingest = Ingest(evidence, now)
@@ -139,10 +140,10 @@ class Control:
         works: tuple[Awaitable[object], ...] = (
             *(serving.run() for serving in self._servings),
             self._publication.run(),
-            self._take_sightings(),
+            self._leases.run("sightings", self._take_sightings),
             self._look_regularly(),
             self._clock.watch(),
-            self._tidy(),
+            self._leases.run("tidy", self._tidy),
             self._link.run(self._take),
             self._draining.wait(),
         )
@@ -178,11 +179,14 @@ class Control:
 
     # --- what happens once
 
-    async def _take_sightings(self) -> None:
-        while True:
+    async def _take_sightings(self, held: Held) -> None:
+        # From the start: who did it before may have ended over what it had read.
+        receiver = SightingReceiver(self._redis)
+        rows: Sequence[bytes] = ()
+        while held:
             try:
-                rows = await self._sightings.next(SIGHTINGS_WAIT_SECONDS)
-                if sightings := read_sightings(rows):
+                rows = await receiver.next(SIGHTINGS_WAIT_SECONDS)
+                if held and (sightings := read_sightings(rows)):
                     await self._mail_devices.take(sightings)
             except CacheUnavailable:
                 # Told by the publication already.
@@ -192,8 +196,8 @@ class Control:
                 log.warning("sightings_not_stored", sightings=len(rows), error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_SECONDS)
 
-    async def _tidy(self) -> None:
-        while True:
+    async def _tidy(self, held: Held) -> None:
+        while held:
             await asyncio.sleep(TIDY_EVERY_SECONDS)
 
             async def work(writing: Writing) -> int:
@@ -214,7 +218,7 @@ class Control:
 
     def _status(self) -> dict[str, object]:
         publication = {"feed_up": self._publication.up, "sent": self._publication.sent}
-        return {**self._board.status(), "publication": publication}
+        return {**self._board.status(), "publication": publication, "leases": sorted(self._leases.held)}
 
     def _rendered(self) -> str:
         gauge = self._metrics.gauge

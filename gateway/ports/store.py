@@ -145,6 +145,19 @@ class OperatorToken:
     role: str = "editor"
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to do what only one process may do at a time."""
+
+    name: str
+    holder: str
+    """The process."""
+    term: int
+    """Counts up with each change of the holder: what is done once only compares it in its own unit of work."""
+    ends_at: float
+    """By the store's own clock, epoch seconds."""
+
+
 class Reading(Protocol):
     """One snapshot of the store."""
 
@@ -232,6 +245,10 @@ class Reading(Protocol):
         """All tokens, newest first."""
         ...
 
+    async def lease(self, name: str) -> Lease | None:
+        """Who holds a lease, or held it last."""
+        ...
+
     async def counts(self) -> dict[str, int]:
         """Rows for ``status``: people, mail_devices, inventories, sources, changes."""
         ...
@@ -294,6 +311,17 @@ class Writing(Reading, Protocol):
 
     async def put_token(self, token: OperatorToken) -> None:
         """Add or replace a token."""
+        ...
+
+    async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+        """Take a lease that is free, has ended or is one's own, for so long from now; None while another holds it.
+
+        Time is the store's own, the same for all processes.
+        """
+        ...
+
+    async def give_lease_back(self, name: str, holder: str) -> None:
+        """End one's own lease before its time."""
         ...
 
     async def put_incarnation(self, name: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
 from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Change, MailDevice, OperatorToken, Person, PinnedBinding, Source, StoredMessage
+from gateway.ports.store import Change, Lease, MailDevice, OperatorToken, Person, PinnedBinding, Source, StoredMessage
 from gateway.storage.memory.tables import Tables
 
 
@@ -95,6 +95,9 @@ class MemoryReading:
 
     async def tokens(self) -> Sequence[OperatorToken]:
         return sorted(self.tables.tokens.values(), key=lambda token: (-token.created_at, token.id))
+
+    async def lease(self, name: str) -> Lease | None:
+        return self.tables.leases.get(name)
 
     async def counts(self) -> dict[str, int]:
         return {

@@ -48,7 +48,7 @@ class MemoryStore:
         """Run a unit of work; its effects are there as a whole or not at all."""
         async with self._turn:
             self._check_available()
-            writing = MemoryWriting(self._tables)
+            writing = MemoryWriting(self._tables, self._now)
             result = await work(writing)
             self._check_available()
             changes = writing.finish(self._now(), self._keep_changes)

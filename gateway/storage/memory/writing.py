@@ -1,6 +1,7 @@
 """A unit of work on the memory store: changes a private copy that becomes the state when the work has succeeded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from gateway.domain.evidence import Tombstone
@@ -9,6 +10,7 @@ from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
     Conflict,
+    Lease,
     MailDevice,
     OperatorToken,
     Person,
@@ -17,6 +19,7 @@ from gateway.ports.store import (
     StoredMessage,
 )
 from gateway.storage.change_rows import LogRequests, numbered
+from gateway.storage.leases import taken
 from gateway.storage.memory.reading import MemoryReading
 from gateway.storage.memory.tables import InventoryEvent, InventoryId, Tables
 
@@ -27,9 +30,10 @@ V = TypeVar("V")
 class MemoryWriting(MemoryReading, LogRequests):
     """``ports.store.Writing`` on a private copy of the tables."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, now: Callable[[], float]) -> None:
         MemoryReading.__init__(self, tables.copy())
         LogRequests.__init__(self)
+        self._now = now
         self._copied: set[str] = set()
 
     def _own(self, table: dict[K, V], name: str) -> dict[K, V]:
@@ -51,6 +55,17 @@ class MemoryWriting(MemoryReading, LogRequests):
             while len(changes) > keep_changes:
                 del changes[next(iter(changes))]
         return made
+
+    async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+        lease = taken(self.tables.leases.get(name), name, holder, self._now(), seconds)
+        if lease is not None:
+            self._own(self.tables.leases, "leases")[name] = lease
+        return lease
+
+    async def give_lease_back(self, name: str, holder: str) -> None:
+        lease = self.tables.leases.get(name)
+        if lease is not None and lease.holder == holder:
+            self._own(self.tables.leases, "leases")[name] = replace(lease, ends_at=0.0)
 
     async def put_policy(self, version: PolicyVersion) -> None:
         newest = max(self.tables.policies, default=0)

@@ -109,9 +109,16 @@ class GroupCommit:
     """Runs works, many to a transaction."""
 
     def __init__(
-        self, begin: Callable[[], Awaitable[Transaction]], *, keep_changes: int, now: Callable[[], float]
+        self,
+        begin: Callable[[], Awaitable[Transaction]],
+        *,
+        keep_changes: int,
+        now: Callable[[], float],
+        lease_clock: Callable[[], float] | None = None,
     ) -> None:
+        """``lease_clock`` in place of the database's own."""
         self._begin = begin
+        self._lease_clock = lease_clock
         self._keep_changes = keep_changes
         self._now = now
         self._waiting: deque[_Unit] = deque()
@@ -205,7 +212,7 @@ class GroupCommit:
         """Run one work in its savepoint."""
         unit.attempts += 1
         await self._mark(transaction, unit, "SAVEPOINT unit")
-        writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation)
+        writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation, self._lease_clock)
         error, result = await self._attempt(unit, writing)
         if transaction.lost:
             ended = StoreUnavailable("the database ended the transaction")

@@ -12,6 +12,7 @@ from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
     ChangeKind,
+    Lease,
     MailDevice,
     OperatorToken,
     Person,
@@ -91,6 +92,7 @@ _TOMBSTONED = (
 )
 _TOKEN = select(s.tokens).where(s.tokens.c.digest == bindparam("wanted"))
 _TOKENS = select(s.tokens).order_by(s.tokens.c.created_at.desc(), s.tokens.c.id)
+_LEASE = select(s.leases).where(s.leases.c.name == bindparam("wanted"))
 _COUNTS = select(
     *(
         select(func.count()).select_from(table).scalar_subquery().label(table.name)
@@ -190,6 +192,10 @@ class SqlReading:
 
     async def tokens(self) -> Sequence[OperatorToken]:
         return [OperatorToken(*row) for row in await self._rows.all(_TOKENS)]
+
+    async def lease(self, name: str) -> Lease | None:
+        found = await self._first(_LEASE, wanted=name)
+        return Lease(*found) if found else None
 
     async def counts(self) -> dict[str, int]:
         (row,) = await self._rows.all(_COUNTS)

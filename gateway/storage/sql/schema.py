@@ -187,6 +187,16 @@ tombstones = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+)
+"""Who may do what only one process does; ``ends_at`` by the database's clock."""
+
 tokens = Table(
     "tokens",
     metadata,

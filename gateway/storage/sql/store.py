@@ -47,9 +47,16 @@ class Database(Protocol):
 class SqlStore:
     """``ports.store.Store`` on an SQL database."""
 
-    def __init__(self, database: Database, *, keep_changes: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        keep_changes: int,
+        now: Callable[[], float],
+        lease_clock: Callable[[], float] | None = None,
+    ) -> None:
         self._database = database
-        self._commits = GroupCommit(database.begin, keep_changes=keep_changes, now=now)
+        self._commits = GroupCommit(database.begin, keep_changes=keep_changes, now=now, lease_clock=lease_clock)
         self._closed = False
         self.place = database.place
         """Where it is, without secrets."""
@@ -90,11 +97,13 @@ async def open_store(
     busy_seconds: float = BUSY_SECONDS,
     bounds: PostgresBounds = PostgresBounds(),  # noqa: B008  (frozen)
     now: Callable[[], float] = time.time,
+    lease_clock: Callable[[], float] | None = None,
 ) -> SqlStore:
     """Open ``sqlite:////absolute/path`` or ``postgresql://…``; ``writable`` also makes the tables and migrates them.
 
-    ``busy_seconds`` is SQLite's, ``bounds`` PostgreSQL's. Raises ``StoreUnavailable``, ``SchemaTooOld`` (read-only open
-    before the migration), ``SchemaTooNew``, and ``InvalidValue`` for a URL that means no database.
+    ``busy_seconds`` is SQLite's, ``bounds`` PostgreSQL's; leases go by the database's clock where no other is given.
+    Raises ``StoreUnavailable``, ``SchemaTooOld`` (read-only open before the migration), ``SchemaTooNew``, and
+    ``InvalidValue`` for a URL that means no database.
     """
     database: Database
     if is_postgres(url):
@@ -105,7 +114,7 @@ async def open_store(
         path = sqlite_path(url)
         await asyncio.to_thread(prepare_sqlite, path, writable, busy_seconds)
         database = SqliteDatabase(path, writable=writable, busy_seconds=busy_seconds)
-    return SqlStore(database, keep_changes=keep_changes, now=now)
+    return SqlStore(database, keep_changes=keep_changes, now=now, lease_clock=lease_clock)
 
 
 def sqlite_path(url: str) -> Path:

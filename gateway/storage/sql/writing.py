@@ -1,11 +1,11 @@
 """A unit of work inside the shared transaction."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy import Table, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.evidence import Tombstone
@@ -13,6 +13,7 @@ from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Conflict,
+    Lease,
     MailDevice,
     OperatorToken,
     Person,
@@ -22,6 +23,7 @@ from gateway.ports.store import (
 )
 from gateway.storage.change_rows import LogRequests
 from gateway.storage.inventories import encode_apps, encode_inventory, encode_tombstones
+from gateway.storage.leases import taken
 from gateway.storage.policies import encode_policy
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.reading import SqlReading
@@ -60,6 +62,16 @@ _DROP_PIN = delete(s.pins).where(
 _DROP_TOMBSTONES = delete(s.tombstones).where(
     s.tombstones.c.person_id == bindparam("person"), s.tombstones.c.device_id == bindparam("device")
 )
+_END_LEASE = (
+    update(s.leases)
+    .where(s.leases.c.name == bindparam("wanted"), s.leases.c.holder == bindparam("by"))
+    .values(ends_at=0.0)
+)
+_CLOCKS = {
+    "postgresql": select(literal_column("extract(epoch FROM clock_timestamp())::double precision")),
+    "sqlite": select(literal_column("(julianday('now') - 2440587.5) * 86400.0")),
+}
+"""The database's own clock: the same for every process that uses it."""
 _TOKEN_OF_DIGEST = select(s.tokens.c.id).where(s.tokens.c.digest == bindparam("wanted"))
 
 
@@ -79,9 +91,13 @@ def _row(table: Table, value: object) -> dict[str, object]:
 class SqlWriting(SqlReading, LogRequests):
     """``ports.store.Writing`` inside a savepoint of the shared transaction."""
 
-    def __init__(self, rows: Rows, sequence: int, incarnation: str) -> None:
+    def __init__(
+        self, rows: Rows, sequence: int, incarnation: str, lease_clock: Callable[[], float] | None = None
+    ) -> None:
+        """``lease_clock`` in place of the database's own."""
         SqlReading.__init__(self, rows, sequence, incarnation)
         LogRequests.__init__(self)
+        self._now = lease_clock
 
     async def _put(self, table: Table, values: Mapping[str, object]) -> None:
         await self._rows.run(upsert(table, self._rows.dialect), values)
@@ -198,6 +214,16 @@ class SqlWriting(SqlReading, LogRequests):
             return
         content = encode_tombstones(tuple(stones))
         await self._put(s.tombstones, {"person_id": person_id, "device_id": device_id, "content": content})
+
+    async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+        ((now,),) = await self._rows.all(_CLOCKS[self._rows.dialect]) if self._now is None else ((self._now(),),)
+        lease = taken(await self.lease(name), name, holder, now, seconds)
+        if lease is not None:
+            await self._put(s.leases, _row(s.leases, lease))
+        return lease
+
+    async def give_lease_back(self, name: str, holder: str) -> None:
+        await self._rows.run(_END_LEASE, {"wanted": name, "by": holder})
 
     async def put_incarnation(self, name: str) -> None:
         """Begin another life of the store."""

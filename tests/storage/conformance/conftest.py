@@ -12,20 +12,34 @@ from gateway.storage.sql import open_store
 
 KEEP_CHANGES = 50
 
+
+class LeaseClock:
+    """The stores' time for leases."""
+
+    at = 1_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+LEASE_CLOCK = LeaseClock()
+
 Opener: TypeAlias = Callable[[pytest.FixtureRequest, Path], Awaitable[Store]]
 
 
 async def open_memory(request: pytest.FixtureRequest, directory: Path) -> Store:
-    return MemoryStore(keep_changes=KEEP_CHANGES)
+    return MemoryStore(keep_changes=KEEP_CHANGES, now=LEASE_CLOCK)
 
 
 async def open_sqlite(request: pytest.FixtureRequest, directory: Path) -> Store:
-    return await open_store(f"sqlite:///{directory}/gatepost.db", writable=True, keep_changes=KEEP_CHANGES)
+    return await open_store(
+        f"sqlite:///{directory}/gatepost.db", writable=True, keep_changes=KEEP_CHANGES, lease_clock=LEASE_CLOCK
+    )
 
 
 async def open_postgres(request: pytest.FixtureRequest, directory: Path) -> Store:
     new_database: Callable[[], str] = request.getfixturevalue("new_database")
-    return await open_store(new_database(), writable=True, keep_changes=KEEP_CHANGES)
+    return await open_store(new_database(), writable=True, keep_changes=KEEP_CHANGES, lease_clock=LEASE_CLOCK)
 
 
 OPENERS: dict[str, Opener] = {"memory": open_memory, "sqlite": open_sqlite, "postgres": open_postgres}
