@@ -1,7 +1,7 @@
 """Leases as their holders see them: one works at a time, and who stood still or was cut off stops first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -83,7 +83,7 @@ async def test_the_next_one_takes_over_when_a_holder_ends(make: Callable[[str], 
 
 
 @asynccontextmanager
-async def second_after_first(first: Worker, second: Worker) -> AsyncIterator[Callable[[], object]]:
+async def second_after_first(first: Worker, second: Worker) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     task = asyncio.create_task(first.leases.run("tidy", first.work))
     await soon(first.began)
 

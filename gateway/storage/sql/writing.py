@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Select, Table, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.evidence import Tombstone
@@ -67,7 +67,7 @@ _END_LEASE = (
     .where(s.leases.c.name == bindparam("wanted"), s.leases.c.holder == bindparam("by"))
     .values(ends_at=0.0)
 )
-_CLOCKS = {
+_CLOCKS: dict[str, Select[Any]] = {
     "postgresql": select(literal_column("extract(epoch FROM clock_timestamp())::double precision")),
     "sqlite": select(literal_column("(julianday('now') - 2440587.5) * 86400.0")),
 }

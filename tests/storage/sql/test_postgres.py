@@ -319,6 +319,20 @@ async def test_two_writers_make_one_sequence(url: str) -> None:
         await each.close()
 
 
+async def test_leases_go_by_the_databases_clock(store: SqlStore, url: str) -> None:
+    """Whatever the clocks of the machines say: all processes read the same one."""
+    before = await asked(url, "SELECT extract(epoch FROM clock_timestamp())::double precision")
+    lease, _ = await store.write(lambda writing: writing.take_lease("tidy", "a", 10.0))
+    after = await asked(url, "SELECT extract(epoch FROM clock_timestamp())::double precision")
+    assert lease is not None
+    assert isinstance(before, float)
+    assert isinstance(after, float)
+    assert before <= lease.ends_at - 10.0 <= after
+    other = await open_store(url, writable=True)
+    assert (await other.write(lambda writing: writing.take_lease("tidy", "b", 10.0)))[0] is None
+    await other.close()
+
+
 async def test_a_policy_number_is_given_once(url: str) -> None:
     stores = [await open_store(url, writable=True) for _ in range(3)]
     first = first_policy(1.0)

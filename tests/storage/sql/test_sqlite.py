@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -177,7 +178,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(store: SqlStore, path
         connection.execute("UPDATE store_state SET compatible_since = '9998'")
     connection.close()
     for writable in (True, False):
-        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0002"):
+        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0003"):
             await open_store(f"sqlite:///{path}", writable=writable)
 
 
@@ -241,6 +242,14 @@ async def test_the_migrations_make_the_schema_of_the_code(store: SqlStore, path:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'store_state'").scalar_one()
     assert "CHECK (id = 1)" in made
+
+
+async def test_leases_go_by_the_machines_clock(store: SqlStore) -> None:
+    before = time.time()
+    lease, _ = await store.write(lambda writing: writing.take_lease("tidy", "a", 10.0))
+    assert lease is not None
+    # julianday counts in milliseconds.
+    assert before - 0.002 <= lease.ends_at - 10.0 <= time.time() + 0.002
 
 
 async def test_many_readers_at_once(store: SqlStore) -> None:
