@@ -8,7 +8,7 @@ ARGS ?=
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-live bench fuzz fuzz-properties demo run clean
+.PHONY: help setup check test test-live bench soak fuzz fuzz-properties demo run clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ fuzz-properties: setup ## the property tests with many more examples; takes hour
 bench: setup ## the benchmarks of bench/README.md, side by side; ARGS="requests --quick" for some
 	@bash bench/install.sh
 	$(BIN)/python -m bench $(ARGS)
+
+soak: setup ## the whole gateway under mixed load for an hour; ARGS="--hours 8" or "--minutes 3"
+	$(BIN)/python -m tests.soak $(ARGS)
 
 demo: setup ## the whole story on the terminal; ARGS=--once ends by itself
 	@$(BIN)/gatepost demo $(ARGS)

@@ -68,9 +68,9 @@ class Client:
         """Send octets as they are."""
         self._writer.write(octets)
 
-    async def answer(self, method: str = "POST") -> HttpAnswer:
+    async def answer(self, method: str = "POST", within_seconds: float = ANSWER_SECONDS) -> HttpAnswer:
         """Read one answer."""
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(within_seconds):
             return await self._read(method)
 
     async def _read(self, method: str) -> HttpAnswer:
@@ -118,6 +118,10 @@ class Client:
     def close(self) -> None:
         """Hang up."""
         self._writer.close()
+
+    def abort(self) -> None:
+        """Hang up at once, whatever is still to be sent."""
+        self._writer.transport.abort()
 
 
 async def ask(url: str, octets: bytes, method: str = "POST") -> HttpAnswer:
