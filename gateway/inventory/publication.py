@@ -46,6 +46,8 @@ class Publication:
         self._order = asyncio.Lock()
         self.sent = 0
         """The newest sequence that is on the feed."""
+        self._known = 0
+        """The newest sequence that was ever in the store, as far as this process has seen."""
         self._skipped = 0
         """Changes up to here may never have been sent."""
         self.up = False
@@ -70,6 +72,7 @@ class Publication:
         """
         for change in changes:
             self._waiting[change.sequence] = change
+            self._known = max(self._known, change.sequence)
         if not (self._resting or (self._told_lost and self._order.locked())):
             await self._send_waiting()
 
@@ -137,11 +140,16 @@ class Publication:
 
     async def _repair(self) -> None:
         """Send from the log what nobody handed over, then the heartbeat."""
+        known = self._known
         try:
+            # Read after: whatever was known was committed before.
             async with self._store.read() as reading:
                 self._mind_the_life(await reading.incarnation())
                 newest = await reading.sequence()
                 missed = await reading.changes_after(self.sent) if newest > self.sent else ()
+            # Also while the cache, which knows as well, is away.
+            _see_that_it_goes_forward(known, newest)
+            self._known = max(self._known, newest)
             if missed is None:
                 # Trimmed before it was sent: workers see the gap and begin anew.
                 self.sent = self._skipped = newest
@@ -188,6 +196,10 @@ async def check_forward(store: Store, feed: ChangePublisher, sent: int = 0) -> N
     # Read last: whatever was told of was committed before.
     async with store.read() as reading:
         newest = await reading.sequence()
+    _see_that_it_goes_forward(told, newest)
+
+
+def _see_that_it_goes_forward(told: int, newest: int) -> None:
     if told > newest:
         raise StoreWentBack(
             f"the store's newest change is {newest}, but {told} was told of: an earlier state was put in place"

@@ -227,3 +227,22 @@ async def test_a_cache_that_says_nothing_does_not_take_the_time_of_every_report(
     assert asyncio.get_running_loop().time() - began < 5 * module.SLOW_SECONDS
     assert silent.asked == 1
     assert not publication.up
+
+
+async def test_a_store_that_went_back_is_noticed_while_the_cache_is_away(
+    spread: Spread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    publication = Publication(store, spread, spread, loaded)
+    await publication.start()
+    await change(store, ANN)
+    earlier = store._tables
+    spread.away = True
+    await publication.publish([await change(store, ANN)])
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
+    running = asyncio.create_task(publication.run())
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    store._tables = earlier
+    with pytest.raises(StoreWentBack):
+        await asyncio.wait_for(running, 5)

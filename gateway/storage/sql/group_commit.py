@@ -43,6 +43,8 @@ _COUNT_UP = (
 _ADD_CHANGES = s.changes.insert()
 _TRIM = delete(s.changes).where(s.changes.c.sequence <= bindparam("upto"))
 
+_WENT_BACK = "an earlier state of the database was put in place while it was in use: the control process begins anew"
+
 
 class Transaction(Protocol):
     """A write transaction of a database."""
@@ -124,6 +126,8 @@ class GroupCommit:
         self._waiting: deque[_Unit] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closed = False
+        self._reached = 0
+        """The highest sequence that this process has seen committed."""
 
     async def submit(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a work; returns after the commit."""
@@ -165,6 +169,12 @@ class GroupCommit:
             self._fail(list(self._waiting), error)
             self._waiting.clear()
             return
+        if transaction.sequence < self._reached:
+            # What would be numbered now has been told of already, with other contents.
+            await transaction.rollback()
+            self._fail(list(self._waiting), StoreUnavailable(_WENT_BACK))
+            self._waiting.clear()
+            return
         done: list[tuple[_Unit, Any]] = []
         committing = False
         try:
@@ -188,6 +198,7 @@ class GroupCommit:
             await transaction.rollback()
             self._fail([unit for unit, _ in done], StoreUnavailable("the commit failed; the log says why"))
         else:
+            self._reached = transaction.sequence + sum(len(rows) for rows in changes)
             for (unit, result), rows in zip(done, changes, strict=True):
                 if not unit.done.done():
                     unit.done.set_result((result, rows))

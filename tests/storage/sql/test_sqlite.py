@@ -6,6 +6,7 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -367,3 +368,34 @@ async def test_a_reading_in_one_go_may_wait_for_nothing_else(tmp_path: Path) -> 
     await store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.read_at_once(sequence)
+
+
+@pytest.mark.parametrize("how", ["another file", "the same file"])
+async def test_nothing_is_written_over_an_earlier_state_that_was_put_in_place(
+    store: SqlStore, path: Path, tmp_path: Path, how: str
+) -> None:
+    """Its numbers would go to other changes than those that were told of under them."""
+    await put_person(store, "ann")
+    older = tmp_path / "older.db"
+    _copy(path, older)
+    await put_person(store, "bob")
+    if how == "another file":
+        older.replace(path)
+        for beside in path.parent.glob("*.db-*"):
+            beside.unlink()
+    else:
+        _copy(older, path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="an earlier state"):
+            await put_person(store, "carl")
+    assert await people(store) == ["ann"]
+    # Whoever opens it anew begins with what there is.
+    again = await open_store(f"sqlite:///{path}", writable=True)
+    await put_person(again, "carl")
+    assert await people(again) == ["ann", "carl"]
+    await again.close()
+
+
+def _copy(origin: Path, target: Path) -> None:
+    with closing(sqlite3.connect(origin)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)
