@@ -8,7 +8,7 @@ ARGS ?=
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-live bench soak fuzz fuzz-properties demo run clean
+.PHONY: help setup check test test-live test-faults bench soak fuzz fuzz-properties demo run clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +39,9 @@ test: setup servers ## all tests; ARGS="-k cut" for some
 
 test-live: setup servers ## only the tests against real servers
 	$(BIN)/pytest -m live $(ARGS)
+
+test-faults: setup servers ## every fault of tests/faults; ARGS="--times=50 --jobs=2", ARGS=--kills-of-control=2000
+	$(BIN)/python -m tests.faults $(ARGS)
 
 fuzz: setup ## everything that reads octets against other readers; ARGS=--help says how
 	@$(BIN)/python -m tests.fuzz $(ARGS)

@@ -53,16 +53,17 @@ class Reporter:
     _maker: Agent | None = None
 
     async def live(self) -> None:
-        """Report at random, until cancelled; pauses between two reports while ``going`` is not set."""
+        """Report every device, then turn one at random on and on, until cancelled; rests while ``going`` is not set."""
         try:
+            for user, device in self.devices:
+                await self.report(user, device, dirty=self.rng.random() < 0.5)
             while True:
                 if not self.going.is_set():
                     self.idle.set()
                     await self.going.wait()
                     self.idle.clear()
                 user, device = self.rng.choice(self.devices)
-                known = self.acknowledged.get(device)
-                await self.report(user, device, dirty=not known.dirty if known else self.rng.random() < 0.5)
+                await self.report(user, device, dirty=not self.acknowledged[device].dirty)
                 await asyncio.sleep(self.rng.expovariate(1 / self.pause_seconds))
         finally:
             if self._client is not None:

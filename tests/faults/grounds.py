@@ -7,10 +7,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from tests.faults.cache_under_test import CacheUnderTest
+from tests.faults.postgres_pair import postgres_pair
 from tests.faults.site import Site, site
 from tests.faults.wire import Wire
+from tests.support.postgres_server import missing as no_postgres
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 SMALL_DISK_OCTETS = 24 << 20
 
 
@@ -38,12 +39,26 @@ async def cache(directory: Path, seed: int) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
+async def postgres(directory: Path, seed: int) -> AsyncIterator[Site]:
+    """With PostgreSQL and a synchronous standby, by a URL that names both."""
+    with postgres_pair() as pair:
+        for wire in pair.wires:
+            await wire.open()
+        try:
+            async with site(directory, seed, more=f'[storage]\nurl = "{pair.url}"\n') as running:
+                running.postgres = pair
+                yield running
+        finally:
+            for wire in pair.wires:
+                await wire.close()
+
+
+@asynccontextmanager
 async def clocks(directory: Path, seed: int) -> AsyncIterator[Site]:
-    """Each kind of child has a wall clock that can be moved (libfaketime); the monotonic one is the machine's."""
+    """Each kind of child has a wall clock that can be moved (``launch``); the monotonic one is the machine's."""
     files = directory / "clocks"
-    set_clocks(files, "+0s")
-    environment = {"FAULTS_CLOCKS": str(files), "FAULTS_FAKETIME": str(FAKETIME)}
-    async with site(directory, seed, environment=environment) as running:
+    set_clocks(files, 0.0)
+    async with site(directory, seed, environment={"FAULTS_CLOCKS": str(files)}) as running:
         yield running
 
 
@@ -59,13 +74,13 @@ async def small_disk(directory: Path, seed: int) -> AsyncIterator[Site]:
         subprocess.run(("umount", str(disk)), check=True)  # noqa: ASYNC221
 
 
-def set_clocks(files: Path, offset: str, kinds: Sequence[str] = ("control", "worker")) -> None:
-    """Move wall clocks, as libfaketime writes it: ``+86400s``."""
+def set_clocks(files: Path, ahead_seconds: float, kinds: Sequence[str] = ("control", "worker")) -> None:
+    """Let wall clocks be ahead by so much."""
     files.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
         # In one go: it is read at every look at the clock.
         fresh = files / f".{kind}"
-        fresh.write_text(offset)
+        fresh.write_text(str(ahead_seconds))
         fresh.replace(files / kind)
 
 
@@ -77,13 +92,19 @@ def _mount(disk: Path) -> None:
 
 Ground = Callable[[Path, int], AbstractAsyncContextManager[Site]]
 
-GROUNDS: dict[str, Ground] = {"plain": plain, "cache": cache, "clocks": clocks, "small_disk": small_disk}
+GROUNDS: dict[str, Ground] = {
+    "plain": plain,
+    "cache": cache,
+    "small_disk": small_disk,
+    "postgres": postgres,
+    "clocks": clocks,
+}
 
 
 def missing(ground: str) -> str:
     """Why a kind of site cannot be had here; empty when it can."""
-    if ground == "clocks" and not FAKETIME.exists():
-        return "libfaketime is not installed (Debian: apt-get install libfaketime)"
     if ground == "small_disk" and os.geteuid() != 0:
         return "a small file system can be mounted by root only"
+    if ground == "postgres":
+        return no_postgres()
     return ""

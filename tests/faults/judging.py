@@ -22,6 +22,7 @@ class Judge:
 
     model: Model
     bound_seconds: float = 2.0
+    slack_seconds: float = SLACK_SECONDS
     longest_stale: float = 0.0
     violations: list[str] = field(default_factory=list)
     around_first: list[str] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Judge:
             return
         stale = self.now() - due
         self.longest_stale = max(self.longest_stale, stale)
-        if stale > self.bound_seconds + SLACK_SECONDS:
+        if stale > self.bound_seconds + self.slack_seconds:
             self.violated(f"{what} {stale:.3f} s after a refusal was due (bound {self.bound_seconds:.1f} s)")
 
     def violated(self, text: str) -> None:

@@ -18,7 +18,7 @@ async def control_killed(site: Site, rng: random.Random) -> None:
     await _killed(site, "control", rng)
 
 
-@fault(short=True, told_by="child_ended")
+@fault(told_by="child_ended")
 async def worker_killed(site: Site, rng: random.Random) -> None:
     """kill -9 of one of two."""
     await _killed(site, "worker", rng)
@@ -31,7 +31,7 @@ async def workers_killed(site: Site, rng: random.Random) -> None:
         kill(pid)
 
 
-@fault(short=True, told_by="cache_server_ended")
+@fault(told_by="cache_server_ended")
 async def embedded_cache_killed(site: Site, rng: random.Random) -> None:
     """kill -9 of the embedded Valkey."""
     await _killed(site, "cache", rng)
@@ -71,20 +71,20 @@ async def _stopped(site: Site, pid: int, seconds: float) -> None:
         kill(pid, signal.SIGCONT)
 
 
-@fault(short=True)
+@fault()
 async def control_stopped(site: Site, rng: random.Random) -> None:
     """SIGSTOP, and SIGCONT seconds later."""
     (pid,) = site.gateway.pids("control")
     await _stopped(site, pid, rng.uniform(1.0, 5.0))
 
 
-@fault(short=True)
+@fault(short=True, told_by="stood_still")
 async def worker_stopped(site: Site, rng: random.Random) -> None:
     """One of two workers stands still for seconds, and goes on with what it knew."""
     await _stopped(site, rng.choice(site.gateway.pids("worker")), rng.uniform(2.3, 4.0))
 
 
-@fault()
+@fault(told_by="stood_still")
 async def workers_stopped(site: Site, rng: random.Random) -> None:
     """Both stand still; the requests of all phones wait in their sockets."""
     await asyncio.gather(*(_stopped(site, pid, 3.0 + rng.random()) for pid in site.gateway.pids("worker")))

@@ -3,25 +3,32 @@
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
 
 from tests.faults.fault import Fault
 from tests.faults.site import Site
+from tests.faults.table import Outcome, Row
 
 REST_SECONDS = 15.0
 HOLDS_SECONDS = 40.0
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What one repetition showed."""
-
-    longest_stale: float = 0.0
-    recovery_seconds: float = 0.0
-    """From the fault's end until all is healthy and each phone has had the right answer."""
-    acknowledged: int = 0
-    lost: int = 0
-    wrong: list[str] = field(default_factory=list)
+async def run_fault(site: Site, fault: Fault, times: int, seed: int) -> Row:
+    """One fault so many times; what goes wrong is printed with what happened around it."""
+    row = Row(fault.name, fault.bound_seconds, seed)
+    await site.rest()
+    row.before = site.gateway.use()
+    began = time.monotonic()
+    for number in range(times):
+        outcome = await repeat(site, fault, random.Random(f"{seed} {fault.name} {number}"))
+        row.outcomes.append(outcome)
+        if outcome.wrong:
+            events = site.judge.around_first or site.judge.around()
+            lines = [f"{fault.name} #{number}, seed {seed}:", *outcome.wrong[:12], "events:", *events[-60:]]
+            print("\n    ".join(lines), flush=True)
+    row.seconds = time.monotonic() - began
+    row.after = site.gateway.use()
+    row.outcomes[-1].wrong += row.grown()
+    return row
 
 
 async def repeat(site: Site, fault: Fault, rng: random.Random) -> Outcome:

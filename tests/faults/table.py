@@ -5,12 +5,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.faults.repetition import Outcome
-
 RESIDENT_MARGIN_KIB = 24 << 10
 DESCRIPTORS_MARGIN = 40
 """Connections that phones, agents and probes may have open at the one moment and not at the other."""
 Use = dict[str, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one repetition showed."""
+
+    longest_stale: float = 0.0
+    recovery_seconds: float = 0.0
+    """From the fault's end until all is healthy and each phone has had the right answer."""
+    acknowledged: int = 0
+    lost: int = 0
+    wrong: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -24,11 +34,13 @@ class Row:
     seconds: float = 0.0
     before: Use = field(default_factory=dict)
     after: Use = field(default_factory=dict)
+    broken: str = ""
+    """Why the whole site fell."""
 
     @property
     def failed(self) -> int:
         """How many repetitions."""
-        return sum(bool(each.wrong) for each in self.outcomes)
+        return sum(bool(each.wrong) for each in self.outcomes) + bool(self.broken)
 
     def grown(self) -> list[str]:
         """Processes that hold more memory or descriptors than before, beyond the margins."""
@@ -43,6 +55,8 @@ class Row:
 
     def cells(self) -> list[str]:
         """As in the table's head."""
+        if not self.outcomes:
+            return [self.fault, "0", "not made", *["–"] * 5]
         grown = max((now[0] - self.before.get(name, now)[0] for name, now in self.after.items()), default=0)
         recoveries = sorted(each.recovery_seconds for each in self.outcomes)
         return [

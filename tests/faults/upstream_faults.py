@@ -8,7 +8,7 @@ from tests.faults.origin import Mood
 from tests.faults.site import Site
 
 
-@fault(short=True, told_by="upstream_unavailable")
+@fault(told_by="upstream_unavailable")
 async def upstream_refuses(site: Site, rng: random.Random) -> None:
     """Nobody listens there any more, and what was connected is reset."""
     site.origin.refuse()
