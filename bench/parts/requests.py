@@ -93,7 +93,7 @@ def measure(options: Options) -> Outcome:
     with on_core(LOAD_CORE), site(options.people + fresh, mail) as place:
         place.stack.enter_context(mail_server(LOAD_CORE, place.directory, mail, ANSWER_OCTETS))
         targets = place.start_all(options.targets or NAMES)
-        _into_memory(targets, options.people)
+        into_memory(targets, options.people)
         for cell in wanted:
             _measure_cell(cell, place, targets, options, outcome)
         if place.skipped:
@@ -102,7 +102,8 @@ def measure(options: Options) -> Outcome:
     return outcome
 
 
-def _into_memory(targets: Sequence[Target], people: int) -> None:
+def into_memory(targets: Sequence[Target], people: int) -> None:
+    """Have each of these people served once: records and credentials are remembered."""
     for target in targets:
         if target.gateway is not None:
             uvloop.run(seen_once(target.gateway.http, range(people)))
@@ -110,7 +111,7 @@ def _into_memory(targets: Sequence[Target], people: int) -> None:
 
 
 def _measure_cell(cell: Cell, place: Site, targets: Sequence[Target], options: Options, outcome: Outcome) -> None:
-    load = _load(cell, place, options)
+    load = load_of(cell, place, options)
     taking_part = [target for target in targets if _takes_part(target, cell, options)]
     sent: dict[str, int] = {}
 
@@ -141,7 +142,7 @@ def _takes_part(target: Target, cell: Cell, options: Options) -> bool:
     return usual or target.name not in SLOW or target.name in options.targets
 
 
-def _load(cell: Cell, place: Site, options: Options) -> Load:
+def load_of(cell: Cell, place: Site, options: Options) -> Load:
     """The files of requests for a cell, written once."""
     people = options.people
     own = cell.shape == "own"

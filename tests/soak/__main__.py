@@ -23,7 +23,7 @@ from tests.soak.verdict import Finding, verdict
 OUT = Path(__file__).resolve().parents[2] / "bench" / "results" / "soak"
 REHEARSAL = 0.1
 """Share of the time before the first rest, between the two below."""
-REHEARSAL_SECONDS = (3.0, 120.0)
+REHEARSAL_SECONDS = (3.0, 600.0)
 
 
 async def soak(seconds: float, size: Size, out: Path, every_seconds: float = 5.0) -> list[Finding]:

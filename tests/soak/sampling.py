@@ -131,6 +131,7 @@ class Sampler:
             "longest_ms": at(1.0),
             "parked": float(len(self._server.parked)),
             "upstream_connections": float(self._server.connections),
+            "own_lag_ms": round(tally.lag * 1000, 1),
             "errors": float(tally.errors),
             "wrong": float(tally.wrong),
         }

@@ -5,6 +5,7 @@ import json
 import random
 import ssl
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from tests.support.running import Running, running
 
 REPORTERS = 4
 RUDE = 3
+LAG_EVERY_SECONDS = 0.05
+LAGS = 200
+"""Of the last ten seconds."""
 LIMITS = {"GATEPOST_HTTP__MAX_CONNECTIONS_PER_ADDRESS": "20000"}
 """All clients have one address."""
 
@@ -69,7 +73,7 @@ class Site:
             *(phone.live() for phone in self._phones),
             *(keep_reporting(each, random.Random(rng.random()), pause) for each in self._reporters),
             *(each.live() for each in rude),
-            *(self.desk.live(), self._look_at_the_parked()),
+            *(self.desk.live(), self._look_at_the_parked(), self._mind_the_loop()),
         ]
         self._tasks = [asyncio.create_task(work) for work in works]
 
@@ -113,6 +117,16 @@ class Site:
             Reporter(self.gateway.inventory, secret, pairs[place::REPORTERS], self.judge, random.Random(place))
             for place in range(REPORTERS)
         ]
+
+    async def _mind_the_loop(self) -> None:
+        """What this process itself was late lately is not the gateway's: the bound is wider by that much."""
+        lags: deque[float] = deque(maxlen=LAGS)
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            lags.append(time.monotonic() - began - LAG_EVERY_SECONDS)
+            self.tally.lag = max(lags)
+            self.judge.bound_seconds = self.size.bound_seconds + self.tally.lag
 
     async def _look_at_the_parked(self) -> None:
         """Whoever is refused waits at the mail server no longer than the bound."""

@@ -15,6 +15,8 @@ class Tally:
     answers: Counter[str] = field(default_factory=Counter)
     errors: int = 0
     wrong: int = 0
+    lag: float = 0.0
+    """Seconds that the clients' own event loop was late at most, in the last ten."""
     texts: list[str] = field(default_factory=list)
     """The first of both, in words."""
 

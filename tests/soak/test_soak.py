@@ -67,6 +67,11 @@ def test_growing_memory_is_found() -> None:
     assert bad(verdict(hour(growth_mb=40.0), 0, 0, 0, 0.01)) == ["memory of worker under load"]
 
 
+def test_minutes_are_too_few_to_judge_memory_by() -> None:
+    rows = [row(20.0, rest=True), *(row(at, worker_pss_mb=100.0 + at) for at in range(25, 180, 5))]
+    assert bad(verdict([*rows, row(180.0, rest=True, worker_pss_mb=300.0)], 0, 0, 0, 0.01)) == []
+
+
 def test_a_single_peak_is_no_growth() -> None:
     rows = hour()
     rows[300]["worker_pss_mb"] = 900.0
