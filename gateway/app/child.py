@@ -9,13 +9,15 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 
 import uvloop
 
-from gateway.app.kinds import SETTINGS_VARIABLE, Kind
+from gateway.app.kinds import SETTINGS_VARIABLE, Kind, own_place
 from gateway.domain.errors import DomainError
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import StoreUnavailable
+from gateway.ports.worker_statuses import Place
 from gateway.runtime.link import LinkMissing, SupervisorLink
 from gateway.settings import Settings
 
@@ -29,6 +31,7 @@ def main(words: list[str]) -> int:
     try:
         link = SupervisorLink.inherited()
         settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+        place, alone = own_place(os.environ)
         kind = Kind(words[0])
     except (LinkMissing, KeyError, IndexError, ValueError):
         print("gatepost: this process is started by the supervisor only: use gatepost run", file=sys.stderr)  # noqa: T201
@@ -36,22 +39,24 @@ def main(words: list[str]) -> int:
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
     gc.set_threshold(*COLLECT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(link, _life_of(kind)(settings, link)))
+        return runner.run(_live(link, _life_of(kind, place, alone)(settings, link)))
 
 
-def _life_of(kind: Kind) -> Callable[[Settings, SupervisorLink], Coroutine[None, None, None]]:
+def _life_of(
+    kind: Kind, place: Place, alone: bool
+) -> Callable[[Settings, SupervisorLink], Coroutine[None, None, None]]:
     # Imported here, because a worker need not hold the web framework in memory.
     if kind is Kind.WORKER:
         from gateway.app.worker import run_worker
 
-        return run_worker
+        return partial(run_worker, place=place)
     if kind is Kind.HEALTH:
         from gateway.app.health import run_health
 
         return run_health
     from gateway.app.control import run_control
 
-    return run_control
+    return partial(run_control, place=place, alone=alone)
 
 
 async def _live(link: SupervisorLink, life: Awaitable[None]) -> int:

@@ -40,11 +40,13 @@ from gateway.observability.metrics import Metrics, merged
 from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Change, Conflict, Store, StoreUnavailable, Writing
+from gateway.ports.worker_statuses import Place
 from gateway.runtime.board import WorkerBoard
+from gateway.runtime.elsewhere import Elsewhere
 from gateway.runtime.leases import Held, Leases, holder_name
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
-from gateway.storage.redis import RedisConnection, RedisPublisher, RedisRecords, SightingReceiver
+from gateway.storage.redis import RedisConnection, RedisPublisher, RedisRecords, RedisWorkerStatuses, SightingReceiver
 from gateway.storage.sql import SchemaMismatch, open_store
 
 log = structlog.get_logger()
@@ -61,8 +63,18 @@ class Control:
     """Everything the control process holds, and its life."""
 
     def __init__(
-        self, settings: Settings, link: SupervisorLink, store: Store, redis: RedisConnection, life: str, policy: Policy
+        self,
+        settings: Settings,
+        link: SupervisorLink,
+        store: Store,
+        redis: RedisConnection,
+        life: str,
+        policy: Policy,
+        place: Place,
+        *,
+        alone: bool,
     ) -> None:
+        """``alone``: the cache server is this supervisor's own."""
         rules = identity_of(settings)
         self._settings = settings
         self._link = link
@@ -72,7 +84,8 @@ class Control:
         self._metrics = Metrics()
         self._clock = SteadyClock()
         now = self._clock.now
-        self._board = WorkerBoard()
+        self._elsewhere = Elsewhere(RedisWorkerStatuses(redis), place, alone=alone)
+        self._board = WorkerBoard(elsewhere=self._elsewhere)
         records = RedisRecords(redis, life, RECORD_TTL_SECONDS, publishing=True)
         load = record_loader(rules)
         self._publication = Publication(store, records, RedisPublisher(redis, life), load, life)
@@ -140,6 +153,7 @@ class Control:
         works: tuple[Awaitable[object], ...] = (
             *(serving.run() for serving in self._servings),
             self._publication.run(),
+            self._elsewhere.run(),
             self._leases.run("sightings", self._take_sightings),
             self._look_regularly(),
             self._clock.watch(),
@@ -230,7 +244,7 @@ class Control:
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
 
 
-async def run_control(settings: Settings, link: SupervisorLink) -> None:
+async def run_control(settings: Settings, link: SupervisorLink, place: Place, *, alone: bool) -> None:
     """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``."""
     try:
         store = await open_store(storage_url_of(settings), writable=True)
@@ -246,7 +260,7 @@ async def run_control(settings: Settings, link: SupervisorLink) -> None:
         ) from None
     redis = RedisConnection(settings.redis.url)
     life = await _present_life(store, redis)
-    await Control(settings, link, store, redis, life, policy_of(version)).run()
+    await Control(settings, link, store, redis, life, policy_of(version), place, alone=alone).run()
 
 
 async def _present_life(store: Store, redis: RedisConnection) -> str:

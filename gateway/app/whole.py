@@ -12,11 +12,12 @@ from pathlib import Path
 
 import structlog
 
-from gateway.app.kinds import Kind, handed_over, words_for
+from gateway.app.kinds import Kind, handed_over, machine_name, run_name, words_for
 from gateway.app.parts import data_dir_of, server_tls_of, tls_files_of, workers_of
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context
 from gateway.observability.logging import configure_logging, wants_json
+from gateway.ports.worker_statuses import Place
 from gateway.runtime.child import ChildSpec
 from gateway.runtime.limits import raise_open_files, warn_of_few_open_files
 from gateway.runtime.lock import DataDirLock
@@ -81,7 +82,7 @@ async def _supervise(
             _write(data_dir_of(settings) / LISTENING_FILE, urls)
 
     supervisor = Supervisor(
-        _children(settings, role),
+        _children(settings, role, alone=embedded is not None),
         sockets,
         embedded,
         drain_seconds=settings.gateway.drain_seconds,
@@ -94,23 +95,25 @@ async def _supervise(
     return code
 
 
-def _children(settings: Settings, role: str) -> list[ChildSpec]:
-    environment = handed_over(settings)
-    children = []
+def _children(settings: Settings, role: str, *, alone: bool) -> list[ChildSpec]:
+    machine, run = machine_name(data_dir_of(settings)), run_name()
+
+    def environment(name: str) -> dict[str, str]:
+        return handed_over(settings, Place(machine, name, run), alone=alone)
+
+    def watcher(name: str, kind: Kind, *parts: str) -> ChildSpec:
+        return ChildSpec(name, words_for(kind), parts, told_of_workers=True, environment=environment(name))
+
     if role == "gateway":
-        children.append(_watcher("health", Kind.HEALTH, ("health",), environment))
+        children = [watcher("health", Kind.HEALTH, "health")]
     else:
-        children.append(_watcher("control", Kind.CONTROL, ("admin", "inventory", "health"), environment))
+        children = [watcher("control", Kind.CONTROL, "admin", "inventory", "health")]
     if role != "control":
-        children += [
-            ChildSpec(f"worker-{number}", words_for(Kind.WORKER), ("http",), number, environment=environment)
-            for number in range(1, workers_of(settings) + 1)
-        ]
+        for number in range(1, workers_of(settings) + 1):
+            name = f"worker-{number}"
+            spec = ChildSpec(name, words_for(Kind.WORKER), ("http",), number, environment=environment(name))
+            children.append(spec)
     return children
-
-
-def _watcher(name: str, kind: Kind, parts: tuple[str, ...], environment: Mapping[str, str]) -> ChildSpec:
-    return ChildSpec(name, words_for(kind), parts, told_of_workers=True, environment=environment)
 
 
 def _listens(settings: Settings, role: str) -> dict[str, list[str]]:

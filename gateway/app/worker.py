@@ -28,10 +28,18 @@ from gateway.domain.policy import first_policy, policy_of
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import Store, StoreUnavailable
+from gateway.ports.worker_statuses import Place
 from gateway.proxies.front import HttpFront
+from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
-from gateway.storage.redis import RedisConnection, RedisRecords, RedisSubscription, SightingSender
+from gateway.storage.redis import (
+    RedisConnection,
+    RedisRecords,
+    RedisSubscription,
+    RedisWorkerStatuses,
+    SightingSender,
+)
 from gateway.storage.sql import SchemaTooOld, open_store
 
 log = structlog.get_logger()
@@ -45,12 +53,13 @@ CLOSE_WITHIN_SECONDS = 3.0
 class Worker:
     """Everything one worker holds, and its life."""
 
-    def __init__(self, settings: Settings, link: SupervisorLink, store: Store, incarnation: str) -> None:
+    def __init__(self, settings: Settings, link: SupervisorLink, store: Store, incarnation: str, place: Place) -> None:
         rules = identity_of(settings)
         self._settings = settings
         self._link = link
         self._store = store
         self._redis = RedisConnection(settings.redis.url)
+        self._teller = StatusTeller(RedisWorkerStatuses(self._redis), place)
         self._metrics = Metrics()
         self._clock = SteadyClock()
         records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS)
@@ -88,6 +97,7 @@ class Worker:
             self._clock.watch(),
             self._sightings.run(),
             self._tell_regularly(),
+            self._teller.run(),
             self._link.run(self._take),
             self._draining.wait(),
         )
@@ -108,6 +118,7 @@ class Worker:
         await self._decision.close()
         try:
             async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
+                await self._teller.leave()
                 await self._redis.close()
                 await self._store.close()
         except TimeoutError:
@@ -135,20 +146,18 @@ class Worker:
         if not self._serving:
             return
         self._gauge()
-        self._link.send(
-            {
-                "type": "status",
-                "policy_version": self._feed.policy_in_force,
-                "sequence": self._feed.sequence,
-                "feed_up": self._feed.feed_up,
-                "feed_age": round(self._feed.age_seconds, 3),
-                "stale": self._feed.stale,
-                "state_lost": self._decision.state_lost,
-                "sessions": self._decision.sessions.count,
-                "front": self._front.status(),
-                "metrics": self._metrics.snapshot(),
-            }
-        )
+        told = {
+            "policy_version": self._feed.policy_in_force,
+            "sequence": self._feed.sequence,
+            "feed_up": self._feed.feed_up,
+            "feed_age": round(self._feed.age_seconds, 3),
+            "stale": self._feed.stale,
+            "state_lost": self._decision.state_lost,
+            "sessions": self._decision.sessions.count,
+            "front": self._front.status(),
+        }
+        self._teller.tell(told)
+        self._link.send({"type": "status", **told, "metrics": self._metrics.snapshot()})
 
     def _gauge(self) -> None:
         cache, gauge = self._decision.cache, self._metrics.gauge
@@ -172,10 +181,10 @@ class Worker:
         )
 
 
-async def run_worker(settings: Settings, link: SupervisorLink) -> None:
+async def run_worker(settings: Settings, link: SupervisorLink, place: Place) -> None:
     """A worker's whole life. Raises ``StoreUnavailable``, ``TlsUnusable``."""
     store, incarnation = await _store_with_policy(settings)
-    await Worker(settings, link, store, incarnation).run()
+    await Worker(settings, link, store, incarnation, place).run()
 
 
 async def _store_with_policy(settings: Settings) -> tuple[Store, str]:

@@ -1,7 +1,8 @@
 """What the control process knows of the workers: who lives, how each is, and which policy version it judges by.
 
-Fed with the supervisor's ``worker`` messages. ``wait`` is how an edit of the policy learns that it is in force.
-Counters of a worker that died are kept, so that sums over all workers never go back.
+Fed with the supervisor's ``worker`` messages, and by ``elsewhere`` of those of other supervisors. ``wait`` is how an
+edit of the policy learns that it is in force. Counters of a worker that died are kept, so that sums over all workers
+never go back.
 """
 
 import asyncio
@@ -13,7 +14,10 @@ from typing import Any
 from gateway.changes.apply import InForceResult
 from gateway.observability.health import liveness, readiness
 from gateway.observability.metrics import Metrics, merged
+from gateway.runtime.elsewhere import UNKNOWN, Elsewhere
 
+LOOK_AGAIN_SECONDS = 0.015
+"""While an edit of the policy waits for workers of other supervisors."""
 SILENT_AFTER_SECONDS = 5.0
 """Workers tell their status each second; one that did not for so long hangs, or the machine does."""
 
@@ -32,10 +36,11 @@ class _Worker:
 
 
 class WorkerBoard:
-    """The workers of this machine. ``monotonic`` in seconds."""
+    """The workers of this supervisor, and of others where ``elsewhere`` knows them. ``monotonic`` in seconds."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, elsewhere: Elsewhere | None = None) -> None:
         self._monotonic = monotonic
+        self._elsewhere = elsewhere
         self._workers: dict[str, _Worker] = {}
         self._past: list[dict[str, object]] = []
         self._waiting: set[asyncio.Future[None]] = set()
@@ -60,16 +65,32 @@ class WorkerBoard:
         A worker that is being restarted counts as silent until it has said what it judges by.
         """
         began = self._monotonic()
-        while silent := self._behind(version):
+        if self._elsewhere is not None:
+            # Who joined a moment ago counts.
+            await self._elsewhere.look()
+        here, others = self._behind(version)
+        while here or others:
             left = began + timeout_seconds - self._monotonic()
-            if left <= 0 or not await self._news(left):
+            if left <= 0 or not await self._more(left, elsewhere=bool(others)):
                 break
-        silent = self._behind(version)
-        workers = len(self._workers)
-        return InForceResult(workers, workers - len(silent), self._monotonic() - began, silent)
+            here, others = self._behind(version)
+        known = len(self._workers) + (len(self._elsewhere.workers) if self._elsewhere else 0)
+        behind = len(here) + sum(1 for each in others if each != UNKNOWN)
+        return InForceResult(known, known - behind, self._monotonic() - began, (*here, *others))
 
-    def _behind(self, version: int) -> tuple[str, ...]:
-        return tuple(sorted(each.name for each in self._workers.values() if each.policy_version < version))
+    def _behind(self, version: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of those that do not judge by ``version``: here, and elsewhere."""
+        here = tuple(sorted(each.name for each in self._workers.values() if each.policy_version < version))
+        others = self._elsewhere.behind(version) if self._elsewhere else ()
+        return here, others
+
+    async def _more(self, within_seconds: float, *, elsewhere: bool) -> bool:
+        """Wait for what may have changed; False when nothing has by then."""
+        if not elsewhere or self._elsewhere is None:
+            return await self._news(within_seconds)
+        await self._news(min(within_seconds, LOOK_AGAIN_SECONDS))
+        await self._elsewhere.look()
+        return True
 
     async def _news(self, within_seconds: float) -> bool:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -84,8 +105,12 @@ class WorkerBoard:
             self._waiting.discard(future)
 
     def status(self) -> dict[str, object]:
-        """For ``status`` and health: a row per worker, JSON-able."""
-        return {"workers": [self._row(each) for _, each in sorted(self._workers.items())]}
+        """For ``status``: a row per worker, JSON-able; those of other supervisors come last."""
+        others = self._elsewhere.rows() if self._elsewhere else []
+        return {"workers": [*self._own_rows(), *others]}
+
+    def _own_rows(self) -> list[dict[str, object]]:
+        return [self._row(each) for _, each in sorted(self._workers.items())]
 
     def _row(self, worker: _Worker) -> dict[str, object]:
         age = self._monotonic() - worker.heard_at
@@ -101,18 +126,18 @@ class WorkerBoard:
         }
 
     def alive(self) -> tuple[bool, dict[str, object]]:
-        """Whether a restart would not help: ``observability.health.liveness`` of ``status``."""
-        return liveness(self.status())
+        """Whether a restart would not help: ``observability.health.liveness`` of this supervisor's."""
+        return liveness({"workers": self._own_rows()})
 
     def ready(self, troubles: Mapping[str, str] | None = None) -> tuple[bool, dict[str, object]]:
-        """Whether mail is served here, and what was looked at: ``observability.health.readiness`` of ``status``.
+        """Whether mail is served here, and what was looked at: ``observability.health.readiness`` of its workers.
 
         The supervisor tells of every worker before it is started; where none is ever told of (the control process by
         itself, which takes reports and edits) there is nothing to wait for but what troubles it.
         """
         if not self._workers:
             return not troubles, {name: {"ok": False, "found": text} for name, text in (troubles or {}).items()}
-        return readiness(self.status(), troubles)
+        return readiness({"workers": self._own_rows()}, troubles)
 
     def metrics(self) -> Metrics:
         """The sums over all workers, those that died included."""

@@ -5,6 +5,7 @@ from gateway.storage.redis.embedded import BinaryMissing, EmbeddedFailed, Embedd
 from gateway.storage.redis.feed import RedisPublisher, RedisSubscription
 from gateway.storage.redis.records import RedisRecords
 from gateway.storage.redis.sightings import SightingReceiver, SightingSender
+from gateway.storage.redis.worker_statuses import RedisWorkerStatuses
 
 __all__ = [
     "BinaryMissing",
@@ -14,6 +15,7 @@ __all__ = [
     "RedisPublisher",
     "RedisRecords",
     "RedisSubscription",
+    "RedisWorkerStatuses",
     "SightingReceiver",
     "SightingSender",
     "find_binary",
