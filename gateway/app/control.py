@@ -84,7 +84,9 @@ class Control:
         self._metrics = Metrics()
         self._clock = SteadyClock()
         now = self._clock.now
-        self._elsewhere = Elsewhere(RedisWorkerStatuses(redis), place, alone=alone)
+        # So long a worker that hears nothing judges by what it knew; a minute for two clocks and a slow start.
+        statuses = RedisWorkerStatuses(redis, forgotten_seconds=settings.decision.state_bound_seconds + 60)
+        self._elsewhere = Elsewhere(statuses, place, alone=alone)
         self._board = WorkerBoard(elsewhere=self._elsewhere)
         records = RedisRecords(redis, life, RECORD_TTL_SECONDS, publishing=True)
         load = record_loader(rules)

@@ -1,6 +1,6 @@
 """``ports.worker_statuses`` in one hash: a field for each worker, with the moment by the server's own clock.
 
-What nobody has renewed for ``FORGOTTEN_SECONDS`` is taken out by whoever reads. The hash has no end of its own, so that
+What nobody has renewed for ``forgotten_seconds`` is taken out by whoever reads. The hash has no end of its own, so that
 it is not evicted for want of memory, and is named without the lives of store and server: those who tell are there anew
 within a second of each.
 """
@@ -14,7 +14,6 @@ from gateway.storage.redis.connection import RedisConnection, Word
 from gateway.storage.redis.names import WORKERS
 
 FORGOTTEN_SECONDS = 960.0
-"""A minute more than the default of ``[decision] state_bound_seconds``: so long a worker that hears nothing judges."""
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 _TELL = f"{_NOW} redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s', now, ARGV[2]))"
