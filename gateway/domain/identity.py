@@ -13,6 +13,9 @@ from gateway.domain.errors import InvalidValue
 
 LOGIN_LONGEST = 256
 """Characters; RFC 5321 §4.5.3.1 allows 64 + 1 + 255 octets, no directory goes near it."""
+SPELLING_LONGEST = 2 * LOGIN_LONGEST
+"""Characters before normalisation, which may join some. It sorts marks by insertion (Unicode §3.11), so whoever asks
+with a name of thousands of them would have the time of everybody."""
 DEVICE_ID_LONGEST = 32
 """Octets, [MS-ASHTTP] 2.2.1.1.1.2.3."""
 
@@ -55,7 +58,7 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     usual = _USUAL_LOGIN.match(text)
     if usual is not None and usual[1] not in rules.domains:
         return text
-    name = unicodedata.normalize("NFKC", text).casefold()
+    name = unicodedata.normalize("NFKC", text).casefold() if len(text) <= SPELLING_LONGEST else ""
     if not name or len(name) > LOGIN_LONGEST:
         raise InvalidValue("the user name is empty or longer than 256 characters")
     if name != name.strip() or not name.isprintable():

@@ -55,6 +55,8 @@ def _identified(head: RequestHead, client_address: str, rules: IdentityRules) ->
     user_agent = named.get(b"user-agent", b"")
     authorization = named.get(b"authorization")
     if authorization is None:
+        # Nobody was judged, so nothing that a front end of the mail server might take for a log-in goes along.
+        fields = [each for each in fields if each[0].lower() != b"cookie"]
         return Asked(query, version, None, None, user_agent, fields)
     credentials = read_authorization(authorization)
     if isinstance(credentials, Unusable):

@@ -1,6 +1,7 @@
 """Logins and DeviceIds: every spelling of one name is one, and what is no name is refused."""
 
 import base64
+import time
 from string import ascii_letters, digits
 
 import pytest
@@ -106,6 +107,18 @@ def test_the_longest_login() -> None:
     for spelling in (longest + "a", f"CORP\\{longest}a"):
         with pytest.raises(InvalidValue, match="longer than 256 characters"):
             canonical_login(spelling, CORP)
+
+
+@pytest.mark.parametrize("marks", ["\u0300" * 30_000 + "\u0316" * 30_000, "\u0316\u0300" * 30_000])
+def test_a_name_of_nothing_but_marks_costs_no_time(marks: str) -> None:
+    began = time.process_time()
+    with pytest.raises(InvalidValue, match="longer than 256 characters"):
+        canonical_login("a" + marks, CORP)
+    assert time.process_time() - began < 1.0
+
+
+def test_a_login_may_be_longer_before_its_letters_are_joined() -> None:
+    assert canonical_login("o\u0308" * LOGIN_LONGEST, PLAIN) == "\xf6" * LOGIN_LONGEST
 
 
 @thorough

@@ -305,6 +305,17 @@ async def test_mail_for_nobody_in_particular_is_not_passed_on(scripted: Fronted,
     assert (answer.status, b"secret" in answer.body) == (401, False)
 
 
+async def test_a_cookie_goes_with_credentials_only(scripted: Fronted, origin: Origin) -> None:
+    """Some front ends of mail servers take a cookie for a log-in, and without credentials nobody was judged."""
+    for user, passed in (("", ""), ("anna", "session=1")):
+        client = await scripted.client()
+        client.write(request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC, user=user, Cookie="session=1"))
+        connection = await origin.connection()
+        assert (await connection.request()).header("Cookie") == passed
+        await connection.answer(b"", "200 OK", "Connection: close")
+        await client.answer()
+
+
 async def test_two_servers_serve_each_user_by_the_same_one() -> None:
     from tests.support.upstream import mailbox_server
 

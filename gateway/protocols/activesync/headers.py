@@ -71,7 +71,8 @@ ALTERED: Final = frozenset(
 """Those among them that do not pass as they came."""
 
 _COMMAND_NAMES = frozenset(command.value.encode() for command in Command if command is not Command.OPTIONS)
-_CHALLENGE_PIECES = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\Z))+', re.DOTALL)
+# A quoted text that does not end ends with the value, so that the expression never goes back over it.
+_CHALLENGE_PIECES = re.compile(rb'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 _PARAMETER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=")
 _USABLE_SCHEMES = frozenset((b"basic", b"bearer"))
 

@@ -1,5 +1,7 @@
 """Headers that pass, headers that do not, and what OPTIONS is told."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +105,13 @@ def test_another_server_means_this_gateway() -> None:
 )  # fmt: skip
 def test_challenges_bound_to_a_connection_are_left_out(value: bytes, kept: bytes) -> None:
     assert usable_challenges(value) == kept
+
+
+@pytest.mark.parametrize("value", [b'"\\' * 30_000, b'"a\\' * 20_000, b'a"' * 30_000, b'Basic "' + b'\\"' * 30_000])
+def test_a_challenge_that_fills_a_head_costs_no_time(value: bytes) -> None:
+    began = time.process_time()
+    usable_challenges(value)
+    assert time.process_time() - began < 1.0
 
 
 @given(st.binary(max_size=80) | st.lists(st.sampled_from(
