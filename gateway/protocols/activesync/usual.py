@@ -16,7 +16,7 @@ from gateway.protocols.activesync.headers import ALTERED, RESPONSE_HEADERS
 from gateway.protocols.activesync.query import EasQuery
 from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.activesync.versions import HEADER_VALUES, Version
-from gateway.protocols.http.response_head import LENGTH_DIGITS
+from gateway.protocols.http.response_head import HEAD_LONGEST, LENGTH_DIGITS
 
 _TEXT = rb"[!-~][ -~]*+"
 
@@ -37,7 +37,7 @@ _REQUEST = re.compile(
     rb"(?:"
     + _once(8, b"Authorization", rb"Basic ([A-Za-z0-9+/]++={0,2}+)")
     + _once(10, b"Host", rb"[A-Za-z0-9.-]{1,253}+(?::[0-9]{1,5}+)?+")
-    + _once(11, b"Content-Length", rb"[0-9]{1,7}+")
+    + _once(11, b"Content-Length", rb"[1-9][0-9]{0,6}+")
     + _once(12, b"MS-ASProtocolVersion", _VERSIONS)
     + _once(13, b"User-Agent", _TEXT)
     + _once(14, b"Content-Type", _TEXT)
@@ -188,7 +188,7 @@ def read_usual_answer(octets: bytes) -> bytes | None:
     It is a whole 200 with a length, on a connection that stays, with no header that would have to be altered.
     """
     found = _ANSWER.match(octets)
-    if found is None:
+    if found is None or found.end() > HEAD_LONGEST:
         return None
     kept = [found[1]]
     framing = b""
@@ -231,7 +231,7 @@ class AnswerForms:
             found = form.match(octets)
             if found is not None:
                 pieces, end = found.groups(), found.end()
-                if end + int(pieces[framing + 1]) != len(octets):
+                if end + int(pieces[framing + 1]) != len(octets) or end > HEAD_LONGEST:
                     return None
                 kept = (*pieces[:framing], *pieces[framing + 2 :], pieces[framing], b"\r\n", octets[end:])
                 return b"".join(kept)

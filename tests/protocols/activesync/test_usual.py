@@ -19,7 +19,7 @@ from gateway.protocols.activesync.usual import (
     recognise,
 )
 from gateway.protocols.http.request_head import parse_request
-from gateway.protocols.http.response_head import BadResponse, parse_response
+from gateway.protocols.http.response_head import HEAD_LONGEST, BadResponse, parse_response
 from gateway.protocols.http.writing import response_head
 
 SPELLED = {"anna": "anna", "anna@corp.example": "anna%40corp.example", "CORP\\anna": "CORP%5Canna", "ünï": "%C3%BC"}
@@ -247,3 +247,25 @@ def test_the_answer_of_every_day_is_recognised() -> None:
     assert read_usual_answer(answer) == b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n\r\nmail"
     assert read_usual_answer(answer + b"x") is None
     assert read_usual_answer(answer[:-1]) is None
+
+
+def test_what_goes_on_as_it_came_has_one_spelling() -> None:
+    """A back end that reads octal would see another length."""
+    body = BODIES["FolderSync"]
+    head = (
+        b"POST /Microsoft-Server-ActiveSync?Cmd=FolderSync&User=anna&DeviceId=PHONE1&DeviceType=Android HTTP/1.1\r\n"
+        b"Host: mail.example\r\nAuthorization: Basic " + base64.b64encode(b"anna:secret") + b"\r\n"
+        b"Content-Length: %b%d\r\n\r\n"
+    )
+    assert read_usual(head % (b"", len(body)) + body) is not None
+    assert read_usual(head % (b"0", len(body)) + body) is None
+
+
+def test_an_answer_with_a_head_that_is_too_long_is_not_usual() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-A: %b\r\nContent-Length: 4\r\n\r\nmail"
+    forms = AnswerForms()
+    for _ in range(LEARNT_AFTER + 1):
+        assert forms.read(answer % b"short") is not None
+    for length in (HEAD_LONGEST - 60, HEAD_LONGEST):
+        octets = answer % (b"x" * length)
+        assert (forms.read(octets) is None) is (read_usual_answer(octets) is None) is (length == HEAD_LONGEST)
