@@ -16,7 +16,7 @@ from bench.figures import Outcome, Table, at_share
 from bench.fleet import BANNED, device_of, holds_banned, login_of
 from bench.gatepost import Gatepost, gatepost
 from bench.line_up import Site, site
-from bench.machine import on_core
+from bench.machine import cpu_seconds, on_core
 from bench.mailbox import mailbox_process
 from bench.options import Options
 from bench.parts.parked import until_parked
@@ -35,6 +35,8 @@ class Edited:
     what: str
     answered: float
     cuts: list[float]
+    cpu: float
+    """Seconds that the workers used until the last cut."""
 
 
 class Waiting(Phone):
@@ -57,10 +59,17 @@ def measure(options: Options) -> Outcome:
     for edit in edits:
         last = max(edit.cuts)
         shares = (at_share(edit.cuts, 0.5), at_share(edit.cuts, 0.99), last)
-        rows.append((edit.what, f"{len(edit.cuts):,}", *(f"{each * 1000:.1f}" for each in (edit.answered, *shares))))
+        rows.append(
+            (
+                edit.what,
+                f"{len(edit.cuts):,}",
+                *(f"{each * 1000:.1f}" for each in (edit.answered, *shares)),
+                f"{edit.cpu / len(edit.cuts) * 1e6:.0f}",
+            )
+        )
         outcome.raw.append({"part": "policy", "what": edit.what, "answered": edit.answered, "last": last})
     outcome.measured["policy/last"] = max(max(edit.cuts) for edit in edits) * 1000
-    columns = ("edit", "cut", "answered after ms", "p50 ms", "p99 ms", "last ms")
+    columns = ("edit", "cut", "answered after ms", "p50 ms", "p99 ms", "last ms", "workers' CPU µs per cut")
     outcome.show(Table(f"Policy change, {WORKERS} workers, from sending it to the cuts", columns, rows))
     return outcome
 
@@ -119,14 +128,15 @@ class Crowd:
         await until_parked(self._mailbox, len(self.phones))
         self._left = len(self.phones)
         self._all_cut.clear()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), cpu_seconds(self._gateway.workers)
         await send()
         answered = time.perf_counter() - began
         await asyncio.wait_for(self._all_cut.wait(), PATIENCE_SECONDS)
         for phone in self.phones:
             if not phone.answer.endswith(PING_CUT):
                 raise SystemExit(f"{phone.login} was not cut properly: {phone.answer!r}")
-        return Edited(what, answered, [phone.answered_at - began for phone in self.phones])
+        cpu = cpu_seconds(self._gateway.workers) - used
+        return Edited(what, answered, [phone.answered_at - began for phone in self.phones], cpu)
 
     async def add_ban(self) -> None:
         """Ban the app that they hold."""
