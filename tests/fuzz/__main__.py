@@ -90,27 +90,31 @@ def _run_all(console: Console, names: list[str], engines: tuple[str, ...], asked
         tasks = {name: progress.add_task(name, total=asked.cases) for name in names}
 
         def one(name: str) -> Outcome:
-            return run(
+            outcome = run(
                 name, engines, asked.cases, asked.seed, lambda of, done: progress.update(tasks[of], completed=done)
             )
+            if not console.is_terminal:
+                numbers = " ".join(f"{number:,.0f}" for number in _numbers(outcome))
+                console.print(f"{name}: {numbers}", highlight=False)
+            return outcome
 
         return list(workers.map(one, names))
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table("target", "cases", "seconds", "cases/s", "we accept", "only we refuse", "findings", box=box.SIMPLE)
+    columns = "cases", "wall s", "cpu s", "cases/cpu s", "accepted", "only we refuse", "findings"
+    table = Table("target", *columns, box=box.SIMPLE)
     for column in table.columns[1:]:
         column.justify = "right"
     for each in outcomes:
-        numbers = (
-            each.cases,
-            each.seconds,
-            each.cases / max(each.seconds, 0.001),
-            each.accepted,
-            sum(each.stricter.values()),
-        )
-        table.add_row(each.target, *(f"{number:,.0f}" for number in numbers), str(len(each.findings)))
+        table.add_row(each.target, *(f"{number:,.0f}" for number in _numbers(each)))
     return table
+
+
+def _numbers(each: Outcome) -> tuple[float, ...]:
+    rate = each.cases / max(each.processor_seconds, 0.001)
+    stricter = sum(each.stricter.values())
+    return each.cases, each.seconds, each.processor_seconds, rate, each.accepted, stricter, len(each.findings)
 
 
 def _findings(console: Console, outcomes: list[Outcome]) -> int:

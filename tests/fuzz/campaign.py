@@ -35,6 +35,9 @@ class Outcome:
     target: str
     cases: int = 0
     seconds: float = 0.0
+    """By the clock on the wall, starts included."""
+    processor_seconds: float = 0.0
+    """For the cases alone; what counts on a machine that others use too."""
     accepted: int = 0
     stricter: Counter[str] = field(default_factory=Counter)
     findings: list[tuple[Path, str]] = field(default_factory=list)
@@ -99,6 +102,7 @@ def _one(outcome: Outcome, engine: str, cases: int, seed: int, folder: Path, see
         _found(outcome, Finding(board.octets, f"{why}, with this input in hand\n{words}"))
         return
     outcome.cases += results["cases"]
+    outcome.processor_seconds += results["processor_seconds"]
     outcome.accepted += results["accepted"]
     outcome.stricter.update(results["stricter"])
     for octets, what in results["findings"]:

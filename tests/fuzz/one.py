@@ -34,14 +34,14 @@ def _mutation(name: str, cases: int, seed: int, folder: Path) -> None:
     from tests.fuzz.targets import TARGETS
 
     target = TARGETS[name]
-    board, tally, began = Board(folder), Tally(target), time.monotonic()
+    board, tally, began = Board(folder), Tally(target), time.process_time()
     pool = [*kept(name), *(path.read_bytes() for path in sorted((folder / "pool").glob("*")))]
     for number, octets in enumerate(inputs(target, pool, seed), 1):
         board.begin(number, octets)
         tally.take(octets)
         if number >= cases:
             break
-    board.end(_results(tally, time.monotonic() - began))
+    board.end(_results(tally, began))
 
 
 def _coverage(name: str, cases: int, seed: int, folder: Path) -> None:
@@ -57,13 +57,13 @@ def _coverage(name: str, cases: int, seed: int, folder: Path) -> None:
     for number, octets in enumerate(pool):
         (folder / "pool" / f"begun-{number:05}").write_bytes(octets)
     mutations = Mutations(random, pool, target.words, target.longest)
-    board, tally, began = Board(folder), Tally(target), time.monotonic()
+    board, tally, began = Board(folder), Tally(target), time.process_time()
 
     def take(octets: bytes) -> None:
         board.begin(tally.cases + 1, octets)
         tally.take(octets)
         if tally.cases >= cases:
-            board.end(_results(tally, time.monotonic() - began))
+            board.end(_results(tally, began))
             os._exit(0)  # libFuzzer would tell more, and has no other end without a finding of its own
 
     def mutate(octets: bytes, most: int, number: int) -> bytes:
@@ -85,10 +85,10 @@ def _run(
     setup(arguments, take, custom_mutator=mutate)
 
 
-def _results(tally: Tally, seconds: float) -> dict[str, object]:
+def _results(tally: Tally, began: float) -> dict[str, object]:
     return {
         "cases": tally.cases,
-        "seconds": seconds,
+        "processor_seconds": time.process_time() - began,
         "accepted": tally.accepted,
         "stricter": tally.stricter,
         "findings": [[finding.octets.hex(), finding.what] for finding in tally.findings.values()],

@@ -83,9 +83,11 @@ def test_a_process_that_dies_or_hangs(script: str, words: str, tmp_path: Path, m
 
 
 def test_what_a_process_found_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = "{'cases': 9, 'accepted': 2, 'stricter': {'host': 3}, 'findings': [['6162', 'Difference: x']]}"
-    outcome = _runs(f"board.end({results})", tmp_path, monkeypatch)
+    results: dict[str, object] = {"cases": 9, "processor_seconds": 1.5, "accepted": 2, "stricter": {"host": 3}}
+    results["findings"] = [["6162", "Difference: x"]]
+    outcome = _runs(f"board.end({results!r})", tmp_path, monkeypatch)
     assert (outcome.cases, outcome.accepted, outcome.stricter) == (9, 2, {"host": 3})
+    assert outcome.processor_seconds == 1.5
     ((path, what),) = outcome.findings
     assert (path.read_bytes(), what) == (b"ab", "Difference: x")
 
