@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.app.parts import data_dir_of, identity_of, server_tls_of, storage_url_of, workers_of
+from gateway.app.parts import data_dir_of, identity_of, redis_of, server_tls_of, storage_url_of, workers_of
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context, expires_at
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
@@ -20,7 +20,7 @@ from gateway.proxies.credential_check import CredentialChecks
 from gateway.runtime.lock import holder_of
 from gateway.runtime.sockets import PortInUse, bind_all, close_all
 from gateway.settings import Settings, check_complete
-from gateway.storage.redis import BinaryMissing, RedisConnection, find_binary
+from gateway.storage.redis import BinaryMissing, find_binary
 from gateway.storage.sql import SchemaMismatch, SchemaTooOld, open_store, weakness_of
 
 SOON_SECONDS = 14 * 86_400.0
@@ -132,11 +132,12 @@ async def _cache(settings: Settings) -> CheckRow:
             return CheckRow("cache", "ok", f"embedded, {find_binary(settings.redis.binary)}")
         except BinaryMissing as error:
             return CheckRow("cache", "failed", str(error))
-    connection = RedisConnection(settings.redis.url)
+    connection = redis_of(settings)
     try:
         await connection.call(lambda run_id: ("PING",))
     except CacheUnavailable as error:
-        return CheckRow("cache", "failed", f"{error}: is [redis] url right, and does that server run?")
+        hint = "" if "[redis]" in str(error) else ": is [redis] url right, and does that server run?"
+        return CheckRow("cache", "failed", f"{error}{hint}")
     finally:
         await connection.close()
     return CheckRow("cache", "ok", f"{connection.place} answers")

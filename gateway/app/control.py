@@ -20,6 +20,7 @@ from gateway.app.parts import (
     identity_of,
     receiver_limits_of,
     record_loader,
+    redis_of,
     server_tls_of,
     storage_url_of,
 )
@@ -260,7 +261,7 @@ async def run_control(settings: Settings, link: SupervisorLink, place: Place, *,
             f"[gateway] data_dir {settings.gateway.data_dir}: the first token cannot be written ({error.strerror}): "
             "let this user write there"
         ) from None
-    redis = RedisConnection(settings.redis.url)
+    redis = redis_of(settings)
     life = await _present_life(store, redis)
     await Control(settings, link, store, redis, life, policy_of(version), place, alone=alone).run()
 

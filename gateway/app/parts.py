@@ -14,6 +14,7 @@ from gateway.proxies.attempts import FAILURES_PER_MINUTE
 from gateway.proxies.front import HttpFrontSettings
 from gateway.settings import Settings
 from gateway.storage.compact import compact
+from gateway.storage.redis import RedisConnection
 
 DATABASE_FILE = "gatepost.db"
 RECORD_TTL_SECONDS = 86_400.0
@@ -34,6 +35,11 @@ def data_dir_of(settings: Settings) -> Path:
 def storage_url_of(settings: Settings) -> str:
     """The database; SQLite in ``data_dir`` where none is named."""
     return settings.storage.url or f"sqlite:///{data_dir_of(settings) / DATABASE_FILE}"
+
+
+def redis_of(settings: Settings) -> RedisConnection:
+    """The connection to the shared cache. Raises ``InvalidValue``."""
+    return RedisConnection(settings.redis.url, authorities=settings.redis.ca)
 
 
 def identity_of(settings: Settings) -> IdentityRules:

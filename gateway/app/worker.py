@@ -16,6 +16,7 @@ from gateway.app.parts import (
     front_settings_of,
     identity_of,
     record_reader,
+    redis_of,
     server_tls_of,
     storage_url_of,
 )
@@ -34,7 +35,6 @@ from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import (
-    RedisConnection,
     RedisRecords,
     RedisSubscription,
     RedisWorkerStatuses,
@@ -58,7 +58,7 @@ class Worker:
         self._settings = settings
         self._link = link
         self._store = store
-        self._redis = RedisConnection(settings.redis.url)
+        self._redis = redis_of(settings)
         self._teller = StatusTeller(RedisWorkerStatuses(self._redis), place)
         self._metrics = Metrics()
         self._clock = SteadyClock()

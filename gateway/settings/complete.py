@@ -48,6 +48,7 @@ def _check_tls(settings: Settings) -> None:
         "[tls] key": settings.tls.key,
         "[tls] client_ca": settings.tls.client_ca,
         "[http] upstream_ca": settings.http.upstream_ca,
+        "[redis] ca": settings.redis.ca,
     }
     for number, each in enumerate(settings.tls.names, 1):
         named[f"[tls] names, number {number}: certificate"] = each.certificate

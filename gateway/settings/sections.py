@@ -49,6 +49,7 @@ class RedisSection(Section):
     """[redis]"""
 
     url: RedisUrl = Field("embedded", repr=False)
+    ca: str = ""
     binary: str = ""
     maxmemory: MemorySize = "256mb"
 

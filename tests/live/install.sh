@@ -8,6 +8,7 @@ packages=(
     dovecot-imapd dovecot-lmtpd                     # mailboxes
     postfix                                         # delivery
     libwbxml2-utils                                 # a WBXML reader that is not ours
+    redis-server                                    # a Redis with TLS, which the embedded one has not
 )
 
 say() { printf 'servers: %s\n' "$*" >&2; }

@@ -8,15 +8,16 @@ in no text and no ``repr``.
 
 import asyncio
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from gateway.domain.errors import InvalidValue
 from gateway.ports.state_cache import CacheUnavailable
@@ -40,8 +41,12 @@ class _Link:
 class RedisConnection:
     """Shared by everything in this process that talks to one server."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = 1.0) -> None:
-        """``redis://``, ``rediss://`` or ``unix://``. Raises ``InvalidValue`` for any other."""
+    def __init__(self, url: str, *, authorities: str = "", timeout_seconds: float = 1.0) -> None:
+        """``redis://``, ``rediss://`` or ``unix://``. Raises ``InvalidValue`` for any other.
+
+        The certificate of a ``rediss://`` server and its name are always checked, against the PEM file ``authorities``
+        or the system's.
+        """
         try:
             pool = ConnectionPool.from_url(url)
         except (ValueError, TypeError) as error:
@@ -55,6 +60,13 @@ class RedisConnection:
             socket_timeout=None,
             socket_connect_timeout=timeout_seconds,
         )
+        if issubclass(pool.connection_class, SSLConnection):
+            settings.update(
+                ssl_cert_reqs="required",
+                ssl_check_hostname=True,
+                ssl_ca_certs=authorities or None,
+                ssl_min_version=ssl.TLSVersion.TLSv1_2,
+            )
         self.place: str = settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
         self._secret = str(settings.get("password") or "")
         self._make: Callable[[], AbstractConnection] = pool.make_connection
@@ -126,6 +138,15 @@ class RedisConnection:
         cause = error.__context__ if isinstance(error, ConnectionLost) else error
         if isinstance(error, TimeoutError):
             text = "no answer in time"
+        elif isinstance(error, AuthenticationError):
+            text = "it does not accept user and password: correct [redis] url"
+        elif isinstance(error, NoPermissionError):
+            text = f"{error}: give [redis] url's user the rights that docs/operating.md names"
+        elif isinstance(cause, ssl.SSLCertVerificationError):
+            said = cause.verify_message.rstrip(".")
+            text = f"its certificate is not trusted ({said}): name its authority in [redis] ca, its host in [redis] url"
+        elif isinstance(cause, ssl.SSLError):
+            text = f"TLS fails ({cause.reason or type(cause).__name__})"
         elif isinstance(cause, OSError) and isinstance(cause.errno, int) and cause.errno > 0:
             text = os.strerror(cause.errno).lower()
         else:

@@ -24,6 +24,7 @@ from tests.support.stored_values import person
 
 pytestmark = pytest.mark.live
 
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "errors.md"
 SHORT = PostgresBounds(connect=3.0, statement=0.3, lock=0.2, idle=0.5, answer=2.0)
 
 
@@ -223,26 +224,32 @@ async def refused(url: str) -> str:
     return str(caught.value)
 
 
+def on_the_page(said: str, place: str) -> bool:
+    """Whether docs/reference/errors.md has a sentence word by word."""
+    return said.replace(place, "db.internal:5432/gatepost") in PAGE.read_text("utf-8").splitlines()
+
+
 async def test_who_is_not_let_in_is_told_why(postgres: PostgresServer, url: str) -> None:
     name = postgres_target(url).database
     opened = await open_store(postgres.network_url(name), writable=True)
     assert PASSWORD not in repr(opened) + repr(vars(opened))
     await opened.close()
     place = f"127.0.0.1:{postgres.port}"
-    assert await refused(postgres.network_url(name, password="wr0ng")) == (
-        f"the database {place}/{name} does not accept the password of the user {ROLE}: correct it in [storage] url"
-    )
-    assert await refused(postgres.network_url("nowhere")) == (
-        f"the database {place}/nowhere does not exist on that server: create it (docs/operating.md has the commands), "
-        "or correct [storage] url"
-    )
+    said = await refused(postgres.network_url(name, password="wr0ng"))
+    assert f"does not accept the password of the user {ROLE}: correct it in [storage] url" in said
+    assert on_the_page(said, f"{place}/{name}")
+    said = await refused(postgres.network_url("nowhere"))
+    assert "does not exist on that server: create it" in said
+    assert on_the_page(said, f"{place}/nowhere")
     stranger = postgres.network_url(name).replace(f"//{ROLE}:", "//stranger:")
     assert "does not let the user stranger in (no pg_hba.conf entry" in await refused(stranger)
     assert "gone/x does not answer: no such file" in await refused("postgresql:///x?host=/gone")
-    assert await refused("postgresql://g:wr0ng@127.0.0.1:1/x?sslmode=disable") == (
-        "the database 127.0.0.1:1/x does not answer: connection refused"
-    )
-    assert "offers no TLS: turn ssl on there" in await refused(postgres.network_url(name, ""))
+    said = await refused("postgresql://g:wr0ng@127.0.0.1:1/x?sslmode=disable")
+    assert said == "the database 127.0.0.1:1/x does not answer: connection refused"
+    assert on_the_page(said, "127.0.0.1:1/x")
+    said = await refused(postgres.network_url(name, ""))
+    assert "offers no TLS: turn ssl on there" in said
+    assert on_the_page(said, f"{place}/{name}")
 
 
 async def test_a_role_without_rights(postgres: PostgresServer) -> None:
