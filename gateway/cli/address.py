@@ -2,7 +2,8 @@
 
 On the machine of the gateway nothing needs to be said: the running gateway writes where it listens to
 ``data_dir/listening.json``, its first start wrote a token to ``data_dir/admin-token``. Elsewhere ``GATEPOST_URL`` and
-``GATEPOST_TOKEN`` say it. The local token never goes to an address from the environment.
+``GATEPOST_TOKEN`` say it. The local token never goes to an address from the environment, nor anywhere by plain HTTP
+while no gateway runs here.
 """
 
 import json
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gateway.admin.auth import TOKEN_FILE
 from gateway.cli.failures import Failed
+from gateway.runtime.lock import holder_of
 from gateway.runtime.sockets import LISTENING_FILE
 
 if TYPE_CHECKING:
@@ -69,7 +71,15 @@ def admin_address(config: Path | None) -> Address:
     settings = settings_of(config)
     where = listening(settings, "admin")
     certificate = Path(settings.tls.certificate) if settings.tls.certificate else None
-    return Address(where, token or _local_token(Path(settings.gateway.data_dir)), certificate)
+    return Address(where, token or _token_for(where, Path(settings.gateway.data_dir)), certificate)
+
+
+def _token_for(url: str, data_dir: Path) -> str:
+    """The local token, for a gateway that runs: without one, anybody on this machine may listen at its address."""
+    token = _local_token(data_dir)
+    if not url.startswith("https:") and not holder_of(data_dir):
+        raise Failed(f"no Gatepost with data_dir {data_dir} runs here: start it with gatepost run")
+    return token
 
 
 def listening(settings: "Settings", part: str) -> str:

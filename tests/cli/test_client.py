@@ -1,13 +1,16 @@
 """Finding the gateway, and every way in which that fails, in one sentence each."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
+from gateway.runtime.lock import DataDirLock
 from tests.cli.conftest import Gatepost
 
 
@@ -50,6 +53,23 @@ def test_somebody_else_answers(gatepost: Gatepost, status: int, body: bytes) -> 
     with web_server(status, body) as url:
         failed = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
     assert failed.stderr == f"gatepost: {url} answered {status}, not as a Gatepost does: check the address\n"
+
+
+def test_the_local_token_is_not_for_whoever_listens_in_a_stopped_gateways_place(
+    gatepost: Gatepost, tmp_path: Path
+) -> None:
+    data_dir, config = tmp_path / "var", tmp_path / "gatepost.toml"
+    data_dir.mkdir()
+    (data_dir / "admin-token").write_text("gpt_local\n")
+    config.write_text(f'[gateway]\ndata_dir = "{data_dir}"\n')
+    words, environment = ("ban", "list", "--config", str(config)), {"GATEPOST_URL": "", "GATEPOST_TOKEN": ""}
+    with web_server(200, b"<html>") as url:
+        (data_dir / "listening.json").write_text(json.dumps({"admin": [url]}))
+        stopped = gatepost(*words, environment=environment, expect=1)
+        with DataDirLock(data_dir):
+            running = gatepost(*words, environment=environment, expect=1)
+    assert stopped.stderr == (f"gatepost: no Gatepost with data_dir {data_dir} runs here: start it with gatepost run\n")
+    assert "not as a Gatepost does" in running.stderr
 
 
 def test_a_wrong_token(gatepost: Gatepost) -> None:
