@@ -90,8 +90,8 @@ def kept_fleet(people: int) -> Path:
     # Evidence is good for a week; a fleet that is kept longer would be stale.
     if not kept.exists() or time.time() - kept.stat().st_mtime > DAY:
         KEPT.mkdir(parents=True, exist_ok=True)
-        for name in KEPT.glob(f"{kept.name}-*"):
-            name.unlink()
+        for old in (*KEPT.glob(f"{people}-{APPS}-*"), *KEPT.glob("*.new")):
+            old.unlink()
         fresh = kept.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         fill(fresh, people)

@@ -35,6 +35,7 @@ PANELS = (
     Panel("Threads", {"worker_threads": "workers", "control_threads": "control"}),
     Panel("CPU, cores", {"worker_cpu": "workers", "control_cpu": "control", "cache_cpu": "Valkey"}),
     Panel("Short requests, ms", {"p50_ms": "p50", "p99_ms": "p99", "own_lag_ms": "of it the clients' own"}),
+    Panel("Whole machine: waiting for it, per cent of the time", {"cpu_pressure": "processor", "io_pressure": "disk"}),
     Panel("Requests per second", {"requests_per_second": "all clients"}),
     Panel("Sessions", {"gatepost_sessions": "gateway's own count", "parked": "waiting at the mail server"}),
     Panel("Errors and wrong answers so far", {"errors": "errors", "wrong": "wrong"}),

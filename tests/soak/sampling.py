@@ -72,6 +72,7 @@ class Sampler:
         row |= await asyncio.to_thread(self._processes)
         row |= await self._metrics()
         row |= self._seen()
+        row |= {f"{what}_pressure": pressure(what) for what in ("cpu", "io")}
         self.rows.append(row)
         if self._writer is None:
             self._writer = csv.DictWriter(self._file, list(row))
@@ -143,6 +144,15 @@ class Sampler:
             self.events[str(line.get("event"))] += 1
             if (line.get("event") in FAULTS or line.get("level") == "error") and len(self.faults) < 50:
                 self.faults.append(line)
+
+
+def pressure(what: str) -> float:
+    """Per cent of the last ten seconds in which something of this machine waited for it; 0 where it is not told."""
+    try:
+        line = (PROC / "pressure" / what).read_text().splitlines()[0]
+    except OSError:
+        return 0.0
+    return float(line.partition("avg10=")[2].split()[0])
 
 
 def use_of(pid: int) -> Mapping[str, float]:

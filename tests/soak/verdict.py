@@ -93,6 +93,10 @@ def verdict(rows: Sequence[Row], errors: int, wrong: int, faults: int, longest_s
     lag = max((row["own_lag_ms"] for row in loaded), default=0.0)
     latency = [row["p99_ms"] for row in loaded if row["p99_ms"]]
     middle = statistics.median(latency) if latency else 0.0
+    busy = ", ".join(
+        f"{statistics.median(values):.0f} % ({max(values):.0f} %)"
+        for values in ([row[f"{what}_pressure"] for row in loaded or rests] for what in ("cpu", "io"))
+    )
     return [
         Finding("wrong answers", str(wrong), good=wrong == 0),
         Finding("errors", str(errors), good=errors == 0),
@@ -102,6 +106,7 @@ def verdict(rows: Sequence[Row], errors: int, wrong: int, faults: int, longest_s
             "p99 of short requests, median and longest", f"{middle:.1f} ms, {max(latency, default=0):.1f} ms", True
         ),
         Finding("the clients' own event loop was late by at most", f"{lag:.0f} ms", good=True),
+        Finding("time that anything here waited for a processor, for the disk", f"{busy}, median and most", good=True),
         *(trend(warm, kind) for kind in KINDS),
         *left_over(rests[0], rests[-1]),
     ]
