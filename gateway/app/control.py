@@ -150,8 +150,8 @@ class Control:
             count=partial(over.inc, part),
         )
 
-    async def run(self) -> None:
-        """Serve until told to end, or until the supervisor is gone."""
+    async def run(self, linked: Awaitable[None]) -> None:
+        """Serve until told to end, or until the supervisor is gone (``linked`` is done)."""
         await self._publication.start()
         works: tuple[Awaitable[object], ...] = (
             *(serving.run() for serving in self._servings),
@@ -161,7 +161,7 @@ class Control:
             self._look_regularly(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
-            self._link.run(self._take),
+            linked,
             self._draining.wait(),
         )
         tasks = [asyncio.ensure_future(work) for work in works]
@@ -185,7 +185,8 @@ class Control:
         await self._store.close()
         await self._redis.close()
 
-    def _take(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
+        """What the supervisor says."""
         if message.get("type") == "drain":
             self._draining.set()
         elif message.get("type") == "reload":
@@ -248,7 +249,64 @@ class Control:
 
 
 async def run_control(settings: Settings, link: SupervisorLink, place: Place, *, alone: bool) -> None:
-    """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``."""
+    """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``.
+
+    It begins when it is told to: another version's may have to end before, as one process writes the store.
+    """
+    turn = Turn()
+    linked = asyncio.ensure_future(link.run(turn.take))
+    try:
+        link.send({"type": "standing_by"})
+        if await turn.begins(linked):
+            await _begun(settings, link, linked, turn, place, alone=alone)
+    finally:
+        linked.cancel()
+        await asyncio.gather(linked, return_exceptions=True)
+
+
+class Turn:
+    """Whose turn it is: holds the supervisor's messages until there is somebody to take them."""
+
+    def __init__(self) -> None:
+        self._told = asyncio.Event()
+        self._begin = False
+        self._held: list[Message] = []
+        self._taker: Callable[[Message], None] = self._held.append
+
+    def take(self, message: Message) -> None:
+        """A message of the supervisor."""
+        if message.get("type") == "begin":
+            self._begin = True
+            self._told.set()
+            return
+        if message.get("type") == "drain":
+            self._told.set()
+        self._taker(message)
+
+    async def begins(self, linked: asyncio.Future[None]) -> bool:
+        """Wait for the word to begin; False: it is to end, or the supervisor is gone."""
+        told = asyncio.ensure_future(self._told.wait())
+        await asyncio.wait((told, linked), return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        return self._begin
+
+    def hand_to(self, taker: Callable[[Message], None]) -> None:
+        """Who takes messages from now on, those that were held first."""
+        self._taker = taker
+        for message in self._held:
+            taker(message)
+        self._held.clear()
+
+
+async def _begun(
+    settings: Settings,
+    link: SupervisorLink,
+    linked: asyncio.Future[None],
+    turn: Turn,
+    place: Place,
+    *,
+    alone: bool,
+) -> None:
     try:
         store = await open_store(storage_url_of(settings), writable=True)
     except SchemaMismatch as error:
@@ -263,7 +321,9 @@ async def run_control(settings: Settings, link: SupervisorLink, place: Place, *,
         ) from None
     redis = redis_of(settings)
     life = await _present_life(store, redis)
-    await Control(settings, link, store, redis, life, policy_of(version), place, alone=alone).run()
+    control = Control(settings, link, store, redis, life, policy_of(version), place, alone=alone)
+    turn.hand_to(control.take)
+    await control.run(linked)
 
 
 async def _present_life(store: Store, redis: RedisConnection) -> str:

@@ -40,6 +40,12 @@ def run_name() -> str:
     return secrets.token_hex(4)
 
 
+def next_run(run: str) -> str:
+    """The same for the version that takes over from that one: another, and still of the same supervisor."""
+    first, _, upgrades = run.partition(".")
+    return f"{first}.{int(upgrades or 0) + 1}"
+
+
 def handed_over(settings: Settings, place: Place, *, alone: bool) -> dict[str, str]:
     """The environment that carries the settings to a child, and where it is.
 

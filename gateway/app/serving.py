@@ -28,6 +28,7 @@ Asgi: TypeAlias = Callable[
 ]
 KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 5
+LAST_REQUEST_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +78,28 @@ class _Server(uvicorn.Server):
         self.accepts.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, and finish what is under way."""
+        """Accept no more, and finish what is under way.
+
+        A client that keeps its connection may be sending its next request just now: for a moment requests are still
+        answered, each with the word that it is the last.
+        """
+        for server in self.servers:
+            server.close()
+        for acceptor in self._acceptors:
+            acceptor.accept_no_more()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        await self._last_requests()
         for acceptor in self._acceptors:
             acceptor.close()
         await super().shutdown(sockets)
+
+    async def _last_requests(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LAST_REQUEST_SECONDS
+        # What was accepted becomes a connection in the next round.
+        await asyncio.sleep(0)
+        while self._room.total and loop.time() < until:  # noqa: ASYNC110  (uvicorn's connections tell nobody)
+            await asyncio.sleep(0.01)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -6,22 +6,27 @@ What cannot work is said in one sentence before anything is started.
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from gateway.app.kinds import Kind, handed_over, machine_name, run_name, words_for
 from gateway.app.parts import data_dir_of, server_tls_of, tls_files_of, workers_of
+from gateway.app.succession import NextVersion, fixed_facts, tell_plan
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.worker_statuses import Place
-from gateway.runtime.child import ChildSpec
+from gateway.runtime.adopted import AdoptedProcess
+from gateway.runtime.child import ChildSpec, LivingChild
 from gateway.runtime.limits import raise_open_files, warn_of_few_open_files
 from gateway.runtime.lock import DataDirLock
 from gateway.runtime.sockets import LISTENING_FILE, BoundSocket, bind_all, close_all, listening
+from gateway.runtime.succession import Estate
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings, check_complete
 from gateway.storage.redis import BinaryMissing, EmbeddedFailed, EmbeddedValkey
@@ -37,22 +42,62 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
 
     Raises ``DomainError`` with one sentence when it cannot start.
     """
+    _prepare(settings, role)
+    embedded = _embedded(settings, role)
+    lock = DataDirLock(data_dir_of(settings)) if role != "gateway" else None
+    with _let_go_at_the_end(settings, lock):
+        sockets = bind_all(_listens(settings, role), workers_of(settings))
+        return _supervised(_Start(settings, config, role, sockets, embedded, lock, run_name()))
+
+
+def plan(settings: Settings, role: str, run: str) -> str:
+    """What ``run`` would run in the place of a version that runs already, which asks. Raises ``DomainError``.
+
+    ``run`` is the name by which that version's successor is to be told from it.
+    """
+    _prepare(settings, role)
+    embedded = _embedded(settings, role)
+    fixed = fixed_facts(settings, role, _listens(settings, role))
+    return tell_plan(settings, role, _children(settings, role, embedded, run), fixed)
+
+
+def go_on(estate: Estate, config: Path | None, role: str) -> int:
+    """Like ``run``, in the place of the version before, with its children, sockets and lock. Raises ``DomainError``."""
+    settings = Settings.model_validate_json(estate.settings)
+    configure_logging(settings.log.level, json=wants_json(settings.log.format))
+    embedded = _embedded(settings, role)
+    if embedded is not None and estate.cache_pid is not None:
+        embedded.adopt(AdoptedProcess(estate.cache_pid))
+    lock = DataDirLock.taken_over(estate.lock_fd) if estate.lock_fd is not None else None
+    log.info("upgraded", version=estate.version, seconds=round(time.monotonic() - estate.began, 3))
+    with _let_go_at_the_end(settings, lock):
+        return _supervised(_Start(settings, config, role, estate.sockets, embedded, lock, estate.run, estate.children))
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a supervisor is made of."""
+
+    settings: Settings
+    config: Path | None
+    role: str
+    sockets: Sequence[BoundSocket]
+    embedded: EmbeddedValkey | None
+    lock: DataDirLock | None
+    run: str
+    living: Sequence[LivingChild] = ()
+
+
+def _prepare(settings: Settings, role: str) -> None:
     check_complete(settings, role)
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
     _check_files(settings)
-    embedded = _embedded(settings, role)
-    lock = DataDirLock(data_dir_of(settings)) if role != "gateway" else None
+
+
+@contextmanager
+def _let_go_at_the_end(settings: Settings, lock: DataDirLock | None) -> Iterator[None]:
     try:
-        sockets = bind_all(_listens(settings, role), workers_of(settings))
-        try:
-            return asyncio.run(_supervise(settings, config, role, sockets, embedded))
-        except EmbeddedFailed as error:
-            raise DomainError(
-                f"the embedded cache server does not start: {error}: "
-                "correct that (valkey/valkey.log in data_dir may say more), or set [redis] url to a server that runs"
-            ) from None
-        finally:
-            close_all(sockets)
+        yield
     finally:
         if lock is not None:
             with suppress(OSError):
@@ -60,34 +105,41 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
             lock.release()
 
 
-async def _supervise(
-    settings: Settings,
-    config: Path | None,
-    role: str,
-    sockets: Sequence[BoundSocket],
-    embedded: EmbeddedValkey | None,
-) -> int:
-    if embedded is not None:
-        settings = settings.model_copy(
-            update={"redis": settings.redis.model_copy(update={"url": embedded.url})},
-        )
-    urls = listening(sockets)
+def _supervised(start: _Start) -> int:
+    try:
+        return asyncio.run(_supervise(start))
+    except EmbeddedFailed as error:
+        raise DomainError(
+            f"the embedded cache server does not start: {error}: "
+            "correct that (valkey/valkey.log in data_dir may say more), or set [redis] url to a server that runs"
+        ) from None
+    finally:
+        close_all(start.sockets)
+
+
+async def _supervise(start: _Start) -> int:
+    settings, role, embedded = start.settings, start.role, start.embedded
+    urls = listening(start.sockets)
 
     open_files = raise_open_files()
 
     def tell_where() -> None:
         warn_of_few_open_files(open_files, _open_files_wanted(settings, role))
-        log.info("listening", config=str(config) if config else "", **{part: list(each) for part, each in urls.items()})
+        where = {part: list(each) for part, each in urls.items()}
+        log.info("listening", config=str(start.config) if start.config else "", **where)
         if role != "gateway":
             _write(data_dir_of(settings) / LISTENING_FILE, urls)
 
+    fixed = fixed_facts(settings, role, _listens(settings, role))
     supervisor = Supervisor(
-        _children(settings, role, alone=embedded is not None),
-        sockets,
+        [each.spec for each in start.living] or _children(settings, role, embedded, start.run),
+        start.sockets,
         embedded,
         drain_seconds=settings.gateway.drain_seconds,
         watched_files=tls_files_of(settings),
         on_ready=tell_where,
+        successor=NextVersion(start.run, fixed, start.sockets, start.lock, lambda: embedded.pid if embedded else None),
+        living=start.living,
     )
     code = await supervisor.run()
     if supervisor.failure:
@@ -95,8 +147,11 @@ async def _supervise(
     return code
 
 
-def _children(settings: Settings, role: str, *, alone: bool) -> list[ChildSpec]:
-    machine, run = machine_name(data_dir_of(settings)), run_name()
+def _children(settings: Settings, role: str, embedded: EmbeddedValkey | None, run: str) -> list[ChildSpec]:
+    alone, machine = embedded is not None, machine_name(data_dir_of(settings))
+    if embedded is not None:
+        # The children need not know that the cache server is ours.
+        settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": embedded.url})})
 
     def environment(name: str) -> dict[str, str]:
         return handed_over(settings, Place(machine, name, run), alone=alone)

@@ -78,6 +78,8 @@ class Worker:
             front_settings_of(settings), self._decision, rules, self._sightings, self._metrics, now=self._clock.now
         )
         self._draining = asyncio.Event()
+        self._handed_over = False
+        """Others accept on the same sockets already."""
         self._serving = False
 
     async def run(self) -> None:
@@ -104,7 +106,7 @@ class Worker:
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            await self._front.drain(self._settings.gateway.drain_seconds)
+            await self._front.drain(self._settings.gateway.drain_seconds, handed_over=self._handed_over)
         finally:
             await self._end(tasks)
 
@@ -133,6 +135,7 @@ class Worker:
 
     def _take(self, message: Message) -> None:
         if message.get("type") == "drain":
+            self._handed_over = bool(message.get("handed_over"))
             self._draining.set()
         elif message.get("type") == "reload":
             self._front.reload_tls()

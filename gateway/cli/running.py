@@ -1,5 +1,6 @@
 """``gatepost run`` and ``check``: what happens on this machine, without the admin API."""
 
+import os
 import time
 from enum import StrEnum
 from typing import Annotated
@@ -25,7 +26,10 @@ def run(
     desk: Desk,
     role: Annotated[RoleName, typer.Option("--role", help="all, or one kind of process per container.")] = RoleName.ALL,
 ) -> None:
-    """Run the gateway until it is told to end (SIGTERM drains, SIGHUP reads certificates again).
+    """Run the gateway until it is told to end.
+
+    SIGTERM drains, SIGHUP reads certificates again, SIGUSR2 lets the version take
+    over that is installed now, without losing a request.
 
     \b
     Examples:
@@ -33,12 +37,19 @@ def run(
       gatepost run --config /etc/gatepost/gatepost.toml
       GATEPOST_HTTP__UPSTREAM=https://mail.internal gatepost run
     """
-    settings = settings_of(desk.config)
     # Here, because the servers need not be loaded for every other command.
-    from gateway.app.whole import run as run_gateway
+    from gateway.app import whole
+    from gateway.runtime.succession import PLAN, SUCCESSION_VARIABLE, take_over
 
+    asked = os.environ.pop(SUCCESSION_VARIABLE, "")
     try:
-        code = run_gateway(settings, desk.config, role.value)
+        if asked.startswith(PLAN):
+            print(whole.plan(settings_of(desk.config), role.value, asked.removeprefix(PLAN)))
+            return
+        if asked:
+            code = whole.go_on(take_over(asked), desk.config, role.value)
+        else:
+            code = whole.run(settings_of(desk.config), desk.config, role.value)
     except DomainError as error:
         raise Failed(str(error)) from None
     if code:

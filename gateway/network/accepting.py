@@ -71,8 +71,8 @@ class TlsAcceptor:
         self._socket.listen(4096)
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
-    def close(self) -> None:
-        """Accept no more, and give up the handshakes that are under way."""
+    def accept_no_more(self) -> None:
+        """Let the handshakes that are under way come to their end."""
         if self._closed:
             return
         self._closed = True
@@ -80,6 +80,10 @@ class TlsAcceptor:
             self._pause.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+
+    def close(self) -> None:
+        """Accept no more, and give up the handshakes that are under way."""
+        self.accept_no_more()
         for task in tuple(self._tasks):
             task.cancel()
 

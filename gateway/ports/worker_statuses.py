@@ -14,7 +14,11 @@ class Place:
     name: str
     """``worker-1``, ``control`` …"""
     run: str
-    """Of the supervisor that started it."""
+    """Of the supervisor that started it; behind a point, how often a next version has taken over there."""
+
+    def is_of(self, other: "Place") -> bool:
+        """Whether both are of one supervisor, of whatever version."""
+        return self.run.partition(".")[0] == other.run.partition(".")[0]
 
     def __str__(self) -> str:
         """The name of a worker among those of all machines."""

@@ -437,12 +437,18 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.close()
 
-    def drain(self) -> None:
-        """The gateway stops: finish what is under way, then close."""
+    def drain(self, *, keep_idle: bool = False) -> None:
+        """The gateway stops: finish what is under way, then close; ``keep_idle``: one more request may come."""
         self.keep_alive = False
         if self.exchange is not None:
             self.exchange.drain()
-        elif not self._arrived:
+        elif not (self._arrived or keep_idle):
+            self.close()
+
+    def close_if_idle(self) -> None:
+        """Close between two requests; a client that has come and not asked yet keeps its time for it."""
+        begun = self.exchange is not None or self._arrived or self._buffer or self.body_to_come
+        if self._requests and not begun:
             self.close()
 
     def close(self) -> None:

@@ -27,6 +27,9 @@ from gateway.proxies.identify import Asked, identify
 from gateway.proxies.refusing import Told
 from gateway.proxies.verdict_watch import VerdictWatch
 
+PROMPT_SECONDS = 0.5
+"""What the mail server does not answer so soon, it keeps waiting."""
+
 if TYPE_CHECKING:
     from gateway.proxies.front import HttpFront
 
@@ -234,6 +237,8 @@ class EasExchange:
             self._client.wait_at_most(settings.upstream_response_seconds)
             return
         self._client.wait_at_most(settings.parked_seconds)
+        if self._front.draining:
+            self.drain()
         if self.asked.request is not None:
             self._front.one_more_parked(self)
         if self._verdict is not None and self._verdict.valid_until < self._front.now() + settings.parked_seconds:
@@ -403,6 +408,11 @@ class EasExchange:
             self.break_off("out_of_time")
 
     def drain(self) -> None:
-        """The gateway stops: a phone that merely waits is sent straight back."""
-        if self.parked:
+        """The gateway stops: a phone that merely waits is sent straight back; an answer may be just on its way."""
+        if not self.parked:
+            return
+        waited = self._front.settings.parked_seconds - (self.deadline - self._front.clock())
+        if waited < PROMPT_SECONDS:
+            asyncio.get_running_loop().call_later(max(0.01, PROMPT_SECONDS - waited), self.drain)
+        else:
             self._send_back("drained")

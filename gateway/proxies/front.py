@@ -48,6 +48,9 @@ PROBE_SECONDS = 2.0
 DRAINED_AT_ONCE = 200
 """Phones sent away together while draining, so that they do not all come back together."""
 CLOSED_PATHS_NAMED = 100
+IDLE_HANDED_OVER_SECONDS = 2.0
+"""How long a kept connection may bring another request to a worker whose successor serves already."""
+LOOK_SECONDS = 0.1
 
 __all__ = ["HttpFront", "HttpFrontSettings"]
 
@@ -140,23 +143,43 @@ class HttpFront:
             except TlsUnusable as error:
                 log.error("certificate_not_reloaded", reason=str(error))
 
-    async def drain(self, within_seconds: float) -> None:
-        """Accept no more, send waiting phones back staggered, let the rest finish within the time, then close."""
+    async def drain(self, within_seconds: float, *, handed_over: bool = False) -> None:
+        """Accept no more, send waiting phones back staggered, let the rest finish within the time, then close.
+
+        ``handed_over``: others accept on the same sockets already, so nobody who has come this far may be turned away;
+        a phone between two requests is told with its next answer, or is closed when it has none for a while.
+        """
         self.draining = True
         for server in self._servers:
-            server.close()
+            if isinstance(server, TlsAcceptor):
+                server.accept_no_more()
+            else:
+                server.close()
+        # What the loop has accepted already becomes known.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         until = self.clock() + within_seconds
+        await self._each_apart(within_seconds, lambda each: each.drain(keep_idle=handed_over))
+        if handed_over:
+            await self._all_gone(min(until, self.clock() + IDLE_HANDED_OVER_SECONDS))
+            await self._each_apart(within_seconds, lambda each: each.close_if_idle())
+        await self._all_gone(until)
+        await self.close()
+
+    async def _each_apart(self, within_seconds: float, act: Callable[[ClientConnection], None]) -> None:
         connections = tuple(self._connections)
         pause = min(0.05, within_seconds / 4 / (len(connections) // DRAINED_AT_ONCE + 1))
         for number, connection in enumerate(connections):
-            connection.drain()
+            act(connection)
             if number % DRAINED_AT_ONCE == DRAINED_AT_ONCE - 1:
                 await asyncio.sleep(pause)
-        if self._connections:
+
+    async def _all_gone(self, until: float) -> None:
+        """Wait until there is neither connection nor handshake, or until that moment of the front's clock."""
+        while (self._connections or self.admission.handshakes) and (left := until - self.clock()) > 0:
             self._empty.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), max(0.0, until - self.clock()))
-        await self.close()
+                await asyncio.wait_for(self._empty.wait(), min(left, LOOK_SECONDS))
 
     async def close(self) -> None:
         """Close everything at once."""

@@ -55,6 +55,10 @@ class WorkerBoard:
             # It ended, or begins anew: what its last life counted is kept.
             self._keep_counters(worker)
         worker.alive, worker.status, worker.heard_at = alive, status, self._monotonic()
+        if message.get("gone"):
+            # Others serve in its place: nobody waits for it any more.
+            self._keep_counters(worker)
+            del self._workers[worker.name]
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway.observability.logging import TERMINAL_VARIABLE
+from gateway.runtime.adopted import AdoptedProcess
 from gateway.runtime.child_output import ChildOutput
 from gateway.runtime.link import LINK_VARIABLE, SOCKETS_VARIABLE, Link, Message
 from gateway.runtime.sockets import BoundSocket
@@ -48,15 +49,28 @@ class ChildSpec:
         return bound.part in self.sockets and bound.worker in (0, self.worker)
 
 
+@dataclass(frozen=True, slots=True)
+class LivingChild:
+    """A child that another program of this process started, as it is handed over."""
+
+    spec: ChildSpec
+    pid: int
+    link_fd: int
+    unread: bytes
+    unsent: bytes
+    output_fd: int
+    status: Message
+
+
 class Child:
-    """One process. ``run`` may be called once."""
+    """One process. ``run`` or ``follow`` may be called once."""
 
     def __init__(self, spec: ChildSpec, sockets: Sequence[BoundSocket], output: ChildOutput) -> None:
         self.spec = spec
         self._sockets = [each for each in sockets if spec.serves(each)]
         self._output = output
         self._link: Link | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | AdoptedProcess | None = None
         self.ready = False
 
     @property
@@ -103,14 +117,40 @@ class Child:
             raise
         finally:
             os.close(write_end)
-        self._link = Link(ours)
+        return await self._live(self._process, Link(ours), read_end, on_start, on_message)
+
+    async def follow(
+        self, living: LivingChild, on_start: Callable[[], None], on_message: Callable[[Message], None]
+    ) -> int:
+        """Like ``run``, for one that lives already and is ready."""
+        self._process = AdoptedProcess(living.pid)
+        self.ready = True
+        self._output.release()
+        link = Link.taken_over(living.link_fd, living.unread, living.unsent)
+        os.set_inheritable(living.output_fd, False)
+        return await self._live(self._process, link, living.output_fd, on_start, on_message)
+
+    def handed_over(self, status: Message) -> LivingChild:
+        """What another program of this process needs to go on with it; it must live."""
+        assert self._link is not None
+        return LivingChild(self.spec, self.pid, *self._link.handed_over(), self._output.fd, status)
+
+    async def _live(
+        self,
+        process: asyncio.subprocess.Process | AdoptedProcess,
+        link: Link,
+        output_fd: int,
+        on_start: Callable[[], None],
+        on_message: Callable[[Message], None],
+    ) -> int:
+        self._link = link
         tasks = [
-            asyncio.create_task(self._output.follow(read_end)),
-            asyncio.create_task(self._listen(self._link, on_message)),
+            asyncio.create_task(self._output.follow(output_fd)),
+            asyncio.create_task(self._listen(link, on_message)),
         ]
         on_start()
         try:
-            code = await self._process.wait()
+            code = await process.wait()
             # What it said last is on its way still.
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
             return code

@@ -33,10 +33,13 @@ class ChildOutput:
         self._said = said
         self._held: list[bytes] | None = []
         self._dropping = False
+        self.fd = -1
+        """What is followed."""
 
     async def follow(self, fd: int) -> None:
         """Read the pipe ``fd`` to its end, and close it."""
         loop = asyncio.get_running_loop()
+        self.fd = fd
         reader = asyncio.StreamReader(limit=LINE_BYTES)
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", buffering=0)

@@ -98,7 +98,7 @@ class Elsewhere:
             return
         self._answered = True
         now = self._monotonic()
-        others = [_other(status, now) for status in found if status.place.run != self._own.run]
+        others = [_other(status, now) for status in found if not status.place.is_of(self._own)]
         self.workers = {str(other.place): other for other in _present(others, now)}
 
     def behind(self, version: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import structlog
 
 from gateway.domain.errors import DomainError
-from gateway.runtime.sockets import BoundSocket
+from gateway.runtime.sockets import BoundSocket, socket_of
 
 log = structlog.get_logger()
 
@@ -40,6 +40,7 @@ class Link:
         sock.setblocking(False)
         self._socket = sock
         self._unsent = bytearray()
+        self._unread = bytearray()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
         """Messages dropped because the other side did not read."""
@@ -60,15 +61,14 @@ class Link:
         """
         self._loop = asyncio.get_running_loop()
         self._flush()
-        arrived = bytearray()
         try:
             while octets := await self._receive():
-                arrived += octets
-                *lines, arrived = arrived.split(b"\n")
+                self._unread += octets
+                *lines, self._unread = self._unread.split(b"\n")
                 for line in lines:
                     on_message(_message(line))
-                if len(arrived) > LINE_BYTES:
-                    log.error("link_message_too_long", octets=len(arrived))
+                if len(self._unread) > LINE_BYTES:
+                    log.error("link_message_too_long", octets=len(self._unread))
                     return
         finally:
             self._stop_writing()
@@ -80,6 +80,18 @@ class Link:
         except OSError:
             # Reset: gone as well, in a hurry.
             return b""
+
+    def handed_over(self) -> tuple[int, bytes, bytes]:
+        """For another program of this process: the descriptor, what came of a message so far, and what is not sent."""
+        return self._socket.fileno(), bytes(self._unread), bytes(self._unsent)
+
+    @classmethod
+    def taken_over(cls, fd: int, unread: bytes, unsent: bytes) -> "Link":
+        """The same link in that program."""
+        link = Link(socket_of(fd))
+        link._unread += unread
+        link._unsent += unsent
+        return link
 
     def close(self) -> None:
         """Let go of this end; not while ``run`` runs (cancel it first)."""
@@ -116,17 +128,17 @@ class SupervisorLink(Link):
     def inherited(cls, environment: MutableMapping[str, str] | None = None) -> Self:
         """What the supervisor handed over, once per process. Raises ``LinkMissing``.
 
-        From here on SIGTERM, SIGINT and SIGHUP leave this process alone, as they may be sent to the whole group: the
-        supervisor gets them too, and says by the link what is to be done.
+        From here on SIGTERM, SIGINT, SIGHUP and SIGUSR2 leave this process alone, as they may be sent to the whole
+        group: the supervisor gets them too, and says by the link what is to be done.
         """
         environment = os.environ if environment is None else environment
         try:
-            link = _socket(int(environment.pop(LINK_VARIABLE)))
+            link = socket_of(int(environment.pop(LINK_VARIABLE)))
             rows = json.loads(environment.pop(SOCKETS_VARIABLE))
-            sockets = [BoundSocket(row["part"], row["url"], _socket(row["fd"])) for row in rows]
+            sockets = [BoundSocket(row["part"], row["url"], socket_of(row["fd"])) for row in rows]
         except (KeyError, ValueError, OSError):
             raise LinkMissing("this process is started by the supervisor only: use gatepost run") from None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         return cls(link, sockets)
 
@@ -140,10 +152,3 @@ def _message(line: bytes | bytearray) -> Message:
     if not isinstance(message, dict):
         raise ValueError("a message is a JSON object")
     return message
-
-
-def _socket(fd: int) -> socket.socket:
-    sock = socket.socket(fileno=fd)
-    sock.set_inheritable(False)
-    sock.setblocking(False)
-    return sock

@@ -50,6 +50,19 @@ class DataDirLock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
+    @property
+    def fd(self) -> int:
+        """For another program of this process, which goes on holding the directory by it."""
+        return self._fd
+
+    @classmethod
+    def taken_over(cls, fd: int) -> Self:
+        """The lock in that program: it was never let go."""
+        lock = cls.__new__(cls)
+        os.set_inheritable(fd, False)
+        lock._fd = fd
+        return lock
+
     def release(self) -> None:
         """Let go of the directory. The file stays: removing it would let two hold it at once."""
         if self._fd >= 0:

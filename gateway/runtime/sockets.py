@@ -103,6 +103,14 @@ def listening(bound: Iterable[BoundSocket]) -> dict[str, list[str]]:
     return found
 
 
+def socket_of(fd: int) -> socket.socket:
+    """The socket of a descriptor that another program left to this process. Raises ``OSError``."""
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    sock.setblocking(False)
+    return sock
+
+
 def _bound(part: str, url: str, workers: int, held: list[socket.socket]) -> list[BoundSocket]:
     parts = urlsplit(url)
     port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port

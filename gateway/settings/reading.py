@@ -12,7 +12,11 @@ from gateway.settings.sections import Settings
 from gateway.settings.sentences import PREFIX, SettingsInvalid, known_keys, nearest, sentence
 
 NOT_SETTINGS = frozenset(
-    {"URL", "TOKEN", "SOURCE_SECRET", "CONFIG", "LINK", "SETTINGS", "PLACE", "SOCKETS", "TERMINAL", "REQUIRE_LIVE"}
+    {
+        *("URL", "TOKEN", "SOURCE_SECRET", "CONFIG"),
+        *("LINK", "SETTINGS", "PLACE", "SOCKETS", "TERMINAL", "SUCCESSION"),
+        "REQUIRE_LIVE",
+    }
 )
 """Variables of our prefix that are no settings: of the command line, of child processes, of the tests."""
 DEFAULT_FILES = (Path("gatepost.toml"), Path("/etc/gatepost/gatepost.toml"))

@@ -298,6 +298,51 @@ async def test_draining_sends_phones_straight_back(scripted: Fronted, origin: Or
     await asyncio.wait_for(draining, 5)
 
 
+async def test_draining_sends_back_what_comes_to_wait_meanwhile(scripted: Fronted, origin: Origin) -> None:
+    """Nobody would tell it otherwise, and it would be broken off at the end."""
+    working, at_working = await parked(scripted, origin, request(eas("Search", "a", "p"), SEARCH, user="a"))
+    late = await scripted.client()
+    draining = asyncio.create_task(scripted.front.drain(30.0, handed_over=True))
+    await until(lambda: scripted.front.draining)
+    late.write(ping())
+    connection = await origin.connection()
+    await connection.request()
+    answer = await asyncio.wait_for(late.answer(), 5)
+    assert (answer.body, answer.header("Connection")) == (PING_EXPIRED, "close")
+    await at_working.answer(b"mail")
+    assert (await working.answer()).body == b"mail"
+    await asyncio.wait_for(draining, 5)
+
+
+async def test_an_answer_that_is_on_its_way_is_not_lost_by_draining(scripted: Fronted, origin: Origin) -> None:
+    client, connection = await parked(scripted, origin)
+    draining = asyncio.create_task(scripted.front.drain(30.0))
+    await until(lambda: scripted.front.draining)
+    await connection.send(MAIL)
+    assert (await client.answer()).body == PING_CHANGES
+    await asyncio.wait_for(draining, 5)
+
+
+async def test_handed_over_a_kept_connection_gets_one_more_answer(scripted: Fronted, origin: Origin) -> None:
+    """Closed at once, a request that is on its way already would be lost."""
+    idle = await scripted.client()
+    idle.write(request(eas("Search", "a", "p"), SEARCH, user="a"))
+    connection = await origin.connection()
+    await connection.request()
+    await connection.answer(b"first")
+    assert (await idle.answer()).header("Connection") != "close"
+    unused = await scripted.client()
+    draining = asyncio.create_task(scripted.front.drain(30.0, handed_over=True))
+    await until(lambda: scripted.front.draining)
+    for client, words in ((idle, b"second"), (unused, b"third")):
+        client.write(request(eas("Search", "a", "p"), SEARCH, user="a"))
+        await connection.request()
+        await connection.answer(words)
+        answer = await client.answer()
+        assert (answer.body, answer.header("Connection")) == (words, "close")
+    await asyncio.wait_for(draining, 5)
+
+
 async def test_draining_ends_in_time(scripted: Fronted, origin: Origin) -> None:
     working, _ = await parked(scripted, origin, request(eas("Search", "a", "p"), SEARCH, user="a"))
     await asyncio.wait_for(scripted.front.drain(0.2), 5)

@@ -107,6 +107,7 @@ async def running(
     workers: int = 1,
     more: str = "",
     environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> AsyncIterator[Running]:
     """Start a gateway in ``directory`` in front of ``upstream``; it is ready inside, and ended after."""
     data_dir, config = directory / "var", directory / "gatepost.toml"
@@ -121,6 +122,7 @@ async def running(
         str(config),
         stderr=asyncio.subprocess.PIPE,
         env=clean_environment(environment),
+        cwd=cwd,
         limit=2**20,
     )
     log: list[dict[str, object]] = []

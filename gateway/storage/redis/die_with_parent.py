@@ -20,6 +20,8 @@ def main(arguments: list[str]) -> None:
         if os.getppid() != parent:
             # It died before the signal was asked for.
             sys.exit(1)
+    # Sent to the whole group by somebody who means the supervisor.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     os.execv(program[0], program)  # noqa: S606  (no shell is wanted)
 
 

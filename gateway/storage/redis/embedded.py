@@ -15,7 +15,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 import structlog
@@ -70,6 +70,32 @@ def _wheel_binary() -> Path | None:
     return None
 
 
+class RunningServer(Protocol):
+    """A server's process."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        ...
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal. Raises ``ProcessLookupError``."""
+        ...
+
+    def kill(self) -> None:
+        """End it. Raises ``ProcessLookupError``."""
+        ...
+
+
 class EmbeddedValkey:
     """One server for one ``data_dir``. Start it from the thread that lives as long as the process."""
 
@@ -81,7 +107,7 @@ class EmbeddedValkey:
         if len(os.fsencode(self.socket)) > SOCKET_PATH_LONGEST:
             self.socket = _short_directory(self.directory) / "valkey.sock"
         self._maxmemory = maxmemory
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: RunningServer | None = None
 
     @property
     def url(self) -> str:
@@ -109,6 +135,10 @@ class EmbeddedValkey:
         }
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         return [sys.executable, "-I", "-S", str(_WRAPPER), str(os.getpid()), str(self.binary), *words]
+
+    def adopt(self, server: RunningServer) -> None:
+        """Go on with a server that an earlier program of this process started."""
+        self._child = server
 
     async def start(self) -> None:
         """Start the server; returns when it answers. Raises ``EmbeddedFailed`` with the server's last words."""
@@ -147,7 +177,7 @@ class EmbeddedValkey:
                 "give it to this user, or remove it"
             ) from None
 
-    async def _until_it_answers(self, child: asyncio.subprocess.Process) -> None:
+    async def _until_it_answers(self, child: RunningServer) -> None:
         while child.returncode is None:
             if await _answers(self.socket):
                 return
