@@ -184,7 +184,6 @@ class Supervisor:
             if plan is not None:
                 self._become(successor, plan, began)
         finally:
-            self._fresh = []
             self._tasks.pop("upgrade", None)
             if not self._stop.is_set():
                 self._notify.ready(f"{len(self._workers())} workers")

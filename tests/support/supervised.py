@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from gateway.runtime.cache_server import EmbeddedChild
 from gateway.runtime.child import ChildSpec
 from gateway.runtime.sockets import BoundSocket, bind_all, listening
+from gateway.runtime.succession import Successor
 from gateway.runtime.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +127,7 @@ async def supervised(
     drain_seconds: float = 10.0,
     watched_files: Iterable[str] = (),
     on_ready: Callable[[], None] = lambda: None,
+    successor: Successor | None = None,
 ) -> AsyncIterator[Supervised]:
     """Run a supervisor; it is ended after."""
     count = max((spec.worker for spec in children), default=0)
@@ -140,6 +142,7 @@ async def supervised(
             watched_files=watched_files,
             on_ready=on_ready,
             write=run.write,
+            successor=successor,
         )
         run.supervisor = supervisor
         run.task = asyncio.create_task(supervisor.run())

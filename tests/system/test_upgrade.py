@@ -158,10 +158,10 @@ async def test_a_version_that_is_no_good_changes_nothing(tmp_path: Path) -> None
         assert "SyntaxError" in await refused(broken, 1)
         contracts = versions.make(2, since="step2")
         assert "its version could not use it after these steps" in await refused(contracts, 2)
-        dies = versions.make(3)
+        dies = versions.make(3, since=migrating.newest_revision())
         (dies / "gateway/app/worker.py").write_text("raise SystemExit('no worker')")
         assert "worker-1: ended with code 1" in await refused(dies, 3)
-        control = versions.make(4)
+        control = versions.make(4, since=migrating.newest_revision())
         path = control / "gateway/app/control.py"
         path.write_text(
             path.read_text().replace(
@@ -175,7 +175,7 @@ async def test_a_version_that_is_no_good_changes_nothing(tmp_path: Path) -> None
         # The old control process had ended by then: another one of its version's words is there.
         assert pids(gateway)["worker"] == before["worker"]
 
-        good = versions.make(5)
+        good = versions.make(5, since=migrating.newest_revision())
         versions.install(good)
         gateway.process.send_signal(signal.SIGUSR2)
         assert (await until_logged(gateway, "upgraded"))["version"] == "0.1.5"
