@@ -87,7 +87,7 @@ class NextVersion:
         lock: DataDirLock | None,
         cache_pid: Callable[[], int | None],
     ) -> None:
-        """``run`` and ``fixed`` are what runs now; ``cache_pid`` gives the embedded cache server's process id, if any."""
+        """``run`` and ``fixed`` are what runs now; ``cache_pid`` gives the embedded cache server's id, if any."""
         self._run = next_run(run)
         self._fixed = dict(fixed)
         self._sockets = tuple(sockets)
