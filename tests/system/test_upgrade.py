@@ -142,6 +142,7 @@ async def test_five_upgrades_under_load(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.timeout(300)
 async def test_a_version_that_is_no_good_changes_nothing(tmp_path: Path) -> None:
     async with mailbox_server() as mailbox, gateway_of(tmp_path, mailbox.url, workers=1) as (versions, gateway):
         before = pids(gateway)
@@ -165,7 +166,7 @@ async def test_a_version_that_is_no_good_changes_nothing(tmp_path: Path) -> None
         path = control / "gateway/app/control.py"
         path.write_text(
             path.read_text().replace(
-                "async def _begun(", "async def _begun(*_):\n    raise DomainError('no')\n\n\nasync def _was("
+                "async def _begun(", "async def _begun(*_, **__):\n    raise DomainError('no')\n\n\nasync def _was("
             )
         )
         versions.install(control)
