@@ -27,6 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEXT = "TikTok is not allowed on phones with company mail. Remove it and open the company portal."
 LOGINS_PER_MINUTE = 5
+OF_ONE_ADDRESS = LOGINS_PER_MINUTE - 1
 """Failed logins at the mail server that refusals of one user cause at most, per worker."""
 
 # command: its code in a base64 query, the octets after the header from 14.0 on, and what they say
@@ -271,7 +272,7 @@ async def test_a_wrong_password_is_tried_once(office: Office) -> None:
 
 
 async def test_many_wrong_passwords_are_few_logins(office: Office) -> None:
-    """Whoever tries passwords finds out nothing after the fifth in a minute; dora's other phone does not notice."""
+    """Whoever tries passwords finds out nothing after the fourth in a minute, and the fifth is for others; dora's other phone does not notice."""
     target = eas("FolderSync", "dora", "DORA1")
     client = await Client.connected(office.http)
     statuses = []
@@ -279,14 +280,14 @@ async def test_many_wrong_passwords_are_few_logins(office: Office) -> None:
         question = request(target, FOLDER_SYNC, Authorization=basic("dora", f"guess {number}"))
         statuses.append((await client.ask(question)).status)
     client.close()
-    assert Counter(statuses) == {401: LOGINS_PER_MINUTE, 503: 1000 - LOGINS_PER_MINUTE}
-    assert logins(office, "dora") == LOGINS_PER_MINUTE
+    assert Counter(statuses) == {401: OF_ONE_ADDRESS, 503: 1000 - OF_ONE_ADDRESS}
+    assert logins(office, "dora") == OF_ONE_ADDRESS
     # The right one is neither told nor tried now: "come back later", which a phone does by itself.
     late = await ask(office.http, request(target, FOLDER_SYNC, user="dora"))
     assert (late.status, late.header("Retry-After")) == (503, "30")
     clean = await ask(office.http, request(eas("FolderSync", "dora", "CLEANDORA"), FOLDER_SYNC, user="dora"))
     assert clean.body == b"mail for dora"
-    assert logins(office, "dora") == LOGINS_PER_MINUTE
+    assert logins(office, "dora") == OF_ONE_ADDRESS
 
 
 def logins(office: Office, user: str) -> int:
