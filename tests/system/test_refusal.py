@@ -272,7 +272,7 @@ async def test_a_wrong_password_is_tried_once(office: Office) -> None:
 
 
 async def test_many_wrong_passwords_are_few_logins(office: Office) -> None:
-    """Whoever tries passwords finds out nothing after the fourth in a minute, and the fifth is for others; dora's other phone does not notice."""
+    """One address has four attempts a minute, the fifth is for others; the other phone does not notice."""
     target = eas("FolderSync", "dora", "DORA1")
     client = await Client.connected(office.http)
     statuses = []
