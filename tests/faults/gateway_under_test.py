@@ -104,6 +104,10 @@ class GatewayUnderTest:
         if entry.get("event") == "ready":
             self._ready.set()
 
+    def count(self, event: str) -> int:
+        """Log lines of a kind so far, of the last thousands."""
+        return sum(entry["event"] == event for entry in self.log)
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to the supervisor."""
         assert self.process is not None

@@ -68,11 +68,15 @@ async def file_size_limit(site: Site, rng: random.Random) -> None:
 async def database_read_only(site: Site, rng: random.Random) -> None:
     """No file may be opened for writing (the immutable flag), as the control process begins anew."""
     files = [str(path) for path in site.gateway.data_dir.glob("gatepost.db*")]
+    failed = site.gateway.count("child_failed")
     (pid,) = site.gateway.pids("control")
     kill(pid)
     await _flagged("+i", *files)
     try:
-        await asyncio.sleep(rng.uniform(2.0, 4.0))
+        async with asyncio.timeout(20):
+            while site.gateway.count("child_failed") == failed:  # noqa: ASYNC110  (another process)
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(rng.uniform(0.0, 2.0))
     finally:
         await _flagged("-i", *files)
 
