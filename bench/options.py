@@ -20,6 +20,6 @@ class Options:
     parked: int = 8_000
     workers: tuple[int, ...] = (1, 2, 3, 4)
     devices: int = 1_000_000
-    reports: int = 6_000
+    reports: int = 3_000
     postgresql: str = ""
     """URL of an empty database."""
