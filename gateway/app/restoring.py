@@ -18,16 +18,18 @@ from typing import Self, TypeVar
 from gateway.admin.auth import FIRST_OPERATOR, TOKEN_FILE, Role, digest_of, usable
 from gateway.app.fleet_difference import FleetDifference, Side, compare
 from gateway.app.losses import Losses, losses
-from gateway.app.parts import data_dir_of, identity_of, record_loader, storage_url_of
+from gateway.app.parts import DATABASE_FILE, data_dir_of, identity_of, record_loader, storage_url_of
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.ports.store import OperatorToken, Store, StoreUnavailable, Writing
 from gateway.runtime.lock import DataDirLock
 from gateway.settings import Settings
 from gateway.storage.backup_file import BackupHeader, BackupReader
-from gateway.storage.sql import SchemaMismatch, open_store
+from gateway.storage.sql import SchemaMismatch, open_store, schema_at
 from gateway.storage.sql.backups import load_backup
+from gateway.storage.sql.postgres_url import is_postgres
 from gateway.storage.sql.replacing import begin_another_life, put_in_place, remove_unused
+from gateway.storage.sql.replacing_postgres import put_in_postgres, refuse_if_used
 from gateway.storage.sql.store import sqlite_path
 
 T = TypeVar("T")
@@ -67,8 +69,9 @@ class Restoring:
         self._keep_enforcing = keep_enforcing
         self._now = now
         self._url = storage_url_of(settings)
-        self._place = sqlite_path(self._url)
-        self._fresh = self._place.with_name(f".{self._place.name}.restored-{secrets.token_hex(4)}")
+        # Beside a file that it will replace; its rows go elsewhere where the database is a server's.
+        place = data_dir_of(settings) / DATABASE_FILE if is_postgres(self._url) else sqlite_path(self._url)
+        self._fresh = place.with_name(f".{place.name}.restored-{secrets.token_hex(4)}")
         self._backup = BackupReader(path)
         self._tokens_revoked: tuple[OperatorToken, ...] = ()
         self._tokens_since: tuple[OperatorToken, ...] = ()
@@ -90,14 +93,12 @@ class Restoring:
             remove_unused(self._fresh)
         self._lock.release()
 
-    @property
-    def kept(self) -> Path:
-        """Where the present database will be kept."""
-        moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%SZ")
-        return self._place.with_name(f"{self._place.name}.before-restore-{moment}")
-
     def prepare(self, progress: Progress) -> None:
         """Verify the backup and load it into a database of its own."""
+        if is_postgres(self._url):
+            _in_words(refuse_if_used(self._url))
+            if _in_words(schema_at(self._url)).is_newer:
+                raise DomainError("the database is of a newer version than this one: restore with that version")
         self._backup.verify(lambda done, whole: progress("checking the backup", done, whole))
         try:
             self._fresh.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ class Restoring:
             async with restored.read() as reading:
                 newest, counts = await reading.policy(), await reading.counts()
             unreadable, lost, fleet = "", None, None
-            if self._place.exists():
+            if await self._is_there():
                 try:
                     async with _opened(self._url) as present:
                         lost = await losses(self._url, present, restored, self._backup.header.taken_at)
@@ -132,6 +133,11 @@ class Restoring:
                 self._policy = self._first_version(newest, 0)
         was_on = newest is not None and newest.enforcement_on
         return RestorePreview(self._backup.header, counts, self._policy, was_on, unreadable, lost, fleet)
+
+    async def _is_there(self) -> bool:
+        if not is_postgres(self._url):
+            return sqlite_path(self._url).exists()
+        return bool((await schema_at(self._url)).found)
 
     async def _compared(self, present: Store, restored: Store, progress: Progress) -> FleetDifference | None:
         async with present.read() as reading:
@@ -165,14 +171,28 @@ class Restoring:
             enforcement_on=on,
         )
 
-    def carry_out(self) -> Path | None:
-        """Exchange the databases; where the old one is kept now. ``preview`` must have been called."""
+    def carry_out(self, progress: Progress) -> str:
+        """Exchange the databases; where the old one is kept now, empty: there was none.
+
+        ``preview`` must have been called.
+        """
         try:
             begin_another_life(self._fresh, secrets.token_hex(8), self._policy)
             _in_words(self._settle_tokens())
-            return self.kept if put_in_place(self._fresh, self._place, self.kept) else None
+            moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%SZ")
+            if is_postgres(self._url):
+                return self._put_in_postgres(f"before_restore_{moment.lower()}", progress)
+            place = sqlite_path(self._url)
+            kept = place.with_name(f"{place.name}.before-restore-{moment}")
+            return str(kept) if put_in_place(self._fresh, place, kept) else ""
         except StoreUnavailable as error:
             raise DomainError(str(error)) from None
+
+    def _put_in_postgres(self, kept: str, progress: Progress) -> str:
+        def tick(done: int, whole: int) -> None:
+            progress("putting the rows in", done, whole)
+
+        return f"the schema {kept}" if _in_words(put_in_postgres(self._fresh, self._url, kept, tick)) else ""
 
     async def _settle_tokens(self) -> None:
         """Who was shut out stays out, and whoever may read ``data_dir`` gets in, as after a first start."""

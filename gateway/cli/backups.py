@@ -94,7 +94,8 @@ def restore(
                 for line in before(preview, now):
                     print(output.harmless(line))
             desk.confirm("Restore?")
-            kept = restoring.carry_out()
+            with progress.shown(desk) as tick:
+                kept = restoring.carry_out(tick)
     except DomainError as error:
         raise Failed(str(error)) from None
     desk.show(as_data(preview, kept, now), text="\n".join(afterwards(preview, kept)))

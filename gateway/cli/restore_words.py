@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import output
@@ -90,13 +89,13 @@ def _moved_lines(what: str, moved: "Moved") -> Iterator[str]:
     yield f"{what}: {moved.count}" + (f" ({shown}{more})" if moved.count else "")
 
 
-def afterwards(preview: "RestorePreview", kept: Path | None) -> Iterator[str]:
+def afterwards(preview: "RestorePreview", kept: str) -> Iterator[str]:
     """What is said when it is done, and what is to do now."""
     version = preview.policy
     number = f"policy version {version.number} by {version.author}" if version else "no policy version yet"
     enforcing = version is not None and version.enforcement_on
     yield f"restored; {number}, enforcement {'on' if enforcing else 'off'}"
-    if kept is not None:
+    if kept:
         yield f"the database before is kept as {kept}: remove it when it is not needed any more, it holds secrets"
     yield "start the gateway; a full list puts its device right, a delta that does not fit gets 409, which asks for one"
     yield "what was acknowledged after the backup can be sent again as it was, with the same message id"
@@ -106,7 +105,7 @@ def afterwards(preview: "RestorePreview", kept: Path | None) -> Iterator[str]:
         yield f"{freed}when the agents have reported, switch enforcement on: {ON_AGAIN}"
 
 
-def as_data(preview: "RestorePreview", kept: Path | None, now: float) -> dict[str, Any]:
+def as_data(preview: "RestorePreview", kept: str, now: float) -> dict[str, Any]:
     """All of it, for programs."""
     version, losses = preview.policy, preview.losses
     return {
@@ -119,7 +118,7 @@ def as_data(preview: "RestorePreview", kept: Path | None, now: float) -> dict[st
         "present_unreadable": preview.unreadable,
         "lost": _lost_data(losses) if losses else None,
         "fleet": _fleet_data(preview.fleet) if preview.fleet else None,
-        "kept": str(kept) if kept else None,
+        "kept": kept or None,
         "enforcement_on_again": ON_AGAIN,
     }
 

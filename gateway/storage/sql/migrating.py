@@ -188,18 +188,23 @@ def stamps() -> dict[str, str]:
 
 def migrate(connection: Connection, to: str = "head") -> None:
     """Do the steps up to ``to`` in one transaction, and write down whose code can use the result."""
-    scripts = ScriptDirectory.from_config(_config())
     with connection.begin():
-        if connection.dialect.name == "postgresql":
-            # Where another process has done them meanwhile, nothing is left to do.
-            connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-        command.upgrade(_config(connection), to)
-        if connection.execute(select(schema.store_state.c.id)).first() is None:
-            state = {"id": 1, "incarnation": secrets.token_hex(8), "sequence": 0}
-            connection.execute(insert(schema.store_state), state)
-        if to == "head":
-            since = _compatible_since(scripts.get_current_head() or "", scripts)
-            connection.execute(update(schema.store_state).values(compatible_since=since))
+        do_steps(connection, to)
+
+
+def do_steps(connection: Connection, to: str = "head") -> None:
+    """The same inside the transaction that is open."""
+    scripts = ScriptDirectory.from_config(_config())
+    if connection.dialect.name == "postgresql":
+        # Where another process has done them meanwhile, nothing is left to do.
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    command.upgrade(_config(connection), to)
+    if connection.execute(select(schema.store_state.c.id)).first() is None:
+        state = {"id": 1, "incarnation": secrets.token_hex(8), "sequence": 0}
+        connection.execute(insert(schema.store_state), state)
+    if to == "head":
+        since = _compatible_since(scripts.get_current_head() or "", scripts)
+        connection.execute(update(schema.store_state).values(compatible_since=since))
 
 
 def _config(connection: Connection | None = None) -> Config:
