@@ -79,13 +79,10 @@ async def compare(
     switched_on = Policy(replace(other.policy.version, enforcement_on=True), other.policy.index)
 
     async def look(devices: Sequence[MailDevice]) -> None:
-        was = await _judged(present, devices, load_record, now)
-        then = await _judged(other, devices, load_record, now)
-        on = then
-        if not other.policy.version.enforcement_on:
-            on = await _judged(Side(other.store, switched_on), devices, load_record, now)
-        for device, *effects in zip(devices, was, then, on, strict=True):
-            found.add(device, *effects)
+        was = await _judged(present.store, (present.policy,), devices, load_record, now)
+        then = await _judged(other.store, (other.policy, switched_on), devices, load_record, now)
+        for device, before, after in zip(devices, was, then, strict=True):
+            found.add(device, *before, *after)
         tick(found.devices)
 
     after = ("", "")
@@ -119,14 +116,18 @@ async def _unknown_to(store: Store, devices: Sequence[MailDevice]) -> list[MailD
     return await store.read_at_once(look)
 
 
-async def _judged(side: Side, devices: Sequence[MailDevice], load_record: LoadRecord, now: float) -> list[Effect]:
-    async def judge(reading: Reading) -> list[Effect]:
+async def _judged(
+    store: Store, policies: Sequence[Policy], devices: Sequence[MailDevice], load_record: LoadRecord, now: float
+) -> list[list[Effect]]:
+    """For each device its answer by each policy."""
+
+    async def judge(reading: Reading) -> list[list[Effect]]:
         effects = []
         for person_id, group in groupby(devices, key=lambda device: device.person_id):
             record = await load_record(reading, person_id)
             for device in group:
                 request = AccessRequest(person_id, device.device_id, device_type=device.device_type)
-                effects.append(decide(request, record, side.policy, now).effect)
+                effects.append([decide(request, record, policy, now).effect for policy in policies])
         return effects
 
-    return await side.store.read_at_once(judge)
+    return await store.read_at_once(judge)
