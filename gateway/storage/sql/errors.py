@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from asyncpg import IntegrityConstraintViolationError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.ports.store import Conflict, StoreUnavailable
@@ -34,7 +35,7 @@ _SENTENCES = {
 
 def translated(error: BaseException, place: str) -> Exception:
     """The same error in the words of ``ports.store``. ``place`` names the database without secrets."""
-    if isinstance(error, IntegrityError | sqlite3.IntegrityError):
+    if isinstance(error, IntegrityError | sqlite3.IntegrityError | IntegrityConstraintViolationError):
         return Conflict("another change came first")
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, sqlite3.Error):

@@ -23,9 +23,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from gateway.ports.store import OutcomeUnknown, StoreUnavailable
 from gateway.storage.sql.errors import translated
 from gateway.storage.sql.postgres_errors import connecting, most_telling
+from gateway.storage.sql.postgres_rows import PostgresRows, Row
 from gateway.storage.sql.postgres_url import PostgresTarget
 from gateway.storage.sql.reading import LOCKED_STATE, STATE
-from gateway.storage.sql.rows import AWAY, AsyncRows
+from gateway.storage.sql.rows import AWAY
 
 T = TypeVar("T")
 
@@ -80,6 +81,7 @@ class Connecting:
             timeout=bounds.connect,
             command_timeout=bounds.answer,
             target_session_attrs="read-write",
+            record_class=Row,
         )
         try:
             row = await connection.fetchrow(_SETTINGS, *_settings(bounds))
@@ -125,14 +127,24 @@ def engine_of(target: PostgresTarget, bounds: PostgresBounds, *, connections: in
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A transaction whose first act has read the state row."""
+
+    connection: AsyncConnection
+    rows: PostgresRows
+    sequence: int
+    incarnation: str
+
+
 class PostgresTransaction:
     """The writer's transaction."""
 
-    def __init__(self, connection: AsyncConnection, sequence: int, incarnation: str, place: str) -> None:
-        self.sequence = sequence
-        self.incarnation = incarnation
-        self.rows = AsyncRows(connection, place)
-        self._connection = connection
+    def __init__(self, begun: "Begun", place: str) -> None:
+        self.sequence = begun.sequence
+        self.incarnation = begun.incarnation
+        self.rows = begun.rows
+        self._connection = begun.connection
         self._place = place
 
     @property
@@ -183,30 +195,30 @@ class PostgresDatabase:
         """The writer's next transaction. Raises ``StoreUnavailable``."""
         if self._writing is None:
             raise StoreUnavailable("this process has opened the store for reading only")
-        connection, sequence, incarnation = await self._begun(self._writing, LOCKED_STATE)
-        return PostgresTransaction(connection, sequence, incarnation, self.place)
+        return PostgresTransaction(await self._begun(self._writing, LOCKED_STATE), self.place)
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[tuple[AsyncRows, int, str]]:
+    async def reader(self) -> AsyncIterator[tuple[PostgresRows, int, str]]:
         """A read transaction: its rows, and the state it sees."""
-        connection, sequence, incarnation = await self._begun(self._reading, STATE)
+        begun = await self._begun(self._reading, STATE)
         try:
-            yield AsyncRows(connection, self.place), sequence, incarnation
+            yield begun.rows, begun.sequence, begun.incarnation
         finally:
-            await given_back(connection)
+            await given_back(begun.connection)
 
-    async def at_once(self, work: Callable[[AsyncRows, int, str], Coroutine[Any, Any, T]]) -> T:
+    async def at_once(self, work: Callable[[PostgresRows, int, str], Coroutine[Any, Any, T]]) -> T:
         """A whole read transaction."""
         async with self.reader() as (rows, sequence, incarnation):
             return await work(rows, sequence, incarnation)
 
-    async def _begun(self, engine: AsyncEngine, state: Select[tuple[int, str]]) -> tuple[AsyncConnection, int, str]:
-        """A transaction whose first act reads the state row; a kept connection that turns out dead is replaced."""
+    async def _begun(self, engine: AsyncEngine, state: Select[tuple[int, str]]) -> Begun:
+        """Begin, and read the state row; a kept connection that turns out dead is replaced by another one."""
         while True:
             connection = await self._taken(engine)
             kept = connection.info.setdefault("kept", False)
+            rows = PostgresRows(connection, (await connection.get_raw_connection()).driver_connection, self.place)
             try:
-                ((sequence, incarnation),) = await AsyncRows(connection, self.place).all(state)
+                ((sequence, incarnation),) = await rows.begin(state)
             except BaseException as error:
                 dead = isinstance(error, StoreUnavailable) and connection.invalidated
                 silent = isinstance(error.__cause__, TimeoutError)
@@ -215,7 +227,7 @@ class PostgresDatabase:
                     continue
                 raise
             connection.info["kept"] = True
-            return connection, sequence, incarnation
+            return Begun(connection, rows, sequence, incarnation)
 
     async def _taken(self, engine: AsyncEngine) -> AsyncConnection:
         try:

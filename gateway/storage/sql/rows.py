@@ -3,20 +3,18 @@
 SQLite has two. ``InlineRows`` runs a statement on the loop's own thread: the writer's transaction holds the lock and
 the pages it touches are at hand, so a statement costs 20 µs, a hop to another thread and back 60 µs and aiosqlite under
 SQLAlchemy 300 µs (four hops). ``ThreadedRows`` gives each statement to the connection's thread: a reader may wait for
-the disk. ``AsyncRows`` is for PostgreSQL.
+the disk. PostgreSQL's are in ``postgres_rows``.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
 from gateway.storage.sql.errors import translated
@@ -27,8 +25,6 @@ Parameters: TypeAlias = Mapping[str, object] | Sequence[Mapping[str, object]]
 
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """What asyncpg raises beside what SQLAlchemy wraps: also while it connects, and when an answer does not come."""
-READ_ONLY = "25006"
-"""SQLSTATE read_only_sql_transaction."""
 
 
 class Rows(Protocol):
@@ -91,38 +87,3 @@ class ThreadedRows:
 
     async def _hop(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, guarded, call, self._place)
-
-
-class AsyncRows:
-    """Statements on a connection of PostgreSQL's. One whose answer did not come is of no use afterwards."""
-
-    def __init__(self, connection: AsyncConnection, place: str) -> None:
-        self.dialect = connection.dialect.name
-        self._connection = connection
-        self._place = place
-
-    async def all(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Sequence[Any]:
-        return (await self._done(self._connection.execute(statement, parameters))).all()
-
-    async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
-        return (await self._done(self._connection.execute(statement, parameters))).rowcount
-
-    async def say(self, statement: str) -> None:
-        """A statement as the database knows it."""
-        await self._done(self._connection.exec_driver_sql(statement))
-
-    async def _done(self, answer: Awaitable[T]) -> T:
-        try:
-            return await answer
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == READ_ONLY:
-                # The server has become a standby: another one of the group is asked next.
-                await self._give_up()
-            raise translated(error, self._place) from error
-        except AWAY as error:
-            await self._give_up()
-            raise translated(error, self._place) from error
-
-    async def _give_up(self) -> None:
-        with suppress(*AWAY, SQLAlchemyError):
-            await self._connection.invalidate()

@@ -122,13 +122,15 @@ async def test_a_commit_without_an_answer_says_that_its_outcome_is_unknown(
 ) -> None:
     """It waits for a standby that is not there when the server crashes; the commit is on the disk all the same."""
     await put_person(store, "ann")
+    patient = await open_store(server.url("gatepost"), writable=True, bounds=replace(BOUNDS, answer=60.0))
     server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     server.sql("SELECT pg_reload_conf()")
-    writing = asyncio.create_task(put_person(store, "bob"))
+    writing = asyncio.create_task(put_person(patient, "bob"))
     await server.until("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", "1")
     server.crash()
     with pytest.raises(OutcomeUnknown, match="whether it is stored is not known yet") as caught:
         await writing
+    await patient.close()
     assert "Send a report again as it is" in str(caught.value)
     (server.cluster / "postgresql.auto.conf").write_text("")
     server.start()
@@ -235,6 +237,9 @@ async def test_what_was_confirmed_survives_killed_writers_and_crashes(store: Sql
                 await more.wait()
 
     await until(100)
+    # Both have begun: one that cannot open the store at its start ends.
+    while not {b" a-", b" b-"} <= {b" " + line.split()[1][:2] for line in confirmed}:
+        await until(len(confirmed) + 1)
     for _ in range(2):
         await asyncio.to_thread(server.crash)
         server.start()
