@@ -10,7 +10,7 @@ import pytest
 from gateway.decision.policy_feed import PolicyFeed
 from gateway.domain.policy import Unavailable
 from gateway.domain.verdict import Effect, Reason
-from gateway.ports.state_cache import FeedMessage
+from gateway.ports.state_cache import CacheUnavailable, FeedMessage
 from gateway.ports.store import Change, ChangeKind, Person, Writing
 from gateway.storage.memory import MemoryStore
 from tests.decision.racing_gateway import ANN, BOB, Gateway, calmly
@@ -233,5 +233,29 @@ def test_what_takes_long_to_apply_was_known_when_it_was_asked_for() -> None:
         decision.everybody_changed = slowly  # type: ignore[method-assign]
         await feed.catch_up()
         assert feed.age_seconds == 7.0
+
+    calmly(scenario)
+
+
+class Silent:
+    """A server that takes every question and answers none: the connection gives up a second after it should have."""
+
+    async def next(self, timeout_seconds: float) -> Sequence[FeedMessage]:
+        """Nothing, late."""
+        await asyncio.sleep(timeout_seconds + 1.0)
+        raise CacheUnavailable("no answer in time")
+
+
+def test_a_feed_that_never_answers_does_not_keep_the_log_from_being_read() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        decision = gateway.worker.decision
+        feed = PolicyFeed(gateway.store, Silent(), decision, monotonic=gateway.loop.time)
+        await feed.start()
+        running = asyncio.create_task(feed.run())
+        for _ in range(5):
+            await gateway.store.write(change)
+            await asyncio.sleep(1.9)
+            assert feed.sequence == gateway.store.tables.sequence
+        running.cancel()
 
     calmly(scenario)
