@@ -57,26 +57,64 @@ def _text_of(statement: ClauseElement, keys: tuple[str, ...]) -> Text | None:
     return (compiled.string, names) if set(names) <= set(keys) else None
 
 
-class PostgresRows:
-    """Runs statements in the transaction of a connection. One whose answer did not come is of no use afterwards."""
+class AsyncRows:
+    """Statements SQLAlchemy's way, for what is not done with every report."""
 
     dialect = "postgresql"
 
+    def __init__(self, connection: AsyncConnection, place: str) -> None:
+        self._connection = connection
+        self._place = place
+
+    async def all(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Sequence[Any]:
+        return (await self._done(self._connection.execute(statement, parameters))).all()
+
+    async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
+        return (await self._done(self._connection.execute(statement, parameters))).rowcount
+
+    async def _done(self, answer: Awaitable[T]) -> T:
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # In the middle of an answer.
+            await self.give_up()
+            raise
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == READ_ONLY:
+                await self.give_up()
+            raise translated(error, self._place) from error
+        except Exception as error:
+            # Beside its own errors asyncpg lets out those of transports that break under it.
+            if not self._is_sound_after(error):
+                await self.give_up()
+            raise translated(error, self._place) from error
+
+    def _is_sound_after(self, error: Exception) -> bool:
+        return False
+
+    async def give_up(self) -> None:
+        """Let go of the connection; it is of no use to anybody."""
+        with suppress(*AWAY, SQLAlchemyError):
+            await self._connection.invalidate()
+
+
+class PostgresRows(AsyncRows):
+    """Statements straight to the driver, in the transaction that ``begin`` has begun."""
+
     def __init__(self, connection: AsyncConnection, driver: asyncpg.Connection, place: str) -> None:
         """``driver`` is what ``connection`` holds."""
-        self._connection = connection
+        super().__init__(connection, place)
         self._driver = driver
-        self._place = place
 
     async def begin(self, first: Executable) -> Sequence[Any]:
         """Begin a transaction with its first statement; the rows of that."""
-        return (await self._done(self._connection.execute(first))).all()
+        return await super().all(first)
 
     async def all(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Sequence[Any]:
         values = parameters or {}
         text = _text_of(statement, tuple(values))
         if text is None:
-            return (await self._done(self._connection.execute(statement, parameters))).all()
+            return await super().all(statement, parameters)
         sql, names = text
         found: Sequence[Any] = await self._done(self._driver.fetch(sql, *[values[name] for name in names]))
         return found
@@ -87,7 +125,7 @@ class PostgresRows:
         )
         text = _text_of(statement, tuple(each[0]))
         if text is None:
-            return (await self._done(self._connection.execute(statement, parameters))).rowcount
+            return await super().run(statement, parameters)
         sql, names = text
         rows = [[values[name] for name in names] for values in each]
         if len(rows) > 1:
@@ -99,29 +137,14 @@ class PostgresRows:
         """A statement as the server knows it."""
         await self._done(self._driver.execute(statement))
 
-    async def _done(self, answer: Awaitable[T]) -> T:
-        try:
-            return await answer
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == READ_ONLY:
-                await self.give_up()
-            raise translated(error, self._place) from error
-        except asyncio.CancelledError:
-            # In the middle of an answer.
-            await self.give_up()
-            raise
-        except Exception as error:
-            # Beside its own errors asyncpg lets out those of transports that break under it.
-            unusable = not isinstance(error, asyncpg.PostgresError | asyncpg.DataError) or self._driver.is_closed()
-            if unusable or getattr(error, "sqlstate", None) == READ_ONLY:
-                await self.give_up()
-            raise translated(error, self._place) from error
+    def _is_sound_after(self, error: Exception) -> bool:
+        refused = isinstance(error, asyncpg.PostgresError | asyncpg.DataError) and not self._driver.is_closed()
+        return refused and getattr(error, "sqlstate", None) != READ_ONLY
 
     async def give_up(self) -> None:
         """Let go of the connection; nobody waits for its server."""
         self._driver.terminate()
-        with suppress(*AWAY, SQLAlchemyError):
-            await self._connection.invalidate()
+        await super().give_up()
 
 
 def _touched(status: str) -> int:

@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql import postgres, schema, sqlite
 from gateway.storage.sql.errors import translated
+from gateway.storage.sql.postgres_rows import AsyncRows
 from gateway.storage.sql.postgres_url import is_postgres, postgres_target
 from gateway.storage.sql.reading import STATE
-from gateway.storage.sql.rows import AWAY, AsyncRows, InlineRows, Rows, guarded
+from gateway.storage.sql.rows import AWAY, InlineRows, Rows, guarded
 from gateway.storage.sql.store import sqlite_path
 
 PAGE = 500
