@@ -194,7 +194,8 @@ class UpstreamConnection(asyncio.Protocol):
         rest = data[end + 4 :]
         if head.status < 200:
             self._interim += 1
-            if head.status == 101 or self._interim > INTERIM_MOST:
+            # HTTP/1.0 has none, and with ``close`` there is a reader that expects nothing behind it.
+            if head.status == 101 or self._interim > INTERIM_MOST or not head.keep_alive:
                 raise BadResponse("the mail server sent an unexpected interim answer")
             if rest:
                 self._read_head(rest)

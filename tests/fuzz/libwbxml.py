@@ -4,6 +4,7 @@ The tool ``wbxml2xml`` takes milliseconds per document and loses what XML cannot
 and octets as they are. Not there: ``available()`` is False.
 """
 
+import contextlib
 import ctypes
 from ctypes.util import find_library
 from functools import cache
@@ -109,6 +110,14 @@ _TREE = _Tree()
 def available() -> bool:
     """Whether the library is installed (Debian: libwbxml2-1)."""
     return _library() is not None
+
+
+def root(document: bytes) -> tuple[int, int] | None:
+    """Page and token of the root that libwbxml begins with, also where it refuses the document later; None: of none."""
+    with contextlib.suppress(NotAccepted):
+        tree(document)
+    begun = _TREE.top[2]
+    return (begun[0][0], begun[0][1]) if begun and begun[0][1] >= 0 else None
 
 
 def tree(document: bytes) -> Node:

@@ -33,6 +33,8 @@ NEED_MORE: Final = NeedMore.NEED_MORE
 ROOT_WITHIN = STRING_TABLE_LONGEST + 64
 """Octets within which the root must stand: ``root_tag`` never asks for more than this many."""
 
+_WBXML_VERSIONS = b"\x00\x01\x02\x03"
+"""First octets of WBXML, 1.0 to 1.3. No mail begins so; a document that is not understood here may be elsewhere."""
 _HEADER = b"\x03\x01\x6a\x00"
 _PAGED: dict[bytes, tuple[int, int]] = {
     _HEADER + bytes((SWITCH_PAGE, page, tag | content)): (page, tag)
@@ -97,5 +99,5 @@ def body_agrees(command: Command, version: Version | None, body_prefix: bytes, *
     if root is NEED_MORE:
         return False if complete else NEED_MORE
     if root is None:
-        return kind is not BodyKind.WBXML
+        return kind is not BodyKind.WBXML and body_prefix[0] not in _WBXML_VERSIONS
     return kind is not BodyKind.MIME and root == ROOTS.get(command)

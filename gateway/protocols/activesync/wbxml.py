@@ -99,19 +99,30 @@ def mb_uint(data: bytes, at: int) -> tuple[int, int]:
     raise WbxmlError("a WBXML number is larger than 32 bits")
 
 
+def _header_number(data: bytes, at: int) -> tuple[int, int]:
+    """As ``mb_uint``, without zeros before the number.
+
+    A public id of zero written with two octets is none for libwbxml, which then finds everything behind it elsewhere,
+    and another root.
+    """
+    if data[at : at + 1] == b"\x80":
+        raise WbxmlError("a number in the WBXML header has zeros before it")
+    return mb_uint(data, at)
+
+
 def body_start(data: bytes) -> int:
     """Offset of the first body token, behind version, public id, charset and string table. Raises ``WbxmlError``."""
     if not data:
         raise TruncatedError("the WBXML document is empty")
     if data[0] not in _VERSIONS:
         raise WbxmlError("the WBXML version is not 1.1, 1.2 or 1.3")
-    public_id, at = mb_uint(data, 1)
+    public_id, at = _header_number(data, 1)
     if public_id == 0:
-        _, at = mb_uint(data, at)  # the public id stands in the string table, at this index
-    charset, at = mb_uint(data, at)
+        _, at = _header_number(data, at)  # the public id stands in the string table, at this index
+    charset, at = _header_number(data, at)
     if charset not in _UTF8_CHARSETS:
         raise WbxmlError("the WBXML document is not in UTF-8")
-    table, at = mb_uint(data, at)
+    table, at = _header_number(data, at)
     if table > STRING_TABLE_LONGEST:
         raise WbxmlError("the WBXML string table is too long")
     return at + table

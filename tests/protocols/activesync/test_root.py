@@ -71,6 +71,24 @@ def test_garbage_agrees_with_no_command(garbage: bytes) -> None:
             assert body_agrees(command, Version.V14_1, garbage, complete=True) is False
 
 
+def test_a_header_that_libwbxml_reads_otherwise_has_no_root() -> None:
+    """By a public id of zero in two octets: a FolderSync in what libwbxml takes for the string table before a Sync."""
+    inner = b"\x00" + body_of(Command.FOLDER_SYNC)[len(HEADER) :]
+    document = b"\x03\x80\x00\x6a\x6a" + inner + bytes(0x6A - len(inner)) + body_of(Command.SYNC)[len(HEADER) :]
+    assert root_tag(document) is None
+    for at in range(1, len(HEADER)):
+        padded = HEADER[:at] + b"\x80" + HEADER[at:] + body_of(Command.SYNC)[len(HEADER) :]
+        assert root_tag(padded) is None, at
+        assert body_agrees(Command.SYNC, Version.V14_1, padded, complete=True) is False
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_mail_does_not_begin_like_wbxml_that_is_not_understood(first: int) -> None:
+    for version in (Version.V12_1, None):
+        assert body_agrees(Command.SEND_MAIL, version, bytes((first, 0x80, 0x00)), complete=True) is False
+    assert body_agrees(Command.SEND_MAIL, Version.V12_1, b"\x04\x80\x00", complete=True) is True
+
+
 def test_the_root_must_stand_near_the_beginning() -> None:
     endless = HEADER + b"\x00\x00" * ROOT_WITHIN
     assert root_tag(endless) is None
