@@ -116,7 +116,9 @@ async def test_all_that_gatepost_does_is_allowed(secure: Server) -> None:
     statuses, place = RedisWorkerStatuses(connection), Place("mx1-aaaa", "worker-1", "run1")
     await statuses.tell(place, {"policy_version": 1})
     assert [status.place for status in await statuses.all()] == [place]
-    assert await RedisWorkerStatuses(connection, forgotten_seconds=0.0).all() in ([], [*await statuses.all()])
+    # Of this very millisecond or not: that it may forget is what is shown.
+    forgetting = await RedisWorkerStatuses(connection, forgotten_seconds=0.0).all()
+    assert [status.place for status in forgetting] in ([], [place])
     await statuses.leave(place)
     await connection.close()
     numbered = secure.connection(f"{secure.url()}/3")
