@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -76,7 +77,7 @@ class GatewayUnderTest:
             **self.environment,
         }
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.cli.main", "run", "--config", str(self.config)),
+            *(*_with_us(), sys.executable, "-m", "gateway.cli.main", "run", "--config", str(self.config)),
             stderr=asyncio.subprocess.PIPE,
             env=clean_environment(more),
             limit=2**20,
@@ -151,6 +152,11 @@ class GatewayUnderTest:
         return httpx.AsyncClient(
             base_url=f"{self.url('admin')}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=10
         )
+
+
+def _with_us() -> tuple[str, ...]:
+    """Words that let a program end when the harness is killed."""
+    return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 
 def _use(pid: int) -> tuple[int, int]:

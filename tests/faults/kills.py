@@ -13,6 +13,7 @@ from tests.system.processes import kill
 
 PAUSE_SECONDS = 0.01
 STUCK_SECONDS = 120.0
+HEALTHY_SECONDS = 90.0
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ async def kills_of_control(directory: Path, seed: int, reports: int) -> Kills:
         while (total := sum(each.total for each in running.reporters)) + found.acknowledged < reports:
             await _one_life(running, rng, total)
             found.kills += 1
-        await running.until_healthy(30.0)
+        await running.until_healthy(HEALTHY_SECONDS)
         await running.rest()
         found.seconds = time.monotonic() - began
         found.acknowledged += sum(each.total for each in running.reporters)

@@ -31,7 +31,7 @@ async def test_the_important_faults(ground: str, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(240)
 async def test_no_acknowledged_report_is_lost_or_applied_twice_under_kills(tmp_path: Path) -> None:
-    found = await kills_of_control(tmp_path, SEED, 60)
+    found = await kills_of_control(tmp_path, SEED, 30)
     found.wrong = [text for text in found.wrong if "after a refusal was due" not in text]
     assert not found.wrong
     assert found.kills
