@@ -27,7 +27,7 @@ pytestmark = pytest.mark.live
 async def made(url: str) -> None:
     """A database with something in every table."""
     store = await open_store(url, writable=True)
-    await store.write(fill)
+    await fill(store)
     await store.close()
 
 
