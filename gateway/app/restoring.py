@@ -179,9 +179,9 @@ class Restoring:
         try:
             begin_another_life(self._fresh, secrets.token_hex(8), self._policy)
             _in_words(self._settle_tokens())
-            moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%SZ")
+            moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             if is_postgres(self._url):
-                return self._put_in_postgres(f"before_restore_{moment.lower()}", progress)
+                return self._put_in_postgres(f"before_restore_{moment.lower().replace('.', '_')}", progress)
             place = sqlite_path(self._url)
             kept = place.with_name(f"{place.name}.before-restore-{moment}")
             return str(kept) if put_in_place(self._fresh, place, kept) else ""

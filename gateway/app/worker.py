@@ -26,8 +26,10 @@ from gateway.decision.policy_feed import PolicyFeed
 from gateway.decision.sightings import SightingLog
 from gateway.decision.standstill import Standstill
 from gateway.domain.policy import first_policy, policy_of
+from gateway.inventory.publication import check_forward
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics
+from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Store, StoreUnavailable
 from gateway.ports.worker_statuses import Place
 from gateway.proxies.front import HttpFront
@@ -35,6 +37,7 @@ from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import (
+    RedisPublisher,
     RedisRecords,
     RedisSubscription,
     RedisWorkerStatuses,
@@ -85,6 +88,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until told to drain, or until the supervisor is gone."""
         await self._feed.start()
+        await self._doubt_an_earlier_state()
         await self._front.start()
         await self._listen()
         # What stands now stays: the collector need not look at it again and again.
@@ -109,6 +113,21 @@ class Worker:
             await self._front.drain(self._settings.gateway.drain_seconds, handed_over=self._handed_over)
         finally:
             await self._end(tasks)
+
+    async def _doubt_an_earlier_state(self) -> None:
+        """Believe no shared record if the cache knows of changes that the store does not have.
+
+        Then somebody put an earlier state of the store in place. The control process begins another life, which ends
+        the doubt; but it may begin after this worker, or not at all.
+        """
+        try:
+            await check_forward(self._store, RedisPublisher(self._redis, self._feed.incarnation))
+        except CacheUnavailable:
+            # The feed says so; until it is back, nothing of the cache is read either.
+            return
+        except StoreWentBack as error:
+            log.warning("shared_records_doubted", reason=str(error))
+            self._decision.cache.begin_anew("", self._feed.sequence)
 
     async def _end(self, tasks: Sequence[asyncio.Future[object]]) -> None:
         await self._front.close()

@@ -9,6 +9,7 @@ from tests.support.reporting import Agent
 from tests.support.running import Running, running
 from tests.support.spine import FOLDER_SYNC, added_agent, ban_tiktok
 from tests.support.upstream import MailboxServer
+from tests.system.processes import role
 
 MAIL = b"mail for anna"
 ASKED = request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, user="anna")
@@ -44,6 +45,10 @@ async def _put_back(tmp_path: Path, mailbox: MailboxServer, more: str) -> None:
     for beside in database.parent.glob("gatepost.db*"):
         beside.unlink()
     shutil.copy(kept, database)
+    # Nor is it believed by workers that begin before any control process has looked.
+    async with role("gateway", tmp_path / "gatepost.toml") as workers:
+        await workers.until("ready")
+        assert (await ask(workers.url("http"), ASKED)).body != MAIL
     async with running(tmp_path, mailbox.url, more=more) as gateway:
         assert not await served(gateway)
         assert [entry for entry in gateway.log if entry["event"] == "store_went_back"]

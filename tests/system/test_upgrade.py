@@ -121,7 +121,8 @@ async def test_five_upgrades_under_load(tmp_path: Path) -> None:
         database = gateway.data_dir / "gatepost.db"
 
     assert load.wrong == []
-    assert load.seen["sent back"] == 200 * UPGRADES
+    # Each of them once, and one now and then that came back to a worker which was about to end.
+    assert 200 * UPGRADES <= load.seen["sent back"] <= 220 * UPGRADES
     assert load.seen["served"] > 100
     # A kept connection may end between two requests; that is rare, since its last answer says so.
     assert load.seen["closed between requests"] + load.seen["report: closed between requests"] <= 2 * UPGRADES
