@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 ARGS ?=
-# Tests run on all cores, the files' own tests on one of them; PARALLEL= for one after the other.
-PARALLEL ?= -n auto --maxprocesses 4 --dist loadgroup
+# Tests run on all cores, in one process more than there are, since many of them wait; PARALLEL= for one after the other.
+PARALLEL ?= -n $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 ))) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-live test-faults bench soak fuzz fuzz-properties demo run clean
