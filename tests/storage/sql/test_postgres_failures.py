@@ -284,6 +284,7 @@ async def test_the_standby_takes_over(server: PostgresServer, standby: PostgresS
     await put_person(store, "ann")
     with pytest.raises(StoreUnavailable, match=r"is read-only, as a standby is: name the primary in \[storage\] url"):
         await open_store(standby.url("gatepost"), writable=False, bounds=BOUNDS)
+    await standby.until("SELECT to_regclass('people') IS NOT NULL", "t", "gatepost")
     await standby.until("SELECT count(*) FROM people", "1", "gatepost")
     server.crash()
     with pytest.raises(StoreUnavailable, match=r"gatepost (does not answer|is read-only)"):
