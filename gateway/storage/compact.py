@@ -6,20 +6,25 @@ remembered. Numbers mean apps of one table; a full table is followed by a fresh 
 so that app versions of last year don't stay.
 """
 
-from collections.abc import Iterator, Mapping, ValuesView
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
+from typing import Any, cast
 
 import msgspec
 
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
 from gateway.domain.inventory import App
-from gateway.storage.records import DeviceRow, device_of, device_row
+from gateway.storage.records import DeviceRow, SourceRow, device_of, device_row, shared_groups
 from gateway.storage.rows import packed
 
 NUMBERS = 65_536
-"""Apps in one table; a number takes three bytes."""
+"""Apps in one table; a number takes two octets, but for the last few of a table."""
 
-_decoder = msgspec.msgpack.Decoder(tuple[DeviceRow[int], ...])
+APPS = SourceRow.__struct_fields__.index("apps")
+_decoder = msgspec.msgpack.Decoder(tuple[DeviceRow[int | bytes], ...])
 
 
 class AppTable:
@@ -42,9 +47,20 @@ class AppTable:
             self._apps.append(app)
         return known
 
-    def apps(self, numbers: tuple[int, ...]) -> tuple[App, ...]:
-        """The apps of numbers."""
-        return tuple([self._apps[number] for number in numbers])
+    def apps(self, numbers: tuple[int | bytes, ...]) -> tuple[App, ...]:
+        """The apps of numbers, or of all the numbers of a list in the octets that ``_in_two_octets`` made."""
+        unpacked: Iterable[int] = chain.from_iterable(
+            (each,) if isinstance(each, int) else array(chr(each[0]), each[1:]) for each in numbers
+        )
+        return tuple([self._apps[number] for number in unpacked])
+
+
+def _in_two_octets(numbers: list[int]) -> bytes:
+    """Numbers in two octets each, behind the letter that says so; in more if one of them needs it."""
+    for letter in ("H", "I"):
+        with suppress(OverflowError):
+            return letter.encode() + array(letter, numbers).tobytes()
+    raise AssertionError("an app's number has four octets at most")
 
 
 class PackedDevices(Mapping[str, DeviceEvidence]):
@@ -54,7 +70,7 @@ class PackedDevices(Mapping[str, DeviceEvidence]):
 
     def __init__(self, devices: Mapping[str, DeviceEvidence], table: AppTable) -> None:
         self._table = table
-        self._content = packed([device_row(device, table.number) for device in devices.values()])
+        self._content = packed([_row(device, table) for device in devices.values()])
 
     def _devices(self) -> dict[str, DeviceEvidence]:
         rows = _decoder.decode(self._content)
@@ -77,6 +93,13 @@ class PackedDevices(Mapping[str, DeviceEvidence]):
         return self._devices().values()
 
 
+def _row(device: DeviceEvidence, table: AppTable) -> tuple[object, ...]:
+    """A device's row, the apps of each of its sources in one piece."""
+    device_id, binding, sources, *rest = device_row(device, table.number)
+    rows = [(*source[:APPS], [_in_two_octets(source[APPS])], *source[APPS + 1 :]) for source in cast("Any", sources)]
+    return (device_id, binding, rows, *rest)
+
+
 class _Tables:
     """The table in use in this process."""
 
@@ -91,16 +114,20 @@ class _Tables:
 
 _tables = _Tables()
 
-GROUP_SETS = 10_000
-_group_sets: dict[frozenset[str], frozenset[str]] = {}
-"""The sets of groups that people are in: few, and each as large as a record."""
+
+class _Newest:
+    """The sequence number that the records of the last moments have in common, as one object."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def same(self, number: int) -> int:
+        if number != self._number:
+            self._number = number
+        return self._number
 
 
-def _shared(groups: frozenset[str]) -> frozenset[str]:
-    """An equal set that others have as well."""
-    if len(_group_sets) >= GROUP_SETS:
-        _group_sets.clear()
-    return _group_sets.setdefault(groups, groups)
+_newest = _Newest()
 
 
 def compact(record: PersonRecord) -> PersonRecord:
@@ -111,5 +138,9 @@ def compact(record: PersonRecord) -> PersonRecord:
     if logins and logins[0] == record.person_id:
         logins = (record.person_id, *logins[1:])
     return replace(
-        record, logins=logins, groups=_shared(record.groups), devices=PackedDevices(record.devices, _tables.current())
+        record,
+        logins=logins,
+        groups=shared_groups(tuple(sorted(record.groups))),
+        devices=PackedDevices(record.devices, _tables.current()),
+        sequence=_newest.same(record.sequence),
     )

@@ -98,7 +98,7 @@ def decode_record(content: bytes) -> PersonRecord:
             person_id=row.person_id,
             known=row.known,
             logins=_same_object(row.person_id, row.logins),
-            groups=_shared_groups(row.groups),
+            groups=shared_groups(row.groups),
             devices={each.device_id: device_of(each, apps_of) for each in row.devices},
             unbound=tuple([device_of(each, apps_of) for each in row.unbound]),
             sequence=row.sequence,
@@ -179,7 +179,7 @@ def _shared_number(value: float) -> float:
     return value
 
 
-def _shared_groups(names: tuple[str, ...]) -> frozenset[str]:
+def shared_groups(names: tuple[str, ...]) -> frozenset[str]:
     """Most people are in the same few combinations of groups."""
     known = _shared_sets.get(names)
     if known is None:

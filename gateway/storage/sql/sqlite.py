@@ -30,6 +30,8 @@ READERS = 8
 READER_SECONDS = 5.0
 """How long a read waits for a free connection."""
 CACHE_KIB = 32_768
+READER_CACHE_KIB = 2_048
+"""For each connection of a reader: a worker has several, and holds what it needs as records."""
 WAL_LIMIT_BYTES = 64 << 20
 
 
@@ -65,7 +67,7 @@ def engine_of(path: Path, *, writable: bool, busy_seconds: float = BUSY_SECONDS)
 
 
 def _pragmas(writable: bool) -> tuple[str, ...]:
-    shared = ("PRAGMA foreign_keys=ON", f"PRAGMA cache_size=-{CACHE_KIB}")
+    shared = ("PRAGMA foreign_keys=ON", f"PRAGMA cache_size=-{CACHE_KIB if writable else READER_CACHE_KIB}")
     if not writable:
         return (*shared, "PRAGMA query_only=ON")
     return (
