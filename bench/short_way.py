@@ -27,6 +27,7 @@ from gateway.observability.metrics import Metrics
 from gateway.protocols.activesync.usual import forwarded_usual, recognise
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.front import HttpFront, HttpFrontSettings
+from gateway.proxies.standing import mark_of
 
 CONNECTIONS = 64
 AT_ONCE = 1000
@@ -117,8 +118,7 @@ async def main(people: int, rounds: int) -> None:
         sessions.discard(way, login_of(number))  # type: ignore[arg-type]
 
     def stands(number: int) -> None:
-        standing = way.standings.by_words[known[number][2]]
-        assert standing.secret == hash(known[number][3])
+        standing = way.standings.by_mark[mark_of(known[number][2], known[number][3])]
         assert standing.holds(decision, 0.0)
 
     def took(number: int) -> None:

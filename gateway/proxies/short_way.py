@@ -14,7 +14,7 @@ from gateway.domain.verdict import Effect
 from gateway.protocols.activesync.commands import PARKING
 from gateway.protocols.activesync.usual import AnswerForms, Recognised, recognise, usual_request
 from gateway.proxies.client_connection import ClientConnection
-from gateway.proxies.standing import Standing, Standings
+from gateway.proxies.standing import Standing, Standings, mark_of
 from gateway.proxies.usual_exchange import UsualExchange
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ShortWay:
         self.now = front.now
         self.answers = AnswerForms()
         self.standings = Standings()
-        self._standings = self.standings.by_words
+        self._standings = self.standings.by_mark
 
     def begin(self, client: ClientConnection, octets: bytes, now: float, clock: float) -> bool:
         """Forward a request if it can be; whether it was. ``now`` and ``clock``: the time by either clock."""
@@ -41,12 +41,8 @@ class ShortWay:
         if recognised is None or now > self.decision.trusted_until:
             return False
         _, _, who, secret = recognised
-        standing = self._standings.get(who)
-        if (
-            standing is None
-            or standing.secret != hash(secret)
-            or not standing.holds(self.decision, now + VALID_AT_LEAST_SECONDS)
-        ):
+        standing = self._standings.get(mark_of(who, secret))
+        if standing is None or not standing.holds(self.decision, now + VALID_AT_LEAST_SECONDS):
             return self._begin_unknown(client, recognised, now, clock)
         exchange = UsualExchange(self, client, recognised, standing)
         standing.entry.used = True
@@ -73,7 +69,7 @@ class ShortWay:
         if verdict is None or verdict.effect is not Effect.ALLOW:
             return False
         entry = self.decision.cache.entries[login]
-        standing = Standing(login, usual.device_id, hash(recognised[3]), entry, self.decision.policy, verdict)
+        standing = Standing(login, usual.device_id, entry, self.decision.policy, verdict)
         if not standing.holds(self.decision, now + VALID_AT_LEAST_SECONDS):
             return False
         return self._forwarded(UsualExchange(self, client, recognised, standing), clock)
@@ -92,10 +88,10 @@ class ShortWay:
 
     def answered(self, exchange: UsualExchange, now: float) -> None:
         """The mail server has answered a request with success, and the verdict stands."""
-        standing, (_, command, who, _) = exchange.standing, exchange.recognised
+        standing, (_, command, who, secret) = exchange.standing, exchange.recognised
         self.decision.sessions.discard(exchange, standing.login)
         if command not in PARKING or standing.told_until <= now:
             self.front.sighted.served(exchange.asked(), b"")
             standing.told_until = self.front.sighted.due_at(standing.login, standing.device_id)
-            self.standings.keep(who, standing)
+            self.standings.keep(mark_of(who, secret), standing)
         self.front.requests.inc(command, "forwarded")

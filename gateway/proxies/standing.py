@@ -18,15 +18,14 @@ STANDINGS = 250_000
 class Standing:
     """One phone's. ``login`` and ``device_id`` are canonical."""
 
-    __slots__ = ("_policy", "_verdicts", "device_id", "entry", "login", "secret", "told_until", "verdict")
+    __slots__ = ("_policy", "_verdicts", "device_id", "entry", "login", "told_until", "verdict")
 
-    def __init__(self, login: str, device_id: str, secret: int, entry: Entry, policy: Policy, verdict: Verdict) -> None:
-        """``secret``: the hash of name and password, which are not kept; ``verdict``: one of the entry's, an ALLOW."""
+    def __init__(self, login: str, device_id: str, entry: Entry, policy: Policy, verdict: Verdict) -> None:
+        """``verdict`` is one of the entry's, an ALLOW."""
         record = entry.record
         # Of a hundred thousand phones, one string each less.
         self.login: Final = record.person_id if record is not None and record.person_id == login else login
         self.device_id: Final = next((key for key in entry.verdicts if key == device_id), device_id)
-        self.secret: Final = secret
         self.entry: Final = entry
         self.verdict: Final = verdict
         self.told_until = 0.0
@@ -44,15 +43,26 @@ class Standing:
         )
 
 
+def mark_of(who: bytes, secret: bytes) -> int:
+    """What a standing is found by: a phone's words and its name and password, neither of which is kept.
+
+    Two hashes of 64 bits, keyed by chance in each process (SipHash, PEP 456). Whoever has the same mark has both.
+    """
+    return hash(who) << 64 ^ hash(secret) & _LOW
+
+
+_LOW = (1 << 64) - 1
+
+
 class Standings:
-    """Standings by what the phones say of themselves in the query; bounded."""
+    """Standings by their marks; bounded."""
 
     def __init__(self, capacity: int = STANDINGS) -> None:
-        self.by_words: dict[bytes, Standing] = {}
+        self.by_mark: dict[int, Standing] = {}
         self._capacity = capacity
 
-    def keep(self, who: bytes, standing: Standing) -> None:
+    def keep(self, mark: int, standing: Standing) -> None:
         """Remember one; when there is no room all are forgotten, which costs each phone one longer look."""
-        if len(self.by_words) >= self._capacity:
-            self.by_words.clear()
-        self.by_words[who] = standing
+        if len(self.by_mark) >= self._capacity:
+            self.by_mark.clear()
+        self.by_mark[mark] = standing

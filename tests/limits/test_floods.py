@@ -51,7 +51,7 @@ def sizes(gateway: Fronted) -> dict[str, int]:
         "under_way": len(front.checks._under_way),
         "attempts": len(front.checks._attempts),
         "paces": len(front.refusing.pace._paces),
-        "standings": len(front.short_way.standings.by_words),
+        "standings": len(front.short_way.standings.by_mark),
         "closed_paths": len(front._closed_paths.values),
         "requests": len(front.requests.values),
         "bad_requests": len(front.bad_requests.values),

@@ -67,7 +67,7 @@ async def regular(gateway: Watched) -> Client:
     for _ in range(3):
         assert (await client.ask(asked())).status == 200
     assert gateway.taken[-1]
-    assert len(gateway.gateway.front.short_way.standings.by_words) == 1
+    assert len(gateway.gateway.front.short_way.standings.by_mark) == 1
     return client
 
 
