@@ -16,6 +16,9 @@ from gateway.domain.policy import GRACE_WINDOW_SECONDS, PolicyVersion
 from gateway.domain.posture import open_hits
 from gateway.domain.verdict import FOREVER
 
+DEVICES_NOTED = 200
+"""Mail devices of one person that are written down; a person with more invents them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grace:
@@ -42,6 +45,9 @@ def grace_of(
     if ends_at <= now:
         return Grace(False)
     others = [each for each in _first_seen(record) if each[0] != device.device_id]
+    if device.first_seen_at is None and len(others) >= DEVICES_NOTED:
+        # It will not be written down, and would be new at each request.
+        return Grace(False)
     earlier = sum(1 for _, at in others if at <= first_seen_at < at + GRACE_WINDOW_SECONDS)
     flags = list(_flags_of_hits(record, protocol, index, now))
     granted = earlier < grace.devices and not any(each.flag is Flag.ENFORCE for each in flags)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from gateway.domain.grace import DEVICES_NOTED
 from gateway.inventory.consequences import Evidence, person_id_of
 from gateway.ports.store import MailDevice, Writing
 
 log = structlog.get_logger()
 
-DEVICES_PER_PERSON = 200
-"""A person with more invents them: what comes above is dropped and logged."""
+DEVICES_PER_PERSON = DEVICES_NOTED
+"""What comes above is dropped and logged."""
 
 
 @dataclass(frozen=True, slots=True)

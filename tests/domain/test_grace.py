@@ -8,7 +8,7 @@ from gateway.domain.access import Protocol
 from gateway.domain.bans import Ban, Flag
 from gateway.domain.decide import decide
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
-from gateway.domain.grace import Grace, grace_of
+from gateway.domain.grace import DEVICES_NOTED, Grace, grace_of
 from gateway.domain.inventory import Naming
 from gateway.domain.matching import compiled
 from gateway.domain.policy import NewDeviceGrace, PolicyVersion, Setting, SettingRule, first_policy, policy_of
@@ -102,6 +102,14 @@ def test_it_begins_when_a_ban_of_another_device_ends() -> None:
 def test_a_device_never_seen_waits_until_the_others_are_no_longer_new() -> None:
     person = of_person(new("d1", 29 * DAY), new("d2", 28 * DAY))
     assert grace(unmatched("d9"), person, allowance=NewDeviceGrace(7 * DAY, 2)) == Grace(False, NOW + DAY)
+
+
+def test_where_no_further_device_is_written_down_none_is_new() -> None:
+    """Else every DeviceId beyond the bound would be new at each request, for ever."""
+    old = [new(f"d{number}", 40 * DAY) for number in range(DEVICES_NOTED)]
+    assert grace(unmatched("invented"), of_person(*old)) == Grace(False)
+    assert grace(unmatched("invented"), of_person(*old[1:])).granted
+    assert grace(new("noted"), of_person(*old, new("noted"))).granted
 
 
 def test_the_verdict_says_when_grace_ends_and_refuses_then() -> None:
