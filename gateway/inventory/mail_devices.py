@@ -6,7 +6,7 @@ change verdicts and is announced like other evidence; of a known one only the ti
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
@@ -18,6 +18,11 @@ log = structlog.get_logger()
 
 DEVICES_PER_PERSON = DEVICES_NOTED
 """What comes above is dropped and logged."""
+
+TEXT_LONGEST = 400
+LONGEST = {"device_information": 1 << 18}
+LATEST = 1e11
+"""Epoch seconds; no calendar ends before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,22 @@ def read_sightings(rows: Sequence[bytes]) -> list[Sighting]:
     found = []
     for row in rows:
         try:
-            found.append(Sighting(**json.loads(row)))
-        except (ValueError, TypeError):
+            found.append(_checked(Sighting(**json.loads(row))))
+        except (ValueError, TypeError, RecursionError):
             log.warning("sighting_unreadable", octets=len(row))
     return found
+
+
+def _checked(sighting: Sighting) -> Sighting:
+    """What is written down must be readable for ever after. Raises ``ValueError``, ``TypeError``."""
+    texts = {name: value for name, value in asdict(sighting).items() if name != "at"}
+    if not all(
+        isinstance(value, str) and len(value) <= LONGEST.get(name, TEXT_LONGEST) for name, value in texts.items()
+    ):
+        raise ValueError
+    if not (sighting.login and sighting.device_id and 0 <= sighting.at < LATEST):
+        raise ValueError
+    return sighting
 
 
 class MailDevices:

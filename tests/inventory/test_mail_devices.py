@@ -85,5 +85,22 @@ def test_what_workers_send_is_read() -> None:
         b"5",
         json.dumps({**row, "more": 1}).encode(),
         json.dumps({"login": ANN}).encode(),
+        *(
+            json.dumps({**row, name: value}).encode()
+            for name, value in (
+                ("login", ["a"]),
+                ("login", None),
+                ("login", ""),
+                ("device_id", {}),
+                ("device_id", "x" * 401),
+                ("at", "x"),
+                ("at", float("nan")),
+                ("at", 1e300),
+                ("at", -1.0),
+                ("user_agent", 5),
+                ("device_information", "x" * 300_000),
+            )
+        ),
+        b'{"login": ' + b"[" * 100_000,
     ]
     assert read_sightings(rows) == [Sighting(ANN, "phone1", 1.5, "iPhone")]

@@ -25,6 +25,9 @@ from gateway.ports.state_cache import CacheUnavailable
 LINKS = 8
 """Connections at most; one is taken by each blocking read."""
 
+DIGITS_MOST = 16
+"""Of a sequence number."""
+
 Word: TypeAlias = str | bytes | int
 Compose: TypeAlias = Callable[[str], Sequence[Word]]
 """Makes the words of a command from the server's run id."""
@@ -169,3 +172,12 @@ def run_id_of(answer: object) -> str:
         if name == b"run_id" and value:
             return value.decode("ascii", "replace")
     raise ResponseError("the server does not tell its run id")
+
+
+def number_of(answer: object, place: str) -> int:
+    """A sequence number that was kept there; 0: none. Raises ``CacheUnavailable`` for what somebody else has put."""
+    if answer is None:
+        return 0
+    if isinstance(answer, bytes) and answer.isdigit() and len(answer) <= DIGITS_MOST:
+        return int(answer)
+    raise CacheUnavailable(f"Redis at {place}: what stands there for a sequence is no number: is it Gatepost's alone?")

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.ports.state_cache import FeedMessage
 from gateway.ports.store import Change, ChangeKind
-from gateway.storage.redis.connection import RedisConnection, Word
+from gateway.storage.redis.connection import RedisConnection, Word, number_of
 from gateway.storage.redis.names import FEED, floor_key, life, published_key
 from gateway.storage.redis.streams import StreamReader
 from gateway.storage.rows import DAMAGED
@@ -67,7 +67,7 @@ class RedisPublisher:
     async def published(self) -> int:
         """The newest sequence ever told of in this life of store and server; 0: none."""
         (newest,) = await self._connection.call(lambda run_id: ("MGET", published_key(life(self._incarnation, run_id))))
-        return int(newest or 0)
+        return number_of(newest, self._connection.place)
 
     async def _send(self, messages: Sequence[_Message], newest: int, floor: int) -> None:
         entries = [_encoder.encode(message) for message in messages]

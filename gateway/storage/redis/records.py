@@ -13,11 +13,11 @@ from itertools import islice
 from gateway.domain.evidence import PersonRecord
 from gateway.storage.compact import compact
 from gateway.storage.records import decode_record, encode_record
-from gateway.storage.redis.connection import RedisConnection, Word
+from gateway.storage.redis.connection import DIGITS_MOST, RedisConnection, Word, number_of
 from gateway.storage.redis.names import floor_key, life, published_key, record_key
 from gateway.storage.rows import Unreadable
 
-DIGITS = 16
+DIGITS = DIGITS_MOST
 BATCH = 100
 """Records per script: the server does nothing else meanwhile."""
 
@@ -72,7 +72,7 @@ class RedisRecords:
             return ["MGET", floor_key(prefix), *(record_key(prefix, login) for login in logins)]
 
         floor, *values = await self._connection.call(compose)
-        oldest = int(floor or 0)
+        oldest = number_of(floor, self._connection.place)
         found = {login: _record(value) for login, value in zip(logins, values, strict=True) if value is not None}
         return {login: record for login, record in found.items() if record is not None and record.sequence >= oldest}
 

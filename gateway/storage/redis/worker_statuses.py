@@ -7,7 +7,7 @@ within a second of each.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from gateway.ports.worker_statuses import Place, WorkerStatus
 from gateway.storage.redis.connection import RedisConnection, Word
@@ -62,9 +62,13 @@ def _field(place: Place) -> str:
 def _status(field: bytes, age_milliseconds: int, told: bytes) -> WorkerStatus | None:
     try:
         machine, name, run = json.loads(field)
-        said = json.loads(told)
-    except ValueError:
+        said = json.loads(told, parse_constant=_no_json)
+    except (ValueError, TypeError, RecursionError):
         return None
     if not isinstance(said, dict):
         return None
     return WorkerStatus(Place(str(machine), str(name), str(run)), age_milliseconds / 1000, said)
+
+
+def _no_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON, and no answer of the admin API could hold it")

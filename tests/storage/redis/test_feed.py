@@ -18,7 +18,7 @@ from gateway.storage.redis import (
     SightingReceiver,
     SightingSender,
 )
-from gateway.storage.redis.connection import Compose
+from gateway.storage.redis.connection import Compose, run_id_of
 from gateway.storage.redis.feed import ENTRIES
 
 CHANGES = [
@@ -116,6 +116,21 @@ async def test_what_cannot_be_read_is_left_out(
         await ask(connection, "XADD", "gp:feed", "*", "m", content)
     await publisher.heartbeat(2)
     assert await subscription.next(1.0) == [FeedMessage("life1", 2)]
+
+
+async def test_a_number_that_is_none_is_a_cache_that_cannot_be_used(
+    connection: RedisConnection, publisher: RedisPublisher
+) -> None:
+    """Whoever may write there could else keep the control process from starting."""
+    run_id = await connection.call(lambda run_id: ("INFO", "server"))
+    prefix = f"gp:life1:{run_id_of(run_id)[:12]}:"
+    for content in ("x", "1e300", "9" * 5_000, "\xff"):
+        await ask(connection, "SET", f"{prefix}seq", content)
+        await ask(connection, "SET", f"{prefix}floor", content)
+        with pytest.raises(CacheUnavailable, match="no number"):
+            await publisher.published()
+        with pytest.raises(CacheUnavailable, match="no number"):
+            await RedisRecords(connection, "life1", 3600).get(["ann"])
 
 
 async def test_a_killed_server_is_said_and_then_forgotten(

@@ -55,6 +55,11 @@ async def test_what_is_no_status_is_left_out(connection: RedisConnection, status
         ('["a","b","d"]', "99999999999999 no json"),
         ('["a","b","e"]', "99999999999999 [1]"),
         ('["a","b"]', "99999999999999 {}"),
+        ("7", "99999999999999 {}"),
+        ("null", "99999999999999 {}"),
+        ('["a","b","f"]', '99999999999999 {"policy_version": NaN}'),
+        ('["a","b","g"]', "99999999999999 " + "[" * 100_000),
+        ("[" * 100_000, "99999999999999 {}"),
     ):
         await ask(connection, "HSET", WORKERS, field, value)
     assert [status.place for status in await statuses.all()] == [HERE]
