@@ -19,6 +19,7 @@ from gateway import __version__
 from gateway.app.kinds import next_run
 from gateway.app.migrating import migrate
 from gateway.app.parts import data_dir_of, storage_url_of, workers_of
+from gateway.observability.lines import STDERR
 from gateway.runtime.child import ChildSpec, LivingChild
 from gateway.runtime.lock import DataDirLock
 from gateway.runtime.sockets import BoundSocket
@@ -130,6 +131,7 @@ class NextVersion:
             plan.settings, plan.version, self._sockets, tuple(children), lock_fd, self._cache_pid(), began, self._run
         )
         words = own_words()
+        STDERR.flush()
         os.environ[SUCCESSION_VARIABLE] = str(leave(estate))
         try:
             os.execvp(words[0], words)  # noqa: S606  (no shell is wanted)

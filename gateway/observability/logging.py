@@ -1,7 +1,7 @@
 """Logs: one event a line on standard error, JSON for machines or coloured text on a terminal, secrets masked.
 
 Everything goes through structlog, also what libraries log by the standard library. A log line that cannot be written is
-lost and nothing else: a full disk behind standard error must not stop mail.
+lost and nothing else: a full disk behind standard error, or a reader that hangs, must not stop mail (``lines``).
 """
 
 import logging
@@ -13,8 +13,11 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from gateway.observability.lines import STDERR
 from gateway.observability.log_pace import LogPace
 from gateway.observability.secrets import masked, printable
+
+log = structlog.get_logger()
 
 TERMINAL_VARIABLE = "GATEPOST_TERMINAL"
 """Set by the supervisor for its children: their standard error is a pipe, its own a terminal."""
@@ -57,6 +60,7 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     root.handlers[:] = [handler]
     # Libraries tell their own story at info; warnings are for the operator.
     root.setLevel(max(number, logging.WARNING))
+    STDERR.on_lost = _tell_lost
 
 
 def _mask(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
@@ -80,16 +84,15 @@ def _console() -> Processor:
 
 
 def _write(line: str) -> None:
-    octets = line.encode("utf-8", "backslashreplace") + b"\n"
-    try:
-        os.write(sys.stderr.fileno(), octets)
-    except (OSError, ValueError):
-        # Nobody reads, no room, closed: see above.
-        return
+    STDERR.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _tell_lost(lines: int) -> None:
+    log.warning("log_lines_lost", lines=lines)
 
 
 class _Stderr:
-    """What structlog writes lines to: one system call each, so that lines of several processes don't mix."""
+    """What structlog writes lines to: whole ones, so that lines of several processes don't mix."""
 
     def msg(self, message: str) -> None:
         _write(message)

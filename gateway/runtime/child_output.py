@@ -9,6 +9,8 @@ import json
 import os
 from collections.abc import Callable
 
+from gateway.observability.lines import STDERR
+
 HELD_SECONDS = 3.0
 """A start that takes longer is no quick death: its lines are wanted."""
 HELD_LINES = 1_000
@@ -18,11 +20,8 @@ Write = Callable[[bytes], None]
 
 
 def to_stderr(octets: bytes) -> None:
-    """Write to this process's standard error; what cannot be written is lost, and nothing else."""
-    try:
-        os.write(2, octets)
-    except OSError:
-        return
+    """Write to this process's standard error, without waiting; what cannot be written is lost, and nothing else."""
+    STDERR.write(octets)
 
 
 class ChildOutput:
