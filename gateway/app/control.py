@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
+from gateway.admin.api.health import HealthDeps, create_health
 from gateway.admin.auth import first_token
 from gateway.app.health import store_trouble
 from gateway.app.parts import (
@@ -118,15 +119,21 @@ class Control:
             )
         )
         self._troubles: dict[str, str] = {}
-        parts = ("admin", "health")
-        bound = [each for part in parts for each in link.sockets(part)]
-        reports = link.sockets("inventory")
-        secure = any(each.url.startswith("https:") for each in (*bound, *reports))
+        bound, health, reports = link.sockets("admin"), link.sockets("health"), link.sockets("inventory")
+        secure = any(each.url.startswith("https:") for each in (*bound, *health, *reports))
         tls = server_tls_of(settings) if secure else None
         counted = self._counter("gatepost_reports_total", "Reports by how they ended", "outcome")
         receiver = create_receiver(ingest, store, now, receiver_limits_of(settings), counted)
+        # By itself: who opens health to a monitoring system opens nothing else.
+        told = HealthDeps(self._rendered, self._board.alive, lambda: self._board.ready(self._troubles))
         self._servings = (
             Serving(api, bound, tls, self._serving_limits("admin", admin.max_connections, admin.head_seconds)),
+            Serving(
+                create_health(told),
+                health,
+                tls,
+                self._serving_limits("health", admin.max_connections, admin.head_seconds),
+            ),
             Serving(
                 receiver,
                 reports,

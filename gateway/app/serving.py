@@ -128,9 +128,13 @@ class Serving:
             for shown, sockets in ((None, plain), (tls, secure))
             if sockets
         ]
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until ``stop``; what is under way is finished within bounds."""
+        if not self._servers:
+            # It listens nowhere, which is no reason to end.
+            await self._stopped.wait()
         async with asyncio.TaskGroup() as group:
             for server, sockets in self._servers:
                 group.create_task(_serve(server, sockets))
@@ -142,6 +146,7 @@ class Serving:
 
     def stop(self) -> None:
         """Accept no more and end."""
+        self._stopped.set()
         for server, _ in self._servers:
             server.should_exit = True
 

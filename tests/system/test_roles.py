@@ -109,6 +109,25 @@ async def test_each_role_tells_how_it_is(site: Site) -> None:
     assert children_of(site.control.process.pid).keys() == {"control"}
 
 
+async def test_where_the_admin_api_is_turned_off_the_health_listener_has_none(tmp_path: Path) -> None:
+    """Health is opened to monitoring systems, often without TLS."""
+    data_dir, config = tmp_path / "var", tmp_path / "gatepost.toml"
+    data_dir.mkdir()
+    text = configuration(data_dir, "http://127.0.0.1:9").replace('[inventory]\nlisten = ["http://127.0.0.1:0"]', "")
+    text += "[inventory]\nlisten = []\n"
+    text = text.replace("[health]\nlisten = []", '[health]\nlisten = ["http://127.0.0.1:0"]')
+    config.write_text(text.replace('[admin]\nlisten = ["http://127.0.0.1:0"]', "[admin]\nlisten = []"))
+    async with role("control", config) as control, httpx.AsyncClient() as client:
+        await control.until("ready")
+        url = control.url("health")
+        headers = {"Authorization": f"Bearer {(data_dir / 'admin-token').read_text().strip()}"}
+        assert (await client.get(f"{url}/healthz")).json() == {"status": "ok"}
+        assert "gatepost_feed_up" in (await client.get(f"{url}/metrics")).text
+        for path in ("/api/v1/status", "/api/v1/tokens", "/api/v1/openapi.json"):
+            assert (await client.get(f"{url}{path}", headers=headers)).status_code == 404, path
+        assert not control.events("child_ended")
+
+
 async def test_a_report_at_one_cuts_a_phone_at_the_other(site: Site) -> None:
     await site.agent.clean("anna", "IDANNA")
     await site.until_served("anna")
