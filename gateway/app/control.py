@@ -96,7 +96,7 @@ class Control:
         self._leases = Leases(store, holder_name())
         publish = self._publication.publish
         evidence = Evidence(store, rules, publish, lambda: followed.policy, followed.catch_up)
-        ingest = Ingest(evidence, now)
+        ingest = Ingest(evidence, now, settings.inventory.claims_per_name)
         self._mail_devices = MailDevices(evidence)
         admin, inventory = settings.admin, settings.inventory
         api = create_api(

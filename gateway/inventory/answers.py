@@ -40,6 +40,7 @@ class RefusalKind(StrEnum):
     SOURCE_REMOVED = "source_removed"
     DEVICE_NOT_ALLOWED = "device_not_allowed"
     USER_NOT_ALLOWED = "user_not_allowed"
+    TOO_MANY_CLAIMS = "too_many_claims"
 
 
 @dataclass(frozen=True, slots=True)

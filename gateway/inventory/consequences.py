@@ -8,19 +8,18 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from gateway.domain.binding import claimed_logins, eas_ids
+from gateway.domain.binding import claimed_logins
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Inventory
 from gateway.domain.matching import BanIndex
 from gateway.domain.policy import Policy
 from gateway.domain.posture import surviving_hits
+from gateway.inventory.claims import claimed_ids
 from gateway.inventory.records import APPLE_PREFIX, load_record
 from gateway.ports.store import Change, Reading, Store, Writing
 
 T = TypeVar("T")
-
-_APPLE_SERIAL_LENGTHS = range(10, 13)
 
 
 async def _nobody_else_writes(reading: Reading) -> None:
@@ -76,7 +75,7 @@ async def people_concerned(
         if inventory is not None:
             # The state before and after may name different people: both count.
             owners.update(dict.fromkeys(claimed_logins(inventory, rules)))
-            device_ids.update(dict.fromkeys(_claimed_ids(inventory)))
+            device_ids.update(dict.fromkeys(claimed_ids(inventory)))
             claimants[inventory.source_id, inventory.source_device] = inventory
     for device_id in device_ids:
         owners.update(dict.fromkeys(await reading.people_with_device(device_id)))
@@ -89,12 +88,6 @@ async def people_concerned(
         owners.update(dict.fromkeys(claimed_logins(claimant, rules)))
         owners.update(dict.fromkeys(pin.person_id for pin in await reading.pins_of_inventory(*key)))
     return tuple(dict.fromkeys([await person_id_of(reading, login) for login in owners]))
-
-
-def _claimed_ids(inventory: Inventory) -> tuple[str, ...]:
-    serials = [key.value.casefold() for key in inventory.device_keys if key.type == "serial"]
-    derived = [APPLE_PREFIX + serial for serial in serials if len(serial) in _APPLE_SERIAL_LENGTHS]
-    return (*eas_ids(inventory), *derived)
 
 
 async def person_id_of(reading: Reading, login: str) -> str:

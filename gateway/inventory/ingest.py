@@ -15,9 +15,10 @@ from gateway.domain.binding import claimed_logins
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Applied, Inventory, InventoryReport, Outcome, apply_report
 from gateway.inventory.answers import Ack, AckStatus, Refusal, RefusalKind
+from gateway.inventory.claims import CLAIMS_PER_NAME, too_much_claimed
 from gateway.inventory.consequences import Evidence, person_id_of
 from gateway.inventory.records import CANONICAL_TYPES, load_record, read_keys, with_canonical_keys
-from gateway.ports.store import Person, Source, StoredMessage, Writing
+from gateway.ports.store import Person, Reading, Source, StoredMessage, Writing
 
 log = structlog.get_logger()
 
@@ -38,9 +39,11 @@ class Forgotten:
 class Ingest:
     """The way in for evidence; one for the whole control process."""
 
-    def __init__(self, evidence: Evidence, now: Callable[[], float]) -> None:
+    def __init__(self, evidence: Evidence, now: Callable[[], float], claims_per_name: int = CLAIMS_PER_NAME) -> None:
+        """``claims_per_name``: devices of one source for one user or DeviceId (``claims``)."""
         self._evidence = evidence
         self._now = now
+        self._claims_per_name = claims_per_name
 
     async def receive(self, source: Source, message_id: str, digest: str, report: InventoryReport) -> Ack | Refusal:
         """Apply a report that ``source`` proved to have sent; returns after the commit.
@@ -113,18 +116,31 @@ class Ingest:
         applied = apply_report(current, report, source.max_scope, self._now())
         if refused := _not_applicable(applied, current):
             return refused
-        if applied.outcome is not Outcome.STALE:
-            await self._store_evidence(writing, source, current, applied)
+        if applied.outcome is not Outcome.STALE and applied.inventory is not None:
+            inventory = with_canonical_keys(applied.inventory, self._evidence.rules)
+            if refused := await self._claims_too_much(writing, source, current, inventory):
+                return refused
+            await self._store_evidence(writing, source, current, inventory, applied)
         ack = _acknowledged(applied, source, report, self._evidence.rules)
         message = StoredMessage(digest, ack.status.value, ack.sequence, self._now())
         await writing.put_message(source_id, message_id, message)
         return ack
 
+    async def _claims_too_much(
+        self, reading: Reading, source: Source, current: Inventory | None, inventory: Inventory
+    ) -> Refusal | None:
+        beyond = await too_much_claimed(reading, current, inventory, self._evidence.rules, self._claims_per_name)
+        if not beyond:
+            return None
+        sentence = (
+            f"the source {source.name} names {beyond}: have old ones forgotten (gatepost device forget), or allow more "
+            "by [inventory] claims_per_name"
+        )
+        return Refusal(RefusalKind.TOO_MANY_CLAIMS, sentence)
+
     async def _store_evidence(
-        self, writing: Writing, source: Source, current: Inventory | None, applied: Applied
+        self, writing: Writing, source: Source, current: Inventory | None, inventory: Inventory, applied: Applied
     ) -> None:
-        assert applied.inventory is not None
-        inventory = with_canonical_keys(applied.inventory, self._evidence.rules)
         concerned = await self._evidence.concerned(writing, current, inventory)
 
         async def change() -> None:

@@ -20,6 +20,7 @@ CANONICAL_TYPES = frozenset({"login", "eas"})
 _USER_TYPES = frozenset({"user", "email", "upn"})
 APPLE_PREFIX = "appl"
 """Old iOS releases state ``Appl`` and the serial number as DeviceId."""
+APPLE_SERIAL_LENGTHS = range(10, 13)
 
 
 async def load_record(reading: Reading, login: str, rules: IdentityRules) -> PersonRecord:

@@ -135,6 +135,7 @@ class InventorySection(Section):
     body_seconds: Seconds = 30.0
     memory_bytes: Count = 67_108_864
     reports_at_once: Count = 512
+    claims_per_name: Count = 50
 
 
 class DecisionSection(Section):

@@ -16,6 +16,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.inventory import Inventory, Platform, Scope
 from gateway.domain.policy import Policy, first_policy, policy_of
+from gateway.inventory.claims import CLAIMS_PER_NAME
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.records import load_record
@@ -57,13 +58,16 @@ class Receiving:
     policy: Policy = BANNED
     published: list[Change] = field(default_factory=list)
     count: Callable[[str], None] = lambda outcome: None
+    claims_per_name: int = CLAIMS_PER_NAME
     client: httpx.AsyncClient = field(init=False)
     ingest: Ingest = field(init=False)
     app: FastAPI = field(init=False)
     sent: int = 0
 
     def __post_init__(self) -> None:
-        self.ingest = Ingest(Evidence(self.store, RULES, self.publish, lambda: self.policy), lambda: self.now)
+        self.ingest = Ingest(
+            Evidence(self.store, RULES, self.publish, lambda: self.policy), lambda: self.now, self.claims_per_name
+        )
         self.app = create_receiver(self.ingest, self.store, lambda: self.now, self.limits, self.count)
         # What fails inside must leave as an answer, as behind a real server.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

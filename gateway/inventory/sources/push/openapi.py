@@ -62,7 +62,9 @@ def _submit() -> dict[str, Any]:
             "200": _acknowledged("Same webhook-id and same body seen before; nothing changed"),
             "400": {"$ref": "#/components/responses/Problem"},
             "401": _problem("Signature missing or wrong, or the timestamp too far off"),
-            "403": _problem("Sender may not report for this device, or name this user"),
+            "403": _problem(
+                "Sender may not report for this device, name this user, or claim one name for so many devices"
+            ),
             "408": _problem("The body did not arrive in time"),
             "409": _problem(
                 "Same webhook-id with another body, or delta whose base_sequence is not the stored one; "

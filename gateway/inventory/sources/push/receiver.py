@@ -40,6 +40,7 @@ _STATUS_OF = {
     RefusalKind.FUTURE: 422,
     RefusalKind.DEVICE_NOT_ALLOWED: 403,
     RefusalKind.USER_NOT_ALLOWED: 403,
+    RefusalKind.TOO_MANY_CLAIMS: 403,
     RefusalKind.SOURCE_REMOVED: 410,
 }
 

@@ -1,0 +1,63 @@
+"""How many inventory devices of one source may claim the same user, or the same DeviceId; and name how many people.
+
+A record gathers all of them, and so does every report about one of them: without a bound, whoever has one source's
+secret makes the record of a person as large, and everybody's reports as slow, as it likes. Counted for each source by
+itself, so that none takes another one's place; and only what a device newly claims, so that what is stored goes on.
+"""
+
+from gateway.domain.binding import claimed_logins, eas_ids
+from gateway.domain.identity import IdentityRules
+from gateway.domain.inventory import Inventory
+from gateway.inventory.records import APPLE_PREFIX, APPLE_SERIAL_LENGTHS
+from gateway.ports.store import Reading
+
+CLAIMS_PER_NAME = 50
+"""Devices of one source for one name; a person has a few, an account for shared tablets may have more."""
+
+
+def claimed_ids(inventory: Inventory) -> tuple[str, ...]:
+    """The DeviceIds that an inventory states, and those that old iOS releases make of its serial number."""
+    serials = [key.value.casefold() for key in inventory.device_keys if key.type == "serial"]
+    derived = [APPLE_PREFIX + serial for serial in serials if len(serial) in APPLE_SERIAL_LENGTHS]
+    return (*eas_ids(inventory), *derived)
+
+
+async def too_much_claimed(
+    reading: Reading, current: Inventory | None, fresh: Inventory, rules: IdentityRules, at_most: int
+) -> str:
+    """What ``fresh``, which takes the place of ``current``, would claim beyond ``at_most``; empty: nothing."""
+    logins = _added(claimed_logins(fresh, rules), claimed_logins(current, rules) if current else ())
+    for login in logins:
+        if len(await _others(reading, fresh, "login", login)) >= at_most:
+            return f"{at_most} other devices for the user {login}"
+    known = claimed_ids(current) if current else ()
+    for device_id in claimed_ids(fresh):
+        if device_id in known and not logins:
+            continue
+        others = await _claimants(reading, fresh, device_id)
+        if device_id not in known and len(others) >= at_most:
+            return f"{at_most} other devices for the DeviceId {device_id}"
+        people = {login for each in (fresh, *others) for login in claimed_logins(each, rules)}
+        if len(people) > at_most:
+            return f"more than {at_most} users for the DeviceId {device_id}"
+    return ""
+
+
+def _added(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in known)
+
+
+async def _claimants(reading: Reading, fresh: Inventory, device_id: str) -> list[Inventory]:
+    found = await _others(reading, fresh, "eas", device_id)
+    if device_id.startswith(APPLE_PREFIX):
+        found += await _others(reading, fresh, "serial", device_id.removeprefix(APPLE_PREFIX))
+    return found
+
+
+async def _others(reading: Reading, fresh: Inventory, key_type: str, value: str) -> list[Inventory]:
+    """Other devices of the same source that hold a key."""
+    return [
+        each
+        for each in await reading.inventories_by_key(key_type, value)
+        if each.source_id == fresh.source_id and each.source_device != fresh.source_device
+    ]
