@@ -51,6 +51,10 @@ class Nowhere:
         """Never."""
         return False
 
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits."""
+        return 0
+
     def get_extra_info(self, name: str) -> object:
         """An address, and a socket on which nothing comes."""
         return ("127.0.0.1", 1) if name == "peername" else self._pair[0]

@@ -70,6 +70,7 @@ class CheckResult:
 
 
 _UNKNOWN = CheckResult(Credibility.UNKNOWN)
+_ACCEPTED = CheckResult(Credibility.ACCEPTED)
 
 
 class CredentialChecks:
@@ -81,10 +82,10 @@ class CredentialChecks:
         self._upstreams = upstreams
         self._now = now
         self._key = secrets.token_bytes(32)
-        self._known: dict[bytes, tuple[float, CheckResult]] = {}
-        self._once: dict[bytes, float] = {}
-        """Digests of credentials that were accepted, and until when that counts for anything."""
-        self._under_way: dict[bytes, asyncio.Task[CheckResult]] = {}
+        self._known: dict[int, tuple[float, CheckResult]] = {}
+        self._once: dict[int, int] = {}
+        """Digests of credentials that were accepted, and until when that counts for anything, in whole seconds."""
+        self._under_way: dict[int, asyncio.Task[CheckResult]] = {}
         self._attempts = Attempts(now, failures_per_minute)
         self._methods: dict[str, CheckMethod] = {}
         self._no_method_until: dict[str, float] = {}
@@ -96,7 +97,7 @@ class CredentialChecks:
 
     def accepted(self, login: str, credentials: Credentials) -> None:
         """The mail server has just accepted these in an answer of its own."""
-        self._remember(self._digest(login, credentials), credentials, CheckResult(Credibility.ACCEPTED))
+        self._remember(self._digest(login, credentials), credentials, _ACCEPTED)
 
     async def check(self, login: str, credentials: Credentials, host: bytes, address: str = "") -> CheckResult:
         """The mail server's word, remembered or asked for. Never raises for a server that is away."""
@@ -109,7 +110,7 @@ class CredentialChecks:
             if len(self._under_way) >= CHECKS_AT_ONCE:
                 return _UNKNOWN
             attempt = self._attempts.begin(login, counted_as(address))
-            if attempt is None and self._once.get(digest, 0.0) <= self._now():
+            if attempt is None and self._once.get(digest, 0) <= self._now():
                 return _UNKNOWN
             task = asyncio.create_task(self._ask(login, credentials, host, digest, attempt))
             self._under_way[digest] = task
@@ -117,7 +118,7 @@ class CredentialChecks:
         return await asyncio.shield(task)
 
     async def _ask(
-        self, login: str, credentials: Credentials, host: bytes, digest: bytes, attempt: Attempt | None
+        self, login: str, credentials: Credentials, host: bytes, digest: int, attempt: Attempt | None
     ) -> CheckResult:
         result = _UNKNOWN
         try:
@@ -166,7 +167,7 @@ class CredentialChecks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _remember(self, digest: bytes, credentials: Credentials, result: CheckResult) -> None:
+    def _remember(self, digest: int, credentials: Credentials, result: CheckResult) -> None:
         until = self._now() + REMEMBERED_SECONDS
         if credentials.scheme == "bearer":
             claims = read_claims(credentials.token)
@@ -174,14 +175,14 @@ class CredentialChecks:
                 until = min(until, claims.expires_at)
         _put(self._known, digest, (until, result), REMEMBERED_MOST)
         if result.credibility is Credibility.ACCEPTED:
-            _put(self._once, digest, self._now() + ONCE_ACCEPTED_SECONDS, ONCE_ACCEPTED_MOST)
+            _put(self._once, digest, int(self._now() + ONCE_ACCEPTED_SECONDS), ONCE_ACCEPTED_MOST)
 
-    def _digest(self, login: str, credentials: Credentials) -> bytes:
+    def _digest(self, login: str, credentials: Credentials) -> int:
         text = login.encode() + b"\0" + credentials.raw
-        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
+        return int.from_bytes(hashlib.blake2b(text, key=self._key, digest_size=16).digest())
 
 
-def _put(memory: dict[bytes, T], digest: bytes, value: T, most: int) -> None:
+def _put(memory: dict[int, T], digest: int, value: T, most: int) -> None:
     """Remember as the newest; of too many the oldest goes."""
     memory.pop(digest, None)
     while len(memory) >= most:
@@ -204,5 +205,5 @@ def _read(fetched: Fetched) -> CheckResult:
         usable = [usable_challenges(value) for value in fetched.all(b"www-authenticate")]
         return CheckResult(Credibility.REJECTED, tuple(filter(None, usable)))
     if 200 <= fetched.status < 300:
-        return CheckResult(Credibility.ACCEPTED)
+        return _ACCEPTED
     return _UNKNOWN

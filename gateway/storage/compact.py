@@ -70,7 +70,8 @@ class PackedDevices(Mapping[str, DeviceEvidence]):
 
     def __init__(self, devices: Mapping[str, DeviceEvidence], table: AppTable) -> None:
         self._table = table
-        self._content = packed([_row(device, table) for device in devices.values()])
+        # A copy, because the encoder leaves its octets in all the room that it had made for them.
+        self._content = bytes(memoryview(packed([_row(device, table) for device in devices.values()])))
 
     def _devices(self) -> dict[str, DeviceEvidence]:
         rows = _decoder.decode(self._content)
