@@ -1,20 +1,23 @@
 """The receiver's bounds: octets as they travel and unpacked, apps, time, memory, reports at once."""
 
 import asyncio
+import base64
 import gzip
 import json
 import threading
 import zlib
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.inventory.sources.push import receiver as module
 from gateway.inventory.sources.push.bodies import parsed
 from gateway.inventory.sources.push.intake import MIB, ReceiverLimits
-from gateway.ports.store import Store
+from gateway.inventory.sources.push.signatures import SIGNATURES_AT_MOST, Signed
+from gateway.ports.store import Source, Store
 from tests.inventory import agreement
 from tests.inventory.events import full
 from tests.inventory.held_store import HeldStore
@@ -259,6 +262,57 @@ async def test_who_has_no_secret_stops_nobody_else(receiver: Receiving) -> None:
     assert await receiver.status(padded(MIB), secret=unknown) == (401, "not_authentic")
     going_on.cancel()
     assert turns > 200
+
+
+@pytest.mark.parametrize("size", [100, 60_000])
+async def test_small_messages_that_are_costly_to_check_hold_nobody_up(receiver: Receiving, size: int) -> None:
+    """A stranger's message with many signatures, where many sources have public keys."""
+    await receiver.write(*(source(f"s{number}", secrets=(_public_key(),)) for number in range(40)))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(others())
+    signatures = " ".join(["v1a," + "A" * 86 + "=="] * SIGNATURES_AT_MOST)
+    answers = [receiver.status(b" " * size, message_id=f"m{each}", webhook_signature=signatures) for each in range(3)]
+    assert set(await asyncio.gather(*answers)) == {(401, "not_authentic")}
+    going_on.cancel()
+    assert turns > 200
+
+
+async def test_few_messages_are_checked_beside_the_loop_at_once(
+    receiver: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else strangers would take every thread there is."""
+    lock, now, most = threading.Lock(), 0, 0
+    in_pairs = threading.Barrier(2, timeout=20)
+    check = module._signer
+
+    def counted(sources: Sequence[Source], signed: Signed, body: bytes) -> Source | None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        in_pairs.wait()
+        found = check(sources, signed, body)
+        with lock:
+            now -= 1
+        return found
+
+    monkeypatch.setattr(module, "_signer", counted)
+    await receiver.write(*(source(f"s{number}", secrets=(_public_key(),)) for number in range(5)))
+    answers = [receiver.status(padded(100_000), message_id=f"m{each}") for each in range(12)]
+    assert {status for status, _ in await asyncio.gather(*answers)} == {202}
+    assert most == receiver.limits.large_at_once
+
+
+def _public_key() -> str:
+    key = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    return f"whpk_{base64.b64encode(key).decode()}"
 
 
 async def test_few_large_bodies_are_read_at_once(receiver: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ SOURCE_HEADER = "gatepost-source"
 """Names the source, so that only its secrets are tried; a hint, never a proof."""
 OWN_THREAD_FROM_BYTES = 65536
 """Larger bodies are read beside the event loop, so that others don't wait for them."""
+CHECKED_AT_ONCE_OCTETS = 262_144
+"""What takes longer than to hash so many is checked beside the event loop."""
 
 _STATUS_OF = {
     RefusalKind.GAP: 409,
@@ -90,6 +92,7 @@ class _Receiver:
         self._intake = Intake(limits)
         self._on_their_way: Counter[str] = Counter()
         self._large = asyncio.Semaphore(limits.large_at_once)
+        self._checks = asyncio.Semaphore(limits.large_at_once)
 
     async def submit(self, request: Request) -> JSONResponse:
         """Take one report."""
@@ -134,8 +137,7 @@ class _Receiver:
         except (StoreUnavailable, TimeoutError) as error:
             raise self._store_away(error) from None
         asked = [source for source in sources if source.kind == "push" and named in ("", source.name)]
-        large = len(body) > OWN_THREAD_FROM_BYTES
-        sender = await asyncio.to_thread(_signer, asked, signed, body) if large else _signer(asked, signed, body)
+        sender = await self._checked(asked, signed, body)
         if sender is not None:
             return sender
         log.warning("report_not_authentic", claimed=named[:64], client=request.client.host if request.client else "")
@@ -143,6 +145,16 @@ class _Receiver:
             "no source's secret fits the signature: sign the octets that are sent, with the secret that adding the "
             "source showed"
         )
+
+    async def _checked(self, sources: Sequence[Source], signed: Signed, body: bytes) -> Source | None:
+        """Whose secret fits. What takes long is done beside the loop, little of it at once: anybody can ask for it."""
+        if signed.cost(body, [secret for source in sources for secret in source.secrets]) <= CHECKED_AT_ONCE_OCTETS:
+            return _signer(sources, signed, body)
+        try:
+            async with asyncio.timeout(self._limits.store_seconds), self._checks:
+                return await asyncio.to_thread(_signer, sources, signed, body)
+        except TimeoutError:
+            raise busy(503, "too many reports are being checked", self._limits.retry_after_seconds) from None
 
     async def _report(self, source: Source, body: bytes, coded: bool) -> InventoryReport:
         def read() -> InventoryReport:

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,7 +22,10 @@ from gateway.inventory.sources.push.secrets import PRIVATE, PUBLIC, SHARED, key_
 
 TOLERANCE_SECONDS = 300
 """How far the moment of sending may be from ours, either way (Standard Webhooks, "Verifying webhook authenticity")."""
-SIGNATURES_AT_MOST = 16
+SIGNATURES_AT_MOST = 8
+"""A source has four secrets at most."""
+PUBLIC_KEY_OCTETS = 32_768
+"""To try a signature with a public key takes as long as to hash so many octets, or longer."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
@@ -50,6 +54,12 @@ class Signed:
             if check is not None:
                 fitting |= check(self, key, body)
         return fitting
+
+    def cost(self, body: bytes, secrets: Iterable[str]) -> int:
+        """What ``fits`` would take, in octets to be hashed."""
+        keys = Counter(secret.startswith(PUBLIC) for secret in secrets)
+        tries = len(self.signatures) * keys[True]
+        return (keys[False] + tries) * len(body) + tries * PUBLIC_KEY_OCTETS
 
     @property
     def prefix(self) -> bytes:
