@@ -44,7 +44,7 @@ def redis_of(settings: Settings) -> RedisConnection:
 
 def identity_of(settings: Settings) -> IdentityRules:
     """Which names are one person."""
-    return identity_rules(settings.identity.default_domain, settings.identity.domains)
+    return identity_rules(settings.identity.default_domain, settings.identity.domains, settings.identity.token_claim)
 
 
 def server_tls_of(settings: Settings) -> ServerTls:

@@ -12,6 +12,11 @@ from gateway.domain.inventory import Scope
 
 app = group("Systems that report app inventories.")
 
+ANY_USER = (
+    "without --user it may name every user, whatever --devices says: who has its secret can call anybody's phone clean "
+    "or dirty. Add it with --user GLOB if it is for some users only"
+)
+
 Name = Annotated[str, typer.Argument(help="Name of the source.")]
 
 
@@ -33,7 +38,7 @@ def add(
     \b
     Examples:
       gatepost source add agents --kind push --devices "*"
-      gatepost source add kiosk --devices "kiosk-*" --scope managed_only --max-age 12h
+      gatepost source add kiosk --devices "kiosk-*" --user "*@corp.example" --scope managed_only
     """
     body: dict[str, Any] = {
         "name": name,
@@ -47,6 +52,8 @@ def add(
     with desk.api() as api:
         answer = api.post("/sources", body)
     _show_secret(desk, answer, f"source {answer['name']} added; it may report for {answer['devices']}")
+    if not answer["user"]:
+        desk.warn(ANY_USER)
 
 
 def _show_secret(desk: Desk, answer: dict[str, Any], sentence: str) -> None:
@@ -74,6 +81,7 @@ def list_sources(desk: Desk) -> None:
             each["name"],
             each["kind"],
             each["devices"],
+            each["user"] or "any",
             each["scope"],
             f"{each['max_age_seconds'] / 3600:g} h",
             each["secrets"],
@@ -82,7 +90,7 @@ def list_sources(desk: Desk) -> None:
         )
         for each in answer["sources"]
     ]
-    columns = ("name", "kind", "devices", "scope", "stale after", "secrets", "added", "by")
+    columns = ("name", "kind", "devices", "users", "scope", "stale after", "secrets", "added", "by")
     desk.show(answer, rows=Rows(columns, rows, "no sources yet: gatepost source add NAME --devices '*'"))
 
 

@@ -35,17 +35,19 @@ class IdentityRules:
     domains: Mapping[str, str] = field(default_factory=dict)
     """Other names of a mail domain: ``CORP`` (as in ``CORP\\a``) or ``corp.local`` to ``corp.example``; keys folded."""
 
+    token_claim: str = ""
+    """The claim of a bearer token that names its owner; empty: the first of the usual ones."""
+
     def mail_domain(self, name: str) -> str:
         """The mail domain that ``name`` stands for."""
         folded = name.casefold()
         return self.domains.get(folded, folded)
 
 
-def identity_rules(default_domain: str, domains: Mapping[str, str]) -> IdentityRules:
+def identity_rules(default_domain: str, domains: Mapping[str, str], token_claim: str = "") -> IdentityRules:
     """Rules with folded keys and values."""
-    return IdentityRules(
-        default_domain.casefold(), {key.casefold(): value.casefold() for key, value in domains.items()}
-    )
+    folded = {key.casefold(): value.casefold() for key, value in domains.items()}
+    return IdentityRules(default_domain.casefold(), folded, token_claim)
 
 
 def canonical_login(text: str, rules: IdentityRules) -> str:

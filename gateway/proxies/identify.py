@@ -111,7 +111,7 @@ def _login(credentials: Credentials, query: EasQuery, rules: IdentityRules) -> s
     ``User`` of the query must be the same person: some back ends open the mailbox that it names.
     """
     if credentials.scheme == "bearer":
-        claims = read_claims(credentials.token)
+        claims = read_claims(credentials.token, owner=rules.token_claim)
         if claims is None or not claims.owner:
             return None
         login = canonical_login(claims.owner, rules)

@@ -105,6 +105,7 @@ class IdentitySection(Section):
 
     default_domain: str = ""
     domains: DomainNames = {}
+    token_claim: str = ""
 
 
 class AdminSection(Section):

@@ -31,8 +31,11 @@ class TokenClaims:
     """Epoch seconds; None: it does not say."""
 
 
-def read_claims(token: bytes) -> TokenClaims | None:
-    """The claims of a signed token; None for any other. Never raises."""
+def read_claims(token: bytes, *, owner: str = "") -> TokenClaims | None:
+    """The claims of a signed token; None for any other. Never raises.
+
+    ``owner`` is the claim that names its owner, and then no other does; empty: the first of the usual ones.
+    """
     parts = token.split(b".")
     if len(parts) != 3 or len(parts[1]) > CLAIMS_LONGEST:
         return None
@@ -43,11 +46,15 @@ def read_claims(token: bytes) -> TokenClaims | None:
         claims = json.loads(text)
     except (binascii.Error, ValueError):
         return None
-    return TokenClaims(_owner(claims), _expiry(claims)) if isinstance(claims, dict) else None
+    return (
+        TokenClaims(_owner(claims, (owner,) if owner else _OWNER), _expiry(claims))
+        if isinstance(claims, dict)
+        else None
+    )
 
 
-def _owner(claims: dict[str, object]) -> str:
-    for name in _OWNER:
+def _owner(claims: dict[str, object], names: tuple[str, ...]) -> str:
+    for name in names:
         value = claims.get(name)
         if isinstance(value, str) and 0 < len(value) <= LOGIN_LONGEST and value.isprintable():
             return value

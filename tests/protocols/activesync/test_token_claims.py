@@ -35,6 +35,22 @@ def test_claims(claims: object, expected: TokenClaims) -> None:
 
 
 @pytest.mark.parametrize(
+    ("claims", "owner"),
+    [
+        ({"upn": "a@c", "email": "b@c"}, "b@c"),
+        ({"upn": "a@c"}, ""),
+        ({"upn": "a@c", "email": 7}, ""),
+        ({"upn": "a@c", "email": "b\nc"}, ""),
+    ],
+)
+def test_where_one_claim_counts_no_other_does(claims: object, owner: str) -> None:
+    """What a user may change must not stand for what the mail server goes by."""
+    read = read_claims(token(claims), owner="email")
+    assert read is not None
+    assert read.owner == owner
+
+
+@pytest.mark.parametrize(
     "opaque",
     [
         b"",
