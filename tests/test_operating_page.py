@@ -48,6 +48,19 @@ def test_every_event_and_no_other() -> None:
     assert sorted(named_in("Logs")) == sorted(events)
 
 
+def metric_names(text: str) -> set[str]:
+    """The metrics that a text names."""
+    return set(re.findall(r"\bgatepost_[a-z_]+[a-z]", text))
+
+
+def test_alarms_are_made_of_metrics_that_there_are() -> None:
+    rules = (ROOT / "config" / "examples" / "prometheus" / "gatepost.rules.yml").read_text("utf-8")
+    known = set(named_in("Metrics"))
+    assert metric_names(rules) <= known
+    alarms = PAGE.partition("**Alarms**")[2].partition("## Health")[0]
+    assert metric_names(alarms) == metric_names(rules)
+
+
 def test_every_metric_and_no_other() -> None:
     first = {text for call in calls() if call.args for text in texts(call.args[0])}
     metrics = {text for text in first if re.fullmatch(r"gatepost_[a-z_]+", text)}

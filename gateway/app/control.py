@@ -4,6 +4,7 @@ Control processes alone write the store. Ends when told to drain, or when the su
 """
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,10 +12,12 @@ from functools import partial
 
 import structlog
 
+from gateway import __version__
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.api.health import HealthDeps, create_health
 from gateway.admin.auth import first_token
-from gateway.app.health import store_trouble
+from gateway.app.health import CertificateDates
+from gateway.app.lookout import Looked, Lookout
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     data_dir_of,
@@ -39,6 +42,7 @@ from gateway.inventory.publication import Publication, check_forward
 from gateway.inventory.sources.push.receiver import create_receiver
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics, merged
+from gateway.observability.process_figures import ProcessFigures
 from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Change, Conflict, Store, StoreUnavailable, Writing
@@ -53,7 +57,6 @@ from gateway.storage.sql import SchemaMismatch, open_store
 
 log = structlog.get_logger()
 
-LOOK_EVERY_SECONDS = 2.0
 SIGHTINGS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
 TIDY_EVERY_SECONDS = 3600.0
@@ -84,6 +87,7 @@ class Control:
         followed = FollowedPolicy(policy)
         self._redis = redis
         self._metrics = Metrics()
+        self._figures = ProcessFigures(self._metrics, place.name)
         self._clock = SteadyClock()
         now = self._clock.now
         # So long a worker that hears nothing judges by what it knew; a minute for two clocks and a slow start.
@@ -98,6 +102,13 @@ class Control:
         evidence = Evidence(store, rules, publish, lambda: followed.policy, followed.catch_up)
         ingest = Ingest(evidence, now, settings.inventory.claims_per_name)
         self._mail_devices = MailDevices(evidence)
+        looked = Looked(
+            clock=self._clock,
+            not_written=lambda: self._leases.trouble,
+            feed_up=lambda: self._publication.up,
+            heard=ingest.heard,
+        )
+        self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
         api = create_api(
             ApiDeps(
@@ -112,20 +123,19 @@ class Control:
                 status=self._status,
                 metrics=self._rendered,
                 alive=self._board.alive,
-                ready=lambda: self._board.ready(self._troubles),
+                ready=lambda: self._board.ready(self._lookout.unready),
                 limits=BodyLimits(longest_bytes=admin.max_body_bytes, within_seconds=admin.body_seconds),
                 count_refused=self._counter("gatepost_api_refused_total", "API requests not let in", "reason"),
                 now=now,
             )
         )
-        self._troubles: dict[str, str] = {}
         bound, health, reports = link.sockets("admin"), link.sockets("health"), link.sockets("inventory")
         secure = any(each.url.startswith("https:") for each in (*bound, *health, *reports))
         tls = server_tls_of(settings) if secure else None
         counted = self._counter("gatepost_reports_total", "Reports by how they ended", "outcome")
         receiver = create_receiver(ingest, store, now, receiver_limits_of(settings), counted)
         # By itself: who opens health to a monitoring system opens nothing else.
-        told = HealthDeps(self._rendered, self._board.alive, lambda: self._board.ready(self._troubles))
+        told = HealthDeps(self._rendered, self._board.alive, lambda: self._board.ready(self._lookout.unready))
         self._servings = (
             Serving(api, bound, tls, self._serving_limits("admin", admin.max_connections, admin.head_seconds)),
             Serving(
@@ -165,7 +175,7 @@ class Control:
             self._publication.run(),
             self._elsewhere.run(),
             self._leases.run("sightings", self._take_sightings),
-            self._look_regularly(),
+            self._lookout.run(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
             linked,
@@ -234,16 +244,18 @@ class Control:
             except StoreUnavailable as error:
                 log.warning("old_messages_kept", error=str(error))
 
-    async def _look_regularly(self) -> None:
-        while True:
-            self._troubles = await store_trouble(self._store)
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
-
     # --- what the operator sees
 
     def _status(self) -> dict[str, object]:
         publication = {"feed_up": self._publication.up, "sent": self._publication.sent}
-        return {**self._board.status(), "publication": publication, "leases": sorted(self._leases.held)}
+        return {
+            **self._board.status(),
+            "publication": publication,
+            "leases": sorted(self._leases.held),
+            "pid": os.getpid(),
+            "version": __version__,
+            "warnings": self._lookout.sentences(),
+        }
 
     def _rendered(self) -> str:
         gauge = self._metrics.gauge
@@ -252,6 +264,8 @@ class Control:
         gauge("gatepost_clock_jumped", "Processes whose wall clock jumped and is not believed yet").set(
             bool(self._clock.jumped_by)
         )
+        self._lookout.gauge(self._metrics)
+        self._figures.gauge()
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
 
 

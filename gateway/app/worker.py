@@ -6,6 +6,7 @@ the supervisor's link. It ends when that link closes.
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Awaitable, Sequence
 
@@ -29,6 +30,7 @@ from gateway.domain.policy import first_policy, policy_of
 from gateway.inventory.publication import check_forward
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics
+from gateway.observability.process_figures import ProcessFigures
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Store, StoreUnavailable
 from gateway.ports.worker_statuses import Place
@@ -64,6 +66,7 @@ class Worker:
         self._redis = redis_of(settings)
         self._teller = StatusTeller(RedisWorkerStatuses(self._redis), place)
         self._metrics = Metrics()
+        self._figures = ProcessFigures(self._metrics, place.name)
         self._clock = SteadyClock()
         records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS)
         cache = DeviceCache(record_reader(store, rules), records, settings.decision.cache_people)
@@ -168,7 +171,9 @@ class Worker:
         if not self._serving:
             return
         self._gauge()
+        self._figures.gauge()
         told = {
+            "pid": os.getpid(),
             "policy_version": self._feed.policy_in_force,
             "sequence": self._feed.sequence,
             "feed_up": self._feed.feed_up,
@@ -195,6 +200,9 @@ class Worker:
         gauge("gatepost_clock_jumped", "Processes whose wall clock jumped and is not believed yet").set(
             bool(self._clock.jumped_by)
         )
+        away = gauge("gatepost_mail_server_away", "Workers that cannot reach the mail server", "upstream")
+        for each in self._front.upstreams.pools:
+            away.set(not each.reached, each.url)
         counter = self._metrics.counter
         counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads
         counter("gatepost_record_loads_failed_total", "Records that could not be read").values[()] = cache.failed_loads

@@ -44,6 +44,8 @@ class Ingest:
         self._evidence = evidence
         self._now = now
         self._claims_per_name = claims_per_name
+        self.heard: dict[str, float] = {}
+        """When a report of each source was last taken, epoch seconds."""
 
     async def receive(self, source: Source, message_id: str, digest: str, report: InventoryReport) -> Ack | Refusal:
         """Apply a report that ``source`` proved to have sent; returns after the commit.
@@ -57,6 +59,8 @@ class Ingest:
 
         answer = await self._evidence.write(work)
         _log_answer(answer, source.name, report)
+        if isinstance(answer, Ack):
+            self.heard[source.name] = self._now()
         return answer
 
     async def check_out(self, source_id: str, source_device: str) -> bool:

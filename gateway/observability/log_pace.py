@@ -15,6 +15,7 @@ from structlog.typing import EventDict, WrappedLogger
 PACED = frozenset(
     (
         "accept_failed",
+        "api_store_unavailable",
         "autodiscover_not_understood",
         "credential_check_impossible",
         "credential_check_not_possible",
@@ -23,6 +24,7 @@ PACED = frozenset(
         "record_load_failed",
         "report_not_authentic",
         "report_not_stored",
+        "report_unreadable",
         "too_many_devices",
         "upstream_lost",
         "upstream_unavailable",

@@ -3,6 +3,9 @@
 The lease is taken for ``LEASE_SECONDS`` and renewed every third of that. The holder counts by its own monotonic clock
 from before it asked, and gives up a margin early, so a process that stood still finds that it has lost the lease before
 it does anything more. What must not happen twice at all compares the lease's term in the unit of work that does it.
+
+As this writes every few seconds, it is also what notices first that the store takes no writes (a full disk, a standby):
+``trouble`` says so, and so does the log, once.
 """
 
 import asyncio
@@ -76,6 +79,8 @@ class Leases:
         self._monotonic = monotonic
         self.held: set[str] = set()
         """The names of those held now."""
+        self.trouble = ""
+        """Why the store could not be written the last time, one sentence; empty: it could."""
 
     async def run(self, name: str, work: Callable[[Held], Awaitable[None]]) -> None:
         """Do ``work`` whenever the lease is held, until cancelled; it is cancelled when the lease is lost.
@@ -124,13 +129,28 @@ class Leases:
         try:
             async with asyncio.timeout(self._seconds if within_seconds is None else within_seconds):
                 lease, _ = await self._store.write(work)
-        except (StoreUnavailable, TimeoutError):
+        except TimeoutError:
+            self._not_written("the store does not say in time whether it has written")
             return False
+        except StoreUnavailable as error:
+            self._not_written(str(error))
+            return False
+        self._written()
         if lease is None:
             held.end()
             return False
         held.extend(lease, asked_at, self._seconds)
         return bool(held)
+
+    def _not_written(self, reason: str) -> None:
+        if not self.trouble:
+            log.error("store_not_written", error=reason)
+        self.trouble = reason
+
+    def _written(self) -> None:
+        if self.trouble:
+            log.info("store_written_again")
+        self.trouble = ""
 
     async def _give_back(self, held: Held) -> None:
         if not held:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from structlog.testing import capture_logs
 
 from gateway.inventory.sources.push.signatures import sign
 from tests.inventory.events import NOW, SAMPLES, SUBJECT, TIKTOK, delta, full, sample
@@ -153,3 +154,20 @@ async def test_nothing_is_read_before_the_signature_fits(receiver: Receiving) ->
         assert await receiver.status(body, secret=OTHER_SECRET) == NOT_AUTHENTIC
         assert await receiver.status(body, secret=OTHER_SECRET, content_encoding="gzip") == NOT_AUTHENTIC
     assert await receiver.status(delta(2, 1), secret=OTHER_SECRET) == NOT_AUTHENTIC
+
+
+async def test_the_operator_is_told_why_a_sender_is_turned_away(receiver: Receiving) -> None:
+    with capture_logs() as logged:
+        await receiver.post(full(), secret=OTHER_SECRET, gatepost_source="agents")
+        await receiver.post(full(), timestamp=int(NOW) - 3600)
+        await receiver.post(full(), webhook_id="")
+        await receiver.post(b"{}")
+    told = [(each["event"], each.get("claimed", each.get("source")), each["reason"]) for each in logged]
+    assert [(event, who) for event, who, _ in told] == [
+        ("report_not_authentic", "agents"),
+        ("report_not_authentic", ""),
+        ("report_not_authentic", ""),
+        ("report_unreadable", "agents"),
+    ]
+    words = ("no source's secret fits", "from this machine's clock", "webhook-id is missing", "specversion")
+    assert [word for word, (_, _, reason) in zip(words, told, strict=True) if word not in reason] == []

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.runtime.leases import Held, Leases
 from gateway.storage.memory import MemoryStore
@@ -139,6 +140,28 @@ async def test_who_lost_it_to_another_one_stops(
         await soon(worker.ended)
         await asyncio.sleep(SECONDS / 2)
         assert not worker.began.is_set()
+
+
+async def test_a_store_that_takes_no_writes_is_told_once_and_when_it_takes_them_again(
+    make: Callable[[str], Worker], store: MemoryStore, clock: Clock
+) -> None:
+    worker = make("a")
+    store.unavailable = "the disk is full: make room"
+    with capture_logs() as logged:
+        async with worker.running():
+            async with asyncio.timeout(5):
+                while not worker.leases.trouble:  # noqa: ASYNC110  (a round or two)
+                    await asyncio.sleep(0.01)
+            assert worker.leases.trouble == "the disk is full: make room"
+            await asyncio.sleep(SECONDS / 2)
+            store.unavailable = ""
+            await soon(worker.began)
+            assert worker.leases.trouble == ""
+    told = [entry for entry in logged if entry["event"].startswith("store_")]
+    assert told == [
+        {"event": "store_not_written", "log_level": "error", "error": "the disk is full: make room"},
+        {"event": "store_written_again", "log_level": "info"},
+    ]
 
 
 async def test_what_work_raises_comes_out(store: MemoryStore, clock: Clock) -> None:

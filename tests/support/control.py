@@ -51,6 +51,9 @@ class Control:
     forgotten: list[tuple[str, str]] = field(default_factory=list)
     is_alive: bool = True
     is_ready: bool = True
+    checks: dict[str, object] = field(default_factory=dict)
+    """What readiness looked at; empty: the store, as it is ready."""
+    warnings: list[str] = field(default_factory=list)
     now: float = NOW
     policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
 
@@ -83,10 +86,10 @@ class Control:
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,
-                status=lambda: {"workers": self.workers.rows},
+                status=lambda: {"workers": self.workers.rows, "warnings": self.warnings},
                 metrics=lambda: "# HELP gatepost_up Up.\ngatepost_up 1\n",
                 alive=lambda: (self.is_alive, {"hanging": ["worker-1"]}),
-                ready=lambda: (self.is_ready, {"store": self.is_ready}),
+                ready=lambda: (self.is_ready, self.checks or {"store": self.is_ready}),
                 now=lambda: self.now,
             )
         )

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.admin.api.problems import problem
 from gateway.admin.auth import NotAuthenticated, Operator
 from gateway.ports.store import StoreUnavailable
+
+log = structlog.get_logger()
 
 PREFIX = "/api/"
 OPENAPI_URL = "/api/v1/openapi.json"
@@ -60,8 +63,11 @@ class Gate:
         client = scope.get("client")
         try:
             operator = await self._authenticate(headers.get("authorization", ""), client[0] if client else "")
-        except StoreUnavailable:
-            response = problem(503, "store_unavailable", "the store cannot answer now", headers={"Retry-After": "5"})
+        except StoreUnavailable as error:
+            # The reason is for the log: who asks here may be anybody.
+            log.warning("api_store_unavailable", path=path, error=str(error))
+            sentence = "the store cannot answer now: the gateway's log has the reason"
+            response = problem(503, "store_unavailable", sentence, headers={"Retry-After": "5"})
             await response(scope, receive, send)
             return
         if isinstance(operator, NotAuthenticated):

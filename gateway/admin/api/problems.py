@@ -87,10 +87,10 @@ def add_handlers(app: FastAPI) -> None:
         return problem(409, "conflict", _sentence(str(error) or "somebody else changed the same thing: try again"))
 
     async def unavailable(request: Request, error: Exception) -> JSONResponse:
+        # Only who was let in comes here (``gate``), so the reason may be told: it names the database and the remedy.
         log.warning("api_store_unavailable", path=request.url.path, error=str(error))
-        return problem(
-            503, "store_unavailable", "the store cannot answer now: try again soon", headers={"Retry-After": "5"}
-        )
+        detail = _sentence(f"the store cannot do that now: {error}")
+        return problem(503, "store_unavailable", detail, headers={"Retry-After": "5"})
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

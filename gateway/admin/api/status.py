@@ -1,5 +1,6 @@
 """Live numbers: policy, processes, store, and how many devices pass unjudged."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -62,10 +63,13 @@ async def status(deps: Deps, fleet: Fleet, operator: Viewing) -> Status:
         version = await policy_in_store(reading)
         sequence, counts = await reading.sequence(), await reading.counts()
     count = await fleet.count(version, now)
-    enforced, live = enforced_bans(version), deps.status()
+    enforced = enforced_bans(version)
+    live: dict[str, Any] = {**deps.status()}
+    ready, checks = deps.ready()
+    of_processes: list[str] = live.pop("warnings", [])
     return Status(
         at=surely_shown(now),
-        ready=deps.ready()[0],
+        ready=ready,
         sequence=sequence,
         policy=PolicyStatus(
             number=version.number,
@@ -89,8 +93,19 @@ async def status(deps: Deps, fleet: Fleet, operator: Viewing) -> Status:
         ),
         stored=counts,
         gateway=live,
-        warnings=[*_warnings(version.enforcement_on, enforced, count), *_about_workers(live)],
+        warnings=[
+            *_warnings(version.enforcement_on, enforced, count),
+            *(() if ready else _about_readiness(checks)),
+            *of_processes,
+            *_about_workers(live),
+        ],
     )
+
+
+def _about_readiness(checks: Mapping[str, object]) -> list[str]:
+    """What ``/readyz`` misses."""
+    missing = [each["found"] for each in checks.values() if isinstance(each, Mapping) and not each.get("ok")]
+    return [f"not ready: {'; '.join(map(str, missing)) or 'see /readyz'}"]
 
 
 def _about_workers(live: dict[str, Any]) -> list[str]:
@@ -101,9 +116,24 @@ def _about_workers(live: dict[str, Any]) -> list[str]:
             found.append(f"{row['name']} does not run; it is being restarted")
         elif row.get("silent"):
             found.append(f"{row['name']} hangs: it has said nothing for {row.get('status_age', 0):.0f} s")
+        elif row.get("state_lost"):
+            found.append(
+                f"{row['name']} has known nothing for {row.get('feed_age', 0):.0f} s and answers what "
+                "gatepost flag list shows for --unavailable: see its log"
+            )
         elif row.get("stale"):
             found.append(f"{row['name']} judges by what it knew {row.get('feed_age', 0):.0f} s ago: see its log")
+        found += [
+            f"{row['name']} cannot reach the mail server {server}: see upstream_unavailable in the log"
+            for server in _away(row)
+        ]
     return found
+
+
+def _away(row: Mapping[str, Any]) -> list[str]:
+    """Mail servers that a worker cannot reach."""
+    servers = (row.get("front") or {}).get("upstreams", ()) if row.get("alive") else ()
+    return [str(server.get("url")) for server in servers if not server.get("healthy")]
 
 
 def _warnings(enforcement_on: bool, enforced: tuple[str, ...], count: FleetCount) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.admin.api.gate import BodyLimits
 from gateway.admin.auth import FAILURES_ALLOWED, Role
+from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 from tests.support.control import Control
 
@@ -111,6 +112,19 @@ async def test_a_store_that_is_away_is_said(api: httpx.AsyncClient, control: Con
     away = await api.get("/bans")
     assert (away.status_code, away.headers["retry-after"]) == (503, "5")
     assert "disk full" not in away.text
+
+
+async def test_an_operator_is_told_why_the_store_takes_no_edit(
+    api: httpx.AsyncClient, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(work: object) -> object:
+        raise StoreUnavailable("the disk that holds the database is full: make room")
+
+    monkeypatch.setattr(control.store, "write", full)
+    refused = await api.put("/flags/global", json={"on": False})
+    assert refused.status_code == 503
+    sentence = "the store cannot do that now: the disk that holds the database is full: make room"
+    assert refused.json()["detail"] == sentence
 
 
 async def test_a_failure_of_ours_tells_nothing_of_the_inside(control: Control) -> None:

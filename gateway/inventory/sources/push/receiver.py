@@ -109,7 +109,11 @@ class _Receiver:
         signed = self._signed(request)
         async with self._intake.body(request) as body:
             source = await self._sender(request, signed, body)
-            report = await self._report(source, body, coded)
+            try:
+                report = await self._report(source, body, coded)
+            except Refused as refused:
+                log.warning("report_unreadable", source=source.name, reason=refused.detail[:300])
+                raise
             digest = hashlib.sha256(body).hexdigest()
             answer = await self._ingested(source, signed.message_id, digest, report)
         if isinstance(answer, Refusal):
@@ -120,11 +124,12 @@ class _Receiver:
         try:
             signed = read_headers(request.headers)
         except InvalidValue as error:
-            raise _not_authentic(str(error)) from None
+            raise _not_authentic(request, str(error)) from None
         if not signed.is_fresh(self._now()):
             raise _not_authentic(
+                request,
                 f"webhook-timestamp is more than {TOLERANCE_SECONDS} s from this machine's clock: sign again at each "
-                "attempt, and set the clock"
+                "attempt, and set the clock",
             )
         return signed
 
@@ -140,10 +145,10 @@ class _Receiver:
         sender = await self._checked(asked, signed, body)
         if sender is not None:
             return sender
-        log.warning("report_not_authentic", claimed=named[:64], client=request.client.host if request.client else "")
         raise _not_authentic(
+            request,
             "no source's secret fits the signature: sign the octets that are sent, with the secret that adding the "
-            "source showed"
+            "source showed",
         )
 
     async def _checked(self, sources: Sequence[Source], signed: Signed, body: bytes) -> Source | None:
@@ -203,7 +208,10 @@ def _check_form(request: Request) -> bool:
     return coding == "gzip"
 
 
-def _not_authentic(sentence: str) -> Refused:
+def _not_authentic(request: Request, sentence: str) -> Refused:
+    claimed = request.headers.get(SOURCE_HEADER, "")[:64]
+    client = request.client.host if request.client else ""
+    log.warning("report_not_authentic", claimed=claimed, client=client, reason=sentence)
     # RFC 9110 §11.6.1 wants a challenge with every 401; no registered scheme names this one.
     return Refused(401, "not_authentic", sentence, headers={"WWW-Authenticate": "StandardWebhooks"})
 
