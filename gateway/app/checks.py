@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gateway.app.exposed import exposed
 from gateway.app.parts import data_dir_of, identity_of, redis_of, server_tls_of, storage_url_of, workers_of
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context, expires_at
@@ -40,6 +41,7 @@ class CheckRow:
 def check(settings: Settings, now: float) -> list[CheckRow]:
     """Look at everything; never raises for what it finds. ``now`` in epoch seconds."""
     rows = [_settings(settings), _data_dir(settings)]
+    rows += [CheckRow("exposed", "warning", sentence) for sentence in exposed(settings)]
     if settings.tls.certificate:
         rows.append(_tried("certificate", lambda: _usable(settings)))
         if rows[-1].state == "ok":

@@ -1,0 +1,68 @@
+"""What ``gatepost check`` says about others on the machine and on the network."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.app.exposed import exposed
+from gateway.settings import Settings
+
+
+def told(data_dir: Path, **sections: dict[str, Any]) -> list[str]:
+    return exposed(Settings.model_validate({"gateway": {"data_dir": str(data_dir)}, **sections}))
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o700)
+    for name in ("gatepost.db", "admin-token"):
+        (tmp_path / name).touch(0o600)
+    return tmp_path
+
+
+def test_as_it_comes_nothing_is_exposed(data_dir: Path) -> None:
+    assert told(data_dir, http={"upstream": ["https://mail.internal"]}) == []
+    assert told(data_dir / "not-there") == []
+
+
+@pytest.mark.parametrize("name", ["gatepost.db", "admin-token"])
+def test_a_file_that_others_may_read(data_dir: Path, name: str) -> None:
+    (data_dir / name).chmod(0o640)
+    assert told(data_dir) == []
+    data_dir.chmod(0o755)
+    (sentence,) = told(data_dir)
+    assert f"may read {data_dir / name}" in sentence
+    assert "chmod 600" in sentence
+
+
+def test_a_directory_that_others_may_write(data_dir: Path) -> None:
+    data_dir.chmod(0o770)
+    assert ["chmod 700" in sentence for sentence in told(data_dir)] == [True]
+
+
+@pytest.mark.parametrize("part", ["admin", "inventory", "http"])
+@pytest.mark.parametrize(
+    ("url", "in_clear"),
+    [
+        ("http://0.0.0.0:8000", True),
+        ("http://[::]:8000", True),
+        ("http://192.0.2.1:8000", True),
+        ("http://127.0.0.1:8000", False),
+        ("http://[::1]:8000", False),
+        ("https://0.0.0.0:8000", False),
+    ],
+)
+def test_listeners(data_dir: Path, part: str, url: str, in_clear: bool) -> None:
+    found = told(data_dir, **{part: {"listen": [url]}})
+    assert [f"[{part}] listen {url}" in sentence for sentence in found] == ([True] if in_clear else [])
+
+
+def test_servers(data_dir: Path) -> None:
+    (mail,) = told(data_dir, http={"upstream": ["http://mail.internal"]})
+    assert "[http] upstream mail.internal" in mail
+    (cache,) = told(data_dir, redis={"url": "redis://gatepost:geheim@cache.internal:6379/1"})
+    assert "[redis] url cache.internal:6379" in cache
+    assert "geheim" not in cache
+    for url in ("redis://localhost:6379", "unix:///run/valkey.sock", "rediss://cache.internal", "embedded"):
+        assert told(data_dir, redis={"url": url}) == []
