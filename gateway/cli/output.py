@@ -38,8 +38,10 @@ class Rows:
 
 
 def print_json(data: Any) -> None:
-    """The answer as JSON."""
-    print(json.dumps(data, ensure_ascii=False, indent=2))
+    """The answer as JSON, in which nothing steers the terminal either."""
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    # Only within strings; the escape means the same.
+    print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
 
 
 def print_rows(table: Rows) -> None:
@@ -81,7 +83,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "-"
+        return harmless(", ".join(map(str, value))) or "-"
     return harmless(str(value)) or "-"
 
 

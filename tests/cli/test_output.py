@@ -1,6 +1,9 @@
 """What is printed, and that nothing of it steers a terminal."""
 
+import json
+from contextlib import redirect_stdout
 from importlib import metadata
+from io import StringIO
 
 import pytest
 from hypothesis import given
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.cli.output import Rows, ago, harmless, moment, print_pairs, print_rows
+from gateway.cli.output import Rows, ago, harmless, moment, print_json, print_pairs, print_rows
 
 NOW = "2026-01-31T08:00:00Z"
 
@@ -37,6 +40,27 @@ def test_text_from_outside_is_one_printable_line(text: str) -> None:
     shown = harmless(text)
     assert shown.isprintable()
     assert len(shown) == len(text)
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_of_a_list_as_well(texts: list[str]) -> None:
+    with StringIO() as out, redirect_stdout(out):
+        print_pairs([("groups", texts)])
+        assert all(line.isprintable() for line in out.getvalue().split("\n"))
+
+
+@given(st.dictionaries(st.text(), st.text() | st.lists(st.text())))
+def test_json_steers_no_terminal_and_says_the_same(data: dict[str, object]) -> None:
+    """A phone calls itself what it likes; one octet of its User-Agent may be the C1 control that begins a sequence."""
+    with StringIO() as out, redirect_stdout(out):
+        print_json(data)
+        assert all(line.isprintable() for line in out.getvalue().split("\n"))
+        assert json.loads(out.getvalue()) == data
+
+
+def test_json_is_read_by_people_too(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "Jürgen 😀"})
+    assert "Jürgen 😀" in capsys.readouterr().out
 
 
 def test_moments_and_ages() -> None:
