@@ -48,6 +48,14 @@ PROBE_SECONDS = 2.0
 DRAINED_AT_ONCE = 200
 """Phones sent away together while draining, so that they do not all come back together."""
 CLOSED_PATHS_NAMED = 100
+"""Besides those of mail servers, for which there is always a name."""
+MAIL_PATHS = frozenset(
+    f"/{name}"
+    for name in (
+        *("owa", "ews", "mapi", "oab", "ecp", "rpc", "powershell", "autodiscover", "public", "exchange", "api"),
+        *("sogo", "dav", "caldav", "carddav", ".well-known", "jmap", "rest", "graphql", "webmail", "roundcube"),
+    )
+)
 IDLE_HANDED_OVER_SECONDS = 2.0
 """How long a kept connection may bring another request to a worker whose successor serves already."""
 LOOK_SECONDS = 0.1
@@ -268,7 +276,7 @@ class HttpFront:
     def _count_closed(self, path: bytes) -> None:
         """By the first element of the path: it tells an operator whom the closed path would hurt."""
         name = "/" + path.lstrip(b"/").split(b"/", 1)[0][:32].decode("latin-1").lower()
-        known = (name,) in self._closed_paths.values
+        known = name in MAIL_PATHS or (name,) in self._closed_paths.values
         self._closed_paths.inc(name if known or len(self._closed_paths.values) < CLOSED_PATHS_NAMED else "other")
 
     def public_url(self, head: RequestHead) -> str:

@@ -234,6 +234,9 @@ async def test_closed_paths_are_counted_by_name_and_bounded(scripted: Fronted) -
     await client.ask(request("/Path0/y", method="GET", Content_Length=""), "GET")
     assert scripted.counted("gatepost_closed_path_total", "/path0") == 2
     assert scripted.counted("gatepost_closed_path_total", "other") == 50
+    # Nobody who asks for inventions hides those whom a closed path would hurt.
+    await client.ask(request("/OWA/auth.owa", method="GET", Content_Length=""), "GET")
+    assert scripted.counted("gatepost_closed_path_total", "/owa") == 1
 
 
 async def test_a_coded_body_is_not_looked_into(scripted: Fronted, origin: Origin) -> None:
