@@ -13,8 +13,8 @@ SHRINK_SUSPICIOUS_BELOW = 0.2
 """A full list with fewer than this share of the apps known before, at an unchanged OS version, is suspicious."""
 SHRINK_COUNTS_FROM_APPS = 10
 """Lists shorter than this lose most of their apps in ordinary life."""
-SUSPICIOUS_KEEPS_APPS = 10_000
-"""One unbelievable list after the other adds to the apps known; this ends it."""
+APPS_KEPT = 10_000
+"""Deltas, and unbelievable lists, add to the apps known one after the other; this ends it."""
 
 
 class ReportKind(StrEnum):
@@ -231,9 +231,9 @@ def apply_report(current: Inventory | None, report: InventoryReport, max_scope: 
     """The state after a report, or why it changes nothing.
 
     Order: a report counts only if its (generated_at, sequence) is above the stored one, whatever it says, because
-    transports retry and overlap. A delta must name the stored sequence as its base (``GAP`` otherwise: ask for a full
-    one). More than five minutes in the future is refused. A full list that shrinks unbelievably keeps the old apps
-    beside its own and marks the state suspicious.
+    transports retry and overlap. A delta must name the stored sequence as its base and leave no more than ``APPS_KEPT``
+    (``GAP`` otherwise: ask for a full one). More than five minutes in the future is refused. A full list that shrinks
+    unbelievably keeps the old apps beside its own and marks the state suspicious.
     """
     if report.generated_at > now + FUTURE_TOLERANCE_SECONDS:
         return Applied(Outcome.FUTURE, current)
@@ -269,7 +269,7 @@ def _shrinks_unbelievably(current: Inventory, report: InventoryReport, scope: Sc
 def _apply_suspicious(current: Inventory, report: InventoryReport, capped: bool) -> Applied:
     # Too short to prove an absence, but what it shows is there: only good news has to wait for a believable list.
     shown = (reported.app for reported in report.apps if reported.state.present)
-    apps = tuple(dict.fromkeys((*shown, *current.apps)))[:SUSPICIOUS_KEEPS_APPS]
+    apps = tuple(dict.fromkeys((*shown, *current.apps)))[:APPS_KEPT]
     inventory = replace(
         current,
         suspicious=True,
@@ -324,6 +324,9 @@ def _apply_delta(current: Inventory | None, report: InventoryReport, scope: Scop
         else:
             apps.pop(app_key(reported.app), None)
     after = tuple(apps.values())
+    if len(after) > max(APPS_KEPT, len(current.apps)):
+        # Of so many only a whole list is believed, which has a bound of its own.
+        return Applied(Outcome.GAP, current)
     inventory = replace(
         current,
         scope=capped_scope(current.scope, scope),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.inventory import (
-    SUSPICIOUS_KEEPS_APPS,
+    APPS_KEPT,
     App,
     Applied,
     AppState,
@@ -179,6 +179,18 @@ def test_a_delta_of_another_installation_fits_on_nothing() -> None:
     assert applied(current, report) == Applied(Outcome.GAP, current)
 
 
+def test_deltas_do_not_grow_a_list_without_end() -> None:
+    """Whoever may send reports could else make the record of a device as large as it likes, little by little."""
+    many = tuple(App(Platform.ANDROID, f"com.example.a{number}") for number in range(APPS_KEPT))
+    full_up = replace(known(MAIL), apps=many)
+    assert applied(full_up, delta(ReportedApp(TIKTOK))) == Applied(Outcome.GAP, full_up)
+    assert len(after(full_up, delta(ReportedApp(TIKTOK), gone(many[0]))).apps) == APPS_KEPT
+    # One that is too long already may become shorter.
+    too_long = replace(full_up, apps=(*many, TIKTOK, MAIL))
+    assert len(after(too_long, delta(gone(many[0]))).apps) == APPS_KEPT + 1
+    assert applied(too_long, delta(ReportedApp(FIREFOX))).outcome is Outcome.GAP
+
+
 def test_a_delta_leaves_alone_what_it_does_not_say() -> None:
     said = {"device_keys": (DeviceKey("serial", "S"),), "compromised": True, "compliant": False, "os_version": "16"}
     before = replace(known(MAIL), ownership=Ownership.PERSONAL, **said)  # type: ignore[arg-type]
@@ -289,7 +301,7 @@ def test_unbelievable_lists_do_not_pile_up_for_ever() -> None:
         assert result.inventory is not None
         current = result.inventory
         assert TIKTOK in current.apps
-    assert len(current.apps) == SUSPICIOUS_KEEPS_APPS
+    assert len(current.apps) == APPS_KEPT
 
 
 def test_bad_news_in_an_unbelievable_list_counts_and_good_news_waits() -> None:
