@@ -4,6 +4,7 @@ DIRTY while a ban matches an app of the evidence and nothing newer clears it: ag
 full, whole-device, fresh list. Everything else is UNKNOWN, with its causes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from gateway.domain.verdict import FOREVER, Cause
 
 OTHER_SOURCE_NEWER_BY_SECONDS = 600.0
 """A hit of one source is closed by another only when its full list is this much newer: two clocks."""
+
+TOMBSTONES_OF_ONE_SOURCE = 200
+"""On one mail device. Any one of them stands for a banned app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +183,21 @@ def surviving_hits(before: PersonRecord, after: PersonRecord, index: BanIndex) -
             if not _answered(stone := Tombstone(hit.app, hit.source_id, hit.at, hit.scope), new if device_id else ())
             and not _continued(stone, source, following)
         }
-        if kept | lost != stones:
-            needed[device_id] = tuple(sorted(kept | lost, key=lambda stone: (stone.seen_at, stone.app.id)))
+        remaining = _newest(kept | lost)
+        if set(remaining) != stones:
+            needed[device_id] = remaining
     return needed
+
+
+def _newest(stones: set[Tombstone]) -> tuple[Tombstone, ...]:
+    """In order of time, of each source the newest ones: so none takes away what another one has left."""
+    left: Counter[str] = Counter()
+    found = []
+    for stone in sorted(stones, key=lambda stone: (stone.seen_at, stone.app.id), reverse=True):
+        left[stone.source_id] += 1
+        if left[stone.source_id] <= TOMBSTONES_OF_ONE_SOURCE:
+            found.append(stone)
+    return tuple(reversed(found))
 
 
 def _answered(stone: Tombstone, devices: tuple[DeviceEvidence, ...]) -> bool:

@@ -6,7 +6,7 @@ from gateway.domain.bans import Ban, Matcher, MatcherKind
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
 from gateway.domain.inventory import App, Naming, Platform, Scope
 from gateway.domain.matching import compiled
-from gateway.domain.posture import surviving_hits
+from gateway.domain.posture import TOMBSTONES_OF_ONE_SOURCE, surviving_hits
 
 TIKTOK = App(Platform.ANDROID, "com.zhiliaoapp.musically")
 MAIL = App(Platform.ANDROID, "com.google.android.gm")
@@ -80,3 +80,14 @@ def test_another_phone_without_a_device_id_answers_nothing() -> None:
     stone = DeviceEvidence("", BindingState.UNMATCHED, (), (STONE,))
     dirty_too = device("", replace(DIRTY, source_device="m2"))
     assert surviving_hits(person(unbound=(stone,)), person(unbound=(stone, dirty_too)), INDEX) == {}
+
+
+def test_one_source_leaves_no_end_of_tombstones_and_pushes_out_its_own_only() -> None:
+    """A source could claim and let go of a phone, each time with other versions of a banned app."""
+    others = Tombstone(TIKTOK, "intune", 1.0)
+    stones = tuple(Tombstone(TIKTOK, "mdm", float(at)) for at in range(TOMBSTONES_OF_ONE_SOURCE))
+    full = replace(device("d", DIRTY), tombstones=(others, *stones))
+    left = replace(full, sources=(), binding=BindingState.UNMATCHED)
+    found = surviving_hits(person(full), person(left), INDEX)["d"]
+    assert set(found) == {others, *stones[1:], STONE}
+    assert surviving_hits(person(replace(left, tombstones=found)), person(replace(left, tombstones=found)), INDEX) == {}
