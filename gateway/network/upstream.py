@@ -171,6 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._begun:
             self._begun = True
             if self._handler.whole_answer(data):
+                # Small, and sent at once on an idle connection: the kernel has had it all (otherwise ``_all_sent``).
                 self._handler = None
                 self._pool.put_back(self)
                 return
