@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 
 import uvloop
+from pydantic import ValidationError
 
 from gateway.app.kinds import SETTINGS_VARIABLE, Kind, own_place
 from gateway.domain.errors import DomainError
@@ -30,16 +31,32 @@ def main(words: list[str]) -> int:
     """The exit code."""
     try:
         link = SupervisorLink.inherited()
+    except LinkMissing as error:
+        print(f"gatepost: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
         settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
         place, alone = own_place(os.environ)
         kind = Kind(words[0])
-    except (LinkMissing, KeyError, IndexError, ValueError):
-        print("gatepost: this process is started by the supervisor only: use gatepost run", file=sys.stderr)  # noqa: T201
-        return 2
+    except (KeyError, IndexError, ValueError) as error:
+        link.send({"type": "failed", "sentence": _of_another_version(error)})
+        return 1
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
     gc.set_threshold(*COLLECT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(link, _life_of(kind, place, alone)(settings, link)))
+
+
+def _of_another_version(error: Exception) -> str:
+    """Of what a supervisor gives its children only that of another version cannot be read."""
+    where = type(error).__name__
+    if isinstance(error, ValidationError):
+        # Names only: the values may be secrets.
+        where = ", ".join(".".join(map(str, each["loc"])) for each in error.errors()[:3])
+    return (
+        f"another version of Gatepost was installed over the one that runs ({where}): restart the whole gateway, "
+        "and give each version a directory of its own"
+    )
 
 
 def _life_of(

@@ -197,8 +197,7 @@ class Control:
         for task in tasks:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.error("control_task_failed", error=repr(outcome))
+            tell_of_the_end(outcome)
         await self._store.close()
         await self._redis.close()
 
@@ -267,6 +266,15 @@ class Control:
         self._lookout.gauge(self._metrics)
         self._figures.gauge()
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
+
+
+def tell_of_the_end(outcome: object) -> None:
+    """Log how a task of the control process ended, where somebody should know."""
+    if isinstance(outcome, StoreWentBack):
+        # Not a fault: the next control process begins another life of the store.
+        log.warning("control_begins_anew", reason=str(outcome))
+    elif isinstance(outcome, Exception):
+        log.error("control_task_failed", error=repr(outcome), exc_info=outcome)
 
 
 async def run_control(settings: Settings, link: SupervisorLink, place: Place, *, alone: bool) -> None:

@@ -138,7 +138,7 @@ class Worker:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
-                log.error("worker_task_failed", error=repr(outcome))
+                log.error("worker_task_failed", error=repr(outcome), exc_info=outcome)
         await self._decision.close()
         try:
             async with asyncio.timeout(CLOSE_WITHIN_SECONDS):

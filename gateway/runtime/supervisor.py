@@ -438,5 +438,5 @@ class Supervisor:
             await self._embedded.stop()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
-                log.error("supervisor_task_failed", error=repr(outcome))
+                log.error("supervisor_task_failed", error=repr(outcome), exc_info=outcome)
         close_all(self._sockets)

@@ -27,7 +27,7 @@ _SENTENCES = {
     sqlite3.SQLITE_FULL: "the disk that holds the database {place} is full: make room",
     sqlite3.SQLITE_READONLY: "the database {place} is read-only here: give this process's user the right to write",
     sqlite3.SQLITE_CANTOPEN: "the database {place} is missing or cannot be opened: check data_dir and its owner",
-    sqlite3.SQLITE_IOERR: "the disk fails under the database {place}: check the disk",
+    sqlite3.SQLITE_IOERR: "the disk fails under the database {place}, or is full: make room, or check it",
     sqlite3.SQLITE_CORRUPT: "the database {place} is damaged: put a backup in its place",
     sqlite3.SQLITE_NOTADB: "{place} is no database: set [storage] url to another file, or put a backup in its place",
 }
