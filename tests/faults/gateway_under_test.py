@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class GatewayUnderTest:
     ports: dict[str, int] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     log: list[dict[str, object]] = field(default_factory=list)
+    _counted: Counter[str] = field(default_factory=Counter)
     _follower: asyncio.Task[None] | None = None
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -101,13 +103,18 @@ class GatewayUnderTest:
             entry = {"event": "not_json", "text": line}
         entry["heard_at"] = time.monotonic()
         self.log.append(entry)
+        self._counted[str(entry["event"])] += 1
         del self.log[:-5000]
         if entry.get("event") == "ready":
             self._ready.set()
 
+    def heard_since(self, moment: float) -> set[str]:
+        """The kinds of log lines since then, in seconds of ``time.monotonic``; of the last thousands."""
+        return {str(entry["event"]) for entry in self.log if float(str(entry["heard_at"])) >= moment}
+
     def count(self, event: str) -> int:
-        """Log lines of a kind so far, of the last thousands."""
-        return sum(entry["event"] == event for entry in self.log)
+        """Log lines of a kind so far."""
+        return self._counted[event]
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to the supervisor."""

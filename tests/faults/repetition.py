@@ -35,7 +35,7 @@ async def repeat(site: Site, fault: Fault, rng: random.Random) -> Outcome:
     """Make the fault once; never raises for what goes wrong."""
     outcome = Outcome()
     before = sum(each.total for each in site.reporters)
-    seen = len(site.gateway.log)
+    began = time.monotonic()
     site.judge.begin(fault.bound_seconds)
     site.load(on=True)
     await asyncio.sleep(rng.uniform(0.3, 1.0))
@@ -45,7 +45,7 @@ async def repeat(site: Site, fault: Fault, rng: random.Random) -> Outcome:
     except (AssertionError, TimeoutError, OSError) as error:
         outcome.wrong.append(f"{type(error).__name__}: {error}")
     outcome.wrong += site.judge.violations
-    if fault.told_by and not {str(entry["event"]) for entry in site.gateway.log[seen:]} & set(fault.told_by.split()):
+    if fault.told_by and not site.gateway.heard_since(began) & set(fault.told_by.split()):
         outcome.wrong.append(f"the log tells nothing of it: none of {fault.told_by}")
     outcome.longest_stale = site.judge.longest_stale
     outcome.acknowledged = sum(each.total for each in site.reporters) - before
