@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from gateway.app.changed_settings import tell_of_changed_settings
 from gateway.app.kinds import Kind, handed_over, machine_name, run_name, words_for
 from gateway.app.parts import data_dir_of, server_tls_of, tls_files_of, workers_of
 from gateway.app.succession import NextVersion, fixed_facts, tell_plan
@@ -138,6 +140,7 @@ async def _supervise(start: _Start) -> int:
         drain_seconds=settings.gateway.drain_seconds,
         watched_files=tls_files_of(settings),
         on_ready=tell_where,
+        on_hangup=partial(tell_of_changed_settings, settings, start.config, role),
         successor=NextVersion(start.run, fixed, start.sockets, start.lock, lambda: embedded.pid if embedded else None),
         living=start.living,
     )

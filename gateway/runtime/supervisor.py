@@ -58,6 +58,7 @@ class Supervisor:
         drain_seconds: float = 25.0,
         watched_files: Iterable[str] = (),
         on_ready: Callable[[], None] = lambda: None,
+        on_hangup: Callable[[], None] = lambda: None,
         notify: SystemdNotify | None = None,
         write: Write = to_stderr,
         successor: Successor | None = None,
@@ -65,8 +66,8 @@ class Supervisor:
     ) -> None:
         """``drain_seconds`` is what the workers themselves need at most; ``write`` gets the children's stderr.
 
-        What ``on_ready`` raises makes the start fail. ``living`` are children (and there is a cache server) that an
-        earlier program of this process left: they are ready.
+        What ``on_ready`` raises makes the start fail. ``on_hangup`` is called at SIGHUP. ``living`` are children (and
+        there is a cache server) that an earlier program of this process left: they are ready.
         """
         self.generation = 0
         self._kept = [Kept(spec) for spec in children]
@@ -79,6 +80,7 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._watch = FileWatch(watched_files)
         self._on_ready = on_ready
+        self._on_hangup = on_hangup
         self._notify = notify or SystemdNotify()
         self._write = write
         self._said: set[str] = set()
@@ -150,7 +152,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_end, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload, "SIGHUP")
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         loop.add_signal_handler(signal.SIGUSR2, self._told_to_upgrade)
 
     def _told_to_end(self, name: str) -> None:
@@ -158,6 +160,10 @@ class Supervisor:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    def _hung_up(self) -> None:
+        self._reload("SIGHUP")
+        self._on_hangup()
 
     def _reload(self, reason: str) -> None:
         log.info("reloading", reason=reason)
