@@ -21,7 +21,7 @@ def tell_of_changed_settings(present: Settings, config: Path | None, role: str) 
         log.error("settings_unusable", reason=str(error), remedy="correct it: the next start or upgrade would fail")
         return
     if names := different(present, now):
-        log.warning("settings_not_in_force", changed=names, remedy="an upgrade (SIGUSR2) or a restart")
+        log.warning("settings_not_in_force", changed=names, remedy="gatepost upgrade, or a restart")
 
 
 def different(one: Settings, other: Settings) -> list[str]:

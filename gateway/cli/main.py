@@ -52,6 +52,7 @@ def options(
 
 
 command(app, "run")(running.run)
+command(app, "upgrade")(running.upgrade)
 command(app, "check")(running.check)
 command(app, "demo")(demo.demo)
 command(app, "backup")(backups.backup)

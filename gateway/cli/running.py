@@ -1,8 +1,10 @@
-"""``gatepost run`` and ``check``: what happens on this machine, without the admin API."""
+"""``gatepost run``, ``upgrade`` and ``check``: what happens on this machine, without the admin API."""
 
 import os
+import signal
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +14,7 @@ from gateway.cli.address import settings_of
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
 from gateway.domain.errors import DomainError
+from gateway.runtime.lock import holder_of
 
 
 class RoleName(StrEnum):
@@ -54,6 +57,34 @@ def run(
         raise Failed(str(error)) from None
     if code:
         raise typer.Exit(code)
+
+
+def upgrade(desk: Desk) -> None:
+    """Let the version that is installed now take over from the gateway that runs.
+
+    The same as SIGUSR2 to it; nobody's request is lost. It also brings changed
+    settings into force. How it ends is in the gateway's log: upgraded, or
+    upgrade_given_up with the reason.
+
+    \b
+    Example:
+      gatepost upgrade
+    """
+    settings = settings_of(desk.config)
+    pid = holder_of(Path(settings.gateway.data_dir))
+    if not pid.isdigit():
+        raise Failed(
+            f"no Gatepost with data_dir {settings.gateway.data_dir} runs here: start it with gatepost run"
+            " (to one that runs with --role gateway send SIGUSR2)"
+        )
+    try:
+        os.kill(int(pid), signal.SIGUSR2)
+    except PermissionError:
+        raise Failed(f"the gateway (pid {pid}) is another user's: be that user, or root") from None
+    except ProcessLookupError:
+        raise Failed(f"the gateway (pid {pid}) has just ended: start it with gatepost run") from None
+    told = "look into its log for upgraded, or upgrade_given_up and why"
+    desk.show({"pid": int(pid)}, text=f"the gateway (pid {pid}) lets the installed version take over: {told}")
 
 
 def check(desk: Desk) -> None:
