@@ -23,7 +23,10 @@ from gateway.runtime.sockets import BoundSocket
 
 log = structlog.get_logger()
 
-NOT_FOR_CHILDREN = frozenset({"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC"})
+NOT_FOR_CHILDREN = frozenset(
+    {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "PYTHONHASHSEED"}
+)
+"""The last one would give every process the same, known key for its hashes (PEP 456)."""
 LAST_WORDS_SECONDS = 1.0
 """For what stands in the pipe after the end; somebody else may hold its other end."""
 

@@ -69,6 +69,18 @@ async def test_a_killed_control_is_told_again_of_all_workers() -> None:
         assert [entry["how"] for entry in run.logs("child_ended")] == ["ended by SIGKILL"]
 
 
+async def test_what_makes_hashes_the_same_in_every_process_does_not_reach_children(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers find phones by keyed hashes of what strangers send: nobody may know the key."""
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    async with supervised([CONTROL, *workers(1)]) as run:
+        await run.ready()
+        (pid,) = {await run.ask()}
+        assert b"\0PATH=" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"PYTHONHASHSEED" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 async def test_hangup_becomes_reload() -> None:
     async with supervised([CONTROL, *workers(2)]) as run:
         await run.ready()
