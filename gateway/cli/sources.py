@@ -117,14 +117,25 @@ def rotate(
 
 
 @command(app, "remove")
-def remove(desk: Desk, name: Name) -> None:
-    """Remove a source: its reports are refused; what it reported stays until it goes stale.
+def remove(
+    desk: Desk,
+    name: Name,
+    with_evidence: Annotated[
+        bool, typer.Option("--with-evidence", help="What it said, hits included, counts for nothing any more.")
+    ] = False,
+) -> None:
+    """Remove a source: its reports are refused; its lists go stale, its hits stay.
+
+    With --with-evidence all that it ever said counts no more, at once and for good:
+    for a source whose secret is in the wrong hands.
 
     \b
-    Example:
+    Examples:
       gatepost source remove agents --yes
+      gatepost source remove agents --with-evidence --yes
     """
-    desk.confirm(f"Remove source {name}?")
+    words = " with all it has said, hits included (this cannot be taken back)" if with_evidence else ""
+    desk.confirm(f"Remove source {name}{words}?")
     with desk.api() as api:
-        answer = api.delete(f"/sources/{segment(name)}")
-    desk.show(answer, text=f"source {answer['name']} is removed")
+        answer = api.delete(f"/sources/{segment(name)}", with_evidence="true" if with_evidence else "")
+    desk.show(answer, text=f"source {answer['name']} is removed{', with all it has said' if with_evidence else ''}")

@@ -89,9 +89,10 @@ class _Gathered:
         ages: dict[str, float] = {}
         for source_id in sorted({source_id for source_id, _ in self._found}):
             source = await reading.source(source_id)
-            # Evidence of a source that is not there any more at all proves nothing fresh.
-            ages[source_id] = source.max_age if source else 0.0
-        return tuple(InventoryFacts(self._found[key], ages[key[0]]) for key in sorted(self._found))
+            if source is None or not source.disbelieved:
+                # Evidence of a source that is not there any more at all proves nothing fresh.
+                ages[source_id] = source.max_age if source else 0.0
+        return tuple(InventoryFacts(self._found[key], ages[key[0]]) for key in sorted(self._found) if key[0] in ages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +158,8 @@ async def _tombstones(reading: Reading, logins: Sequence[str]) -> dict[str, tupl
         for device_id in await reading.tombstoned_devices(login):
             found = await reading.tombstones(login, device_id)
             stones[device_id] = tuple(dict.fromkeys((*stones.get(device_id, ()), *found)))
-    return stones
+    left_by = {stone.source_id for each in stones.values() for stone in each}
+    sources = [await reading.source(source_id) for source_id in sorted(left_by)]
+    without = {source.name for source in sources if source is not None and source.disbelieved}
+    believed = {device_id: tuple(s for s in each if s.source_id not in without) for device_id, each in stones.items()}
+    return {device_id: each for device_id, each in believed.items() if each}

@@ -57,7 +57,7 @@ class Source:
     kind: str
     """``push`` for now."""
     devices: str
-    """Glob over the source's device keys it may report for; ``*`` for all."""
+    """Glob over the source's device keys it may report for; ``*`` for all. Empty: see ``disbelieved``."""
     max_scope: Scope
     max_age: float
     """Seconds after which its evidence is stale."""
@@ -68,6 +68,11 @@ class Source:
     removed_at: float | None = None
     user: str = ""
     """Canonical login glob the source may name; empty: any."""
+
+    @property
+    def disbelieved(self) -> bool:
+        """Removed together with what it has said: its evidence counts for nothing any more, tombstones included."""
+        return self.removed_at is not None and not self.devices
 
     def __repr__(self) -> str:
         """Without the secrets."""

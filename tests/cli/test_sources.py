@@ -27,4 +27,7 @@ def test_a_source_that_may_name_some_users_only_is_no_matter_for_a_warning(gatep
     listed = gatepost("source", "list").stdout
     assert "*@corp.example" in listed
     gatepost("source", "add", "agents")
+    said = gatepost("source", "remove", "kiosk", "--with-evidence", "--yes").stdout
+    assert said == "source kiosk is removed, with all it has said\n"
+    assert "another name" in gatepost("source", "add", "kiosk", expect=1).stderr
     assert "any" in gatepost("source", "list").stdout.splitlines()[1]

@@ -122,3 +122,24 @@ async def test_a_source_cannot_write_canonical_keys_itself(chain: Chain) -> None
         ("login", ANN),
         ("eas", "phone1"),
     }
+
+
+async def test_what_a_disbelieved_source_said_counts_no_more(chain: Chain) -> None:
+    """A source in the wrong hands may have called everybody's phone dirty, and age takes no hit away."""
+    await chain.write(MailDevice(ANN, "phone1", 1.0, 2.0), source("others", secrets=(OTHER_SECRET,)))
+    await chain.post(full(1, (GMAIL,), device=names(ANN, eas=["phone1"])), secret=OTHER_SECRET)
+    await chain.post(full(1, (TIKTOK,), subject="d1", device=names("bob", eas=["phone1"])))
+    await chain.post(full(1, (TIKTOK,), subject="d2", device=names(ANN, eas=["phone2"])))
+    await chain.ingest.check_out("agents", "d2")
+    assert await chain.is_hit(ANN, "phone1")
+    assert await chain.is_hit(ANN, "phone2")
+    assert (await chain.device(ANN, "phone1")).binding is BindingState.CONFLICT
+    await chain.write(source(devices="", removed_at=NOW, secrets=()))
+    record = await chain.record(ANN)
+    assert set(record.devices) == {"phone1"}
+    assert record.devices["phone1"].binding is BindingState.BOUND
+    assert not await chain.is_hit(ANN, "phone1")
+    # What comes later leaves nothing of it behind either.
+    await chain.post(full(2, (GMAIL,), device=names(ANN, eas=["phone1"])), secret=OTHER_SECRET)
+    assert not await chain.is_hit(ANN, "phone1")
+    assert (await chain.device(ANN, "phone1")).tombstones == ()

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.deps import Deps, Editing, Viewing
@@ -112,6 +113,9 @@ async def add_source(given: SourceIn, deps: Deps, operator: Editing) -> SourceWi
         current = await writing.source(source.name)
         if current is not None and current.removed_at is None:
             raise Refused(409, "exists", f"source {source.name} exists already: rotate its secret, or remove it first")
+        if current is not None and current.disbelieved:
+            detail = f"source {source.name} was removed with its evidence, which would count again: choose another name"
+            raise Refused(409, "exists", detail)
         await _put(writing, source)
         return source
 
@@ -141,16 +145,26 @@ async def rotate_source(name: str, given: RotationIn, deps: Deps, operator: Edit
 
 
 @router.delete("/sources/{name}")
-async def remove_source(name: str, deps: Deps, operator: Editing) -> SourceOut:
-    """Remove a source: its reports are refused from now on; what it reported stays until it goes stale."""
+async def remove_source(
+    name: str,
+    deps: Deps,
+    operator: Editing,
+    with_evidence: Annotated[bool, Query(description="what it said, hits included, counts no more")] = False,
+) -> SourceOut:
+    """Remove a source: its reports are refused from now on. What it reported stays, or with evidence counts no more."""
 
     async def work(writing: Writing) -> Source:
-        removed = replace(await _present(writing, name), removed_at=deps.now(), secrets=())
+        source = await writing.source(name) if with_evidence else None
+        if source is None or source.disbelieved:
+            source = await _present(writing, name)
+        removed = replace(source, removed_at=source.removed_at or deps.now(), secrets=())
+        if with_evidence:
+            removed = replace(removed, devices="")
         await _put(writing, removed)
         return removed
 
     removed = await _write(deps, work)
-    log.info("source_removed", source=name, author=operator.name)
+    log.info("source_removed", source=name, author=operator.name, with_evidence=with_evidence)
     return SourceOut.model_validate(_shown(removed))
 
 

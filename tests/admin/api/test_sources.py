@@ -81,6 +81,28 @@ async def test_a_removed_source_is_gone_and_may_be_added_again(api: httpx.AsyncC
     assert (await api.post("/sources", json={"name": "agents"})).status_code == 201
 
 
+@pytest.mark.parametrize("removed_before", [False, True])
+async def test_a_source_may_be_removed_with_all_it_said(
+    api: httpx.AsyncClient, control: Control, removed_before: bool
+) -> None:
+    await api.post("/sources", json={"name": "agents"})
+    if removed_before:
+        await api.delete("/sources/agents")
+    control.published.clear()
+    removed = await api.delete("/sources/agents", params={"with_evidence": True})
+    assert (removed.status_code, removed.json()["devices"], removed.json()["secrets"]) == (200, "", 0)
+    assert [change.kind for change in control.published] == [ChangeKind.EVERYBODY]
+    async with control.store.read() as reading:
+        stored = await reading.source("agents")
+    assert stored is not None
+    assert stored.disbelieved
+    # By that name what it said would count again.
+    again = await api.post("/sources", json={"name": "agents"})
+    assert again.status_code == 409
+    assert "another name" in again.json()["detail"]
+    assert (await api.delete("/sources/agents", params={"with_evidence": True})).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
