@@ -13,7 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-HELD_BYTES = 4 << 20
+HELD_BYTES = 16 << 20
+"""Some 50,000 refusals: a line for each phone that an edit cuts at once fits."""
 AT_THE_END_SECONDS = 1.0
 """For what is still held when the process ends."""
 PIECE_BYTES = 4096

@@ -69,3 +69,14 @@ def test_names_that_nobody_foresaw_share_one_bucket() -> None:
     for number in range(10_000):
         pace.filter(logging.LogRecord(f"invented.{number}", logging.WARNING, "", 0, "x", (), None))
     assert len(pace._buckets) == KEYS_MOST + 1
+
+
+def test_what_a_stranger_s_request_can_write_is_paced() -> None:
+    """A secret in the store that cannot be read is met by each message, and a fault of ours by each repetition."""
+    assert {
+        "source_secret_unusable",
+        "report_unreadable",
+        "api_failed",
+        "receiver_failed",
+        "api_store_unavailable",
+    } <= PACED
