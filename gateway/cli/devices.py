@@ -159,15 +159,32 @@ def _put_pin(desk: Desk, user: str, device: str, body: dict[str, Any]) -> None:
 
 
 @command(app, "forget")
-def forget(desk: Desk, user: User, device: Device) -> None:
+def forget(
+    desk: Desk,
+    user: User,
+    device: Annotated[str, typer.Argument(help="ActiveSync DeviceId, in any spelling.")] = "",
+    without_mail: Annotated[
+        bool, typer.Option("--without-mail", help="What is reported for the user without a mail device, instead.")
+    ] = False,
+) -> None:
     """Forget all that is known of a device, its open hits included.
 
     The device may come again as a new one; a binding by hand stays.
 
     \b
-    Example:
+    Examples:
       gatepost device forget anna@corp.example ApplDX3Q --yes
+      gatepost device forget anna@corp.example --without-mail
     """
+    if bool(device) is without_mail:
+        raise typer.BadParameter("name a DEVICE, or give --without-mail")
+    if without_mail:
+        desk.confirm(f"Forget all that is reported for {user} without a mail device, open hits included?")
+        with desk.api() as api:
+            answer = api.delete(f"/devices/{segment(user)}", without_mail="true")
+        count = answer["inventories"]
+        desk.show(answer, text=f"{count} reported devices of {answer['user']} without a mail device are forgotten")
+        return
     desk.confirm(f"Forget all that is known of device {device} of {user}, open hits included?")
     with desk.api() as api:
         answer = api.delete(f"/devices/{segment(user)}/{segment(device)}")

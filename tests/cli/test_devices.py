@@ -22,6 +22,12 @@ def test_devices(gatepost: Gatepost, ann: None, api: Served) -> None:
     gatepost("device", "forget", "ann", "abc1", expect=1)
     assert gatepost("device", "forget", "ann", "abc1", "--yes").stdout == f"device abc1 of {USER} is forgotten\n"
     assert api.control.forgotten == [(USER, "abc1")]
+    gatepost("device", "forget", "ann", "--without-mail", expect=1)
+    said = gatepost("device", "forget", "ann", "--without-mail", "--yes").stdout
+    assert said == f"1 reported devices of {USER} without a mail device are forgotten\n"
+    assert api.control.forgotten[1:] == [(USER, "")]
+    for words in (["ann"], ["ann", "abc1", "--without-mail"]):
+        assert gatepost("device", "forget", *words, "--yes", expect=2)
 
 
 def test_binding_by_hand(gatepost: Gatepost, api: Served) -> None:

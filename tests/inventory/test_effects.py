@@ -157,6 +157,19 @@ async def test_forgetting_a_device_forgets_its_hits(chain: Chain) -> None:
     assert await chain.inventory("d2") is None
 
 
+async def test_forgetting_what_no_phone_is_known_for(chain: Chain) -> None:
+    await chain.post(full(1, (TIKTOK,), subject="d1", device=names(ANN, serial="S1")))
+    await chain.post(full(1, (TIKTOK,), subject="d2", device=names(ANN, eas=["phone1"])))
+    await chain.ingest.check_out("agents", "d1")
+    await chain.post(full(1, (GMAIL,), subject="d3", device=names(ANN, serial="S1")))
+    await chain.told()
+    forgotten = await chain.ingest.forget_device(ANN, "")
+    assert (forgotten.inventories, forgotten.tombstones) == (1, 1)
+    assert await chain.told() == {ANN}
+    record = await chain.record(ANN)
+    assert (set(record.devices), record.unbound) == ({"phone1"}, ())
+
+
 async def test_forgetting_takes_nothing_of_others(chain: Chain) -> None:
     """What another claims of the phone is the other's evidence."""
     await chain.post(full(1, (TIKTOK,), subject="d1", device=names(BOB, eas=["phone1"])))

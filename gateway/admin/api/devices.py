@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 from fastapi import APIRouter, Query
@@ -136,6 +136,23 @@ async def show_device(user: str, device: str, deps: Deps, operator: Viewing) -> 
     if device_id not in {*seen, *record.devices, *(pin.device_id for pin in pins)}:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
     return _device(record, device_id, seen.get(device_id), pins)
+
+
+@router.delete("/devices/{user}")
+async def forget_without_mail(
+    user: str,
+    deps: Deps,
+    operator: Editing,
+    without_mail: Annotated[Literal["true"], Query(description="these only: said so that nobody means all devices")],
+) -> DeviceForgotten:
+    """Forget the inventory devices of a user that no mail device is known for, and their hits."""
+    login = canonical_login(user, deps.rules)
+    record, _, _ = await _read(deps, login)
+    forgotten = await deps.ingest.forget_device(record.person_id, "")
+    log.info("device_forgotten", login=record.person_id, device="", author=operator.name)
+    return DeviceForgotten(
+        user=record.person_id, device="", inventories=forgotten.inventories, tombstones=forgotten.tombstones
+    )
 
 
 @router.delete("/devices/{user}/{device}")
