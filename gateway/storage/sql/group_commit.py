@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, delete, update
 from gateway.ports.store import Change, Conflict, StoreUnavailable, Writing
 from gateway.storage.change_rows import numbered
 from gateway.storage.sql import schema as s
+from gateway.storage.sql.remembered_rows import RememberedRows
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.writing import SqlWriting
 
@@ -223,7 +224,8 @@ class GroupCommit:
         """Run one work in its savepoint."""
         unit.attempts += 1
         await self._mark(transaction, unit, "SAVEPOINT unit")
-        writing = SqlWriting(transaction.rows, transaction.sequence, transaction.incarnation, self._lease_clock)
+        rows = RememberedRows(transaction.rows)
+        writing = SqlWriting(rows, transaction.sequence, transaction.incarnation, self._lease_clock)
         error, result = await self._attempt(unit, writing)
         if transaction.lost:
             ended = StoreUnavailable("the database ended the transaction")

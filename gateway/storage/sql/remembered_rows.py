@@ -1,0 +1,85 @@
+"""What a unit of work has read it is not told twice, until it writes to a table that was read.
+
+A report compares the records of everybody concerned before and after, and most of what makes them up stays as it was.
+Nobody else writes meanwhile: a unit runs in the one transaction that holds the store's lock.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Delete, Insert, Select, Table, Update
+from sqlalchemy.sql import CompoundSelect, Executable
+
+from gateway.storage.sql import schema
+from gateway.storage.sql.rows import Parameters, Rows
+
+ROWS_AT_MOST = 64
+"""Of one answer that is kept; longer ones are read page by page, each page once."""
+ANSWERS_AT_MOST = 512
+
+_TABLES: Mapping[str, Table] = schema.metadata.tables
+_WORD = re.compile(r"\w+")
+
+
+class RememberedRows:
+    """``Rows`` for one unit of work."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.dialect = rows.dialect
+        self._rows = rows
+        self._known: dict[tuple[object, ...], Sequence[Any]] = {}
+
+    async def all(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Sequence[Any]:
+        if not isinstance(statement, Select | CompoundSelect):
+            # It may write as well, as UPDATE … RETURNING does.
+            self._forget(statement)
+            return await self._rows.all(statement, parameters)
+        key = (statement, *(parameters.items() if parameters else ()))
+        try:
+            found = self._known.get(key)
+        except TypeError:  # a list among the values
+            return await self._rows.all(statement, parameters)
+        if found is None:
+            found = await self._rows.all(statement, parameters)
+            if tables_read(statement) and len(found) <= ROWS_AT_MOST and len(self._known) < ANSWERS_AT_MOST:
+                self._known[key] = found
+        return found
+
+    async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
+        self._forget(statement)
+        return await self._rows.run(statement, parameters)
+
+    def _forget(self, statement: Executable) -> None:
+        written = tables_written(statement)
+        self._known = {
+            key: found for key, found in self._known.items() if written and written.isdisjoint(tables_read(key[0]))
+        }
+
+
+@lru_cache(maxsize=512)
+def tables_read(statement: object) -> frozenset[str]:
+    """The tables that a SELECT may read: all whose name stands in it. None, such as for a clock: never remember it."""
+    return frozenset(_TABLES.keys() & set(_WORD.findall(str(statement))))
+
+
+@lru_cache(maxsize=512)
+def tables_written(statement: Executable) -> frozenset[str]:
+    """The tables that a statement may write to, those included from which a DELETE takes rows along; empty: any."""
+    if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
+        return frozenset()
+    name = statement.table.name
+    return _with_dependents(name) if isinstance(statement, Delete) else frozenset({name})
+
+
+def _with_dependents(name: str) -> frozenset[str]:
+    found, open_ = {name}, [name]
+    while open_:
+        referred = open_.pop()
+        for table in _TABLES.values():
+            names = {key.column.table.name for key in table.foreign_keys}
+            if referred in names and table.name not in found:
+                found.add(table.name)
+                open_.append(table.name)
+    return frozenset(found)
