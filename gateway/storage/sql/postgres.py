@@ -146,6 +146,7 @@ class PostgresTransaction:
         self.rows = begun.rows
         self._connection = begun.connection
         self._place = place
+        self._release = ""
 
     @property
     def lost(self) -> bool:
@@ -153,7 +154,11 @@ class PostgresTransaction:
         return self._connection.closed or self._connection.invalidated
 
     async def savepoint(self, statement: str) -> None:
-        """SAVEPOINT, RELEASE or ROLLBACK TO."""
+        """SAVEPOINT, RELEASE or ROLLBACK TO; a RELEASE goes with the next one, or with the COMMIT's: one way less."""
+        if statement.startswith("RELEASE"):
+            self._release = f"{statement}; "
+            return
+        statement, self._release = self._release + statement, ""
         await self.rows.say(statement)
 
     async def commit(self) -> None:

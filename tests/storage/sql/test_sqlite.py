@@ -132,7 +132,7 @@ async def _pragma(writing: Writing, text: str) -> None:
 
 
 def connection_of(writing: Writing):  # type: ignore[no-untyped-def]
-    return writing._rows._connection  # type: ignore[attr-defined]
+    return writing._rows._rows._connection  # type: ignore[attr-defined]
 
 
 async def test_works_run_again_when_the_database_ends_the_transaction_under_them(store: SqlStore) -> None:

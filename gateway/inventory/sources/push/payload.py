@@ -88,6 +88,10 @@ Text = Annotated[str, AfterValidator(_shown)]
 Sequence = Annotated[int, Field(ge=1, le=LARGEST_SEQUENCE)]
 
 
+_PLATFORMS = {each.value: each for each in Platform}
+_ORIGINS = {each.value: each for each in AppOrigin}
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -102,7 +106,11 @@ class AppIn(_Strict):
     version_code: int | None = Field(None, ge=0, le=2**63 - 1)
     publisher: Text = Field("", max_length=255)
     team_id: str = Field("", pattern=r"^([A-Z0-9]{10})?$", max_length=10)
-    signers: list[Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]] = Field([], max_length=8)
+    signers: list[Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]] = Field(
+        # A list that stands here would be copied deeply for each of thousands of apps.
+        default_factory=list,
+        max_length=8,
+    )
     installer: Text = Field("", max_length=255)
     source: Literal["system", "store", "managed", "sideload", "marketplace", "unknown"] = "unknown"
     system: bool = False
@@ -111,7 +119,7 @@ class AppIn(_Strict):
     def reported(self) -> ReportedApp:
         """The app and its state as the core knows them."""
         app = App(
-            platform=Platform(self.platform),
+            platform=_PLATFORMS[self.platform],
             id=self.id,
             name=self.name,
             version=self.version,
@@ -120,7 +128,7 @@ class AppIn(_Strict):
             team_id=self.team_id,
             signers=tuple(self.signers),
             installer=self.installer,
-            origin=AppOrigin(self.source),
+            origin=_ORIGINS[self.source],
             system=self.system,
         )
         return ReportedApp(app, AppState.REMOVED if self.removed else AppState.INSTALLED)

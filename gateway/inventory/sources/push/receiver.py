@@ -23,6 +23,7 @@ from gateway.inventory.sources.push import openapi
 from gateway.inventory.sources.push.bodies import TooLarge, parsed, unpacked
 from gateway.inventory.sources.push.intake import Intake, ReceiverLimits, busy
 from gateway.inventory.sources.push.payload import PayloadInvalid, read_report
+from gateway.inventory.sources.push.senders import Senders
 from gateway.inventory.sources.push.signatures import TOLERANCE_SECONDS, Signed, read_headers
 from gateway.ports.store import Conflict, Source, Store, StoreUnavailable
 
@@ -86,7 +87,7 @@ class _Receiver:
     ) -> None:
         self._ingest = ingest
         self._count = count
-        self._store = store
+        self._senders = Senders(store, limits.store_seconds)
         self._now = now
         self._limits = limits
         self._intake = Intake(limits)
@@ -137,8 +138,7 @@ class _Receiver:
         """The source whose secret signed the message."""
         named = request.headers.get(SOURCE_HEADER, "")
         try:
-            async with asyncio.timeout(self._limits.store_seconds), self._store.read() as reading:
-                sources: Sequence[Source] = await reading.sources()
+            sources = await self._senders.now()
         except (StoreUnavailable, TimeoutError) as error:
             raise self._store_away(error) from None
         asked = [source for source in sources if source.kind == "push" and named in ("", source.name)]
