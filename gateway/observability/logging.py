@@ -7,7 +7,7 @@ lost and nothing else: a full disk behind standard error, or a reader that hangs
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from json import JSONEncoder
 from typing import Any
 
 import structlog
@@ -42,7 +42,7 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
         structlog.processors.format_exc_info,
         _mask,
     ]
-    last: list[Processor] = [structlog.processors.JSONRenderer(default=str)] if json else [_escape, _console()]
+    last: list[Processor] = [structlog.processors.JSONRenderer(_in_json)] if json else [_escape, _console()]
     structlog.configure(
         processors=[pace, structlog.stdlib.PositionalArgumentsFormatter(), *shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -63,13 +63,16 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     STDERR.on_lost = _tell_lost
 
 
+_ENCODER = JSONEncoder(default=str)
+
+
+def _in_json(event: EventDict, **_: object) -> str:
+    return _ENCODER.encode(event)
+
+
 def _mask(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    return {key: masked(key, value) for key, value in event.items() if not key.startswith("_")} | _meta(event)
-
-
-def _meta(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What the standard library's bridge needs of its own."""
-    return {key: value for key, value in event.items() if key.startswith("_")}
+    # What begins with an underscore the standard library's bridge needs for itself, and takes it out again.
+    return {key: value if key[:1] == "_" else masked(key, value) for key, value in event.items()}
 
 
 def _escape(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.observability.secrets import MASK, masked, printable, without_credentials
+from gateway.observability.secrets import _IN_TEXT, MASK, masked, printable, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,17 @@ def test_what_contains_itself_ends() -> None:
 def test_printable_text_steers_no_terminal(text: str) -> None:
     assert printable(text).isprintable()
     assert printable(text, keep="\n").replace("\n", "").isprintable()
+
+
+PIECES = st.sampled_from(
+    ("Basic", "bearer", "NTLM", "dXNlcjpzZWNyZXQ=", "whsec_", "abcdefghij", "://", "u:p@h", "@", ":", "x")
+    + (" ", "\t", "\n", "\x1c", "\x85", "\u00a0", "\u2003", "\u3000")
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_no_form_hides_behind_the_quick_look(text: str) -> None:
+    slow = text
+    for pattern, replacement in _IN_TEXT:
+        slow = pattern.sub(replacement, slow)
+    assert without_credentials(text) == slow
