@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from json import JSONEncoder
-from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
