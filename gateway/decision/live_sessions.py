@@ -4,6 +4,7 @@ A session is registered first and judged after, with no await between: a change 
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Protocol
 
 from gateway.domain.access import AccessRequest
@@ -64,6 +65,11 @@ class LiveSessions:
         if there is None:
             return ()
         return tuple(there) if isinstance(there, set) else (there,)
+
+    def some_of(self, login: str, most: int) -> tuple[LiveSession, ...]:
+        """At most so many of them, whichever; anybody may open sessions under any name."""
+        there = self._by_login.get(login)
+        return tuple(islice(there, most)) if isinstance(there, set) else self.of(login)
 
     def logins(self) -> Iterable[str]:
         """The logins with sessions at this moment."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 import structlog
 
 from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.live_sessions import LiveSession
 from gateway.decision.sightings import SightingLog
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
@@ -56,6 +57,8 @@ MAIL_PATHS = frozenset(
         *("sogo", "dav", "caldav", "carddav", ".well-known", "jmap", "rest", "graphql", "webmail", "roundcube"),
     )
 )
+SESSIONS_LOOKED_AT = 500
+"""Of one login for one request, beyond those that it may have: strangers open as many as they like under any name."""
 IDLE_HANDED_OVER_SECONDS = 2.0
 """How long a kept connection may bring another request to a worker whose successor serves already."""
 LOOK_SECONDS = 0.1
@@ -305,7 +308,7 @@ class HttpFront:
 
         Only those by the same credentials count: somebody without the password must not be able to fill the place.
         """
-        there = self.decision.sessions.of(begun.request.login)
+        there = self._looked_at(begun)
         if len(there) <= self.settings.sessions_per_user:
             return False
         return sum(map(begun.is_by_the_same, there)) > self.settings.sessions_per_user
@@ -318,17 +321,22 @@ class HttpFront:
 
     def one_more_parked(self, parked: EasExchange) -> None:
         """End the oldest waiting request of a device that has too many; its phone is likely to have forgotten it."""
-        if len(self.decision.sessions.of(parked.request.login)) < self.settings.parked_per_device:
+        if len(self._looked_at(parked)) < self.settings.parked_per_device:
             return
         others = [session for session in self._parked_like(parked) if session is not parked]
         if len(others) >= self.settings.parked_per_device:
             min(others, key=lambda session: session.deadline).superseded()
 
+    def _looked_at(self, exchange: EasExchange) -> tuple[LiveSession, ...]:
+        """Sessions of the same login: all, but in a flood of them."""
+        most = SESSIONS_LOOKED_AT + max(self.settings.sessions_per_user, self.settings.parked_per_device)
+        return self.decision.sessions.some_of(exchange.request.login, most)
+
     def _parked_like(self, exchange: EasExchange) -> list[EasExchange]:
         """The waiting requests of the same device by the same credentials."""
         return [
             session
-            for session in self.decision.sessions.of(exchange.request.login)
+            for session in self._looked_at(exchange)
             if isinstance(session, EasExchange)
             and session.parked
             and session.request.device_id == exchange.request.device_id

@@ -26,6 +26,17 @@ def test_sessions_are_found_by_login() -> None:
     assert set(sessions) == {one, two, other}
 
 
+def test_some_of_many_sessions() -> None:
+    sessions = LiveSessions()
+    assert sessions.some_of("ann", 3) == ()
+    many = [Session("ann") for _ in range(10)]
+    for number, each in enumerate(many, 1):
+        sessions.add(each)
+        some = sessions.some_of("ann", 3)
+        assert len(set(some)) == len(some) == min(number, 3)
+        assert set(some) <= set(many)
+
+
 def test_discarding_twice_or_unknown_changes_nothing() -> None:
     sessions = LiveSessions()
     one, two = Session("a"), Session("a")

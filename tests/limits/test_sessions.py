@@ -1,5 +1,10 @@
 """Requests at the same time: of one user, and those of one device that wait. Strangers cannot fill the place."""
 
+import pytest
+
+from gateway.decision.live_sessions import LiveSession
+from gateway.proxies import front
+from gateway.proxies.eas_exchange import EasExchange
 from tests.limits.neighbour import Neighbour, ping, sync
 from tests.proxies.test_parked import SYNC
 from tests.support.fronted import Fronted, fronted, until
@@ -32,6 +37,32 @@ async def test_somebody_without_the_password_does_not_keep_the_user_out(mailbox:
         await until(lambda: gateway.counted("gatepost_requests_total", "FolderSync", "too_many_sessions") == 3)
         assert (await (await gateway.client()).ask(sync("anna"))).status == 200
         assert gateway.decision.sessions.count == 3
+
+
+async def test_whoever_has_many_sessions_costs_others_of_the_name_no_more(
+    mailbox: MailboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each request of a login would be as dear as strangers have opened sessions under it."""
+    monkeypatch.setattr(front, "SESSIONS_LOOKED_AT", 10)
+    looked_at = 0
+    is_by_the_same = EasExchange.is_by_the_same
+
+    def counted(begun: EasExchange, session: LiveSession) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return is_by_the_same(begun, session)
+
+    monkeypatch.setattr(EasExchange, "is_by_the_same", counted)
+    async with fronted(mailbox.url, sessions_per_user=3) as gateway:
+        for number in range(40):
+            (await gateway.client()).write(sync("anna", Authorization=basic("anna", f"guess{number}"))[:-2])
+        await until(lambda: gateway.decision.sessions.count == 40)
+        looked_at = 0
+        client = await gateway.client()
+        assert (await client.ask(sync("anna"))).status == 200
+        client.write(ping("anna", "phone1"))
+        await mailbox.until_parked(1)
+        assert 0 < looked_at <= 3 * (10 + 8)
 
 
 async def parked_sync(gateway: Fronted, device: str, password: str) -> Client:
