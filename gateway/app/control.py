@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.api.health import HealthDeps, create_health
 from gateway.admin.auth import first_token
+from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
 from gateway.app.parts import (
@@ -337,9 +338,11 @@ async def _begun(
     alone: bool,
 ) -> None:
     try:
+        await see_that_it_may_be_made(settings)
         store = await open_store(storage_url_of(settings), writable=True)
     except SchemaMismatch as error:
         raise DomainError(str(error)) from None
+    await see_that_it_is_not_empty(settings, store)
     version = await ensure_first_policy(store, _nobody_listens_yet, time.time())
     try:
         await first_token(store, data_dir_of(settings))

@@ -5,6 +5,7 @@ Beside a gateway that runs, only what its code can live with is done (docs/decis
 
 import asyncio
 
+from gateway.app.first_start import see_that_it_may_be_made
 from gateway.app.parts import data_dir_of, storage_url_of
 from gateway.domain.errors import DomainError
 from gateway.ports.store import StoreUnavailable
@@ -19,6 +20,7 @@ def migrate(settings: Settings, *, only_look: bool) -> tuple[SchemaState, Schema
         before = asyncio.run(schema_at(storage_url_of(settings)))
         if only_look or not before.pending:
             return before, before
+        asyncio.run(see_that_it_may_be_made(settings, before))
         pid = holder_of(data_dir_of(settings))
         if pid and not before.expands_only:
             raise DomainError(
