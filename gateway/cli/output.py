@@ -67,7 +67,7 @@ def print_plain(rows: Sequence[Sequence[str]]) -> None:
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line; empty values are left out."""
-    kept = [(name, _cell(value)) for name, value in pairs if value not in (None, "", [])]
+    kept = [(harmless(name), _cell(value)) for name, value in pairs if value not in (None, "", [])]
     width = max((len(name) for name, _ in kept), default=0)
     console = Console(highlight=False, soft_wrap=True) if on_terminal() else None
     for name, value in kept:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from gateway.ports.state_cache import CacheUnavailable
@@ -124,7 +125,23 @@ class Elsewhere:
 
 
 def _other(status: WorkerStatus, now: float) -> Other:
-    return Other(status.place, now - status.age_seconds, status.told)
+    return Other(status.place, now - status.age_seconds, status.told if _well_formed(status.told) else {})
+
+
+def _well_formed(told: Mapping[str, Any]) -> bool:
+    """Whether a worker said it: others may write there, and who reads a status takes its figures for what they are."""
+    front = told.get("front") or {}
+    servers = front.get("upstreams", []) if isinstance(front, dict) else None
+    return (
+        isinstance(told.get("policy_version", 0), int)
+        and _is_figure(told.get("feed_age", 0))
+        and isinstance(servers, list)
+        and all(isinstance(each, dict) for each in servers)
+    )
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
 
 
 def _present(others: list[Other], now: float) -> list[Other]:

@@ -150,3 +150,26 @@ async def test_a_worker_says_the_newest_and_takes_its_leave(statuses: Statuses) 
     assert statuses.rows == {}
     statuses.away = True
     await teller.leave()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"front": 5},
+        {"front": {"upstreams": 5}},
+        {"front": {"upstreams": [5]}},
+        {"feed_age": "x", "stale": True},
+        {"feed_age": float("inf")},
+        {"policy_version": "x", "state_lost": True, "feed_age": []},
+    ],
+)
+async def test_what_another_program_says_for_a_worker_keeps_no_status_from_its_reader(odd: dict[str, Any]) -> None:
+    """Of such a worker only its name is shown, and an edit waits for it."""
+    statuses = Statuses()
+    statuses.rows[Place("mx2-bbbb", "worker-1", "run2")] = 0.0, {"policy_version": 7, **odd}
+    elsewhere = Elsewhere(statuses, OWN, alone=False)
+    await elsewhere.look()
+    (row,) = elsewhere.rows()
+    assert (row["name"], row["policy_version"]) == ("mx2-bbbb/worker-1", 0)
+    assert not odd.keys() & (row.keys() - {"policy_version"})
+    assert elsewhere.behind(1) == ("mx2-bbbb/worker-1",)
