@@ -5,10 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from gateway.admin.auth import Role
+from gateway.cli.address import settings_of
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import Failed
 from gateway.cli.output import Rows, moment
-from gateway.cli.values import moment_in
+from gateway.cli.values import moment_in, seconds_of
+from gateway.domain.errors import DomainError
 
 app = group("Bearer tokens of named operators.")
 
@@ -19,14 +22,24 @@ def create(
     operator: Annotated[str, typer.Argument(help="The person it belongs to; edits carry this name.")],
     role: Annotated[Role, typer.Option("--role", help="viewer sees, editor changes.")] = Role.EDITOR,
     length: Annotated[str, typer.Option("--for", metavar="LENGTH", help="Expires after: 8h, 30d. Never without.")] = "",
+    local: Annotated[
+        bool, typer.Option("--local", help="Without a token: write it into this machine's database.")
+    ] = False,
 ) -> None:
     """Create a token. It is printed once and kept nowhere.
+
+    With --local it needs no other token: the way back when all are lost, for
+    who may read and write the gateway's database.
 
     \b
     Examples:
       gatepost token create anna
       gatepost token create dashboard --role viewer --for 90d
+      gatepost token create anna --local
     """
+    if local:
+        _create_locally(desk, operator, role, length)
+        return
     body: dict[str, Any] = {"operator": operator, "role": role.value}
     if length:
         body["expires_at"] = moment_in(length)
@@ -35,6 +48,23 @@ def create(
     desk.show(answer, text=answer["token"])
     if not desk.as_json:
         desk.note(f"token {answer['id']} of {operator} ({role.value}); it is shown this once: GATEPOST_TOKEN takes it")
+
+
+def _create_locally(desk: Desk, operator: str, role: Role, length: str) -> None:
+    # Here, because the database need not be loaded for every other command.
+    from gateway.app.local_token import create_local_token
+
+    try:
+        text, token = create_local_token(
+            settings_of(desk.config), operator, role, seconds_of(length) if length else None
+        )
+    except DomainError as error:
+        raise Failed(str(error)) from None
+    desk.show({"id": token.id, "operator": token.operator, "role": token.role, "token": text}, text=text)
+    if not desk.as_json:
+        desk.note(
+            f"token {token.id} of {token.operator} ({token.role}); it is shown this once: GATEPOST_TOKEN takes it"
+        )
 
 
 @command(app, "list")

@@ -1,0 +1,44 @@
+"""``gatepost token create --local``: the way back when every operator's token is lost.
+
+It writes into the database itself, which whoever may use ``data_dir`` or ``[storage] url`` could do anyhow; beside a
+running gateway as well, because a token is one row that no other process holds in memory.
+"""
+
+import asyncio
+import time
+
+from gateway.admin.auth import Role, new_token
+from gateway.app.parts import storage_url_of
+from gateway.domain.errors import DomainError
+from gateway.ports.store import Conflict, OperatorToken, StoreUnavailable, Writing
+from gateway.settings import Settings
+from gateway.storage.sql import SchemaMismatch, open_store, schema_at
+
+
+def create_local_token(
+    settings: Settings, operator: str, role: Role, for_seconds: float | None
+) -> tuple[str, OperatorToken]:
+    """The token, shown once, and what is stored of it. Raises ``DomainError`` with one sentence."""
+    now = time.time()
+    text, token = new_token(operator, role, now, None if for_seconds is None else now + for_seconds)
+    try:
+        asyncio.run(_write(settings, token))
+    except (StoreUnavailable, SchemaMismatch, Conflict) as error:
+        raise DomainError(str(error)) from None
+    return text, token
+
+
+async def _write(settings: Settings, token: OperatorToken) -> None:
+    url = storage_url_of(settings)
+    if (await schema_at(url)).pending:
+        # Opening it for writing would migrate it, or make one.
+        raise DomainError("the database is missing, or waits for its migration: start the gateway once, then try again")
+
+    async def work(writing: Writing) -> None:
+        await writing.put_token(token)
+
+    store = await open_store(url, writable=True)
+    try:
+        await store.write(work)
+    finally:
+        await store.close()
