@@ -5,6 +5,7 @@ edited the file judges like the others. What it cannot start for goes to the sup
 """
 
 import asyncio
+import faulthandler
 import gc
 import os
 import sys
@@ -19,6 +20,7 @@ from gateway.domain.errors import DomainError
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import StoreUnavailable
 from gateway.ports.worker_statuses import Place
+from gateway.runtime.hanging import TELL_WHERE
 from gateway.runtime.link import LinkMissing, SupervisorLink
 from gateway.settings import Settings
 
@@ -41,6 +43,8 @@ def main(words: list[str]) -> int:
     except (KeyError, IndexError, ValueError) as error:
         link.send({"type": "failed", "sentence": _of_another_version(error)})
         return 1
+    # Whoever hangs is asked where it is, by the supervisor or by an operator. Places only, no values; it goes on.
+    faulthandler.register(TELL_WHERE)
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
     gc.set_threshold(*COLLECT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

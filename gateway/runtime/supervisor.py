@@ -1,12 +1,12 @@
 """Starts the children, keeps them running, and ends them in order.
 
 It holds the listening sockets, so that a dead worker loses no queued connection; starts the embedded cache server, then
-all children; says ``ready`` once all of them have; restarts who dies, with back-off; passes the workers' status on to
-the control process. SIGTERM and SIGINT drain: workers first, then the control process, then the cache server, each
-within a bound, after which they are killed; a second signal means at once. SIGHUP and changed certificate files become
-``reload`` messages. SIGUSR2 lets the next version take over (``upgrade``), which then is this process. A child that
-dies ``START_TRIES`` times before the first ``ready``, or says that it cannot start, ends the whole with exit 1;
-``failure`` is the sentence for it then, and the log has what came before.
+all children; says ``ready`` once all of them have; restarts who dies, with back-off, and ends who hangs; passes the
+workers' status on to the control process. SIGTERM and SIGINT drain: workers first, then the control process, then the
+cache server, each within a bound, after which they are killed; a second signal means at once. SIGHUP and changed
+certificate files become ``reload`` messages. SIGUSR2 lets the next version take over (``upgrade``), which then is this
+process. A child that dies ``START_TRIES`` times before the first ``ready``, or says that it cannot start, ends the
+whole with exit 1; ``failure`` is the sentence for it then, and the log has what came before.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from gateway.domain.errors import DomainError
 from gateway.runtime.cache_server import EmbeddedChild, keep_running, paused
 from gateway.runtime.child import Child, ChildSpec, LivingChild
 from gateway.runtime.child_output import ChildOutput, Write, to_stderr
+from gateway.runtime.hanging import end_the_hanging
 from gateway.runtime.kept import Kept
 from gateway.runtime.link import Message
 from gateway.runtime.notify import SystemdNotify
@@ -260,6 +261,8 @@ class Supervisor:
                 self._reload("files changed")
             if orphans is not None:
                 orphans.reap()
+            if not self._stop.is_set():
+                end_the_hanging(self._everyone(), WATCH_SECONDS)
             if not self._ready_once and not warned and self._age() > SLOW_START_SECONDS:
                 warned = True
                 log.warning("slow_start", waiting_for=self._not_ready())
@@ -276,7 +279,7 @@ class Supervisor:
             child = Child(kept.spec, self._sockets, ChildOutput(self._write, self._said))
             ended = await self._one_life(kept, child, self._living.pop(kept.spec.name, None))
             lived = loop.time() - began
-            kept.child, kept.status = None, {}
+            kept.child, kept.status, kept.silent_rounds = None, {}, None
             self._tell_of(kept)
             self._note_death(kept, child, ended)
             if kept.retired or kept.failed.is_set():
@@ -341,7 +344,7 @@ class Supervisor:
         if kind == "ready":
             self._note_ready(kept)
         elif kind == "status":
-            kept.status = message
+            kept.status, kept.silent_rounds = message, 0
             self._tell_of(kept)
         elif kind == "standing_by":
             kept.standing_by.set()

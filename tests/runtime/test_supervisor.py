@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.runtime import child_output
+from gateway.runtime import child_output, hanging
 from gateway.runtime import supervisor as supervising
 from gateway.runtime.child import ChildSpec
 from gateway.storage.redis import EmbeddedValkey
@@ -103,6 +103,24 @@ async def test_a_changed_file_becomes_reload(tmp_path: Path, monkeypatch: pytest
         await run.ready()
         certificate.write_text("newer")
         await run.until(lambda: run.took("reload"))
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["says nothing", "stopped"])
+async def test_a_worker_that_hangs_is_ended_and_comes_back(monkeypatch: pytest.MonkeyPatch, stopped: bool) -> None:
+    """It tells its status once only; a stopped one cannot even die of the first signal."""
+    monkeypatch.setattr(supervising, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(hanging, "HANGS_AFTER_SECONDS", 0.5)
+    async with supervised([CONTROL, *workers(1)]) as run:
+        await run.ready()
+        first = await run.ask()
+        if stopped:
+            os.kill(first, signal.SIGSTOP)
+        await run.until(lambda: run.logs("child_ended"))
+        assert run.logs("child_hangs")[0]["pid"] == first
+        assert run.logs("child_ended")[0]["how"] == ("ended by SIGKILL" if stopped else "ended by SIGUSR1")
+        await run.until(lambda: run.logs("child_ready"))
+        # The control process has no status to tell.
+        assert {entry["name"] for entry in run.logs("child_ended")} == {"worker-1"}
 
 
 async def test_who_does_not_end_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
