@@ -5,6 +5,7 @@ One row each: what was looked at, how it stands, and one sentence that names the
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from gateway.storage.sql import SchemaMismatch, SchemaTooOld, open_store, weakne
 
 SOON_SECONDS = 14 * 86_400.0
 UPSTREAM_SECONDS = 10.0
+ROOM_BYTES = 256 << 20
+"""With less free the database and its log may soon not be written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ def _data_dir(settings: Settings) -> CheckRow:
     there = next(each for each in (path, *path.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return CheckRow("data_dir", "failed", f"{there} cannot be written by this user: set [gateway] data_dir")
+    free = shutil.disk_usage(there).free
+    if free < ROOM_BYTES:
+        return CheckRow("data_dir", "warning", f"{there} has {free >> 20} MiB free: make room before the disk is full")
     return CheckRow("data_dir", "ok", str(path) if there == path else f"{path} will be made by the first start")
 
 

@@ -20,7 +20,7 @@ from gateway.domain.errors import DomainError
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import StoreUnavailable
 from gateway.ports.worker_statuses import Place
-from gateway.runtime.hanging import TELL_WHERE
+from gateway.runtime.hanging import STDERR_FD, TELL_WHERE
 from gateway.runtime.link import LinkMissing, SupervisorLink
 from gateway.settings import Settings
 
@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
         link.send({"type": "failed", "sentence": _of_another_version(error)})
         return 1
     # Whoever hangs is asked where it is, by the supervisor or by an operator. Places only, no values; it goes on.
-    faulthandler.register(TELL_WHERE)
+    faulthandler.register(TELL_WHERE, file=STDERR_FD)
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
     gc.set_threshold(*COLLECT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

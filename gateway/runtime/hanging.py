@@ -14,6 +14,7 @@ from gateway.runtime.kept import Kept
 
 log = structlog.get_logger()
 
+STDERR_FD = 2
 HANGS_AFTER_SECONDS = 60.0
 TELL_WHERE = signal.SIGUSR1
 """Not SIGABRT, which leaves a core file with everybody's passwords."""

@@ -10,6 +10,7 @@ whole with exit 1; ``failure`` is the sentence for it then, and the log has what
 """
 
 import asyncio
+import faulthandler
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ from gateway.domain.errors import DomainError
 from gateway.runtime.cache_server import EmbeddedChild, keep_running, paused
 from gateway.runtime.child import Child, ChildSpec, LivingChild
 from gateway.runtime.child_output import ChildOutput, Write, to_stderr
-from gateway.runtime.hanging import end_the_hanging
+from gateway.runtime.hanging import STDERR_FD, TELL_WHERE, end_the_hanging
 from gateway.runtime.kept import Kept
 from gateway.runtime.link import Message
 from gateway.runtime.notify import SystemdNotify
@@ -155,6 +156,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._told_to_end, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         loop.add_signal_handler(signal.SIGUSR2, self._told_to_upgrade)
+        # As in the children: where it is. Others read their logs anew at this signal, so it will be sent here.
+        faulthandler.register(TELL_WHERE, file=STDERR_FD)
 
     def _told_to_end(self, name: str) -> None:
         log.info("ending", reason=name, at_once=self._stop.is_set())

@@ -88,6 +88,14 @@ async def test_what_makes_hashes_the_same_in_every_process_does_not_reach_childr
         assert b"PYTHONHASHSEED" not in names
 
 
+async def test_the_signal_by_which_others_rotate_logs_ends_nothing() -> None:
+    async with supervised(workers(1)) as run:
+        await run.ready()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert await run.ask()
+        assert await run.end() == 0
+
+
 async def test_hangup_becomes_reload() -> None:
     async with supervised([CONTROL, *workers(2)]) as run:
         await run.ready()
