@@ -7,6 +7,7 @@ handshake has a bounded time. What comes after belongs to the protocol.
 
 import asyncio
 import errno
+import functools
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from gateway.network.tls import ServerTls
+from gateway.network.tls_connection import TlsConnection
 
 log = structlog.get_logger()
 
@@ -122,24 +124,29 @@ class TlsAcceptor:
         task.add_done_callback(self._tasks.discard)
 
     async def _shake(self, accepted: socket.socket, address: str) -> None:
+        over: asyncio.Future[BaseException | None] = self._loop.create_future()
+        connection = TlsConnection(self._tls.context, self._protocol, functools.partial(_tell, over))
+        error: BaseException | None = None
         try:
             accepted.setblocking(False)
             async with asyncio.timeout(self._handshake_seconds):
-                await self._loop.connect_accepted_socket(
-                    self._protocol,
-                    accepted,
-                    ssl=self._tls.context,
-                    # Ours comes first, and can be told from the others.
-                    ssl_handshake_timeout=2 * self._handshake_seconds,
-                )
-        except (OSError, TimeoutError) as error:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted)
+                error = await over
+        except (OSError, TimeoutError, asyncio.CancelledError) as given_up:
+            error = given_up
+            connection.abort()
             accepted.close()
-            self._door.tls_failed(reason_of(error))
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
+            if isinstance(given_up, asyncio.CancelledError):
+                raise
         finally:
             self._door.shaken(address)
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                self._door.tls_failed(reason_of(error))
+
+
+def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:
+    if not over.done():
+        over.set_result(error)
 
 
 def reason_of(error: BaseException) -> str:

@@ -81,6 +81,26 @@ async def test_nothing_is_negotiated_anew(secure: Secured) -> None:
     await client.communicate()
 
 
+async def test_keys_are_updated_under_way(secure: Secured) -> None:
+    """Both directions (RFC 8446 §4.6.3), before the request: its answer is by the new keys."""
+    client = await secure.begun("-tls1_3", commands=True)
+    assert client.stdin is not None
+    assert client.stdout is not None
+    said = b""
+    async with asyncio.timeout(30):
+        # A line that is a letter alone is a command of its own.
+        for _ in range(2):
+            client.stdin.write(b"K\n")
+            said = b""
+            while b"KEYUPDATE" not in said:
+                said += await client.stdout.readline() or pytest.fail(said.decode())
+        client.stdin.write(ASK)
+        while MAIL.encode() not in said:
+            said += await client.stdout.read(65536) or pytest.fail(said.decode())
+    client.kill()
+    await client.communicate()
+
+
 async def test_an_early_word_is_not_taken(secure: Secured) -> None:
     """0-RTT can be replayed (RFC 8446 §8)."""
     assert "Max Early Data: 0" in await secure.s_client("-tls1_3")
