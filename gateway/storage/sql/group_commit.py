@@ -71,7 +71,11 @@ class Transaction(Protocol):
         ...
 
     async def savepoint(self, statement: str) -> None:
-        """SAVEPOINT, RELEASE or ROLLBACK TO."""
+        """SAVEPOINT, RELEASE or ROLLBACK TO; a RELEASE may be put off until the next one or ``settle``."""
+        ...
+
+    async def settle(self) -> None:
+        """The last unit is done: only the change log comes, and the end."""
         ...
 
     async def commit(self) -> None:
@@ -180,6 +184,7 @@ class GroupCommit:
         committing = False
         try:
             await self._collect(transaction, done)
+            await transaction.settle()
             changes = await self._log(transaction, [unit for unit, _ in done])
             committing = True
             await transaction.commit()

@@ -154,12 +154,18 @@ class PostgresTransaction:
         return self._connection.closed or self._connection.invalidated
 
     async def savepoint(self, statement: str) -> None:
-        """SAVEPOINT, RELEASE or ROLLBACK TO; a RELEASE goes with the next one, or with the COMMIT's: one way less."""
+        """SAVEPOINT, RELEASE or ROLLBACK TO; a RELEASE goes with the next one: one way less."""
         if statement.startswith("RELEASE"):
             self._release = f"{statement}; "
             return
         statement, self._release = self._release + statement, ""
         await self.rows.say(statement)
+
+    async def settle(self) -> None:
+        """Nothing but the end comes now."""
+        release, self._release = self._release, ""
+        if release:
+            await self.rows.say(release)
 
     async def commit(self) -> None:
         """Make it durable. Raises ``OutcomeUnknown`` when the answer does not come."""

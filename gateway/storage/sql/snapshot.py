@@ -21,7 +21,8 @@ from gateway.storage.sql.errors import translated
 from gateway.storage.sql.postgres_rows import AsyncRows
 from gateway.storage.sql.postgres_url import is_postgres, postgres_target
 from gateway.storage.sql.reading import STATE
-from gateway.storage.sql.rows import AWAY, InlineRows, Rows, guarded
+from gateway.storage.sql.rows import AWAY, Rows, guarded
+from gateway.storage.sql.sqlite_rows import InlineRows
 from gateway.storage.sql.store import sqlite_path
 
 PAGE = 500

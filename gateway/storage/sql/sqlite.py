@@ -21,7 +21,8 @@ from sqlalchemy.pool import NullPool
 
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql.reading import STATE
-from gateway.storage.sql.rows import InlineRows, ThreadedRows, guarded
+from gateway.storage.sql.rows import guarded
+from gateway.storage.sql.sqlite_rows import InlineRows, ThreadedRows
 
 T = TypeVar("T")
 
@@ -151,7 +152,7 @@ def _driven(work: Coroutine[Any, Any, T]) -> T:
 
 
 class SqliteTransaction:
-    """The writer's transaction. Its statements run inline (see ``rows``)."""
+    """The writer's transaction. Its statements run inline (see ``sqlite_rows``)."""
 
     def __init__(self, line: _Line, connection: Connection, sequence: int, incarnation: str, place: str) -> None:
         self.sequence = sequence
@@ -170,7 +171,10 @@ class SqliteTransaction:
 
     async def savepoint(self, statement: str) -> None:
         """SAVEPOINT, RELEASE or ROLLBACK TO."""
-        guarded(lambda: self._connection.exec_driver_sql(statement), self._place)
+        guarded(lambda: self.rows.say(statement), self._place)
+
+    async def settle(self) -> None:
+        """Nothing but the end comes now: nothing was put off."""
 
     async def commit(self) -> None:
         """Make it durable."""

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import first_policy
-from gateway.ports.store import Conflict, Reading, StoreUnavailable, Writing
+from gateway.ports.store import Conflict, PinnedBinding, Reading, StoreUnavailable, Writing
 from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, group_commit, open_store
 from gateway.storage.sql import reading as reading_module
 from gateway.storage.sql.schema import metadata
@@ -399,3 +399,17 @@ async def test_nothing_is_written_over_an_earlier_state_that_was_put_in_place(
 def _copy(origin: Path, target: Path) -> None:
     with closing(sqlite3.connect(origin)) as one, closing(sqlite3.connect(target)) as other:
         one.backup(other)
+
+
+async def test_a_yes_is_no_number(store: SqlStore) -> None:
+    """SQLite has no type for it."""
+
+    async def work(writing: Writing) -> None:
+        for number, bound in enumerate((True, False)):
+            await writing.put_pin(PinnedBinding("ann", f"abc{number}", "mdm", "d1", bound, "root", 1.0))
+
+    await store.write(work)
+    async with store.read() as reading:
+        found = await reading.pins_of_person("ann")
+    assert [each.bound for each in found] == [True, False]
+    assert {type(each.bound) for each in found} == {bool}
