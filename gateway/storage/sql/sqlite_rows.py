@@ -1,6 +1,6 @@
 """Statements on SQLite: compiled once by SQLAlchemy, then handed to ``sqlite3`` itself.
 
-SQLAlchemy keeps the connection (BEGIN, COMMIT) and writes the SQL; each statement its way costs some 30 µs more than the
+SQLAlchemy keeps the connection (BEGIN, COMMIT) and writes the SQL; a statement its way costs some 30 µs more than the
 driver's own, and a report is some twenty statements, a person's record ten. What needs more than a text and its values
 (an IN of a list) still goes SQLAlchemy's way.
 
