@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how-a-request-flows.md"
-PACKAGES = ("domain", "decision", "protocols/activesync", "proxies")
+PACKAGES = (*("domain", "decision", "protocols", "protocols/activesync", "protocols/imap", "proxies"),)
 
 
 def house() -> dict[str, dict[str, str]]:

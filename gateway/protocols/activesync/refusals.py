@@ -10,7 +10,6 @@ no general encoder, no function takes a number, RemoteWipe and AccountOnlyRemote
 ``_Status`` ([MS-ASPROV] 3.1.5.1.2.2).
 """
 
-import re
 from enum import Enum
 from typing import Final
 
@@ -19,17 +18,11 @@ from gateway.protocols.activesync.commands import PAGE_OF_ROOT, ROOTS, Command
 from gateway.protocols.activesync.versions import Dialect, Version, dialect
 from gateway.protocols.activesync.wbxml import END, HAS_CONTENT, STR_I, SWITCH_PAGE
 from gateway.protocols.answer import Answer
+from gateway.protocols.wording import DEFERRED_TEXT, blocked
 
 WBXML_TYPE: Final = "application/vnd.ms-sync.wbxml"
-BLOCKED_TEXT: Final = "Mail on this device is blocked by your organization. Ask your help desk."
-"""What the HTTP dialect says in words; few phones show it."""
 TEXT_LONGEST: Final = 1000
 """Characters of a text that are sent."""
-APP_LONGEST: Final = 200
-"""Characters of an app's name that are sent: it may be anything, the phone gave it to itself."""
-
-_STEERING: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What steers a terminal or turns text round (Unicode Standard Annex #9 §2), but for the end of a line."""
 _HEADER: Final = b"\x03\x01\x6a\x00"
 _PRIVATE: Final = ("Cache-Control", "private, no-store")
 
@@ -84,22 +77,13 @@ def deny(command: Command, version: Version | None, app: str = "", note: str = "
     """
     if dialect(version) is Dialect.STATUS and command in _BLOCKED:
         return _BLOCKED[command]
-    return _text(403, "Forbidden", _why(app, note))
-
-
-def _why(app: str, note: str) -> str:
-    name = " ".join(_STEERING.sub(" ", app).split())[:APP_LONGEST]
-    said = _STEERING.sub("", note).strip()
-    if not name and not said:
-        return BLOCKED_TEXT
-    because = f"because of this app: {name}" if name else "because of what is installed on it"
-    return f"Mail on this device is blocked by your organization {because}\n{said or 'Ask your help desk.'}"
+    return _text(403, "Forbidden", blocked(app, note))
 
 
 def defer(retry_after_seconds: int) -> Answer:
     """Whether the device may sync is not known now; it is to ask again after that many seconds (at least 1)."""
     return _text(
-        *(503, "Service Unavailable", "The mail gateway cannot answer now. Mail will come back by itself."),
+        *(503, "Service Unavailable", DEFERRED_TEXT),
         ("Retry-After", str(max(1, retry_after_seconds))),
     )
 

@@ -15,6 +15,7 @@ from gateway.protocols.activesync.commands import ROOTS, Command
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.activesync.wbxml import Element, decode
 from gateway.protocols.answer import Answer
+from gateway.protocols.wording import BLOCKED_TEXT
 from tests.support.wbxml_peers import client_xml, libwbxml_xml, needs_libwbxml
 
 HTTP_VERSIONS: tuple[Version | None, ...] = (None, Version.V2_5, Version.V12_0, Version.V12_1)
@@ -152,8 +153,8 @@ def test_a_refusal_by_http_says_why() -> None:
         "Mail on this device is blocked by your organization because of what is installed on it",
         "Remove it.",
     ]
-    assert said() == refusals.BLOCKED_TEXT
-    assert said("\r\n", " ") == refusals.BLOCKED_TEXT
+    assert said() == BLOCKED_TEXT
+    assert said("\r\n", " ") == BLOCKED_TEXT
 
 
 @given(app=st.text(), note=st.text())

@@ -1,0 +1,89 @@
+"""What is offered to a client: before login a list of ours, after it the mail server's without what nobody can watch.
+
+After login the list is the server's own, less what would lead round the gateway: another login in the same
+connection, a compressed stream, references to other servers, URLs that others fetch later. This is courtesy towards
+clients; a server that would let a client do these things all the same is refused when it is set up.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.protocols.sasl import Mechanism
+
+_HIDDEN: Final = frozenset(
+    (
+        b"STARTTLS",
+        b"LOGINDISABLED",
+        b"LOGIN-REFERRALS",  # RFC 2221
+        b"MAILBOX-REFERRALS",  # RFC 2193
+        b"UNAUTHENTICATE",  # RFC 8437
+        b"URLAUTH",  # RFC 4467
+        b"URL-PARTIAL",
+    )
+)
+_HIDDEN_FAMILIES: Final = (b"AUTH=", b"COMPRESS=", b"URLAUTH=")
+UNWATCHABLE: Final = frozenset((b"UNAUTHENTICATE", b"COMPRESS=DEFLATE"))
+"""What a server should not have, or not to clients that come through a gateway: ``check`` says so."""
+
+_CODE = re.compile(rb"(?i:\[CAPABILITY)((?: ++[!-\\^-~]++)++) *+\]")
+_UNTAGGED = re.compile(rb"\* (?i:CAPABILITY)((?: ++[!-~]++)++) *+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a connection may do before login, as it stands now: in the clear, or within TLS."""
+
+    mechanisms: tuple[Mechanism, ...] = ()
+    """None: no login at all, as is right without TLS."""
+    starttls: bool = False
+
+    @property
+    def password(self) -> bool:
+        """Whether the LOGIN command is taken."""
+        return any(not each.by_token for each in self.mechanisms)
+
+
+def before_login(offer: Offer) -> bytes:
+    """The list that a client is given before login, in one line."""
+    words = [b"IMAP4rev1", b"SASL-IR", b"ID", b"LITERAL+"]
+    if offer.starttls:
+        words.append(b"STARTTLS")
+    if not offer.password:
+        words.append(b"LOGINDISABLED")
+    words += [b"AUTH=%b" % each.value.encode() for each in offer.mechanisms]
+    return b" ".join(words)
+
+
+def watchable(words: Iterable[bytes]) -> list[bytes]:
+    """A mail server's list without what a client behind the gateway is not offered, in the same order."""
+    return [word for word in words if (name := word.upper()) not in _HIDDEN and not name.startswith(_HIDDEN_FAMILIES)]
+
+
+def listed(line: bytes) -> frozenset[bytes] | None:
+    """The capabilities (in upper case) that a line of a server holds, in a code or untagged; None: it holds none."""
+    found = _UNTAGGED.match(line) or _CODE.search(line)
+    return None if found is None else frozenset(found[1].upper().split())
+
+
+def edited(line: bytes) -> bytes:
+    """A server's line with its list ``watchable``; a line without a list as it is."""
+    found = _UNTAGGED.match(line) or _CODE.search(line)
+    if found is None:
+        return line
+    words = b"".join([b" " + word for word in watchable(found[1].split())]) or b" IMAP4rev1"
+    return line[: found.start(1)] + words + line[found.end(1) :]
+
+
+def mechanisms(capabilities: frozenset[bytes]) -> tuple[Mechanism, ...]:
+    """What a client can be offered where the mail server lists these: passwords by both names, tokens as it takes them.
+
+    A password is shown to the server by AUTHENTICATE PLAIN or by the LOGIN command, whichever it has.
+    """
+    by_password = b"AUTH=PLAIN" in capabilities or b"LOGINDISABLED" not in capabilities
+    return tuple(
+        each
+        for each in Mechanism
+        if (b"AUTH=%b" % each.value.encode() in capabilities if each.by_token else by_password)
+    )
