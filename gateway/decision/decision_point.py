@@ -132,6 +132,17 @@ class DecisionPoint:
         self.cache.invalidate_all(sequence)
         await self._rejudge(self.sessions.logins())
 
+    def suspect(self, login: str) -> None:
+        """The record of ``login`` has changed, by a change whose turn has not come yet: judge by what is there now."""
+        self.cache.forget(login)
+        if self.sessions.of(login):
+            self._later(self._rejudge_login(login))
+
+    def suspect_everybody(self) -> None:
+        """The same of all records."""
+        self.cache.forget_all()
+        self._later(self._rejudge(self.sessions.logins()))
+
     async def use(self, policy: Policy) -> None:
         """Put a policy version in force; returns when every live session has been judged by it."""
         self.policy = policy

@@ -117,13 +117,23 @@ class DeviceCache:
         """Accept no record older than ``sequence``: nothing is known about the changes before."""
         self._floor = max(self._floor, sequence)
 
-    def invalidate(self, login: str, sequence: int) -> None:
-        """A change of ``login`` was heard of: its record is worth nothing any more, nor is a load under way."""
+    def forget(self, login: str) -> None:
+        """The record of ``login``, or one that is being loaded, may be old: the next question loads it anew."""
         entry = self.entries.get(login)
         if entry is not None:
             entry.forget_record()
         if login in self._loads:
             self._poisoned.add(login)
+
+    def forget_all(self) -> None:
+        """The same of everybody's."""
+        for entry in self.entries.values():
+            entry.forget_record()
+        self._poisoned.update(self._loads)
+
+    def invalidate(self, login: str, sequence: int) -> None:
+        """A change of ``login`` was heard of: its record is worth nothing any more, nor is a load under way."""
+        self.forget(login)
         if len(self._changed) >= REMEMBERED_CHANGES:
             oldest = next(iter(self._changed))
             self._floor = max(self._floor, self._changed.pop(oldest))
@@ -133,10 +143,8 @@ class DeviceCache:
 
     def invalidate_all(self, sequence: int) -> None:
         """Everything may have changed up to ``sequence``."""
-        for entry in self.entries.values():
-            entry.forget_record()
+        self.forget_all()
         self._changed.clear()
-        self._poisoned.update(self._loads)
         self._floor = max(self._floor, sequence)
 
     def begin_anew(self, incarnation: str, sequence: int) -> None:

@@ -3,18 +3,25 @@
 Every message carries (incarnation, sequence); a heartbeat follows each second. A gap, silence or another incarnation
 sends the follower to the change log; only if that is trimmed is everything dropped. While the feed is away the log is
 polled. ``last_heard_at`` is the last moment at which the follower knew that it knew everything.
+
+Changes are applied in their order, some by reading the store, which may take long. Whom a change concerns is told to
+the decision point at once all the same, in whatever order: what is forgotten too early is read again.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
 from gateway.decision.decision_point import DecisionPoint
 from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.ports.state_cache import CacheUnavailable, ChangeSubscription, FeedMessage
-from gateway.ports.store import Change, ChangeKind, Store, StoreUnavailable
+from gateway.ports.store import Change, ChangeKind, Reading, Store, StoreUnavailable
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -23,6 +30,12 @@ SILENCE_SECONDS = 1.5 * HEARTBEAT_SECONDS
 """Without an answer of the feed for so long, the change log is read."""
 STALE_AFTER_SECONDS = 3.0
 """Silence after which the feed is called stale in health and metrics."""
+BUSY_SECONDS = 0.1
+"""What is not applied within so long does not keep us from listening."""
+STORE_SECONDS = 5.0
+"""A reading that takes longer is given up, and begun again a second later."""
+BACKLOG_MOST = 10_000
+"""Messages that wait to be applied; what is lost of more is read from the change log."""
 PAST_ROWS = 10_000
 """Rows of the change log that a worker learns when it begins, lest it believe what they have overtaken."""
 
@@ -54,6 +67,11 @@ class PolicyFeed:
         self._told_lost = False
         self._order = asyncio.Lock()
         """Changes are applied one after the other, whoever has heard of them."""
+        self._backlog: deque[FeedMessage] = deque(maxlen=BACKLOG_MOST)
+        self._taking: asyncio.Task[None] | None = None
+        """Applies the backlog."""
+        self._again_at = monotonic()
+        """Not before is the store asked again that has just failed."""
 
     @property
     def age_seconds(self) -> float:
@@ -92,24 +110,61 @@ class PolicyFeed:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        while True:
-            try:
+        try:
+            while True:
                 await self._follow_once()
-            except StoreUnavailable as error:
-                log.warning("change_log_unreadable", error=str(error), age_seconds=round(self.age_seconds, 1))
-                await asyncio.sleep(HEARTBEAT_SECONDS)
-            await self._mind_the_bound()
+                await self._mind_the_bound()
+        finally:
+            if self._taking is not None:
+                self._taking.cancel()
+                await asyncio.gather(self._taking, return_exceptions=True)
 
     async def _follow_once(self) -> None:
         messages = await self._next_messages()
         if messages:
             self.feed_up, self._told_lost = True, False
-            for message in messages:
-                async with self._order:
-                    await self._take(message)
+            self._backlog.extend(messages)
         # Messages that tell nothing new are no sign of life: those of a store that went back are all like that.
+        due = bool(self._backlog) or self.age_seconds >= HEARTBEAT_SECONDS
+        if due and self._taking is None and self._monotonic() >= self._again_at:
+            self._taking = asyncio.create_task(self._take_backlog())
+            await asyncio.wait({self._taking}, timeout=BUSY_SECONDS)
+        if self._taking is not None and self._taking.done():
+            self._note_taken(self._taking)
+            self._taking = None
+        if self._taking is not None or self._backlog:
+            self._tell_at_once(messages)
+
+    async def _take_backlog(self) -> None:
+        while self._backlog:
+            message = self._backlog.popleft()
+            async with self._order:
+                await self._take(message)
         if self.age_seconds >= HEARTBEAT_SECONDS:
             await self.catch_up()
+
+    def _note_taken(self, taken: "asyncio.Task[None]") -> None:
+        error = taken.exception()
+        if isinstance(error, StoreUnavailable):
+            log.warning("change_log_unreadable", error=str(error), age_seconds=round(self.age_seconds, 1))
+            self._again_at = self._monotonic() + HEARTBEAT_SECONDS
+        elif error is not None:
+            raise error
+
+    def _tell_at_once(self, messages: Sequence[FeedMessage]) -> None:
+        """Evidence changed, whatever else has to be applied before: nobody is judged by the old any more.
+
+        Without its number, which may be of another life of the store than the one that comes next.
+        """
+        for message in messages:
+            change = message.change
+            if change is None:
+                continue
+            if change.kind is ChangeKind.PERSON:
+                for login in change.names:
+                    self._decision.suspect(login)
+            elif change.kind is ChangeKind.EVERYBODY:
+                self._decision.suspect_everybody()
 
     async def _next_messages(self) -> tuple[FeedMessage, ...]:
         """What the feed says; nothing within the time in which the change log must be looked at."""
@@ -161,12 +216,7 @@ class PolicyFeed:
 
     async def _catch_up_some(self) -> int:
         """Read and apply as much of the change log as one reading gives; the newest sequence."""
-        async with self._store.read() as reading:
-            incarnation = await reading.incarnation()
-            newest = await reading.sequence()
-            trimmed = incarnation != self.incarnation or newest < self.sequence
-            changes = None if trimmed else await reading.changes_after(self.sequence)
-            version = await reading.policy() if changes is None else None
+        incarnation, newest, changes, version = await self._read(self._news)
         if changes is None:
             log.warning("state_reloaded", incarnation=incarnation, sequence=newest)
             await self._begin_anew(incarnation, newest, version)
@@ -174,6 +224,14 @@ class PolicyFeed:
             for change in changes:
                 await self._apply(change)
         return newest
+
+    async def _news(self, reading: Reading) -> tuple[str, int, Sequence[Change] | None, PolicyVersion | None]:
+        """Whose log it is, where it ends, what is new in it; if that cannot be told, the policy."""
+        incarnation = await reading.incarnation()
+        newest = await reading.sequence()
+        trimmed = incarnation != self.incarnation or newest < self.sequence
+        changes = None if trimmed else await reading.changes_after(self.sequence)
+        return incarnation, newest, changes, await reading.policy() if changes is None else None
 
     async def _begin_anew(self, incarnation: str, newest: int, version: PolicyVersion | None) -> None:
         """Drop everything; first the records, because another life may have another policy of the same number."""
@@ -194,13 +252,19 @@ class PolicyFeed:
             for login in change.names:
                 self._decision.changed(login, change.sequence)
         elif change.kind is ChangeKind.POLICY:
-            async with self._store.read() as reading:
-                version = await reading.policy()
-            await self._use(version)
+            await self._use(await self._read(lambda reading: reading.policy()))
         else:
             await self._decision.everybody_changed(change.sequence)
         # Last: a change that could not be applied is read from the log again.
         self.sequence = change.sequence
+
+    async def _read(self, work: Callable[[Reading], Awaitable[T]]) -> T:
+        """A reading in time. Raises ``StoreUnavailable``."""
+        try:
+            async with asyncio.timeout(STORE_SECONDS), self._store.read() as reading:
+                return await work(reading)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no answer within {STORE_SECONDS:.0f} s") from error
 
     async def _use(self, version: PolicyVersion | None) -> bool:
         """Put a version in force; whether it is another one than before."""

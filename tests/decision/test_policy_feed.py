@@ -1,17 +1,22 @@
 """The follower of changes by itself: silence, its marks and its bounds, on a clock that waits for nobody."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from gateway.decision import policy_feed
 from gateway.decision.policy_feed import PolicyFeed
+from gateway.domain.bans import Flag
 from gateway.domain.policy import Unavailable
 from gateway.domain.verdict import Effect, Reason
 from gateway.ports.state_cache import CacheUnavailable, FeedMessage
-from gateway.ports.store import Change, ChangeKind, Person, Writing
+from gateway.ports.store import Change, ChangeKind, Person, Reading, Store, Writing
 from gateway.storage.memory import MemoryStore
 from tests.decision.racing_gateway import ANN, BOB, Gateway, calmly
 from tests.decision.racing_store import TIKTOK
@@ -257,5 +262,102 @@ def test_a_feed_that_never_answers_does_not_keep_the_log_from_being_read() -> No
             await asyncio.sleep(1.9)
             assert feed.sequence == gateway.store.tables.sequence
         running.cancel()
+
+    calmly(scenario)
+
+
+class HangingReads:
+    """The store as a worker sees it while the disk under it takes its time: readings come when they are let go."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.open = asyncio.Event()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Reading]:
+        await self.open.wait()
+        async with self._store.read() as reading:
+            yield reading
+
+
+async def hung(gateway: Gateway) -> HangingReads:
+    """From now on the follower's readings hang."""
+    reads = HangingReads(gateway.store)
+    gateway.worker.feed._store = cast("Store", reads)
+    return reads
+
+
+def test_a_report_is_heard_of_while_a_reading_of_the_policy_hangs() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        phone = await gateway.worker.connect(ANN)
+        reads = await hung(gateway)
+        await gateway.edit_policy(Flag.ENFORCE)
+        await asyncio.sleep(0.3)
+        await gateway.report(ANN, TIKTOK)
+        await asyncio.sleep(1.9)
+        assert phone.cut is not None
+        assert (await gateway.worker.ask(ANN)).effect is Effect.DENY
+        reads.open.set()
+        await gateway.rest()
+        await gateway.check_at_rest()
+
+    calmly(scenario)
+
+
+def test_a_report_is_heard_of_while_the_change_log_hangs() -> None:
+    """Something was lost on the feed, so the log is asked, and does not answer."""
+
+    async def scenario(gateway: Gateway) -> None:
+        phone = await gateway.worker.connect(ANN)
+        reads = await hung(gateway)
+        gateway.worker.feed.sequence -= 1
+        await asyncio.sleep(2.5)
+        for _ in range(3):
+            await gateway.report(ANN, TIKTOK)
+            await asyncio.sleep(1.9)
+            assert phone.cut is not None
+            assert (await gateway.worker.ask(ANN)).effect is Effect.DENY
+            await gateway.report(ANN)
+            await asyncio.sleep(1.9)
+            phone = await gateway.worker.connect(ANN)
+            assert phone.cut is None
+        # It says that it does not know everything.
+        assert gateway.worker.feed.stale
+        reads.open.set()
+        await gateway.rest()
+        await gateway.check_at_rest()
+
+    calmly(scenario)
+
+
+def test_a_store_that_hangs_for_ever_is_asked_again_and_told_of() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        await hung(gateway)
+        gateway.worker.feed.sequence -= 1
+        with capture_logs() as lines:
+            await asyncio.sleep(30.0)
+        told = [line for line in lines if line["event"] == "change_log_unreadable"]
+        assert 3 <= len(told) <= 6
+        assert "no answer within 5 s" in told[0]["error"]
+
+    calmly(scenario)
+
+
+def test_more_than_is_remembered_of_a_busy_time_is_read_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_feed, "BACKLOG_MOST", 4)
+
+    async def scenario(gateway: Gateway) -> None:
+        reads = await hung(gateway)
+        await gateway.edit_policy(Flag.REPORT_ONLY)
+        for _ in range(5):
+            await gateway.report(BOB, TIKTOK)
+            await gateway.report(ANN, TIKTOK)
+            await gateway.report(ANN)
+        await asyncio.sleep(1.0)
+        assert len(gateway.worker.feed._backlog) <= 4
+        await gateway.edit_policy(Flag.ENFORCE)
+        reads.open.set()
+        await gateway.rest()
+        await gateway.check_at_rest()
 
     calmly(scenario)

@@ -1,6 +1,7 @@
 """The gateway that faults happen to: started with fixed free ports, so that it can be killed and started again."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 import httpx
 
@@ -107,6 +108,21 @@ class GatewayUnderTest:
         del self.log[:-5000]
         if entry.get("event") == "ready":
             self._ready.set()
+
+    def read_log(self, on: bool) -> None:
+        """Read what it writes to standard error, or leave it in pipes that have room for a page each."""
+        assert self.process is not None
+        transport = cast("Any", self.process)._transport.get_pipe_transport(2)
+        if on:
+            transport.resume_reading()
+            return
+        transport.pause_reading()
+        for link in (PROC / str(self.process.pid) / "fd").iterdir():
+            with suppress(OSError):
+                if os.readlink(link).startswith("pipe:"):
+                    pipe = os.open(link, os.O_RDONLY | os.O_NONBLOCK)
+                    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+                    os.close(pipe)
 
     def heard_since(self, moment: float) -> set[str]:
         """The kinds of log lines since then, in seconds of ``time.monotonic``; of the last thousands."""

@@ -152,3 +152,13 @@ async def _without_descriptors(pid: int) -> None:
         await asyncio.sleep(3)
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@fault(told_by="refused")
+async def log_unread(site: Site, rng: random.Random) -> None:
+    """Whoever reads the log hangs, until pipes are full; nothing may wait for it, and no verdict grow old meanwhile."""
+    site.gateway.read_log(False)
+    try:
+        await asyncio.sleep(rng.uniform(8.0, 14.0))
+    finally:
+        site.gateway.read_log(True)
