@@ -119,7 +119,8 @@ def _exempted(
             exempt, until = True, min(until, exemption.ends_at)
         elif now < exemption.starts_at:
             until = min(until, exemption.starts_at)
-    verdict = replace(verdict, valid_until=until)
+    if until != verdict.valid_until:
+        verdict = replace(verdict, valid_until=until)
     return let_through(verdict, Reason.EXEMPT) if exempt and verdict.effect is not Effect.ALLOW else verdict
 
 

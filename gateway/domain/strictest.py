@@ -1,6 +1,7 @@
 """From what the rules say to one verdict: the strictest contribution decides, the rest annotates."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
 from gateway.domain.policy import PolicyVersion
@@ -54,29 +55,23 @@ def strictest(
     ordered = sorted(contributions, key=lambda each: _RANK.index(each.reason))
     decisive = max(ordered, key=lambda each: each.effect, default=None)
     would = max(ordered, key=lambda each: each.would, default=None)
-    verdict = Verdict(Effect.ALLOW, _mild_reason(posture, ordered), posture, version.number, until, causes=causes)
+    # One verdict is made at the end: copies of copies would cost more than all the rest.
+    said: dict[str, Any] = {"effect": Effect.ALLOW, "reason": _mild_reason(posture, ordered)}
     if would is not None and would.would is not Effect.ALLOW:
-        verdict = replace(
-            verdict,
-            would=would.would,
-            would_reason=would.reason,
-            would_ban=would.hit.ban.name if would.hit else "",
-            would_app=would.hit.app if would.hit else None,
-            device_id=would.device_id,
-        )
-        verdict = _with_evidence(verdict, would)
-    if decisive is None or decisive.effect is Effect.ALLOW:
-        return verdict
-    verdict = replace(verdict, effect=decisive.effect, reason=decisive.reason, device_id=decisive.device_id)
-    if decisive.hit:
-        verdict = replace(verdict, ban=decisive.hit.ban.name, app=decisive.hit.app, note=decisive.hit.ban.text)
-    return _with_evidence(verdict, decisive)
+        said |= {"would": would.would, "would_reason": would.reason, "device_id": would.device_id, **_evidence(would)}
+        if would.hit:
+            said |= {"would_ban": would.hit.ban.name, "would_app": would.hit.app}
+    if decisive is not None and decisive.effect is not Effect.ALLOW:
+        said |= {"effect": decisive.effect, "reason": decisive.reason, "device_id": decisive.device_id}
+        said |= _evidence(decisive)
+        if decisive.hit:
+            said |= {"ban": decisive.hit.ban.name, "app": decisive.hit.app, "note": decisive.hit.ban.text}
+    return Verdict(posture=posture, policy_version=version.number, valid_until=until, causes=causes, **said)
 
 
-def _with_evidence(verdict: Verdict, contribution: Contribution) -> Verdict:
-    if contribution.hit is None:
-        return replace(verdict, source_id="", evidence_at=None)
-    return replace(verdict, source_id=contribution.hit.source_id, evidence_at=contribution.hit.at)
+def _evidence(contribution: Contribution) -> dict[str, object]:
+    hit = contribution.hit
+    return {"source_id": hit.source_id, "evidence_at": hit.at} if hit else {"source_id": "", "evidence_at": None}
 
 
 def _posture(judged: list[Judged], record: PersonRecord) -> Posture:
