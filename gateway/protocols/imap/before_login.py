@@ -25,7 +25,8 @@ from gateway.protocols.imap.commands import (
     tag_of,
     without_arguments,
 )
-from gateway.protocols.imap.framing import Announced, CommandFramer, Framed, Unframeable
+from gateway.protocols.imap.framing import Announced, CommandFramer, Framed
+from gateway.protocols.lines import Unframeable
 
 BAD_COMMANDS_MOST: Final = 3
 FAILED_LOGINS_MOST: Final = 3

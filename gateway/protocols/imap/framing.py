@@ -8,7 +8,7 @@ split, the commands are the same.
 import re
 from typing import Final, NamedTuple
 
-from gateway.domain.errors import InvalidValue
+from gateway.protocols.lines import LineReader, Unframeable
 
 LINES_LONGEST: Final = 16 << 10
 """Octets of one command outside its literals, and of a line of SASL; tokens that carry groups reach 8 KiB."""
@@ -21,14 +21,6 @@ PIPELINED_MOST: Final = 64 << 10
 
 _LITERAL = re.compile(rb"\{([0-9]{1,20}+)(\+?)\}\Z")
 _LITERAL_HEADER_LONGEST = 24
-
-
-class Unframeable(InvalidValue):
-    """Octets behind which nothing can be understood; the connection ends. ``reason`` is a name for the metrics."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the client's commands cannot be told apart: {reason}")
-        self.reason = reason
 
 
 class Framed(NamedTuple):
@@ -57,12 +49,10 @@ class Announced(NamedTuple):
 class CommandFramer:
     """Takes octets, gives commands."""
 
-    __slots__ = ("_left", "_lines", "_literals", "_octets", "_searched", "_taken", "_waits")
+    __slots__ = ("_left", "_lines", "_literals", "_octets", "_taken", "_waits")
 
     def __init__(self) -> None:
-        self._octets = bytearray()
-        self._searched = 0
-        """Up to here there is no end of a line."""
+        self._octets = LineReader(LINES_LONGEST, PIPELINED_MOST)
         self._lines: list[bytes] = []
         self._literals: list[bytes] = []
         self._taken = 0
@@ -74,19 +64,17 @@ class CommandFramer:
 
     def receive(self, octets: bytes) -> None:
         """More octets. Raises ``Unframeable`` if more than is allowed are waiting already."""
-        if len(self._octets) > PIPELINED_MOST:
-            raise Unframeable("too_much_waiting")
-        self._octets += octets
+        self._octets.receive(octets)
 
     @property
     def crowded(self) -> bool:
         """Whether nothing more may be received until something was taken."""
-        return len(self._octets) > PIPELINED_MOST
+        return self._octets.crowded
 
     @property
     def empty(self) -> bool:
         """Whether every octet received was taken."""
-        return not self._octets and not self._lines
+        return self._octets.empty and not self._lines
 
     def next(self) -> Framed | Announced | None:
         """The next command, or the question whether its literal may come; None: more octets are needed.
@@ -95,11 +83,12 @@ class CommandFramer:
         """
         while not self._waits:
             if self._left >= 0:
-                if len(self._octets) < self._left:
+                literal = self._octets.take(self._left)
+                if literal is None:
                     return None
-                self._literals.append(self._cut(self._left))
+                self._literals.append(literal)
                 self._left = -1
-            line = self.line()
+            line = self._octets.line()
             if line is None:
                 return None
             announced = self._take(line)
@@ -144,25 +133,7 @@ class CommandFramer:
 
         Raises ``Unframeable``.
         """
-        octets = self._octets
-        end = octets.find(b"\n", self._searched, LINES_LONGEST + 2)
-        if end < 0:
-            if len(octets) >= LINES_LONGEST + 2:
-                raise Unframeable("line_too_long")
-            unseen, self._searched = max(0, self._searched - 1), len(octets)
-            if octets.find(b"\r", unseen, max(0, len(octets) - 1)) >= 0:
-                raise Unframeable("bare_line_end")
-            return None
-        line = self._cut(end + 1)
-        if line.find(b"\r") != end - 1 or end == 0:
-            raise Unframeable("bare_line_end")
-        return line[:-2]
-
-    def _cut(self, size: int) -> bytes:
-        octets = bytes(self._octets[:size])
-        del self._octets[:size]
-        self._searched = 0
-        return octets
+        return self._octets.line()
 
     def _whole(self) -> Framed:
         framed = Framed(self._lines, self._literals)
@@ -171,4 +142,4 @@ class CommandFramer:
 
     def rest(self) -> bytes:
         """Everything that was received and not taken; nothing of it is kept."""
-        return self._cut(len(self._octets))
+        return self._octets.rest()

@@ -12,8 +12,8 @@ from gateway.protocols.imap.framing import (
     Announced,
     CommandFramer,
     Framed,
-    Unframeable,
 )
+from gateway.protocols.lines import Unframeable
 
 Found = list[tuple[list[bytes], list[bytes]] | str]
 

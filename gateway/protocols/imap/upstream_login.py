@@ -1,0 +1,335 @@
+"""The dialogue with the mail server up to the login: greeting, STARTTLS, its capabilities, the client's credentials.
+
+The commands are our own, written from what was understood; the login carries the client's tag, so that the server's
+answer is the client's answer. What the server says is read whole, within bounds, and what would lead the client round
+the gateway is taken out of it. A server that is not as it must be (already logged in, octets behind STARTTLS,
+references elsewhere) is ``Unusable``: the client hears that mail is unavailable, never that its password is wrong.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from gateway.protocols import sasl
+from gateway.protocols.imap.capabilities import edited, listed
+from gateway.protocols.lines import LineReader, Unframeable
+
+LINE_LONGEST: Final = 16 << 10
+BEFORE_LOGIN_MOST: Final = 64 << 10
+"""Octets that a server may say before the answer to the login."""
+RECEIVED_MOST: Final = 1 << 20
+"""Octets that may wait: the answer to the login, and whatever came with it in one read."""
+INITIAL_RESPONSE_LONGEST: Final = 8000
+"""Octets of a line with an initial response; servers take lines of 8 KiB (RFC 7162 §4)."""
+KEPT_LINES_MOST: Final = 8
+LOGOUT: Final = b"g LOGOUT\r\n"
+"""For a server that accepted the login of somebody who may not have mail."""
+
+_OURS: Final = b"g"
+_STATUS: Final = re.compile(rb"([^ ]++) (?i:(OK|NO|BAD|BYE|PREAUTH))(?: (.*+))?\Z", re.DOTALL)
+_CODE: Final = re.compile(rb"\[([^\] ]++)[^\]]*+\] *+")
+_LITERAL: Final = re.compile(rb"\{([0-9]{1,10}+)\}\Z")
+_WRONG: Final = frozenset((b"", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"EXPIRED"))
+"""Codes of a NO that speak about the credentials, not about the server (RFC 5530 §3)."""
+_QUOTABLE: Final = re.compile(rb"[^\x20-\x7e]")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Octets for the server."""
+
+    octets: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """The server waits for TLS; then ``secured``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The server can be logged in to (``login``)."""
+
+    capabilities: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """The server explains why it refuses a token; the refusal follows."""
+
+    response: bytes
+    """For the client, in base64."""
+    octets: bytes
+    """For the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The login stands."""
+
+    answer: bytes
+    """For the client, once the verdict allows it."""
+    rest: bytes
+    """What the server has said behind it; for the client after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The server has said no."""
+
+    answer: bytes
+    """For the client."""
+    wrong: bool
+    """Whether it is about the credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """There is no login at this server; close the connection to it."""
+
+    reason: str
+    """A name for log and metrics."""
+
+
+Event = Send | StartTls | Opened | Challenged | Accepted | Rejected | Unusable
+
+
+class _State(Enum):
+    GREETING = 0
+    STARTTLS = 1
+    TLS = 2
+    SECURED = 3
+    CAPABILITY = 4
+    OPENED = 5
+    LOGIN = 6
+    OVER = 7
+
+
+class UpstreamLogin:
+    """One connection to a mail server, up to the answer to one login."""
+
+    __slots__ = (
+        *("_capabilities", "_challenged", "_credentials", "_kept", "_known", "_lines", "_literal", "_said"),
+        *("_starttls", "_state", "_tag", "_to_send"),
+    )
+
+    def __init__(self, *, starttls: bool = False, known: frozenset[bytes] | None = None) -> None:
+        """``known``: the capabilities it had lately, in the same state of TLS; without them it is asked."""
+        self._starttls = starttls
+        self._known = known
+        self._lines = LineReader(LINE_LONGEST, RECEIVED_MOST)
+        self._state = _State.GREETING
+        self._capabilities: frozenset[bytes] | None = None
+        self._said = 0
+        self._literal = -1
+        """Octets of a literal that nobody needs and that comes next; -1: a line does."""
+        self._kept: list[bytes] = []
+        """Untagged lines that belong to the answer."""
+        self._tag = b""
+        self._credentials: sasl.Credentials | None = None
+        self._to_send: list[bytes] = []
+        """What follows when the server asks for more."""
+        self._challenged = False
+
+    def receive(self, octets: bytes) -> None:
+        """Octets of the server; then take events until there is none."""
+        if self._state is _State.OVER:
+            return
+        try:
+            self._lines.receive(octets)
+        except Unframeable:
+            self._said = BEFORE_LOGIN_MOST + 1
+
+    def next(self) -> Event | None:
+        """What is to be done next; None: nothing until more octets, or the proxy's own word, have come."""
+        try:
+            return self._step()
+        except Unframeable as error:
+            return self._unusable(error.reason)
+
+    def _step(self) -> Event | None:
+        while True:
+            if self._state in (_State.OPENED, _State.OVER):
+                return None
+            if self._said > BEFORE_LOGIN_MOST:
+                return self._unusable("too_much_said")
+            if self._state is _State.SECURED:
+                return self._know(self._known)
+            if self._state is _State.TLS:
+                return None if self._lines.empty else self._unusable("octets_behind_starttls")
+            if self._literal >= 0 and self._lines.take(self._literal) is None:
+                return None
+            within, self._literal = self._literal >= 0, -1
+            line = self._lines.line()
+            if line is None:
+                self._literal = 0 if within else -1
+                return None
+            self._said += len(line) + 2
+            if within:
+                self._pass_literal(line)
+            elif (event := self._take(line)) is not None:
+                return event
+
+    def secured(self) -> None:
+        """TLS stands; what was said in the clear is forgotten."""
+        self._lines = LineReader(LINE_LONGEST, RECEIVED_MOST)
+        self._state = _State.SECURED
+
+    # --- until it is open
+
+    def _take(self, line: bytes) -> Event | None:
+        if self._state is _State.GREETING:
+            return self._greeted(line)
+        status = _STATUS.match(line)
+        word = status[2].upper() if status is not None else b""
+        if word == b"BYE":
+            return self._unusable("bye")
+        if line.startswith(b"* "):
+            return self._untagged(line, is_status=status is not None)
+        if self._state is _State.LOGIN:
+            return self._answered(line, status, word)
+        if status is None or status[1] != _OURS or word != b"OK":
+            return self._unusable("starttls_refused" if self._state is _State.STARTTLS else "no_capabilities")
+        if self._state is _State.CAPABILITY:
+            # Some say it in the code of the answer only.
+            found = self._capabilities or listed(line)
+            return self._unusable("no_capabilities") if found is None else self._know(found)
+        if not self._lines.empty:
+            return self._unusable("octets_behind_starttls")
+        self._state = _State.TLS
+        return StartTls()
+
+    def _greeted(self, line: bytes) -> Event:
+        status = _STATUS.match(line)
+        if status is None or status[1] != b"*" or status[2].upper() != b"OK":
+            word = status[2].upper() if status is not None and status[1] == b"*" else b""
+            return self._unusable({b"PREAUTH": "preauth", b"BYE": "bye"}.get(word, "no_greeting"))
+        if self._starttls:
+            # Not looked up before: a list in the clear proves nothing, and without TLS there is no going on.
+            self._state = _State.STARTTLS
+            return Send(b"%b STARTTLS\r\n" % _OURS)
+        return self._know(listed(line) or self._known)
+
+    def _know(self, capabilities: frozenset[bytes] | None) -> Event:
+        if capabilities is None:
+            self._state = _State.CAPABILITY
+            return Send(b"%b CAPABILITY\r\n" % _OURS)
+        self._state, self._capabilities = _State.OPENED, capabilities
+        return Opened(capabilities)
+
+    # --- the login
+
+    def login(self, tag: bytes, credentials: sasl.Credentials, client: Sequence[tuple[bytes, bytes]] = ()) -> Event:
+        """Log in with a tag of the client's. ``client``: what the server is told of the client by ID, if it knows ID.
+
+        Once, after ``Opened``.
+        """
+        assert self._state is _State.OPENED
+        capabilities = self._capabilities or frozenset()
+        steps = _login_steps(tag, credentials, capabilities)
+        if not steps:
+            return self._unusable("no_mechanism")
+        self._state, self._tag, self._credentials = _State.LOGIN, tag, credentials
+        self._to_send = steps[1:]
+        told = b"%b ID (%b)\r\n" % (_beside(tag), _listed(client)) if client and b"ID" in capabilities else b""
+        return Send(told + steps[0])
+
+    def _untagged(self, line: bytes, *, is_status: bool) -> Event | None:
+        capabilities = listed(line)
+        if capabilities is not None and self._state is _State.CAPABILITY:
+            self._capabilities = capabilities
+        if self._state is _State.LOGIN and (is_status or capabilities is not None) and not _refers(line):
+            if len(self._kept) < KEPT_LINES_MOST:
+                self._kept.append(edited(line) + b"\r\n")
+            return None
+        if not is_status:
+            self._pass_literal(line)
+        return None
+
+    def _pass_literal(self, line: bytes) -> None:
+        """Data that is of no interest may hold literals (RFC 2971 §3.2), and a line goes on behind each."""
+        announced = _LITERAL.search(line) if line.endswith(b"}") else None
+        if announced is not None:
+            self._literal = int(announced[1])
+            self._said += self._literal
+
+    def _answered(self, line: bytes, status: re.Match[bytes] | None, word: bytes) -> Event | None:
+        if line.startswith(b"+"):
+            return self._continued(line)
+        if status is not None and status[1] == _beside(self._tag):
+            return None
+        if status is None or status[1] != self._tag:
+            return self._unusable("malformed_answer")
+        text = status[3] or b""
+        if _refers(text):
+            return self._unusable("referral")
+        if word == b"OK":
+            self._state = _State.OVER
+            worded = line if _CODE.sub(b"", text, count=1).strip(b" ") else line.rstrip() + b" Logged in."
+            return Accepted(b"".join(self._kept) + edited(worded) + b"\r\n", self._lines.rest())
+        if word != b"NO":
+            return self._unusable("server_said_bad")
+        self._state = _State.OVER
+        code = _CODE.match(text)
+        name = code[1].upper() if code is not None else b""
+        worded = line if text.strip() else line.rstrip() + b" Authentication failed."
+        return Rejected(b"".join(self._kept) + worded + b"\r\n", name in _WRONG)
+
+    def _continued(self, line: bytes) -> Event:
+        if self._to_send:
+            return Send(self._to_send.pop(0))
+        assert self._credentials is not None
+        mechanism = sasl.replayed_by(self._credentials)
+        if not mechanism.by_token or self._challenged:
+            return self._unusable("unexpected_challenge")
+        self._challenged = True
+        return Challenged(line[1:].strip(b" "), sasl.after_failure(mechanism) + b"\r\n")
+
+    def _unusable(self, reason: str) -> Unusable:
+        self._state = _State.OVER
+        return Unusable(reason)
+
+
+def _beside(tag: bytes) -> bytes:
+    """A tag of ours that is not the client's."""
+    return tag + b".g"
+
+
+def _refers(text: bytes) -> bool:
+    """Whether a server sends the client elsewhere (RFC 2221, RFC 2193)."""
+    return b"[REFERRAL" in text.upper()
+
+
+def _listed(client: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b" ".join([b"%b %b" % (_quoted(key[:30]), _quoted(value[:1024])) for key, value in client])
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"%b"' % _QUOTABLE.sub(b"?", text).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def _login_steps(tag: bytes, credentials: sasl.Credentials, capabilities: frozenset[bytes]) -> list[bytes]:
+    """What is sent, one after the other, each but the first when the server asks for it; nothing: there is no way."""
+    mechanism = sasl.replayed_by(credentials).value.encode()
+    if b"AUTH=" + mechanism in capabilities:
+        response = sasl.initial_response(credentials)
+        command = b"%b AUTHENTICATE %b" % (tag, mechanism)
+        if b"SASL-IR" in capabilities and len(command) + len(response) < INITIAL_RESPONSE_LONGEST:
+            return [b"%b %b\r\n" % (command, response)]
+        return [command + b"\r\n", response + b"\r\n"]
+    if credentials.mechanism.by_token or b"LOGINDISABLED" in capabilities:
+        return []
+    return _login_command(tag, credentials.user, credentials.secret, unasked=b"LITERAL+" in capabilities)
+
+
+def _login_command(tag: bytes, user: bytes, secret: bytes, *, unasked: bool) -> list[bytes]:
+    """LOGIN with literals, which hold every octet that a name or a password may have (RFC 7888 if ``unasked``)."""
+    plus = b"+" if unasked else b""
+    steps = [
+        b"%b LOGIN {%d%b}\r\n" % (tag, len(user), plus),
+        b"%b {%d%b}\r\n" % (user, len(secret), plus),
+        secret + b"\r\n",
+    ]
+    return [b"".join(steps)] if unasked else steps
