@@ -427,7 +427,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self.exchange is not None:
             self.exchange.out_of_time()
-        elif self._choked:
+        elif self._choked or self._closing:
             self.abort()
         elif self._arrived:
             # Not too late: it is looked at in a moment.
@@ -452,7 +452,9 @@ class ClientConnection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        """Send what is written, then close."""
+        """Send what is written, then close; a client that takes none of it has no more time than for an answer."""
+        if not self._closing:
+            self.wait_at_most(self.front.settings.write_seconds)
         self._closing = True
         self._idle = False
         if self.transport is not None:
@@ -462,7 +464,7 @@ class ClientConnection(asyncio.Protocol):
         """Close at once, with a reset: what the kernel still holds of an answer does not leave either."""
         self._closing = True
         self._idle = False
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or (self.transport.is_closing() and not self.transport.get_write_buffer_size()):
             return
         sock = self.transport.get_extra_info("socket")
         if sock is not None:

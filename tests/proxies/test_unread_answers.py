@@ -1,11 +1,12 @@
 """A client that asks and asks without reading what it is answered: its answers do not pile up in memory."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
-from tests.support.fronted import fronted, until_still
+from tests.support.fronted import fronted, until, until_still
 from tests.support.raw_http import eas, request
 from tests.support.scripted_origin import Origin, OriginConnection
 from tests.support.spine import FOLDER_SYNC
@@ -59,3 +60,30 @@ async def test_unread_answers_do_not_pile_up(origin: Origin) -> None:
             assert await reader.readexactly(len(ANSWER)) == ANSWER
         assert len(served) == ASKED
         writer.close()
+
+
+async def test_a_last_answer_that_nobody_takes_is_given_up(origin: Origin) -> None:
+    """The connection was to close behind it: what is written waits for its client no longer than any other answer."""
+    async with fronted(origin.url, send_buffer=4096) as gateway, answering(origin) as served:
+        gateway.clean("anna", "phone1")
+        await gateway.known("anna")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, ("127.0.0.1", int(gateway.url.rsplit(":", 1)[1])))
+            last = request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC, user="anna", Connection="close")
+            await loop.sock_sendall(sock, last)
+            await until(lambda: bool(served))
+            (behind,) = gateway.front._connections
+            transport = behind.transport
+            assert transport is not None
+            await until(transport.is_closing)
+            assert transport.get_write_buffer_size() > 0
+            gateway.clock.ahead += 119.0
+            gateway.front.sweep()
+            await asyncio.sleep(0)
+            assert behind in gateway.front._connections
+            gateway.clock.ahead += 2.0
+            gateway.front.sweep()
+            await until(lambda: behind not in gateway.front._connections)
