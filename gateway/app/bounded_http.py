@@ -71,6 +71,8 @@ class BoundedHttp(H11Protocol):
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) else ""
         super().connection_made(transport)
+        # Any octet that waits for the client has its time, also one of a short answer behind which it is closed.
+        transport.set_write_buffer_limits(high=0)
         if not self._room.arrived(address):
             transport.abort()
             return

@@ -22,13 +22,12 @@ from tests.support.fronted import until
 from tests.support.raw_http import Client, request
 
 ASK = request("/", method="GET", Content_Length="")
-LARGE = b"x" * 8_000_000
+BODIES = {"/": b"hello", "/medium": b"x" * 50_000, "/large": b"x" * 8_000_000}
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers at once, whatever comes in the body."""
-    large = Request(scope).url.path == "/large"
-    await PlainTextResponse(LARGE if large else b"hello")(scope, receive, send)
+    await PlainTextResponse(BODIES[Request(scope).url.path])(scope, receive, send)
 
 
 class Served:
@@ -56,9 +55,15 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    connections: int = 500, head_seconds: float = 30.0, tls: ServerTls | None = None, handshake_seconds: float = 10.0
+    connections: int = 500,
+    head_seconds: float = 30.0,
+    tls: ServerTls | None = None,
+    handshake_seconds: float = 10.0,
+    send_buffer: int = 0,
 ) -> AsyncIterator[Served]:
     sock = socket.socket()
+    if send_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     sock.bind(("127.0.0.1", 0))
     url = f"{'https' if tls else 'http'}://127.0.0.1:{sock.getsockname()[1]}"
     over: list[str] = []
@@ -131,6 +136,21 @@ async def test_a_client_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPat
         await until(lambda: there.room.total == 0)
         sock.close()
         await there.is_there_for("")
+
+
+async def test_a_client_that_takes_no_small_answer_is_left_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that fits into what waits for a client: the connection, closed behind it, would stay for ever."""
+    monkeypatch.setattr(bounded_http, "WRITE_SECONDS", 0.2)
+    async with served(send_buffer=4096) as there:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", int(there.url.rsplit(":", 1)[1])))
+        await loop.sock_sendall(sock, request("/medium", method="GET", Content_Length="", Connection="close"))
+        await until(lambda: there.room.total == 1)
+        await until(lambda: there.room.total == 0)
+        sock.close()
 
 
 async def test_one_address_does_not_take_all_the_room() -> None:
