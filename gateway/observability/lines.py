@@ -6,6 +6,7 @@ process, and a thread of its own writes it when there is. What does not fit is l
 """
 
 import atexit
+import errno
 import os
 import select
 import sys
@@ -102,6 +103,9 @@ class LineWriter:
 
 def _stderr() -> int:
     # Looked up each time: a test may have put another in its place.
+    if sys.stderr is None:
+        # Closed when this program began (``2>&-``): descriptor 2 may be anything by now.
+        raise OSError(errno.EBADF, "standard error is closed")
     return sys.stderr.fileno()
 
 

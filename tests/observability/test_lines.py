@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.observability.lines import LineWriter
+from gateway.observability.lines import STDERR, LineWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 Pipe = tuple[int, int]
@@ -112,3 +112,11 @@ def test_a_process_logs_on_and_ends_although_nobody_reads_its_log() -> None:
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+def test_where_there_is_no_standard_error_lines_are_lost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python has it in a program that was begun with descriptor 2 closed."""
+    monkeypatch.setattr(sys, "stderr", None)
+    STDERR.write(b"nobody\n")
+    STDERR.flush()
+    assert not STDERR._held
