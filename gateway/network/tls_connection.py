@@ -82,10 +82,9 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """No more comes, and nobody has said so within TLS; a request is whole or not by its own framing."""
-        if self._paused:
-            self._over = True
-        elif not self._closing:
-            self._end_of_input()
+        self._over = True
+        # What was held back while the protocol paused may not have been handed on yet.
+        self._go_on()
         # Closed by ``close``, when what is written has gone.
         return True
 

@@ -284,6 +284,26 @@ def test_a_protocol_that_pauses_is_told_nothing_until_it_resumes(tell: Tell, rec
 
 
 @LOOPS
+def test_an_end_that_comes_right_after_the_protocol_resumed_is_told_after_what_came_before(tell: Tell) -> None:
+    """What was held back is handed on a moment after it resumes: the end must not overtake it."""
+
+    async def story(bench: Bench) -> None:
+        server = bench.server
+        async with bench.shaken() as client:
+            server.on_data = lambda data: server.transport.pause_reading()
+            await client.send(client.encrypted(b"one") + client.encrypted(b"two"))
+            await server.until(lambda: server.octets == b"one")
+            server.on_data = lambda data: None
+            server.transport.resume_reading()
+            bench.connection.eof_received()
+            await server.until(lambda: "lost" in server.events)
+            assert server.octets == b"onetwo"
+            assert server.events == ["made", "eof", "lost"]
+
+    tell(story)
+
+
+@LOOPS
 def test_a_close_says_that_it_is_all_and_comes_after_it(tell: Tell) -> None:
     async def story(bench: Bench) -> None:
         async with bench.shaken() as client:
