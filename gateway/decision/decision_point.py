@@ -16,7 +16,7 @@ from gateway.decision.live_sessions import LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.decide import decide
 from gateway.domain.policy import Policy
-from gateway.domain.verdict import Effect, Verdict
+from gateway.domain.verdict import Effect, Posture, Verdict
 
 log = structlog.get_logger()
 
@@ -144,9 +144,16 @@ class DecisionPoint:
         self._later(self._rejudge(self.sessions.logins()))
 
     async def use(self, policy: Policy) -> None:
-        """Put a policy version in force; returns when every live session has been judged by it."""
+        """Put a policy version in force; returns when every live session has been judged by it.
+
+        First those of people of whom something is known that speaks against them: an edit turns their verdicts, if any.
+        """
         self.policy = policy
-        await self._rejudge(self.sessions.logins())
+        await self._rejudge(sorted(self.sessions.logins(), key=self._is_above_suspicion))
+
+    def _is_above_suspicion(self, login: str) -> bool:
+        entry = self._entries.get(login)
+        return entry is not None and all(each.posture is Posture.CLEAN for each in entry.known_verdicts)
 
     async def rejudge_all(self) -> None:
         """Judge every live session anew."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import structlog
 
@@ -56,6 +56,11 @@ class Entry:
     def verdict(self, key: VerdictKey) -> Verdict | None:
         """The verdict remembered for a device."""
         return _verdict_in(self.verdicts, key)
+
+    @property
+    def known_verdicts(self) -> tuple[Verdict, ...]:
+        """Those that are remembered, of whatever device."""
+        return cast("tuple[Verdict, ...]", self.verdicts[1::2])
 
     def keep_verdict(self, key: VerdictKey, verdict: Verdict) -> Verdict | None:
         """Remember a verdict; the one that it takes the place of. Bounded: anybody can invent DeviceIds."""

@@ -270,7 +270,7 @@ class PolicyFeed:
         """Put a version in force; whether it is another one than before."""
         if version is None or version == self._decision.policy.version:
             return False
-        policy: Policy = policy_of(version)
+        policy: Policy = policy_of(version, self._decision.policy)
         await self._decision.use(policy)
         self.policy_in_force = version.number
         self._on_policy_in_force(version.number)

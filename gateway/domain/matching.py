@@ -132,10 +132,14 @@ class BanIndex:
     bans: tuple[Ban, ...]
     _exact: dict[tuple[Platform, str], list[tuple[int, Matcher]]] = field(default_factory=dict)
     _rest: list[tuple[int, Matcher]] = field(default_factory=list)
-    _answers: dict[App, tuple[Ban, ...]] = field(default_factory=dict)
+    _answers: dict[App, tuple[int, ...]] = field(default_factory=dict)
+    """Numbers of bans: another index with the same matchers takes them over, whatever its bans are called."""
 
     def bans_of(self, app: App) -> tuple[Ban, ...]:
         """The bans that the app falls under, in the order of the policy."""
+        return self._named(self._numbers_of(app))
+
+    def _numbers_of(self, app: App) -> tuple[int, ...]:
         answer = self._answers.get(app)
         if answer is None:
             if len(self._answers) >= REMEMBERED_APPS:
@@ -143,35 +147,50 @@ class BanIndex:
             answer = self._answers[app] = self._find(app)
         return answer
 
+    def _named(self, numbers: tuple[int, ...]) -> tuple[Ban, ...]:
+        return tuple([self.bans[number] for number in numbers])
+
+    def like(self, bans: tuple[Ban, ...]) -> "BanIndex | None":
+        """An index of other bans that goes on with the answers of this one; None if they recognise other apps."""
+        if [_recognised_by(ban) for ban in bans] != [_recognised_by(ban) for ban in self.bans]:
+            return None
+        return BanIndex(bans, self._exact, self._rest, self._answers)
+
     def caught_of(self, apps: Iterable[App]) -> list[tuple[App, tuple[Ban, ...]]]:
         """Those of the apps that fall under bans, and under which; of most phones' apps none does."""
         caught = []
         for app in apps:
-            bans = self._answers.get(app)
-            if bans is None:
-                bans = self.bans_of(app)
-            if bans:
-                caught.append((app, bans))
+            numbers = self._answers.get(app)
+            if numbers is None:
+                numbers = self._numbers_of(app)
+            if numbers:
+                caught.append((app, self._named(numbers)))
         return caught
 
-    def _find(self, app: App) -> tuple[Ban, ...]:
+    def _find(self, app: App) -> tuple[int, ...]:
         candidates = self._exact.get((app.platform, folded_id(app.platform, app.id)), [])
         best: dict[int, int] = {}
         for number, matcher in (*candidates, *self._rest):
             if matches(matcher, app):
                 best[number] = max(best.get(number, 0), specificity(matcher))
-        return tuple(
-            self.bans[number] for number in sorted(best) if not _excepted(self.bans[number], app, best[number])
-        )
+        return tuple(number for number in sorted(best) if not _excepted(self.bans[number], app, best[number]))
+
+
+def _recognised_by(ban: Ban) -> tuple[tuple[Matcher, ...], tuple[Matcher, ...]]:
+    return ban.matchers, ban.exceptions
 
 
 def _excepted(ban: Ban, app: App, hit: int) -> bool:
     return any(specificity(exception) >= hit and matches(exception, app) for exception in ban.exceptions)
 
 
-def compiled(bans: Iterable[Ban]) -> BanIndex:
-    """The index of some bans."""
-    index = BanIndex(tuple(bans))
+def compiled(bans: Iterable[Ban], before: BanIndex | None = None) -> BanIndex:
+    """The index of some bans; what ``before`` has found out is kept as far as it still holds."""
+    bans = tuple(bans)
+    known = before.like(bans) if before is not None else None
+    if known is not None:
+        return known
+    index = BanIndex(bans)
     for number, ban in enumerate(index.bans):
         for matcher in ban.matchers:
             if matcher.kind is MatcherKind.ID and matcher.platform is not None:

@@ -28,7 +28,7 @@ class FollowedPolicy:
         if self._sequence < 0 or await self._has_news(reading):
             version = await reading.policy()
             if version is not None and version != self.policy.version:
-                self.policy = policy_of(version)
+                self.policy = policy_of(version, self.policy)
         self._sequence = sequence
 
     async def _has_news(self, reading: Reading) -> bool:

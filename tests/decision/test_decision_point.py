@@ -12,7 +12,7 @@ from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Flag
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy, Unavailable, first_policy, policy_of
-from gateway.domain.verdict import Effect, Reason
+from gateway.domain.verdict import Effect, Reason, Verdict
 from gateway.ports.store import StoreUnavailable
 from tests.support.evidence_strategies import LOGIN, MAIL, NOW, TIKTOK, TIKTOK_BAN, bound, of_person, seen
 
@@ -146,3 +146,36 @@ async def test_nobody_is_denied_for_what_cannot_be_known() -> None:
     decision.changed(LOGIN, 2)
     evidence.away = True
     assert (await decision.judge_loading(ASKED)).effect is Effect.DEFER
+
+
+async def test_an_edit_reaches_those_first_against_whom_something_is_known() -> None:
+    """Of thousands who wait some few turn by an edit, and those are cut before the others are looked at."""
+
+    class Waiting:
+        def __init__(self, login: str) -> None:
+            self.request = AccessRequest(login, "d1")
+
+        def verdict_turned(self, verdict: Verdict) -> None:
+            order.append(self.request.login)
+
+    async def read(login: str) -> PersonRecord:
+        return replace(DIRTY if login.startswith("dirty") else CLEAN, person_id=login, logins=(login,))
+
+    order: list[str] = []
+    decision = DecisionPoint(DeviceCache(read), policy(Flag.REPORT_ONLY), lambda: NOW)
+    logins = [f"{'dirty' if number % 10 == 9 else 'clean'}{number:03}" for number in range(600)]
+    for login in logins:
+        session = Waiting(login)
+        decision.sessions.add(session)
+        assert (await decision.judge_loading(session.request)).effect is Effect.ALLOW
+    looked_at: list[str] = []
+    judge = decision.judge
+
+    def looking(request: AccessRequest) -> Verdict | None:
+        looked_at.append(request.login)
+        return judge(request)
+
+    decision.judge = looking  # type: ignore[method-assign]
+    await decision.use(policy(Flag.ENFORCE, number=2))
+    assert sorted(looked_at) == sorted(logins)
+    assert order == [login for login in logins if login.startswith("dirty")] == looked_at[: len(order)]

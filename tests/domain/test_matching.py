@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain import matching
-from gateway.domain.bans import Ban, Matcher, MatcherKind
+from gateway.domain.bans import Ban, Flag, Matcher, MatcherKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import App, AppOrigin, Platform
 from gateway.domain.matching import (
@@ -351,3 +351,30 @@ def test_the_memory_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     for number in range(10):
         assert index.bans_of(app(f"com.tencent.a{number}"))
         assert len(index._answers) <= 3
+
+
+@thorough
+@given(st.lists(some_bans, max_size=3), st.lists(some_bans, max_size=3), st.lists(found_apps, max_size=4), st.data())
+def test_an_index_after_another_answers_as_one_by_itself(
+    earlier: list[Ban], bans: list[Ban], found: list[App], data: st.DataObject
+) -> None:
+    """Also where matchers are the same, and only what follows from them differs."""
+    before = compiled(earlier)
+    for each in found[:2]:
+        before.bans_of(each)
+    if data.draw(st.booleans()):
+        bans = [replace(ban, flag=Flag.ENFORCE, text="another") for ban in earlier]
+    after, alone = compiled(bans, before), compiled(bans)
+    for each in found:
+        assert after.bans_of(each) == alone.bans_of(each)
+    assert after.caught_of(found) == alone.caught_of(found)
+    assert [before.bans_of(each) for each in found] == [compiled(earlier).bans_of(each) for each in found]
+
+
+def test_a_flag_that_is_set_costs_no_new_look_at_apps() -> None:
+    before = compiled((Ban("b", (VENDOR,)),))
+    before.bans_of(app("com.tencent.a"))
+    after = compiled((Ban("b", (VENDOR,), flag=Flag.ENFORCE),), before)
+    assert after._answers is before._answers
+    assert [ban.flag for ban in after.bans_of(app("com.tencent.a"))] == [Flag.ENFORCE]
+    assert compiled((Ban("b", (of(MatcherKind.TEAM_ID, TEAM),)),), before)._answers == {}
