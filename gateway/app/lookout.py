@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway import __version__
-from gateway.app.health import CertificateDates, store_trouble
+from gateway.app.health import LOOK_WITHIN_SECONDS, CertificateDates, store_trouble
 from gateway.changes.explain import age_words
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics
@@ -56,10 +56,10 @@ class Lookout:
 
     async def _read(self) -> None:
         try:
-            async with self._store.read() as reading:
+            async with asyncio.timeout(LOOK_WITHIN_SECONDS), self._store.read() as reading:
                 self._sources = await reading.sources()
                 version = await reading.policy()
-        except StoreUnavailable:
+        except (StoreUnavailable, TimeoutError):
             # The next look says so.
             return
         if version is not None:

@@ -1,10 +1,12 @@
 """What the operator is told of the store, certificates, the clock and silent sources."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway.app import lookout
 from gateway.app.health import CERTIFICATES_EVERY_SECONDS, CertificateDates
 from gateway.app.lookout import Looked, Lookout
 from gateway.changes.apply import ensure_first_policy
@@ -14,6 +16,7 @@ from gateway.observability.metrics import Metrics
 from gateway.ports.store import Change, Source, Writing
 from gateway.settings import Settings
 from gateway.storage.memory import MemoryStore
+from gateway.storage.memory.reading import MemoryReading
 from tests.support.phone_certificates import Certificates, make_certificates
 
 NOW = 1_700_000_000.0
@@ -74,6 +77,30 @@ async def test_a_store_that_cannot_be_read() -> None:
     assert await site.look() == ["the store cannot be read: the disk fails: check the disk"]
     assert site.lookout.unready == {"store": "the disk fails: check the disk"}
     assert site.figures()["gatepost_store_up"] == {(): 0}
+
+
+async def test_a_store_that_answers_once_and_then_hangs_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site()
+    hangs = asyncio.Event()
+
+    async def sources(reading: MemoryReading) -> Sequence[Source]:
+        hangs.set()
+        await asyncio.Event().wait()
+        return ()
+
+    monkeypatch.setattr(MemoryReading, "sources", sources)
+    monkeypatch.setattr(lookout, "LOOK_WITHIN_SECONDS", 0.01)
+    monkeypatch.setattr(lookout, "LOOK_EVERY_SECONDS", 0.01)
+    looking = asyncio.create_task(site.lookout.run())
+    try:
+        async with asyncio.timeout(5):
+            await hangs.wait()
+            site.store.unavailable = "the disk fails: check the disk"
+            while not site.lookout.unready:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 async def test_a_store_that_cannot_be_written_is_a_warning_and_no_reason_to_send_phones_away() -> None:
