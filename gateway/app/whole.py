@@ -6,6 +6,7 @@ What cannot work is said in one sentence before anything is started.
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +45,9 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
 
     Raises ``DomainError`` with one sentence when it cannot start.
     """
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        # Until the supervisor hears of them, they would end the start.
+        signal.signal(number, signal.SIG_IGN)
     _prepare(settings, role)
     embedded = _embedded(settings, role)
     lock = DataDirLock(data_dir_of(settings)) if role != "gateway" else None

@@ -14,7 +14,7 @@ from gateway.cli.address import settings_of
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
 from gateway.domain.errors import DomainError
-from gateway.runtime.lock import holder_of
+from gateway.runtime.lock import holder_of, holds
 
 
 class RoleName(StrEnum):
@@ -71,11 +71,16 @@ def upgrade(desk: Desk) -> None:
       gatepost upgrade
     """
     settings = settings_of(desk.config)
-    pid = holder_of(Path(settings.gateway.data_dir))
+    data_dir = Path(settings.gateway.data_dir)
+    pid = holder_of(data_dir)
     if not pid.isdigit():
         raise Failed(
-            f"no Gatepost with data_dir {settings.gateway.data_dir} runs here: start it with gatepost run"
+            f"no Gatepost with data_dir {data_dir} runs here: start it with gatepost run"
             " (to one that runs with --role gateway send SIGUSR2)"
+        )
+    if not holds(data_dir, int(pid)):
+        raise Failed(
+            f"the Gatepost with data_dir {data_dir} runs in another container or on another machine: upgrade it there"
         )
     try:
         os.kill(int(pid), signal.SIGUSR2)

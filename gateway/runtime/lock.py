@@ -92,3 +92,27 @@ def holder_of(data_dir: Path) -> str:
     except OSError:
         pass
     return ""
+
+
+def holds(data_dir: Path, pid: int) -> bool:
+    """Whether that process of this machine, as seen from here, has the lock's file open.
+
+    Two containers may share ``data_dir``, and then the pid in the file is one where its holder is. True also where the
+    system does not say (proc(5)).
+    """
+    try:
+        lock = os.stat(data_dir / LOCK_FILE)
+        with os.scandir(f"/proc/{pid}/fd") as opened:
+            return any(_is(each, lock) for each in opened)
+    except FileNotFoundError:
+        return not Path("/proc/self/fd").exists()
+    except OSError:
+        return True
+
+
+def _is(entry: "os.DirEntry[str]", file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(entry.stat(), file)
+    except OSError:
+        # Closed meanwhile.
+        return False
