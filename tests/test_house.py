@@ -7,7 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how-a-request-flows.md"
-PACKAGES = (*("domain", "decision", "protocols", "protocols/activesync", "protocols/imap", "proxies"),)
+PACKAGES = (
+    *("domain", "decision"),
+    *("protocols", "protocols/activesync", "protocols/imap", "protocols/pop3"),
+    "proxies",
+)
 
 
 def house() -> dict[str, dict[str, str]]:

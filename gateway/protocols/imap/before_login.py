@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.protocols import sasl
 from gateway.protocols.imap import refusals
-from gateway.protocols.imap.capabilities import Offer, before_login
+from gateway.protocols.imap.capabilities import before_login
 from gateway.protocols.imap.commands import (
     BadCommand,
     Head,
@@ -27,6 +27,16 @@ from gateway.protocols.imap.commands import (
 )
 from gateway.protocols.imap.framing import Announced, CommandFramer, Framed
 from gateway.protocols.lines import Unframeable
+from gateway.protocols.login import (
+    ChallengeAnswered,
+    ClientEvent,
+    Ended,
+    Identified,
+    LoginAsked,
+    Offer,
+    Said,
+    TlsAsked,
+)
 
 BAD_COMMANDS_MOST: Final = 3
 FAILED_LOGINS_MOST: Final = 3
@@ -34,56 +44,6 @@ COMMANDS_MOST: Final = 100
 """Commands before login; who logs in at all needs fewer than ten."""
 _WITH_LITERALS: Final = (b"LOGIN", b"ID")
 _SELF: Final = b'* ID ("name" "Gatepost")\r\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Something to write, and nothing else to do."""
-
-    octets: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """The client has said what it is (RFC 2971): claims of its own, for the log."""
-
-    octets: bytes
-    fields: tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TlsAsked:
-    """Stop reading, write these octets, start TLS, and begin a new dialogue."""
-
-    octets: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LoginAsked:
-    """Ask the mail server, then the verdict; then ``logged_in`` or ``refused``."""
-
-    tag: bytes
-    credentials: sasl.Credentials
-    octets: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeAnswered:
-    """The client has taken note of the challenge passed on by ``challenge``; what it said matters to nobody."""
-
-    octets: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Write these octets (if any) and close."""
-
-    octets: bytes
-    reason: str
-    """A name for the metrics."""
-
-
-Event = Said | Identified | TlsAsked | LoginAsked | ChallengeAnswered | Ended
 
 
 class _State(Enum):
@@ -131,7 +91,7 @@ class Dialogue:
         """Whether the proxy must stop reading until something was taken."""
         return self._framer.crowded
 
-    def next(self) -> Event | None:
+    def next(self) -> ClientEvent | None:
         """What is to be done next; None: nothing until more octets, or the proxy's own word, have come."""
         if self._state is _State.OVER:
             return None
@@ -142,7 +102,7 @@ class Dialogue:
         except Unframeable as error:
             return self._end(b"* BYE The command is too long or malformed.\r\n", error.reason)
 
-    def _step(self) -> Event | None:
+    def _step(self) -> ClientEvent | None:
         if self._state is _State.COMMANDS:
             command = self._framer.next()
             return None if command is None else self._take(command)
@@ -160,7 +120,7 @@ class Dialogue:
 
     # --- commands
 
-    def _take(self, command: Framed | Announced) -> Event:
+    def _take(self, command: Framed | Announced) -> ClientEvent:
         self._commands += 1
         if self._commands > COMMANDS_MOST:
             return self._end(b"* BYE Too many commands before login.\r\n", "too_many_commands")
@@ -175,7 +135,7 @@ class Dialogue:
         except BadCommand:
             return self._bad_command(head.tag, "The arguments are malformed.")
 
-    def _announced(self, announced: Announced, head: Head | None) -> Event:
+    def _announced(self, announced: Announced, head: Head | None) -> ClientEvent:
         """Whether a literal may come: only where it is of use, so that no password is asked for in the clear."""
         if head is None or head.verb not in _WITH_LITERALS:
             self._framer.drop()
@@ -190,7 +150,7 @@ class Dialogue:
         self._commands -= 1
         return Said(b"+ OK\r\n")
 
-    def _answer(self, head: Head, command: Framed) -> Event:
+    def _answer(self, head: Head, command: Framed) -> ClientEvent:
         tag, verb = head
         if verb == b"LOGIN":
             return self._login(tag, command)
@@ -214,7 +174,7 @@ class Dialogue:
             return self._end(b"* BYE Logging out.\r\n%b OK LOGOUT completed.\r\n" % tag, "logout")
         return self._starttls(tag)
 
-    def _starttls(self, tag: bytes) -> Event:
+    def _starttls(self, tag: bytes) -> ClientEvent:
         if not self.offer.starttls:
             return self._bad_command(tag, "TLS cannot be started here.")
         if not self._framer.empty:
@@ -224,7 +184,7 @@ class Dialogue:
 
     # --- login
 
-    def _login(self, tag: bytes, command: Framed) -> Event:
+    def _login(self, tag: bytes, command: Framed) -> ClientEvent:
         if not self.offer.password:
             return Said(refusals.privacy_required(tag))
         credentials = read_login(command)
@@ -233,7 +193,7 @@ class Dialogue:
         except sasl.BadResponse:
             return self.refuse(refusals.wrong_credentials(tag))
 
-    def _authenticate(self, tag: bytes, command: Framed) -> Event:
+    def _authenticate(self, tag: bytes, command: Framed) -> ClientEvent:
         if not self.offer.mechanisms:
             return Said(refusals.privacy_required(tag))
         name, initial = read_authenticate(command)
@@ -244,7 +204,7 @@ class Dialogue:
         self._exchange = sasl.Exchange(mechanism)
         return self._respond(initial)
 
-    def _respond(self, response: bytes | None) -> Event:
+    def _respond(self, response: bytes | None) -> ClientEvent:
         assert self._exchange is not None
         try:
             outcome = self._exchange.respond(response)
@@ -255,7 +215,7 @@ class Dialogue:
             return Said(b"+ %b\r\n" % outcome)
         return self._asked(self._tag, outcome)
 
-    def _response_refused(self, fault: sasl.Fault) -> Event:
+    def _response_refused(self, fault: sasl.Fault) -> ClientEvent:
         self._state, self._exchange = _State.COMMANDS, None
         if fault is sasl.Fault.CANCELLED:
             return self._bad_command(self._tag, "Authentication was cancelled.")

@@ -7,9 +7,9 @@ clients; a server that would let a client do these things all the same is refuse
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from gateway.protocols.login import Offer
 from gateway.protocols.sasl import Mechanism
 
 _HIDDEN: Final = frozenset(
@@ -29,20 +29,6 @@ UNWATCHABLE: Final = frozenset((b"UNAUTHENTICATE", b"COMPRESS=DEFLATE"))
 
 _CODE = re.compile(rb"(?i:\[CAPABILITY)((?: ++[!-\\^-~]++)++) *+\]")
 _UNTAGGED = re.compile(rb"\* (?i:CAPABILITY)((?: ++[!-~]++)++) *+\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a connection may do before login, as it stands now: in the clear, or within TLS."""
-
-    mechanisms: tuple[Mechanism, ...] = ()
-    """None: no login at all, as is right without TLS."""
-    starttls: bool = False
-
-    @property
-    def password(self) -> bool:
-        """Whether the LOGIN command is taken."""
-        return any(not each.by_token for each in self.mechanisms)
 
 
 def before_login(offer: Offer) -> bytes:

@@ -8,13 +8,13 @@ references elsewhere) is ``Unusable``: the client hears that mail is unavailable
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from gateway.protocols import sasl
 from gateway.protocols.imap.capabilities import edited, listed
 from gateway.protocols.lines import LineReader, Unframeable
+from gateway.protocols.login import Accepted, Challenged, Opened, Rejected, Send, ServerEvent, StartTls, Unusable
 
 LINE_LONGEST: Final = 16 << 10
 BEFORE_LOGIN_MOST: Final = 64 << 10
@@ -34,66 +34,6 @@ _LITERAL: Final = re.compile(rb"\{([0-9]{1,10}+)\}\Z")
 _WRONG: Final = frozenset((b"", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"EXPIRED"))
 """Codes of a NO that speak about the credentials, not about the server (RFC 5530 §3)."""
 _QUOTABLE: Final = re.compile(rb"[^\x20-\x7e]")
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Octets for the server."""
-
-    octets: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    """The server waits for TLS; then ``secured``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The server can be logged in to (``login``)."""
-
-    capabilities: frozenset[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Challenged:
-    """The server explains why it refuses a token; the refusal follows."""
-
-    response: bytes
-    """For the client, in base64."""
-    octets: bytes
-    """For the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The login stands."""
-
-    answer: bytes
-    """For the client, once the verdict allows it."""
-    rest: bytes
-    """What the server has said behind it; for the client after that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The server has said no."""
-
-    answer: bytes
-    """For the client."""
-    wrong: bool
-    """Whether it is about the credentials."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """There is no login at this server; close the connection to it."""
-
-    reason: str
-    """A name for log and metrics."""
-
-
-Event = Send | StartTls | Opened | Challenged | Accepted | Rejected | Unusable
 
 
 class _State(Enum):
@@ -142,14 +82,14 @@ class UpstreamLogin:
         except Unframeable:
             self._said = BEFORE_LOGIN_MOST + 1
 
-    def next(self) -> Event | None:
+    def next(self) -> ServerEvent | None:
         """What is to be done next; None: nothing until more octets, or the proxy's own word, have come."""
         try:
             return self._step()
         except Unframeable as error:
             return self._unusable(error.reason)
 
-    def _step(self) -> Event | None:
+    def _step(self) -> ServerEvent | None:
         while True:
             if self._state in (_State.OPENED, _State.OVER):
                 return None
@@ -179,7 +119,7 @@ class UpstreamLogin:
 
     # --- until it is open
 
-    def _take(self, line: bytes) -> Event | None:
+    def _take(self, line: bytes) -> ServerEvent | None:
         if self._state is _State.GREETING:
             return self._greeted(line)
         status = _STATUS.match(line)
@@ -201,7 +141,7 @@ class UpstreamLogin:
         self._state = _State.TLS
         return StartTls()
 
-    def _greeted(self, line: bytes) -> Event:
+    def _greeted(self, line: bytes) -> ServerEvent:
         status = _STATUS.match(line)
         if status is None or status[1] != b"*" or status[2].upper() != b"OK":
             word = status[2].upper() if status is not None and status[1] == b"*" else b""
@@ -212,7 +152,7 @@ class UpstreamLogin:
             return Send(b"%b STARTTLS\r\n" % _OURS)
         return self._know(listed(line) or self._known)
 
-    def _know(self, capabilities: frozenset[bytes] | None) -> Event:
+    def _know(self, capabilities: frozenset[bytes] | None) -> ServerEvent:
         if capabilities is None:
             self._state = _State.CAPABILITY
             return Send(b"%b CAPABILITY\r\n" % _OURS)
@@ -221,7 +161,9 @@ class UpstreamLogin:
 
     # --- the login
 
-    def login(self, tag: bytes, credentials: sasl.Credentials, client: Sequence[tuple[bytes, bytes]] = ()) -> Event:
+    def login(
+        self, tag: bytes, credentials: sasl.Credentials, client: Sequence[tuple[bytes, bytes]] = ()
+    ) -> ServerEvent:
         """Log in with a tag of the client's. ``client``: what the server is told of the client by ID, if it knows ID.
 
         Once, after ``Opened``.
@@ -236,7 +178,7 @@ class UpstreamLogin:
         told = b"%b ID (%b)\r\n" % (_beside(tag), _listed(client)) if client and b"ID" in capabilities else b""
         return Send(told + steps[0])
 
-    def _untagged(self, line: bytes, *, is_status: bool) -> Event | None:
+    def _untagged(self, line: bytes, *, is_status: bool) -> ServerEvent | None:
         capabilities = listed(line)
         if capabilities is not None and self._state is _State.CAPABILITY:
             self._capabilities = capabilities
@@ -255,7 +197,7 @@ class UpstreamLogin:
             self._literal = int(announced[1])
             self._said += self._literal
 
-    def _answered(self, line: bytes, status: re.Match[bytes] | None, word: bytes) -> Event | None:
+    def _answered(self, line: bytes, status: re.Match[bytes] | None, word: bytes) -> ServerEvent | None:
         if line.startswith(b"+"):
             return self._continued(line)
         if status is not None and status[1] == _beside(self._tag):
@@ -277,7 +219,7 @@ class UpstreamLogin:
         worded = line if text.strip() else line.rstrip() + b" Authentication failed."
         return Rejected(b"".join(self._kept) + worded + b"\r\n", name in _WRONG)
 
-    def _continued(self, line: bytes) -> Event:
+    def _continued(self, line: bytes) -> ServerEvent:
         if self._to_send:
             return Send(self._to_send.pop(0))
         assert self._credentials is not None

@@ -13,16 +13,10 @@ from typing_extensions import Buffer
 from gateway.protocols.imap import refusals
 from gateway.protocols.imap.before_login import (
     COMMANDS_MOST,
-    ChallengeAnswered,
     Dialogue,
-    Ended,
-    Identified,
-    LoginAsked,
-    Said,
-    TlsAsked,
 )
-from gateway.protocols.imap.capabilities import Offer
 from gateway.protocols.imap.framing import LINES_LONGEST
+from gateway.protocols.login import ChallengeAnswered, Ended, Identified, LoginAsked, Offer, Said, TlsAsked
 from gateway.protocols.sasl import Credentials, Mechanism
 from tests.protocols.imap.dialogues import CLEAR, SECURE, events, said
 from tests.support.evidence_strategies import thorough

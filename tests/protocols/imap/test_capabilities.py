@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.protocols.imap.capabilities import Offer, before_login, edited, listed, mechanisms, watchable
+from gateway.protocols.imap.capabilities import before_login, edited, listed, mechanisms, watchable
+from gateway.protocols.login import Offer
 from gateway.protocols.sasl import Mechanism
 
 DOVECOT = (

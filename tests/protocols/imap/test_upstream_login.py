@@ -10,16 +10,9 @@ from gateway.protocols import sasl
 from gateway.protocols.imap.upstream_login import (
     BEFORE_LOGIN_MOST,
     LINE_LONGEST,
-    Accepted,
-    Challenged,
-    Event,
-    Opened,
-    Rejected,
-    Send,
-    StartTls,
-    Unusable,
     UpstreamLogin,
 )
+from gateway.protocols.login import Accepted, Challenged, Opened, Rejected, Send, ServerEvent, StartTls, Unusable
 from gateway.protocols.sasl import Credentials, Mechanism
 
 ANNA = Credentials(Mechanism.PLAIN, b"anna", b"secret")
@@ -34,9 +27,9 @@ def talk(
     credentials: Credentials = ANNA,
     client: tuple[tuple[bytes, bytes], ...] = (),
     known: frozenset[bytes] | None = None,
-) -> tuple[bytes, list[Event]]:
+) -> tuple[bytes, list[ServerEvent]]:
     """What the server is sent, and what else happens; the login follows as soon as it can."""
-    upstream, sent, found = UpstreamLogin(known=known), b"", list[Event]()
+    upstream, sent, found = UpstreamLogin(known=known), b"", list[ServerEvent]()
     for start, end in pairwise([0, *cuts, len(octets)]):
         upstream.receive(octets[start:end])
         while (event := upstream.next()) is not None:
