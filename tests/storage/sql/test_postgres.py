@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.sql import ClauseElement
 
+from gateway.admin.auth import Role, new_token
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import first_policy
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
@@ -407,3 +409,17 @@ async def test_statements_of_the_store_go_straight_but_for_lists() -> None:
 
 def _names_in(statement: ClauseElement) -> list[str]:
     return list(statement.compile(dialect=_DIALECT).params)
+
+
+async def test_a_work_that_overlooks_a_refused_statement_is_not_said_to_be_stored(store: SqlStore) -> None:
+    """The server undoes such a transaction at COMMIT, and calls that no error."""
+
+    async def work(writing: Writing) -> None:
+        await writing.put_token(new_token("anna", Role.EDITOR, 1.0, None)[1])
+        with suppress(StoreUnavailable):
+            await writing._rows.all(text("SELECT 1 / 0"))  # type: ignore[attr-defined]
+
+    with pytest.raises(StoreUnavailable):
+        await store.write(work)
+    await put_person(store, "bert")
+    assert await people(store) == ["bert"]
