@@ -1,8 +1,9 @@
 """From the committed change log to the data plane: records into the shared cache, changes onto the feed, in order.
 
 Runs in control processes only. What is on the log is sent exactly in its order; a change is sent after the records it
-concerns are in the cache. While the cache is away nothing is skipped: workers read the log themselves, and the
-publication goes on where it stood as soon as it can, so that no outdated record stays behind.
+concerns are in the cache, or without them where the store that has just committed it cannot be read in time: whoever
+hears of a change believes no older record. While the cache is away nothing is skipped: workers read the log themselves,
+and the publication goes on where it stood as soon as it can, so that no outdated record stays behind.
 
 Of several control processes on one store each sends the whole log, its own commits at once and the others' with them or
 within a second (docs/decisions/several-controls.md): no change waits for another process to live.
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS = 1.0
 BATCH = 500
 SLOW_SECONDS = 0.2
+RECORDS_SECONDS = 0.5
+"""Not longer does a change wait for the records that it concerns."""
 REST_SECONDS = 5.0
 """After a failure that took so long nobody but the repair tries again for a while."""
 
@@ -130,10 +133,19 @@ class Publication:
         await self._outdate_skipped()
         logins = dict.fromkeys(name for change in batch for name in change.names)
         if logins:
-            await self._records.put(await self._store.read_at_once(partial(self._loaded, logins)))
+            await self._records.put(await self._fresh(logins))
         await self._feed.publish(batch)
         self.sent = batch[-1].sequence
         self._reached()
+
+    async def _fresh(self, logins: Iterable[str]) -> dict[str, PersonRecord]:
+        """The records; none where the store went away, or stands still, between a commit and this reading."""
+        try:
+            async with asyncio.timeout(RECORDS_SECONDS):
+                return await self._store.read_at_once(partial(self._loaded, logins))
+        except (StoreUnavailable, TimeoutError) as error:
+            log.warning("published_without_records", error=str(error) or "no answer in time")
+            return {}
 
     async def _loaded(self, logins: Iterable[str], reading: Reading) -> dict[str, PersonRecord]:
         return {login: await self._load_record(reading, login) for login in logins}

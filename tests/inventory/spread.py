@@ -18,6 +18,8 @@ class Spread:
     put_names: list[str] = field(default_factory=list)
     away: bool = False
     feed_away: bool = False
+    store_away: bool = False
+    """Changes come without records then."""
 
     async def get(self, logins: Sequence[str]) -> Mapping[str, PersonRecord]:
         """The records that are there."""
@@ -39,7 +41,7 @@ class Spread:
         if self.feed_away:
             raise CacheUnavailable("the feed is away")
         for change in changes:
-            for name in change.names:
+            for name in () if self.store_away else change.names:
                 assert self.records[name].sequence >= change.sequence, "a change came before its record"
         self.changes.extend(changes)
 

@@ -1,19 +1,24 @@
 """The publication: in order, never before its records, and whole again after the cache was away."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.domain.evidence import PersonRecord
 from gateway.inventory import publication as module
 from gateway.inventory.publication import BATCH, Publication
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
-from gateway.ports.store import Change, ChangeKind, MailDevice, Store, Writing
+from gateway.ports.store import Change, ChangeKind, MailDevice, Reading, Store, StoreUnavailable, Writing
 from gateway.storage.memory import MemoryStore
 from tests.inventory.chain import loaded
+from tests.inventory.held_store import HeldStore
 from tests.inventory.spread import Spread
 from tests.storage.conformance.conftest import KEEP_CHANGES
+
+T = TypeVar("T")
 
 ANN = "ann@example.com"
 
@@ -168,17 +173,47 @@ async def test_a_log_that_was_trimmed_meanwhile_shows_as_a_gap(
     assert spread.sequences == [1, newest + 1]
 
 
-async def test_a_store_that_is_away_is_waited_for() -> None:
+async def test_what_another_process_committed_is_waited_for_while_the_store_is_away() -> None:
     store, spread = MemoryStore(), Spread()
     publication = Publication(store, spread, spread, loaded)
     await publication.start()
-    row = await change(store, ANN)
+    await change(store, ANN)
+    row = await change(store, "bob@example.com")
     store.unavailable = "the disk is full"
     await publication.publish([row])
-    assert (spread.sequences, publication.up) == ([], False)
+    assert spread.sequences == []
     store.unavailable = ""
     await publication.publish([])
-    assert (spread.sequences, publication.up) == ([1], True)
+    assert (spread.sequences, publication.up) == ([1, 2], True)
+
+
+class Unreadable(HeldStore):
+    """A store that takes commits and gives nothing back, at once or never."""
+
+    hangs = False
+
+    async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
+        if self.hangs:
+            await asyncio.Event().wait()
+        raise StoreUnavailable("away")
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_store_that_goes_right_after_a_commit_keeps_nobody_from_hearing_of_it(
+    store: Store, spread: Spread, hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is acknowledged: a worker that hears of it believes the older record in the cache no more."""
+    monkeypatch.setattr(module, "RECORDS_SECONDS", 0.05)
+    away = Unreadable(store)
+    away.hangs = hangs
+    publication = Publication(away, spread, spread, loaded)
+    await publication.start()
+    spread.store_away = True
+    with capture_logs() as lines:
+        await publication.publish([await change(store, ANN)])
+    assert (spread.sequences, spread.put_names, publication.sent) == ([1], [], 1)
+    assert publication.up
+    assert [line["event"] for line in lines] == ["published_without_records"]
 
 
 async def test_policies_and_everybody_need_no_records(store: Store, spread: Spread, publication: Publication) -> None:
