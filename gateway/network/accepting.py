@@ -125,16 +125,18 @@ class TlsAcceptor:
 
     async def _shake(self, accepted: socket.socket, address: str) -> None:
         over: asyncio.Future[BaseException | None] = self._loop.create_future()
-        connection = TlsConnection(self._tls.context, self._protocol, functools.partial(_tell, over))
+        connection: TlsConnection | None = None
         error: BaseException | None = None
         try:
             accepted.setblocking(False)
+            made = connection = TlsConnection(self._tls.context, self._protocol, functools.partial(_tell, over))
             async with asyncio.timeout(self._handshake_seconds):
-                await self._loop.connect_accepted_socket(lambda: connection, accepted)
+                await self._loop.connect_accepted_socket(lambda: made, accepted)
                 error = await over
         except (OSError, TimeoutError, asyncio.CancelledError) as given_up:
             error = given_up
-            connection.abort()
+            if connection is not None:
+                connection.abort()
             accepted.close()
             if isinstance(given_up, asyncio.CancelledError):
                 raise

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.app import bounded_http
 from gateway.app.serving import Serving, ServingLimits
+from gateway.network import accepting
 from gateway.network.tls import ServerTls
 from gateway.runtime.sockets import BoundSocket
 from tests.limits.neighbour import ADDRESS
@@ -189,3 +190,19 @@ async def test_handshakes_that_never_end(tmp_path: Path) -> None:
             assert await reader.read() == b""
             writer.close()
         await there.is_there_for("", authority.trust())
+
+
+async def test_a_handshake_for_which_there_is_no_memory_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(*given: object) -> None:
+        raise ssl.SSLError("malloc failure")
+
+    tls = ServerTls(Authority(tmp_path).issue().files())
+    async with served(tls=tls) as there:
+        with monkeypatch.context() as patched:
+            patched.setattr(accepting, "TlsConnection", without_memory)
+            client = await Client.connected(there.url.replace("https", "http"))
+            assert (await client.answer("GET")).closed
+            client.close()
+        assert there.room.total == 0
