@@ -129,10 +129,11 @@ class PolicyFeed:
         if due and self._taking is None and self._monotonic() >= self._again_at:
             self._taking = asyncio.create_task(self._take_backlog())
             await asyncio.wait({self._taking}, timeout=BUSY_SECONDS)
+        done = self._taking is None
         if self._taking is not None and self._taking.done():
-            self._note_taken(self._taking)
+            done = self._is_taken(self._taking)
             self._taking = None
-        if self._taking is not None or self._backlog:
+        if not done or self._backlog:
             self._tell_at_once(messages)
 
     async def _take_backlog(self) -> None:
@@ -143,13 +144,15 @@ class PolicyFeed:
         if self.age_seconds >= HEARTBEAT_SECONDS:
             await self.catch_up()
 
-    def _note_taken(self, taken: "asyncio.Task[None]") -> None:
+    def _is_taken(self, taken: "asyncio.Task[None]") -> bool:
+        """Whether all was applied; what was not is read from the change log later."""
         error = taken.exception()
         if isinstance(error, StoreUnavailable):
             log.warning("change_log_unreadable", error=str(error), age_seconds=round(self.age_seconds, 1))
             self._again_at = self._monotonic() + HEARTBEAT_SECONDS
         elif error is not None:
             raise error
+        return error is None
 
     def _tell_at_once(self, messages: Sequence[FeedMessage]) -> None:
         """Evidence changed, whatever else has to be applied before: nobody is judged by the old any more.

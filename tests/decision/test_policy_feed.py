@@ -16,7 +16,7 @@ from gateway.domain.bans import Flag
 from gateway.domain.policy import Unavailable
 from gateway.domain.verdict import Effect, Reason
 from gateway.ports.state_cache import CacheUnavailable, FeedMessage
-from gateway.ports.store import Change, ChangeKind, Person, Reading, Store, Writing
+from gateway.ports.store import Change, ChangeKind, Person, Reading, Store, StoreUnavailable, Writing
 from gateway.storage.memory import MemoryStore
 from tests.decision.racing_gateway import ANN, BOB, Gateway, calmly
 from tests.decision.racing_store import TIKTOK
@@ -272,10 +272,13 @@ class HangingReads:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.open = asyncio.Event()
+        self.away = False
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reading]:
         await self.open.wait()
+        if self.away:
+            raise StoreUnavailable("away")
         async with self._store.read() as reading:
             yield reading
 
@@ -298,6 +301,29 @@ def test_a_report_is_heard_of_while_a_reading_of_the_policy_hangs() -> None:
         assert phone.cut is not None
         assert (await gateway.worker.ask(ANN)).effect is Effect.DENY
         reads.open.set()
+        await gateway.rest()
+        await gateway.check_at_rest()
+
+    calmly(scenario)
+
+
+def test_a_report_is_heard_of_while_the_policy_cannot_be_read() -> None:
+    """The store refuses at once, so that the report's own turn never comes."""
+
+    async def scenario(gateway: Gateway) -> None:
+        phone = await gateway.worker.connect(ANN)
+        reads = await hung(gateway)
+        reads.open.set()
+        reads.away = True
+        await gateway.edit_policy(Flag.ENFORCE)
+        await asyncio.sleep(0.3)
+        # Just as the store may be asked again.
+        gateway.worker.feed._again_at = 0.0
+        await gateway.report(ANN, TIKTOK)
+        await asyncio.sleep(1.9)
+        assert phone.cut is not None
+        assert (await gateway.worker.ask(ANN)).effect is Effect.DENY
+        reads.away = False
         await gateway.rest()
         await gateway.check_at_rest()
 
