@@ -7,6 +7,7 @@ clients; a server that would let a client do these things all the same is refuse
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from gateway.protocols.login import Offer
@@ -27,10 +28,14 @@ _HIDDEN_FAMILIES: Final = (b"AUTH=", b"COMPRESS=", b"URLAUTH=")
 UNWATCHABLE: Final = frozenset((b"UNAUTHENTICATE", b"COMPRESS=DEFLATE"))
 """What a server should not have, or not to clients that come through a gateway: ``check`` says so."""
 
-_CODE = re.compile(rb"(?i:\[CAPABILITY)((?: ++[!-\\^-~]++)++) *+\]")
+_CODE = re.compile(rb"[^ ]++ (?i:OK|NO|BAD|BYE|PREAUTH) \[(?i:CAPABILITY)((?: ++[!-\\^-~]++)++) *+\]")
 _UNTAGGED = re.compile(rb"\* (?i:CAPABILITY)((?: ++[!-~]++)++) *+\Z")
 
+_LISTS_MOST: Final = 32
+"""Lists that are remembered; a server says the same one at each login."""
 
+
+@lru_cache(_LISTS_MOST)
 def before_login(offer: Offer) -> bytes:
     """The list that a client is given before login, in one line."""
     words = [b"IMAP4rev1", b"SASL-IR", b"ID", b"LITERAL+"]
@@ -49,17 +54,26 @@ def watchable(words: Iterable[bytes]) -> list[bytes]:
 
 def listed(line: bytes) -> frozenset[bytes] | None:
     """The capabilities (in upper case) that a line of a server holds, in a code or untagged; None: it holds none."""
-    found = _UNTAGGED.match(line) or _CODE.search(line)
-    return None if found is None else frozenset(found[1].upper().split())
+    found = _UNTAGGED.match(line) or _CODE.match(line)
+    return None if found is None else _words(found[1])
+
+
+@lru_cache(_LISTS_MOST)
+def _words(octets: bytes) -> frozenset[bytes]:
+    return frozenset(octets.upper().split())
 
 
 def edited(line: bytes) -> bytes:
     """A server's line with its list ``watchable``; a line without a list as it is."""
-    found = _UNTAGGED.match(line) or _CODE.search(line)
+    found = _UNTAGGED.match(line) or _CODE.match(line)
     if found is None:
         return line
-    words = b"".join([b" " + word for word in watchable(found[1].split())]) or b" IMAP4rev1"
-    return line[: found.start(1)] + words + line[found.end(1) :]
+    return line[: found.start(1)] + _watchable(found[1]) + line[found.end(1) :]
+
+
+@lru_cache(_LISTS_MOST)
+def _watchable(octets: bytes) -> bytes:
+    return b"".join([b" " + word for word in watchable(octets.split())]) or b" IMAP4rev1"
 
 
 def mechanisms(capabilities: frozenset[bytes]) -> tuple[Mechanism, ...]:

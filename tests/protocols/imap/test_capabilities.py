@@ -35,6 +35,8 @@ def test_what_leads_round_the_gateway_is_left_out() -> None:
         (b"* capability IMAP4rev1 ", {b"IMAP4REV1"}),
         (b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready", {b"IMAP4REV1", b"AUTH=PLAIN"}),
         (b"* OK ready", None),
+        (b"* OK [ALERT] not [CAPABILITY X]", None),
+        (b"* ID [CAPABILITY X]", None),
         (b"* CAPABILITY", None),
         (b"* CAPABILITYX Y", None),
         (b"* CAPABILITY A\tB", None),

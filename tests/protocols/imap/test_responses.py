@@ -1,6 +1,5 @@
 """Where a mail server's answers end: the same at every split as an octet-by-octet reading, in constant memory."""
 
-import re
 import sys
 from itertools import pairwise
 
@@ -9,50 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.protocols.imap.responses import ResponseFollower
+from tests.support.boundaries import ImapReading, boundaries
 from tests.support.evidence_strategies import thorough
-
-
-class Reference:
-    """The same by the grammar, one octet after the other, keeping whole lines."""
-
-    def __init__(self) -> None:
-        self.left = 0
-        self.line = b""
-        self.data = False
-        self.boundary = True
-
-    def follow(self, octets: bytes) -> None:
-        for at in range(len(octets)):
-            self._one(octets[at : at + 1])
-
-    def _one(self, octet: bytes) -> None:
-        self.boundary = False
-        if self.left:
-            self.left -= 1
-            return
-        self.line += octet
-        if not self.line.endswith(b"\r\n"):
-            return
-        line, self.line = self.line[:-2], b""
-        status = re.match(rb"\* (OK|NO|BAD|BYE|PREAUTH)( |\r|\Z)", line, re.IGNORECASE)
-        self.data = self.data or (line.startswith(b"* ") and status is None)
-        announced = re.search(rb"\{([0-9]{1,19})\}\Z", line)
-        if self.data and announced:
-            self.left = int(announced[1])
-        else:
-            self.data = False
-            self.boundary = True
-
-
-def boundaries(octets: bytes) -> list[bool]:
-    """Whether each place in ``octets`` is a boundary, by the reference."""
-    reference = Reference()
-    found = [reference.boundary]
-    for at in range(len(octets)):
-        reference.follow(octets[at : at + 1])
-        found.append(reference.boundary)
-    return found
-
 
 SCRIPTS = [
     b"* OK done\r\n",
@@ -83,7 +40,7 @@ SCRIPTS = [
 
 @pytest.mark.parametrize("octets", SCRIPTS)
 def test_boundaries_at_every_split(octets: bytes) -> None:
-    expected = boundaries(octets)
+    expected = boundaries(ImapReading(), octets)
     for first in range(len(octets) + 1):
         for second in range(first, len(octets) + 1):
             follower = ResponseFollower()
@@ -106,7 +63,7 @@ _PIECES = st.sampled_from(
 @example(pieces=[b"* ", b"1 FETCH (", b"x" * 30, b"{3}\r\n", b"}\r\n", b"x" * 30], cuts=[3, 45, 46, 47])
 def test_as_an_octet_by_octet_reading(pieces: list[bytes], cuts: list[int]) -> None:
     octets = b"".join(pieces)
-    expected = boundaries(octets)
+    expected = boundaries(ImapReading(), octets)
     follower = ResponseFollower()
     for start, end in pairwise(sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})):
         follower.follow(octets[start:end])
@@ -118,7 +75,7 @@ def test_as_an_octet_by_octet_reading(pieces: list[bytes], cuts: list[int]) -> N
 def test_the_first_boundary_is_found(pieces: list[bytes], cut: int) -> None:
     octets = b"".join(pieces)
     cut = min(cut, len(octets))
-    expected = boundaries(octets)
+    expected = boundaries(ImapReading(), octets)
     follower = ResponseFollower()
     follower.follow(octets[:cut])
     found = follower.to_boundary(octets[cut:])

@@ -1,32 +1,14 @@
 """Where a POP3 server's answers end: the same at every split, in bounded memory, and nothing claimed beyond it."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocols.pop3.responses import OUTSTANDING_MOST, ResponseFollower
+from tests.support.boundaries import Pop3Reading, boundaries
 from tests.support.evidence_strategies import thorough
-
-
-class Reference:
-    """The same, octet by octet, keeping whole lines."""
-
-    def __init__(self, many_lines: list[bool]) -> None:
-        self.expected = list(many_lines)
-        self.line = b""
-        self.body = False
-
-    def follow(self, octet: bytes) -> bool:
-        self.line += octet
-        if self.line.endswith(b"\r\n"):
-            line, self.line = self.line[:-2], b""
-            if self.body:
-                self.body = line != b"."
-            elif line.startswith(b"+OK"):
-                self.body = self.expected.pop(0) if self.expected else False
-            elif self.expected:
-                self.expected.pop(0)
-        return not self.line and not self.body
 
 
 @pytest.mark.parametrize(
@@ -47,8 +29,7 @@ def test_boundaries_at_every_split(asked: bytes, answers: bytes) -> None:
         words[:1] in ([b"RETR"], [b"TOP"], [b"CAPA"]) or words in ([b"LIST"], [b"UIDL"])
         for words in (line.upper().split() for line in asked.splitlines())
     ]
-    reference = Reference(many)
-    expected = [True, *(reference.follow(answers[at : at + 1]) for at in range(len(answers)))]
+    expected = boundaries(Pop3Reading(many), answers)
     for command in range(len(asked)):
         for cut in range(len(answers)):
             follower = ResponseFollower()
@@ -74,17 +55,12 @@ _PIECES = st.sampled_from(
 )
 def test_as_an_octet_by_octet_reading(many: list[bool], pieces: list[bytes], cuts: list[int]) -> None:
     octets = b"".join(pieces)
-    reference, follower = Reference(many), ResponseFollower()
+    expected = boundaries(Pop3Reading(many), octets)
+    follower = ResponseFollower()
     follower.asked(b"".join([b"RETR 1\r\n" if each else b"NOOP\r\n" for each in many]))
-    at = 0
-    for cut in [*sorted(cut for cut in cuts if cut < len(octets)), len(octets)]:
-        follower.follow(octets[at:cut])
-        for place in range(at, cut):
-            boundary = reference.follow(octets[place : place + 1])
-            at = cut
-        if follower.lost:
-            return
-        assert at == 0 or follower.at_boundary is boundary
+    for start, end in pairwise(sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})):
+        follower.follow(octets[start:end])
+        assert follower.lost or follower.at_boundary is expected[end]
 
 
 def test_what_is_no_answer_ends_every_claim() -> None:
