@@ -9,6 +9,7 @@ import json
 import shutil
 import signal
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway.storage.sql import migrating
+from tests.network.authority import Authority
 from tests.support.running import ROOT, Running, running
 from tests.support.upstream import mailbox_server
 from tests.system.arranging import agent_of, enforce_tiktok, set_unknowns
@@ -72,7 +74,14 @@ async def gateway_of(directory: Path, upstream: str, workers: int = 2) -> AsyncI
     """A gateway of the first version."""
     versions = Versions(directory)
     versions.install(versions.make(0))
-    environment = {"PYTHONPATH": str(directory / "current"), "GATEPOST_HTTP__MAX_CONNECTIONS_PER_ADDRESS": "5000"}
+    issued = Authority(directory).issue()
+    environment = {
+        "PYTHONPATH": str(directory / "current"),
+        "GATEPOST_HTTP__MAX_CONNECTIONS_PER_ADDRESS": "5000",
+        "GATEPOST_HTTP__LISTEN": '["http://127.0.0.1:0", "https://127.0.0.1:0"]',
+        "GATEPOST_TLS__CERTIFICATE": str(issued.certificate),
+        "GATEPOST_TLS__KEY": str(issued.key),
+    }
     async with running(directory, upstream, workers=workers, environment=environment, cwd=directory) as gateway:
         yield versions, gateway
 
@@ -97,7 +106,8 @@ async def test_five_upgrades_under_load(tmp_path: Path) -> None:
     async with mailbox_server() as mailbox, gateway_of(tmp_path, mailbox.url) as (versions, gateway):
         await enforce_tiktok(gateway)
         async with agent_of(gateway) as agent:
-            load = Load(gateway, agent.secret)
+            trust = ssl.create_default_context(cafile=str(tmp_path / "authority-one.pem"))
+            load = Load(gateway, agent.secret, trust)
         running_load = asyncio.create_task(load.run(asking=6, fresh=2, waiting=200, reporting=2))
         await mailbox.until_parked(200)
         for number in range(1, UPGRADES + 1):

@@ -1,9 +1,11 @@
 """Load over an upgrade, and what became of each request: served, or how it was lost."""
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +26,8 @@ class Load:
 
     gateway: Running
     secret: str
+    tls: ssl.SSLContext
+    """What every second phone believes."""
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
@@ -50,7 +54,7 @@ class Load:
         served = 0
         while not self.over.is_set():
             if client is None:
-                client, served = await self._connected(), 0
+                client, served = await self._connected(user), 0
                 if client is None:
                     continue
             began = time.monotonic()
@@ -78,7 +82,7 @@ class Load:
         octets = request(eas("Ping", user, f"ID{user.upper()}"), PING, user=user)
         over = asyncio.create_task(self.over.wait())
         while not self.over.is_set():
-            client = await self._connected()
+            client = await self._connected(user)
             if client is None:
                 continue
             answered = asyncio.create_task(self._answered(client, octets, patience=600))
@@ -92,9 +96,12 @@ class Load:
             answered.cancel()
             client.close()
 
-    async def _connected(self) -> Client | None:
+    async def _connected(self, user: str) -> Client | None:
+        plain, secure = self.gateway.listening["http"]
         try:
-            return await Client.connected(self.gateway.http)
+            if int(user.lstrip(ascii_lowercase)) % 2:
+                return await Client.connected(secure, tls=self.tls)
+            return await Client.connected(plain)
         except OSError as error:
             self.wrong.append(f"no connection: {error!r}")
             return None
