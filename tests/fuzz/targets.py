@@ -7,6 +7,7 @@ from tests.fuzz import (
     discovery,
     documents,
     heads,
+    logins,
     queries,
     reports,
     signatures,
@@ -30,5 +31,7 @@ TARGETS: dict[str, Target] = {
         discovery.TARGET,
         reports.TARGET,
         signatures.TARGET,
+        logins.IMAP,
+        logins.POP3,
     )
 }

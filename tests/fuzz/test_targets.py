@@ -74,6 +74,10 @@ FAULTS: list[tuple[str, str, Any]] = [
     ),
     ("reports", "tests.fuzz.reports.unpacked", _cut),
     ("reports", "tests.fuzz.reports.read_report", lambda value, source, now: value["data"]["apps"][0]["id"]),
+    ("imap", "gateway.protocols.imap.responses._ENDING", 2),
+    ("imap", "gateway.protocols.imap.commands._ESCAPED", re.compile(rb"never")),
+    ("pop3", "gateway.protocols.pop3.responses._END", b"\n.\r\n"),
+    ("pop3", "gateway.protocols.sasl.checked", lambda credentials: credentials),
     ("signatures", "gateway.inventory.sources.push.signatures.TOLERANCE_SECONDS", 10**10),
 ]
 

@@ -97,8 +97,11 @@ class ResponseFollower:
         if len(octets) <= _BEGINNING + _ENDING:
             self._line = octets
         else:
-            # A stray CR here and a stray LF there must not become the end of a line.
-            self._line = octets[at : at + _BEGINNING].replace(b"\r", b" ") + octets[-_ENDING:]
+            beginning = octets[at : at + _BEGINNING]
+            if beginning.endswith(b"\r"):
+                # A stray CR here and a stray LF there must not become the end of a line.
+                beginning = beginning[:-1] + b" "
+            self._line = beginning + octets[-_ENDING:]
 
     def to_boundary(self, octets: bytes) -> int | None:
         """Follow ``octets`` only as far as the first boundary: how many of them; None: all, and none was met.

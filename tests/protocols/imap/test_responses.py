@@ -35,6 +35,9 @@ SCRIPTS = [
     b"* ENVELOPE {12}" + b"x" * 60 + b"{2}\r\nab\r\n",
     b"* 1 FETCH {" + b"0" * 40 + b"5}\r\nab\r\n",
     b"* " + b"y" * 70 + b"12}\r\n* X\r\n",
+    b"*\rFETCH (X " + b"y" * 20 + b"{3}\r\n",
+    b"* PREAUTH\r" + b"y" * 40 + b"{3}\r\n",
+    b"* OK\r" + b"y" * 40 + b"{3}\r\n",
 ]
 
 
