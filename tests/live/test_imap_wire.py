@@ -92,7 +92,7 @@ def test_where_its_answers_end(port: int) -> None:
             follower.follow(octets)
             answers += octets
             begun = answers.find(b"Subject: x")
-            if 0 <= begun and len(answers) < begun + len(LIKE_ANSWERS):
+            if begun >= 0 and len(answers) < begun + len(LIKE_ANSWERS):
                 inside += 1
                 assert not follower.at_boundary
     assert inside > 100
