@@ -118,6 +118,8 @@ class Accepted:
     """For the client, once the verdict allows it."""
     rest: bytes
     """What the server has said behind it; for the client after that."""
+    capabilities: frozenset[bytes] = frozenset()
+    """What the server says it can do now, in upper case and whole: more than the client is told. IMAP only."""
 
 
 @dataclass(frozen=True, slots=True)

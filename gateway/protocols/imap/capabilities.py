@@ -26,7 +26,7 @@ _HIDDEN: Final = frozenset(
 )
 _HIDDEN_FAMILIES: Final = (b"AUTH=", b"COMPRESS=", b"URLAUTH=")
 UNWATCHABLE: Final = frozenset((b"UNAUTHENTICATE", b"COMPRESS=DEFLATE"))
-"""What a server should not have, or not to clients that come through a gateway: ``check`` says so."""
+"""What a server should not have for clients that come through a gateway; it is seen when one has logged in."""
 
 _CODE = re.compile(rb"[^ ]++ (?i:OK|NO|BAD|BYE|PREAUTH) \[(?i:CAPABILITY)((?: ++[!-\\^-~]++)++) *+\]")
 _UNTAGGED = re.compile(rb"\* (?i:CAPABILITY)((?: ++[!-~]++)++) *+\Z")

@@ -11,7 +11,7 @@ from typing import Final
 _ENDING: Final = 96
 """Octets of an unfinished line that are remembered: a tag with IDLE has room, and ``{n+}`` with half of a CRLF."""
 _LITERAL: Final = re.compile(rb"\{([0-9]{1,19}+)\+?\}\r\n")
-_IDLE: Final = re.compile(rb"(?:\A|\n)[^ \r\n]++ (?i:IDLE) *+\r\n\Z")  # RFC 2177
+_IDLE: Final = re.compile(rb"(?:\A|\r\n)[^ \r\n]{1,64}+ (?i:IDLE) {0,4}+\r\n\Z")  # RFC 2177
 
 
 class ClientFollower:

@@ -51,8 +51,8 @@ class UpstreamLogin:
     """One connection to a mail server, up to the answer to one login."""
 
     __slots__ = (
-        *("_capabilities", "_challenged", "_credentials", "_kept", "_known", "_lines", "_literal", "_said"),
-        *("_starttls", "_state", "_tag", "_to_send"),
+        *("_capabilities", "_challenged", "_credentials", "_kept", "_known", "_lines", "_listed_now", "_literal"),
+        *("_said", "_starttls", "_state", "_tag", "_to_send"),
     )
 
     def __init__(self, *, starttls: bool = False, known: frozenset[bytes] | None = None) -> None:
@@ -67,6 +67,8 @@ class UpstreamLogin:
         """Octets of a literal that nobody needs and that comes next; -1: a line does."""
         self._kept: list[bytes] = []
         """Untagged lines that belong to the answer."""
+        self._listed_now: frozenset[bytes] = frozenset()
+        """The capabilities among them."""
         self._tag = b""
         self._credentials: sasl.Credentials | None = None
         self._to_send: list[bytes] = []
@@ -185,6 +187,7 @@ class UpstreamLogin:
         if self._state is _State.LOGIN and (is_status or capabilities is not None) and not _refers(line):
             if len(self._kept) < KEPT_LINES_MOST:
                 self._kept.append(edited(line) + b"\r\n")
+            self._listed_now = capabilities or self._listed_now
             return None
         if not is_status:
             self._pass_literal(line)
@@ -210,7 +213,8 @@ class UpstreamLogin:
         if word == b"OK":
             self._state = _State.OVER
             worded = line if _CODE.sub(b"", text, count=1).strip(b" ") else line.rstrip() + b" Logged in."
-            return Accepted(b"".join(self._kept) + edited(worded) + b"\r\n", self._lines.rest())
+            answer = b"".join(self._kept) + edited(worded) + b"\r\n"
+            return Accepted(answer, self._lines.rest(), listed(line) or self._listed_now)
         if word != b"NO":
             return self._unusable("server_said_bad")
         self._state = _State.OVER

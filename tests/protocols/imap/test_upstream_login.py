@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from gateway.protocols import sasl
+from gateway.protocols.imap.capabilities import UNWATCHABLE
 from gateway.protocols.imap.upstream_login import (
     BEFORE_LOGIN_MOST,
     LINE_LONGEST,
@@ -169,7 +171,18 @@ def test_what_the_server_is_told_of_the_client() -> None:
 )
 def test_what_the_client_is_told_of_an_accepted_login(said: bytes, answer: bytes) -> None:
     for cut in range(len(said)):
-        assert talk(READY + said, [len(READY) + cut])[1] == [Accepted(answer, b"")]
+        found = talk(READY + said, [len(READY) + cut])[1]
+        assert [replace(event, capabilities=frozenset()) for event in found if isinstance(event, Accepted)] == [
+            Accepted(answer, b"")
+        ]
+
+
+def test_what_the_server_can_do_now_is_known_whole() -> None:
+    for said in (b"t1 OK [CAPABILITY IDLE Unauthenticate] in\r\n", b"* CAPABILITY IDLE UNAUTHENTICATE\r\nt1 OK in\r\n"):
+        accepted = talk(READY + said)[1][0]
+        assert isinstance(accepted, Accepted)
+        assert accepted.capabilities & UNWATCHABLE == {b"UNAUTHENTICATE"}
+        assert b"UNAUTH" not in accepted.answer.upper()
 
 
 @pytest.mark.parametrize(
