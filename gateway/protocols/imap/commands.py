@@ -85,6 +85,8 @@ class Arguments:
         if line[self._at : self._at + 1] == b'"':
             return _ESCAPED.sub(rb"\1", self._expect(_QUOTED)[1])
         self._expect(_ANNOUNCEMENT)
+        if self._line == len(self._literals):
+            raise BadCommand("a literal is announced that nobody would send")
         literal = self._literals[self._line]
         self._line, self._at = self._line + 1, 0
         if b"\0" in literal:
