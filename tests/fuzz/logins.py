@@ -15,7 +15,19 @@ from gateway.protocols import sasl
 from gateway.protocols.imap import before_login as imap
 from gateway.protocols.imap import responses as imap_responses
 from gateway.protocols.imap import upstream_login as imap_upstream
-from gateway.protocols.login import Accepted, ClientEvent, Ended, LoginAsked, Offer, Opened, Send, TlsAsked
+from gateway.protocols.login import (
+    Accepted,
+    ClientEvent,
+    Ended,
+    LoginAsked,
+    Offer,
+    Opened,
+    Rejected,
+    Send,
+    ServerEvent,
+    StartTls,
+    TlsAsked,
+)
 from gateway.protocols.pop3 import before_login as pop3
 from gateway.protocols.pop3 import responses as pop3_responses
 from gateway.protocols.pop3 import upstream_login as pop3_upstream
@@ -117,6 +129,7 @@ def _same_login(asked: LoginAsked, found: list[ClientEvent]) -> None:
 def check_imap(octets: bytes) -> str:
     """See the module."""
     _imap_boundaries(octets)
+    _server(octets, _IMAP_UPSTREAM % b"", imap_upstream.UpstreamLogin)
     written, found = _at_every_split(octets, lambda: imap.Dialogue(SECURE))
     _lines_are(_IMAP_LINE, written)
     for asked in _logins(found):
@@ -129,6 +142,7 @@ def check_imap(octets: bytes) -> str:
 def check_pop3(octets: bytes) -> str:
     """See the module."""
     _pop3_boundaries(octets)
+    _server(octets, b"+OK\r\n+OK\r\nUSER\r\n.\r\n", pop3_upstream.UpstreamLogin)
     written, found = _at_every_split(octets, lambda: pop3.Dialogue(SECURE))
     _lines_are(_POP3_LINE, written)
     for asked in _logins(found):
@@ -164,6 +178,42 @@ def _pop3_boundaries(octets: bytes) -> None:
             if follower.lost:
                 break
             same(f"an answer ends at {end}", expected[end], follower.at_boundary)
+
+
+def _served(begin: Callable[[], Upstream], pieces: list[bytes]) -> tuple[bytes, list[ServerEvent]]:
+    """What a mail server that says this is sent, and what else happens."""
+    upstream, sent, found = begin(), b"", list[ServerEvent]()
+    for piece in pieces:
+        upstream.receive(piece)
+        while (event := upstream.next()) is not None:
+            if isinstance(event, Opened):
+                event = upstream.login(b"a", sasl.Credentials(sasl.Mechanism.PLAIN, b"anna", b"secret"))
+            if isinstance(event, StartTls):
+                upstream.secured()
+            if isinstance(event, Send):
+                sent += event.octets
+            elif isinstance(event, Accepted):
+                # What is behind it depends on how much came at once.
+                found.append(replace(event, rest=b""))
+            else:
+                found.append(event)
+    hold("the answer is the last word", not [each for each in found[:-1] if isinstance(each, Accepted | Rejected)])
+    return sent, found
+
+
+def _server(octets: bytes, greeting: bytes, kind: type[Upstream]) -> None:
+    """The same octets from a mail server, at any moment of the dialogue with it."""
+    for before in (b"", greeting):
+        whole = _served(kind, [before, octets])
+        for at in range(1, len(octets), 1 + len(octets) // SPLIT_MOST):
+            same(f"a server's octets split at {at}", whole, _served(kind, [before, octets[:at], octets[at:]]))
+        same(
+            "a server's octets one by one",
+            whole,
+            _served(kind, [before, *(octets[at : at + 1] for at in range(len(octets)))]),
+        )
+    # With STARTTLS what may be there depends on the moment; here it is only about errors.
+    _served(lambda: kind(starttls=True), [octets])
 
 
 # --- growing
@@ -210,7 +260,13 @@ _IMAP_OTHERS = (
         b"a STARTTLS\r\n",
         b"a LOGOUT\r\n",
     ),
-    *(b"* 1 FETCH (BODY[] {5}\r\nab\r\nc)\r\n", b"* OK x {5}\r\n", b"a OK done\r\n", b'* LIST () "/" "x {5}"\r\n'),
+    *(
+        b"* 1 FETCH (BODY[] {5}\r\nab\r\nc)\r\n",
+        b"* OK x {5}\r\n",
+        b"a OK done\r\n",
+        b"a NO [LIMIT] x\r\n",
+        b'* LIST () "/" "x {5}"\r\n',
+    ),
     *(b"* 1 FETCH (X " + b"y" * 60 + b"{3}\r\n} \r\n", b"* 1 FETC\r", b"a X\n", b"a APPEND x {3}\r\nabc\r\n"),
 )
 _POP3_OTHERS = (
