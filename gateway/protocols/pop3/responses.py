@@ -18,6 +18,8 @@ _MANY_LINES: Final = frozenset((b"RETR", b"TOP", b"CAPA"))
 _MANY_LINES_FOR_ALL: Final = frozenset((b"LIST", b"UIDL", b"LANG"))
 """With an argument their answer is one line."""
 _END: Final = b"\r\n.\r\n"
+_DOTS_MOST: Final = 32
+"""Dots within lines, for each piece, after which the search is for the whole end: bodies in base64 have none at all."""
 
 
 class ResponseFollower:
@@ -68,7 +70,7 @@ class ResponseFollower:
         at, size = 0, len(octets)
         while at < size:
             if self._body:
-                end = octets.find(_END, at)
+                end = _end_of_body(octets, at)
                 if end < 0:
                     self._tail = octets[max(at, size - len(_END) + 1) :]
                     return
@@ -97,6 +99,19 @@ class ResponseFollower:
         self.lost = True
         self._expected.clear()
         self._command = self._tail = b""
+
+
+def _end_of_body(octets: bytes, at: int) -> int:
+    """Where the end of a body begins; -1: nowhere."""
+    search = at
+    for _ in range(_DOTS_MOST):
+        dot = octets.find(b".", search)
+        if dot < 0:
+            return -1
+        if dot - 2 >= at and octets.startswith(_END, dot - 2):
+            return dot - 2
+        search = dot + 1
+    return octets.find(_END, max(at, search - 2))
 
 
 def _has_many_lines(line: bytes) -> bool:

@@ -22,6 +22,7 @@ from tests.support.evidence_strategies import thorough
         (b"CAPA\r\nTOP 1 0\r\nQUIT\r\n", b"+OK\r\nTOP\r\n.\r\n+OK\r\n.\r\n+OK bye\r\n"),
         (b"LIST \r\n\r\nNOOP\r\n", b"+OK\r\n.\r\n-ERR what\r\n+OK\r\n"),
         (b"RETR 1\r\n", b"+OK\r\nx\r\n.\n.\r\r\n.x\r\n"),
+        (b"RETR 1\r\nNOOP\r\n", b"+OK\r\n" + b"." * 33 + b"\r\n.\r\n+OK\r\n"),
     ],
 )
 def test_boundaries_at_every_split(asked: bytes, answers: bytes) -> None:
@@ -43,7 +44,7 @@ def test_boundaries_at_every_split(asked: bytes, answers: bytes) -> None:
 
 
 _PIECES = st.sampled_from(
-    (b"+OK", b"-ERR x", b"\r\n", b"\r", b"\n", b".", b".\r\n", b"\r\n.\r\n", b"x", b"+OK\r\n", b"-ERR\r\n")
+    (b"+OK", b"-ERR x", b"\r\n", b"\r", b"\n", b".", b".\r\n", b"\r\n.\r\n", b"x", b"." * 40, b"+OK\r\n", b"-ERR\r\n")
 )
 
 
