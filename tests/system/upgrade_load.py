@@ -72,11 +72,11 @@ class Load:
             if last:
                 self.seen["told to come again"] += 1
             if answer.closed or last or not keeps:
-                client.close()
+                client.abort()
                 client = None
             await asyncio.sleep(0.02)
         if client is not None:
-            client.close()
+            client.abort()
 
     async def _waits(self, user: str) -> None:
         octets = request(eas("Ping", user, f"ID{user.upper()}"), PING, user=user)
@@ -94,7 +94,7 @@ class Load:
                 else:
                     self._lost("waited", answer)
             answered.cancel()
-            client.close()
+            client.abort()
 
     async def _connected(self, user: str) -> Client | None:
         plain, secure = self.gateway.listening["http"]
