@@ -1,8 +1,8 @@
 """TLS on one accepted connection: what lies between the loop's transport and a protocol that knows nothing of TLS.
 
 It is the protocol of the one and the transport of the other. The loop's own layer takes 6 KB more for each connection
-that waits, costs a microsecond more for each request, sends no alert when a handshake fails, and makes a connection
-known only after it. TLS is OpenSSL's, by two memory BIOs (``ssl.SSLObject``); RFC 8446 for the alerts, RFC 9325 for
+that waits (``python -m bench parked``), sends no alert when a handshake fails, and makes a connection known only after
+it. TLS is OpenSSL's, by two memory BIOs (``ssl.SSLObject``); RFC 8446 for the alerts, RFC 9325 for
 what is allowed (``network.tls``).
 """
 
