@@ -19,7 +19,7 @@ from sqlalchemy.sql import ClauseElement, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from gateway.storage.sql.errors import translated
-from gateway.storage.sql.rows import AWAY, Parameters
+from gateway.storage.sql.rows import AWAY, Parameters, each_of
 
 T = TypeVar("T")
 
@@ -120,9 +120,7 @@ class PostgresRows(AsyncRows):
         return found
 
     async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
-        each: list[Mapping[str, object]] = (
-            [parameters or {}] if parameters is None or isinstance(parameters, Mapping) else list(parameters)
-        )
+        each = each_of(parameters)
         text = _text_of(statement, tuple(each[0]))
         if text is None:
             return await super().run(statement, parameters)

@@ -35,6 +35,13 @@ class Rows(Protocol):
         ...
 
 
+def each_of(parameters: Parameters | None) -> Sequence[Mapping[str, object]]:
+    """The values of each time that a statement is run; once without any."""
+    if parameters is None or isinstance(parameters, Mapping):
+        return [parameters or {}]
+    return parameters
+
+
 def guarded(call: Callable[[], T], place: str) -> T:
     """Call the driver and translate its errors."""
     try:

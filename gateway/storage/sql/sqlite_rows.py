@@ -25,7 +25,7 @@ from sqlalchemy.sql import ClauseElement, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from gateway.storage.sql.errors import translated
-from gateway.storage.sql.rows import Parameters, guarded
+from gateway.storage.sql.rows import Parameters, each_of, guarded
 
 T = TypeVar("T")
 
@@ -96,9 +96,7 @@ class _Statements:
         return cursor.fetchall()
 
     def _run(self, statement: Executable, parameters: Parameters | None) -> int:
-        each: list[Mapping[str, object]] = (
-            [parameters or {}] if parameters is None or isinstance(parameters, Mapping) else list(parameters)
-        )
+        each = each_of(parameters)
         text = _text_of(statement, tuple(each[0]))
         if text is None:
             return self._connection.execute(statement, parameters).rowcount
