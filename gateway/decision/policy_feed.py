@@ -124,16 +124,14 @@ class PolicyFeed:
         if messages:
             self.feed_up, self._told_lost = True, False
             self._backlog.extend(messages)
+        # One that has ended while we listened: what came since is not in it.
+        self._settle()
         # Messages that tell nothing new are no sign of life: those of a store that went back are all like that.
         due = bool(self._backlog) or self.age_seconds >= HEARTBEAT_SECONDS
         if due and self._taking is None and self._monotonic() >= self._again_at:
             self._taking = asyncio.create_task(self._take_backlog())
             await asyncio.wait({self._taking}, timeout=BUSY_SECONDS)
-        done = self._taking is None
-        if self._taking is not None and self._taking.done():
-            done = self._is_taken(self._taking)
-            self._taking = None
-        if not done or self._backlog:
+        if not self._settle() or self._taking is not None or self._backlog:
             self._tell_at_once(messages)
 
     async def _take_backlog(self) -> None:
@@ -144,9 +142,12 @@ class PolicyFeed:
         if self.age_seconds >= HEARTBEAT_SECONDS:
             await self.catch_up()
 
-    def _is_taken(self, taken: "asyncio.Task[None]") -> bool:
-        """Whether all was applied; what was not is read from the change log later."""
-        error = taken.exception()
+    def _settle(self) -> bool:
+        """Look at a taking that has ended. False: it failed; what it could not apply is read from the log later."""
+        if self._taking is None or not self._taking.done():
+            return True
+        error = self._taking.exception()
+        self._taking = None
         if isinstance(error, StoreUnavailable):
             log.warning("change_log_unreadable", error=str(error), age_seconds=round(self.age_seconds, 1))
             self._again_at = self._monotonic() + HEARTBEAT_SECONDS

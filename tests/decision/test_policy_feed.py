@@ -307,6 +307,23 @@ def test_a_report_is_heard_of_while_a_reading_of_the_policy_hangs() -> None:
     calmly(scenario)
 
 
+def test_an_edit_that_follows_one_that_took_long_waits_for_no_heartbeat() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        feed = gateway.worker.feed
+        for flag in (Flag.REPORT_ONLY, Flag.ENFORCE) * 3:
+            reads = await hung(gateway)
+            await gateway.edit_policy(Flag.OFF)
+            await asyncio.sleep(0.2)
+            reads.open.set()
+            await asyncio.sleep(0.01)
+            await gateway.edit_policy(flag)
+            await asyncio.sleep(0.1)
+            assert feed.sequence == gateway.store.tables.sequence
+        await gateway.check_at_rest()
+
+    calmly(scenario)
+
+
 def test_a_report_is_heard_of_while_the_policy_cannot_be_read() -> None:
     """The store refuses at once, so that the report's own turn never comes."""
 
