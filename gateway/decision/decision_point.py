@@ -20,7 +20,7 @@ from gateway.domain.verdict import Effect, Posture, Verdict
 
 log = structlog.get_logger()
 
-REJUDGED_AT_ONCE = 256
+REJUDGED_AT_ONCE = 64
 """Sessions re-judged before other work gets its turn."""
 RETRY_LOAD_SECONDS = 0.5
 TRUSTED_WITHIN_SECONDS = 6.0
