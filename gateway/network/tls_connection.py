@@ -105,7 +105,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self._take(data[:PIECE_BYTES])
             data = data[PIECE_BYTES:]
             if self._paused:
-                self._unread = bytes(data)
+                self._unread = data
                 return
 
     def _take(self, data: Octets) -> None:
@@ -223,11 +223,9 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
             self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on, in a moment, with what is there already."""
+        """Go on, in a moment, with what is there already; only when that is handed on may more come."""
         if self._paused and not self._closing:
             self._paused = False
-            if self._raw is not None:
-                self._raw.resume_reading()
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
@@ -240,8 +238,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
                 self._unread = unread
             else:
                 self._take_pieces(memoryview(unread))
-        if self._over and not (self._paused or self._closing):
+        if self._paused or self._closing:
+            return
+        if self._over:
             self._end_of_input()
+        elif self._raw is not None:
+            self._raw.resume_reading()
 
     def is_reading(self) -> bool:
         """Whether what comes is handed on."""

@@ -284,6 +284,33 @@ def test_a_protocol_that_pauses_is_told_nothing_until_it_resumes(tell: Tell, rec
 
 
 @LOOPS
+def test_a_protocol_that_takes_a_piece_at_a_time_has_the_client_wait(tell: Tell) -> None:
+    """What it has not taken is a reading or two of the loop, not all that the client can send meanwhile."""
+
+    async def story(bench: Bench) -> None:
+        server, held = bench.server, [0]
+        sent = os.urandom(6_000_000)
+
+        def take(data: bytes) -> None:
+            server.transport.pause_reading()
+            asyncio.get_running_loop().call_later(0, take_more)
+
+        def take_more() -> None:
+            held[0] = max(held[0], len(bench.connection._unread))
+            server.transport.resume_reading()
+
+        server.on_data = take
+        async with bench.shaken() as client:
+            sending = asyncio.create_task(client.send(client.encrypted(sent)))
+            await server.until(lambda: len(server.octets) == len(sent))
+            await sending
+            assert bytes(server.octets) == sent
+            assert held[0] <= 600_000
+
+    tell(story)
+
+
+@LOOPS
 def test_an_end_that_comes_right_after_the_protocol_resumed_is_told_after_what_came_before(tell: Tell) -> None:
     """What was held back is handed on a moment after it resumes: the end must not overtake it."""
 
