@@ -20,12 +20,15 @@ from tests.support.running import Running, running
 from tests.support.spine import added_agent, ban_tiktok
 
 READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING = "reader", "colleague", "bystander", "secure", "syncing"
+COLLECTOR = "collector"
 WAYS = ("direct", "plain", "tls")
 WAITERS = {(command, way): f"waiter{command.lower()}{way}" for command in ("Ping", "Sync") for way in WAYS}
 CUT = {dialect: f"cut{dialect.name}" for dialect in DIALECTS}
 SECOND = {name: f"second{name}" for name in ("direct", "tls", "cut")}
-USERS = (READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING, *WAITERS.values(), *CUT.values(), *SECOND.values())
-ATTACHMENT = os.urandom(10 * 2**20)
+USERS = (READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING, COLLECTOR, *WAITERS.values(), *CUT.values(), *SECOND.values())
+ATTACHMENT = os.urandom(2**20)
+HUGE = os.urandom(10 * 2**20)
+"""In few dialects only: SOGo takes seconds for each."""
 
 
 MakePhone = Callable[[Account], Phone]
@@ -52,8 +55,10 @@ def site() -> Iterator[Site]:
         site.mail.send(READER, "Minutes", "The minutes of the last meeting.\n")
         site.mail.send(READER, "Grüße", "Schöne Grüße aus Zürich, 5 € für Kaffee ☕\n")
         site.mail.send(READER, "Large", attachment=ATTACHMENT)
+        site.mail.send(COLLECTOR, "Huge", attachment=HUGE)
         for subject in ("Minutes", "Large"):
             site.mail.until_arrived(READER, subject)
+        site.mail.until_arrived(COLLECTOR, "Huge")
         yield site
 
 

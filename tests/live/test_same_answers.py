@@ -10,11 +10,21 @@ from email.policy import SMTP
 
 import pytest
 
-from tests.live.conftest import ATTACHMENT, COLLEAGUE, READER, Conversations, MakePhone, Way, subject
+from tests.live.conftest import (
+    ATTACHMENT,
+    COLLEAGUE,
+    COLLECTOR,
+    HUGE,
+    READER,
+    Conversations,
+    MakePhone,
+    Way,
+    subject,
+)
 from tests.live.conversation import DIALECTS, DOMAIN, Dialect
 from tests.live.site import Site
 from tests.support.phone import understood
-from tests.support.phone_commands import message, parts_of, send_mail
+from tests.support.phone_commands import Mailbox, fetch_attachment, file_reference, message, parts_of, send_mail
 from tests.support.phone_wbxml import decoded
 from tests.support.raw_http import HttpAnswer
 
@@ -129,15 +139,29 @@ async def test_the_original_is_added(
     assert "The minutes of the last meeting." in text
 
 
+@pytest.mark.parametrize("dialect", [Dialect("2.5"), Dialect("14.1")], ids=str)
+@through
+async def test_ten_megabytes_arrive_whole(ways: dict[str, Way], phone: MakePhone, dialect: Dialect, way: str) -> None:
+    reading = phone(ways[way].account(COLLECTOR, f"huge{way}{dialect.name}", dialect))
+    mailbox = Mailbox(reading)
+    await mailbox.folders()
+    for _ in range(2):
+        await mailbox.sync()
+    huge = mailbox.named("Huge")
+    assert huge is not None
+    answer = await fetch_attachment(reading, file_reference(reading, huge), multipart=dialect.version != "2.5")
+    assert (answer.body if dialect.version == "2.5" else parts_of(answer)[1]) == HUGE
+
+
 @pytest.mark.parametrize("dialect", [Dialect("12.1"), Dialect("14.1")], ids=str)
-@every_way
+@through
 async def test_a_large_mail_is_sent(
     site: Site, ways: dict[str, Way], phone: MakePhone, dialect: Dialect, way: str
 ) -> None:
     """As RFC 822 in the request, and inside WBXML."""
     name = f"Large by {way} in {dialect}."
-    mime = message(f"{READER}@{DOMAIN}", f"{COLLEAGUE}@{DOMAIN}", name, attachment=ATTACHMENT)
+    mime = message(f"{READER}@{DOMAIN}", f"{COLLEAGUE}@{DOMAIN}", name, attachment=HUGE)
     answer = await send_mail(phone(ways[way].account(READER, "SENDER", dialect)), mime)
     assert (answer.status, answer.body) == (200, b"")
     (attachment,) = message_from_bytes(site.mail.until_arrived(COLLEAGUE, name), policy=SMTP).iter_attachments()
-    assert attachment.get_content() == ATTACHMENT
+    assert attachment.get_content() == HUGE
