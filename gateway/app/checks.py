@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.app.exposed import exposed
+from gateway.app.fronts import listens_of
 from gateway.app.parts import data_dir_of, identity_of, redis_of, server_tls_of, storage_url_of, workers_of
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context, expires_at
@@ -94,7 +95,7 @@ def _certificate(path: str, row: CheckRow, now: float) -> CheckRow:
 
 
 def _listeners(settings: Settings) -> list[CheckRow]:
-    parts = {"http": settings.http.listen, "admin": settings.admin.listen, "inventory": settings.inventory.listen}
+    parts = {**listens_of(settings), "admin": settings.admin.listen, "inventory": settings.inventory.listen}
     rows = []
     for part, urls in parts.items():
         for url in urls:

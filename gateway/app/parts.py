@@ -10,7 +10,7 @@ from gateway.inventory.records import load_record
 from gateway.inventory.sources.push.intake import ReceiverLimits
 from gateway.network.tls import ServerFiles, ServerTls
 from gateway.ports.store import Reading, Store
-from gateway.proxies.attempts import FAILURES_PER_MINUTE
+from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
 from gateway.proxies.front import HttpFrontSettings
 from gateway.settings import Settings
 from gateway.storage.compact import compact
@@ -47,8 +47,13 @@ def identity_of(settings: Settings) -> IdentityRules:
     return identity_rules(settings.identity.default_domain, settings.identity.domains, settings.identity.token_claim)
 
 
-def server_tls_of(settings: Settings) -> ServerTls:
-    """What https listeners show. Raises ``TlsUnusable``."""
+def attempts_of(settings: Settings, now: Callable[[], float]) -> Attempts:
+    """A worker's share of the failed logins that all of them may cause: none knows of the others' questions."""
+    return Attempts(now, max(1, FAILURES_PER_MINUTE // workers_of(settings)))
+
+
+def server_tls_of(settings: Settings, alpn: tuple[str, ...] = ("http/1.1",)) -> ServerTls:
+    """What listeners show; ``alpn``: what they speak within TLS. Raises ``TlsUnusable``."""
     tls = settings.tls
     return ServerTls(
         ServerFiles(
@@ -58,12 +63,13 @@ def server_tls_of(settings: Settings) -> ServerTls:
             client_required=tls.client_certificate == "required",
             minimum=tls.minimum,
             names=tuple((each.certificate, each.key) for each in tls.names),
+            alpn=alpn,
         )
     )
 
 
 def tls_files_of(settings: Settings) -> tuple[str, ...]:
-    """Every file that https listeners read, as far as it is named."""
+    """Every file that listeners with TLS read, as far as it is named."""
     tls = settings.tls
     further = [path for each in tls.names for path in (each.certificate, each.key)]
     return tuple(path for path in (tls.certificate, tls.key, *further, tls.client_ca) if path)
@@ -75,8 +81,6 @@ def front_settings_of(settings: Settings) -> HttpFrontSettings:
     return HttpFrontSettings(
         upstreams=tuple(settings.http.upstream),
         trusted_proxies=tuple(settings.http.trusted_proxies),
-        # Any worker may be asked, and none knows of the others' questions.
-        failed_logins_per_minute=max(1, FAILURES_PER_MINUTE // workers_of(settings)),
         **given,
     )
 

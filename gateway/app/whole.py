@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from gateway.app.changed_settings import tell_of_changed_settings
+from gateway.app.fronts import SERVED, listens_of
 from gateway.app.kinds import Kind, handed_over, machine_name, run_name, words_for
 from gateway.app.parts import data_dir_of, server_tls_of, tls_files_of, workers_of
 from gateway.app.succession import NextVersion, fixed_facts, tell_plan
@@ -36,6 +37,7 @@ from gateway.storage.redis import BinaryMissing, EmbeddedFailed, EmbeddedValkey
 
 log = structlog.get_logger()
 
+_SERVED_PARTS = tuple(each.part for each in SERVED)
 FILES_BESIDE_PHONES = 256
 """Of the store, the cache, the logs and the listeners."""
 
@@ -52,7 +54,7 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
     embedded = _embedded(settings, role)
     lock = DataDirLock(data_dir_of(settings)) if role != "gateway" else None
     with _let_go_at_the_end(settings, lock):
-        sockets = bind_all(_listens(settings, role), workers_of(settings))
+        sockets = bind_all(_listens(settings, role), workers_of(settings), per_worker=_SERVED_PARTS)
         return _supervised(_Start(settings, config, role, sockets, embedded, lock, run_name()))
 
 
@@ -173,7 +175,7 @@ def _children(settings: Settings, role: str, embedded: EmbeddedValkey | None, ru
     if role != "control":
         for number in range(1, workers_of(settings) + 1):
             name = f"worker-{number}"
-            spec = ChildSpec(name, words_for(Kind.WORKER), ("http",), number, environment=environment(name))
+            spec = ChildSpec(name, words_for(Kind.WORKER), _SERVED_PARTS, number, environment=environment(name))
             children.append(spec)
     return children
 
@@ -182,7 +184,7 @@ def _listens(settings: Settings, role: str) -> dict[str, list[str]]:
     """What this role listens on. The admin API serves health as well, so that has its own place only without one."""
     listens: dict[str, list[str]] = {}
     if role != "control":
-        listens["http"] = settings.http.listen
+        listens.update(listens_of(settings))
     if role != "gateway":
         listens["admin"] = settings.admin.listen
         listens["inventory"] = settings.inventory.listen

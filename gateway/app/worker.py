@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Sequence
 
 import structlog
 
+from gateway.app.fronts import Fronts, Shared
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
-    front_settings_of,
+    attempts_of,
     identity_of,
     record_reader,
     redis_of,
-    server_tls_of,
     storage_url_of,
 )
 from gateway.decision.decision_point import DecisionPoint
@@ -34,7 +34,6 @@ from gateway.observability.process_figures import ProcessFigures
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
 from gateway.ports.store import Store, StoreUnavailable
 from gateway.ports.worker_statuses import Place
-from gateway.proxies.front import HttpFront
 from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
@@ -80,9 +79,8 @@ class Worker:
         )
         self._standstill = Standstill(self._decision, self._feed.catch_up)
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
-        self._front = HttpFront(
-            front_settings_of(settings), self._decision, rules, self._sightings, self._metrics, now=self._clock.now
-        )
+        attempts, now = attempts_of(settings, self._clock.now), self._clock.now
+        self._fronts = Fronts(settings, Shared(self._decision, rules, self._sightings, self._metrics, attempts, now))
         self._draining = asyncio.Event()
         self._handed_over = False
         """Others accept on the same sockets already."""
@@ -92,8 +90,8 @@ class Worker:
         """Serve until told to drain, or until the supervisor is gone."""
         await self._feed.start()
         await self._doubt_an_earlier_state()
-        await self._front.start()
-        await self._listen()
+        await self._fronts.start()
+        await self._fronts.listen(self._link.sockets)
         # What stands now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -113,7 +111,7 @@ class Worker:
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            await self._front.drain(self._settings.gateway.drain_seconds, handed_over=self._handed_over)
+            await self._fronts.drain(self._settings.gateway.drain_seconds, handed_over=self._handed_over)
         finally:
             await self._end(tasks)
 
@@ -133,7 +131,7 @@ class Worker:
             self._decision.cache.begin_anew("", self._feed.sequence)
 
     async def _end(self, tasks: Sequence[asyncio.Future[object]]) -> None:
-        await self._front.close()
+        await self._fronts.close()
         for task in tasks:
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
@@ -148,19 +146,12 @@ class Worker:
         except TimeoutError:
             log.warning("store_not_closed_in_time")
 
-    async def _listen(self) -> None:
-        sockets = self._link.sockets("http")
-        secure = any(each.url.startswith("https:") for each in sockets)
-        tls = server_tls_of(self._settings) if secure else None
-        for each in sockets:
-            await self._front.listen(each.socket, tls if each.url.startswith("https:") else None)
-
     def _take(self, message: Message) -> None:
         if message.get("type") == "drain":
             self._handed_over = bool(message.get("handed_over"))
             self._draining.set()
         elif message.get("type") == "reload":
-            self._front.reload_tls()
+            self._fronts.reload_tls()
 
     async def _tell_regularly(self) -> None:
         while True:
@@ -181,7 +172,7 @@ class Worker:
             "stale": self._feed.stale,
             "state_lost": self._decision.state_lost,
             "sessions": self._decision.sessions.count,
-            "front": self._front.status(),
+            "front": self._fronts.status(),
         }
         self._teller.tell(told)
         self._link.send({"type": "status", **told, "metrics": self._metrics.snapshot()})
@@ -201,8 +192,8 @@ class Worker:
             bool(self._clock.jumped_by)
         )
         away = gauge("gatepost_mail_server_away", "Workers that cannot reach the mail server", "upstream")
-        for each in self._front.upstreams.pools:
-            away.set(not each.reached, each.url)
+        for url, is_away in self._fronts.servers_away().items():
+            away.set(is_away, url)
         counter = self._metrics.counter
         counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads
         counter("gatepost_record_loads_failed_total", "Records that could not be read").values[()] = cache.failed_loads

@@ -31,6 +31,8 @@ class ServerFiles:
     minimum: str = "1.2"
     names: tuple[tuple[str, str], ...] = ()
     """Further certificates with their keys, each shown to whoever asks for a name that it is for."""
+    alpn: tuple[str, ...] = ("http/1.1",)
+    """What is spoken within TLS (RFC 7301); empty: nothing is agreed on."""
 
 
 class ServerTls:
@@ -72,7 +74,8 @@ def _shown(files: ServerFiles, certificate: str, key: str, setting: str, key_set
     context.minimum_version = _VERSIONS[files.minimum]
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols(["http/1.1"])
+    if files.alpn:
+        context.set_alpn_protocols(list(files.alpn))
     _load_chain(context, certificate, key, setting, key_setting)
     if files.client_ca:
         _load_authorities(context, files.client_ca, "[tls] client_ca")

@@ -27,7 +27,7 @@ from gateway.network.upstreams import Upstreams
 from gateway.protocols.activesync.headers import usable_challenges
 from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.activesync.token_claims import read_claims
-from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempt, Attempts
+from gateway.proxies.attempts import Attempt, Attempts
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class CredentialChecks:
     """Asks, remembers, and bounds the asking; one per process."""
 
     def __init__(
-        self, upstreams: Upstreams, now: Callable[[], float] = time.time, failures_per_minute: int = FAILURES_PER_MINUTE
+        self, upstreams: Upstreams, now: Callable[[], float] = time.time, attempts: Attempts | None = None
     ) -> None:
         self._upstreams = upstreams
         self._now = now
@@ -86,7 +86,7 @@ class CredentialChecks:
         self._once: dict[int, int] = {}
         """Digests of credentials that were accepted, and until when that counts for anything, in whole seconds."""
         self._under_way: dict[int, asyncio.Task[CheckResult]] = {}
-        self._attempts = Attempts(now, failures_per_minute)
+        self._attempts = Attempts(now) if attempts is None else attempts
         self._methods: dict[str, CheckMethod] = {}
         self._no_method_until: dict[str, float] = {}
 

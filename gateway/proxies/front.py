@@ -30,6 +30,7 @@ from gateway.protocols.activesync.requests import Mount, mount_of
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
 from gateway.proxies.admission import Admission
+from gateway.proxies.attempts import Attempts
 from gateway.proxies.client_connection import ClientConnection, Exchange
 from gateway.proxies.credential_check import CredentialChecks
 from gateway.proxies.eas_exchange import EasExchange
@@ -77,8 +78,10 @@ class HttpFront:
         sightings: SightingLog,
         metrics: Metrics,
         *,
+        attempts: Attempts | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """``attempts``: those of other proxies of this process count with ours."""
         self.settings = settings
         self.decision = decision
         self.rules = identity
@@ -87,7 +90,7 @@ class HttpFront:
         self.draining = False
         self.rounds = Rounds(self._take_arrived)
         self.upstreams = Upstreams([_pool(url, settings, self.rounds) for url in settings.upstreams])
-        self.checks = CredentialChecks(self.upstreams, now, settings.failed_logins_per_minute)
+        self.checks = CredentialChecks(self.upstreams, now, attempts)
         self.refusing = Refusing(self.checks, RefusalPace(), settings.retry_after_seconds)
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")
@@ -128,9 +131,9 @@ class HttpFront:
             # Told when it went.
             return
 
-    async def listen(self, sock: socket.socket, tls: ServerTls | None) -> None:
-        """Serve a bound socket; may be called for several."""
-        if tls is None:
+    async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool = True) -> None:
+        """Serve a bound socket; may be called for several. ``secure``: by TLS, if there is a certificate."""
+        if tls is None or not secure:
             server = await asyncio.get_running_loop().create_server(
                 lambda: ClientConnection(self, secure=False), sock=sock, backlog=4096
             )

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from gateway.proxies.attempts import FAILURES_PER_MINUTE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpFrontSettings:
@@ -41,5 +39,3 @@ class HttpFrontSettings:
     parked_seconds: float = 3_900.0
     """For a Ping or Sync that waits at the server; at most 59 minutes by the protocol, never less than 3,660 here."""
     retry_after_seconds: int = 30
-    failed_logins_per_minute: int = FAILURES_PER_MINUTE
-    """That this process may cause at the mail server for one user: its share of what all workers may."""

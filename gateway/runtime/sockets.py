@@ -20,7 +20,11 @@ BACKLOG = 4096
 FIRST_SYSTEMD_FD = 3
 LISTENING_FILE = "listening.json"
 """In ``data_dir``, where the command line finds a gateway on this machine: what ``listening`` says."""
-DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {
+    **{"http": 80, "https": 443},
+    **{"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "smtp": 587, "smtps": 465},
+}
+"""Schemes that end with an s begin with TLS (RFC 8314)."""
 
 
 class CannotListen(DomainError):  # noqa: N818
@@ -42,6 +46,11 @@ class BoundSocket:
     socket: socket.socket
     worker: int = 0
     """The worker it belongs to, counted from 1; 0: any."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether connections begin with TLS."""
+        return urlsplit(self.url).scheme.endswith("s")
 
 
 def bind_all(

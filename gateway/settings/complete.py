@@ -1,6 +1,7 @@
 """Whether settings that are right one by one are enough, and fit each other, for a gateway to start."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.settings.sections import Settings
 from gateway.settings.sentences import PREFIX, SettingsInvalid
@@ -27,7 +28,7 @@ def check_complete(settings: Settings, role: str) -> None:
 
 def _check_tls(settings: Settings) -> None:
     listeners = (*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen)
-    secure = next((url for url in listeners if url.startswith("https:")), None)
+    secure = next((url for url in listeners if urlsplit(url).scheme.endswith("s")), None)
     if secure and not settings.tls.certificate:
         raise SettingsInvalid(f"{secure} needs a certificate: set [tls] certificate and key to PEM files")
     if settings.tls.key and not settings.tls.certificate:

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
@@ -64,13 +65,18 @@ def _split(value: str, remedy: str) -> SplitResult:
     return parts
 
 
-def _listener(value: str) -> str:
-    remedy = "write it like http://127.0.0.1:8080"
-    parts = _split(value, remedy)
-    bare = parts.path in ("", "/") and not parts.query and parts.username is None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port is None or not bare:
-        raise ValueError(f"{value!r} is no address to listen on: {remedy}")
-    return value.rstrip("/")
+def _listener(*schemes: str, example: str) -> Callable[[str], str]:
+    """Accepts ``scheme://ADDRESS:PORT``."""
+    remedy = f"write it like {example}"
+
+    def checked(value: str) -> str:
+        parts = _split(value, remedy)
+        bare = parts.path in ("", "/") and not parts.query and parts.username is None
+        if parts.scheme not in schemes or not parts.hostname or parts.port is None or not bare:
+            raise ValueError(f"{value!r} is no address to listen on: {remedy}")
+        return value.rstrip("/")
+
+    return checked
 
 
 def _mail_server(value: str) -> str:
@@ -133,7 +139,9 @@ def _directory(value: str) -> str:
     return value
 
 
-Listeners = Annotated[list[Annotated[str, AfterValidator(_listener)]], BeforeValidator(_listed)]
+_HTTP = AfterValidator(_listener("http", "https", example="http://127.0.0.1:8080"))
+
+Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(_listed)]
 MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]

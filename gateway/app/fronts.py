@@ -1,0 +1,155 @@
+"""What workers serve: one row for each proxy, and the even life of a worker's fronts.
+
+A row is a section of the settings with ``listen``, and how its front is built. The supervisor binds a socket per worker
+for each row (``app.whole``); a worker builds the fronts that have one, and starts, drains and closes them together. A
+further proxy is one more row here, its section in the settings, and its default port in ``runtime.sockets``.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.app.parts import front_settings_of, server_tls_of
+from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.sightings import SightingLog
+from gateway.domain.identity import IdentityRules
+from gateway.network.tls import ServerTls
+from gateway.observability.metrics import Metrics
+from gateway.proxies.attempts import Attempts
+from gateway.proxies.front import HttpFront
+from gateway.runtime.sockets import BoundSocket
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all fronts of a worker have together."""
+
+    decision: DecisionPoint
+    rules: IdentityRules
+    sightings: SightingLog
+    metrics: Metrics
+    attempts: Attempts
+    """One bound for all protocols: to a mail server a failed login is one, whichever way it came."""
+    now: Callable[[], float]
+
+
+class Front(Protocol):
+    """One proxy's listeners and connections."""
+
+    async def start(self) -> None:
+        """Before the first ``listen``. Never fails for a mail server that is away."""
+        ...
+
+    async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool) -> None:
+        """Serve a bound socket; ``secure``: TLS comes first. ``tls`` is what is shown; None: nothing, no TLS at all."""
+        ...
+
+    def reload_tls(self) -> None:
+        """Read the certificates again; one that cannot be used leaves the old one in place."""
+        ...
+
+    async def drain(self, within_seconds: float, *, handed_over: bool) -> None:
+        """Accept no more, let what is under way finish within the time, then close.
+
+        ``handed_over``: others accept on the same sockets already, so nobody who has come this far may be turned away.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close everything at once; may be called again."""
+        ...
+
+    def status(self) -> dict[str, object]:
+        """Figures for the operator; ``upstreams``: a list of mail servers with ``url`` and ``healthy``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One row."""
+
+    part: str
+    """The section whose ``listen`` it is."""
+    alpn: tuple[str, ...]
+    """What is agreed on within TLS (RFC 7301, IANA's names); empty: nothing."""
+    front: Callable[[Settings, Shared], Front]
+
+
+def _http(settings: Settings, shared: Shared) -> Front:
+    return HttpFront(
+        front_settings_of(settings),
+        shared.decision,
+        shared.rules,
+        shared.sightings,
+        shared.metrics,
+        attempts=shared.attempts,
+        now=shared.now,
+    )
+
+
+SERVED = (Served("http", ("http/1.1",), _http),)
+
+
+def listens_of(settings: Settings) -> dict[str, list[str]]:
+    """Where workers listen, by part; one that is off is left out, so that a version without it can be upgraded."""
+    listens = {each.part: getattr(settings, each.part).listen for each in SERVED}
+    return {part: urls for part, urls in listens.items() if urls or part == "http"}
+
+
+class Fronts:
+    """Those of one worker."""
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self._settings = settings
+        self._fronts: dict[str, Front] = {
+            each.part: each.front(settings, shared) for each in SERVED if getattr(settings, each.part).listen
+        }
+
+    async def start(self) -> None:
+        """Start all of them."""
+        await asyncio.gather(*(front.start() for front in self._fronts.values()))
+
+    async def listen(self, sockets: Callable[[str], Sequence[BoundSocket]]) -> None:
+        """Serve the sockets of each part. Raises ``TlsUnusable``."""
+        for row in SERVED:
+            front = self._fronts.get(row.part)
+            if front is None:
+                continue
+            tls = server_tls_of(self._settings, row.alpn) if self._settings.tls.certificate else None
+            for each in sockets(row.part):
+                await front.listen(each.socket, tls, secure=each.secure)
+
+    def reload_tls(self) -> None:
+        """Read the certificates of all of them again."""
+        for front in self._fronts.values():
+            front.reload_tls()
+
+    async def drain(self, within_seconds: float, *, handed_over: bool) -> None:
+        """Drain all at the same time."""
+        await asyncio.gather(*(front.drain(within_seconds, handed_over=handed_over) for front in self._fronts.values()))
+
+    async def close(self) -> None:
+        """Close all."""
+        for front in self._fronts.values():
+            await front.close()
+
+    def status(self) -> dict[str, object]:
+        """By part, and the mail servers of all of them."""
+        told = {part: front.status() for part, front in self._fronts.items()}
+        return {"upstreams": [server for each in told.values() for server in _servers(each)], **told}
+
+    def servers_away(self) -> dict[str, bool]:
+        """Each mail server by its URL, and whether it could not be reached the last time."""
+        return {
+            str(server["url"]): not server["healthy"]
+            for front in self._fronts.values()
+            for server in _servers(front.status())
+        }
+
+
+def _servers(status: Mapping[str, object]) -> list[dict[str, Any]]:
+    found = status.get("upstreams")
+    return found if isinstance(found, list) else []
