@@ -422,13 +422,13 @@ class UpstreamPool:
             connection.abort()
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong with a connection, in words for an operator."""
+def reason_of(error: BaseException, part: str = "http") -> str:
+    """What went wrong with a connection to the mail server of a section, in words for an operator."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message.rstrip(".")
         if error.verify_code in _ANOTHER_NAME:
-            return f"its certificate is for another name ({said}): write the name that it is for into [http] upstream"
-        return f"its certificate is not trusted ({said}): name its issuer's certificate in [http] upstream_ca"
+            return f"its certificate is for another name ({said}): write the name that it is for into [{part}] upstream"
+        return f"its certificate is not trusted ({said}): name its issuer's certificate in [{part}] upstream_ca"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or error})"
     if isinstance(error, TimeoutError):

@@ -1,36 +1,68 @@
 """How many connections there may be, in all and from one address, and what becomes of one too many.
 
 A TLS connection counts from its arrival, before its handshake (``network.accepting``); one too many is closed there.
-On plain HTTP one too many is told to come back later, as long as not too many are being told already.
+Without TLS one too many is told to come back later, in its protocol's words, as long as not too many are being told
+already.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from gateway.network.addresses import counted_as
 from gateway.observability.metrics import Metrics
-from gateway.protocols.activesync import refusals
-from gateway.protocols.http.writing import written
-from gateway.proxies.client_connection import ClientConnection
-from gateway.proxies.front_settings import HttpFrontSettings
 from gateway.proxies.turned_away import TOLD_MOST, WITHIN_SECONDS, TurnedAway
 
 
-class Admission:
+class Admitted(Protocol):
+    """A client's connection."""
+
+    address: str
+    secure: bool
+    """It began with TLS."""
+    transport: asyncio.Transport | None
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+Connection = TypeVar("Connection", bound=Admitted)
+
+
+class Room(NamedTuple):
+    """How many connections there may be."""
+
+    in_all: int
+    per_address: int
+
+
+class Admission(Generic[Connection]):
     """The connections of one front (``Door`` of its listeners)."""
 
-    def __init__(self, settings: HttpFrontSettings, metrics: Metrics, is_trusted: Callable[[str], bool]) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        room: Room,
+        metrics: Metrics,
+        last_word: Callable[[], bytes],
+        clock: Callable[[], float],
+        is_trusted: Callable[[str], bool] = lambda address: False,
+    ) -> None:
+        """``last_word``: what one too many is told. ``is_trusted``: whether an address stands for many clients."""
+        self._room = room
+        self._last_word = last_word
+        self._clock = clock
         self._is_trusted = is_trusted
         self._over = metrics.counter("gatepost_connections_refused_total", "Connections over a limit", "limit")
         self._tls_failed = metrics.counter("gatepost_tls_failed_total", "TLS handshakes that failed", "reason")
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connection] = set()
         self.by_address: Counter[str] = Counter()
         self.handshakes = 0
         """Under way."""
         self._told: set[TurnedAway] = set()
 
-    def admit(self, connection: ClientConnection) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Whether there is room for one more connection; those by TLS were asked about before their handshake."""
         if not connection.secure and not self._has_room(connection.address):
             self._turn_away(connection)
@@ -39,7 +71,7 @@ class Admission:
         self.by_address[counted_as(connection.address)] += 1
         return True
 
-    def leave(self, connection: ClientConnection) -> None:
+    def leave(self, connection: Connection) -> None:
         """A connection is gone."""
         if connection in self.connections:
             self.connections.discard(connection)
@@ -75,11 +107,11 @@ class Admission:
             told.abort()
 
     def _has_room(self, address: str) -> bool:
-        if len(self.connections) + self.handshakes >= self._settings.max_connections:
+        if len(self.connections) + self.handshakes >= self._room.in_all:
             self._over.inc("all")
             return False
         there = self.by_address[counted_as(address)]
-        if there >= self._settings.max_connections_per_address and not self._is_trusted(address):
+        if there >= self._room.per_address and not self._is_trusted(address):
             self._over.inc("address")
             return False
         return True
@@ -90,10 +122,9 @@ class Admission:
         if self.by_address[counted] <= 0:
             del self.by_address[counted]
 
-    def _turn_away(self, connection: ClientConnection) -> None:
+    def _turn_away(self, connection: Connection) -> None:
         transport = connection.transport
         if transport is None or len(self._told) >= TOLD_MOST:
             connection.abort()
             return
-        answer = written(refusals.defer(self._settings.retry_after_seconds), close=True)
-        self._told.add(TurnedAway(transport, answer, connection.front.clock() + WITHIN_SECONDS, self._told.discard))
+        self._told.add(TurnedAway(transport, self._last_word(), self._clock() + WITHIN_SECONDS, self._told.discard))

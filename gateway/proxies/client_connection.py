@@ -5,11 +5,10 @@ read to its end (within a bound) or the connection closed; nothing behind it is 
 """
 
 import asyncio
-import socket
-import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, cast
 
+from gateway.network.resetting import reset
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.chunked import BadChunk, ChunkedReader
@@ -23,7 +22,6 @@ DISCARDED_MOST = 1 << 20
 """Octets of a body that are read for nothing, to keep the connection, after its request was answered."""
 DISCARDING_SECONDS = 2.0
 PIPELINED_MOST = 64 << 10
-_RESET = struct.pack("ii", 1, 0)
 NEVER = float("inf")
 
 
@@ -464,9 +462,5 @@ class ClientConnection(asyncio.Protocol):
         """Close at once, with a reset: what the kernel still holds of an answer does not leave either."""
         self._closing = True
         self._idle = False
-        if self.transport is None or (self.transport.is_closing() and not self.transport.get_write_buffer_size()):
-            return
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        if self.transport is not None:
+            reset(self.transport)

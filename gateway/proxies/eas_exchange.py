@@ -255,7 +255,7 @@ class EasExchange:
             # It is happening already. Without its answer the phone would do it once more.
             self.finishing = True
         elif self.state is State.RESPONDING:
-            self._front.refusing.write_down("cut", self.request, verdict)
+            self._front.refusing.log.write_down("cut", self.request, verdict)
             self.break_off("cut_short")
         elif self.parked and verdict.effect is Effect.DENY:
             self._cut(verdict)
@@ -267,7 +267,7 @@ class EasExchange:
         """End a request that waits: first the leg to the mail server, then the word to the phone."""
         self.state = State.REFUSING
         self._front.decision.sessions.discard(self)
-        self._front.refusing.write_down("cut", self.request, verdict)
+        self._front.refusing.log.write_down("cut", self.request, verdict)
         told = Told(refusals.cut(self.asked.query.command, self.asked.version), "cut")
         upstream, self._upstream = self._upstream, None
         if upstream is None:

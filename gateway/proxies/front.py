@@ -29,7 +29,8 @@ from gateway.protocols.activesync import autodiscover, refusals
 from gateway.protocols.activesync.requests import Mount, mount_of
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
-from gateway.proxies.admission import Admission
+from gateway.protocols.http.writing import written
+from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.client_connection import ClientConnection, Exchange
 from gateway.proxies.credential_check import CredentialChecks
@@ -97,7 +98,13 @@ class HttpFront:
         self.bad_requests = metrics.counter("gatepost_bad_requests_total", "Requests not understood", "reason")
         self._closed_paths = metrics.counter("gatepost_closed_path_total", "Requests for what is not served", "path")
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
-        self.admission = Admission(settings, metrics, self._is_trusted)
+        self.admission: Admission[ClientConnection] = Admission(
+            Room(settings.max_connections, settings.max_connections_per_address),
+            metrics,
+            lambda: written(refusals.defer(settings.retry_after_seconds), close=True),
+            self._ticks,
+            self._is_trusted,
+        )
         self._connections = self.admission.connections
         self.short_way = ShortWay(self)
         self._arrived: list[ClientConnection] = []
@@ -236,6 +243,10 @@ class HttpFront:
         }
 
     # --- for the connections
+
+    def _ticks(self) -> float:
+        """The clock as it is set now."""
+        return self.clock()
 
     def leave(self, connection: ClientConnection) -> None:
         """A connection is gone."""

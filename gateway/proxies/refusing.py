@@ -1,4 +1,4 @@
-"""What a refused request is told, and how often that is written down.
+"""What a refused request is told.
 
 A refusal says something about a phone, so it is told only to somebody whose credentials the mail server accepts; who
 cannot prove them now is put off, whoever has wrong ones is asked again.
@@ -6,18 +6,15 @@ cannot prove them now is put off, whoever has wrong ones is asked again.
 
 from typing import NamedTuple
 
-import structlog
-
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
 from gateway.proxies.credential_check import CheckResult, CredentialChecks, Credibility
 from gateway.proxies.identify import Asked
+from gateway.proxies.refusal_log import RefusalLog, app_named
 from gateway.proxies.refusal_pace import RefusalPace
 from gateway.proxies.simple import unauthorized
-
-log = structlog.get_logger()
 
 
 class Told(NamedTuple):
@@ -38,6 +35,7 @@ class Refusing:
     def __init__(self, checks: CredentialChecks, pace: RefusalPace, retry_after_seconds: int) -> None:
         self._checks = checks
         self.pace = pace
+        self.log = RefusalLog(pace)
         self._put_off = refusals.defer(retry_after_seconds)
 
     def at_once(self, asked: Asked, verdict: Verdict) -> Told | None:
@@ -66,33 +64,7 @@ class Refusing:
             return Told(unauthorized(result.challenges), "unauthenticated")
         if result.credibility is Credibility.UNKNOWN:
             return self.deferred("deferred")
-        self.write_down("refused", request, verdict)
+        self.log.write_down("refused", request, verdict)
         delay = self.pace.delay(request.login, request.device_id)
-        answer = refusals.deny(asked.query.command, asked.version, _named(verdict), verdict.note)
+        answer = refusals.deny(asked.query.command, asked.version, app_named(verdict), verdict.note)
         return Told(answer, "refused", True, delay)
-
-    def write_down(self, event: str, request: AccessRequest, verdict: Verdict) -> None:
-        """One line for all of a device's refusals of a kind within a minute."""
-        count = self.pace.lines_due(request.login, request.device_id, f"{event}:{verdict.reason.value}")
-        if not count:
-            return
-        log.info(
-            event,
-            login=request.login,
-            device=request.device_id,
-            command=request.action,
-            reason=verdict.reason.value,
-            ban=verdict.ban,
-            app=verdict.app.id if verdict.app else "",
-            policy_version=verdict.policy_version,
-            client=request.client_address,
-            times=count,
-        )
-
-
-def _named(verdict: Verdict) -> str:
-    """The app as its owner finds it on the phone, and as a help desk finds it in a list."""
-    app_id = verdict.app.id if verdict.app else ""
-    # Many inventories know no names, or repeat the id: then the ban's own name it is.
-    name = verdict.app.name if verdict.app and verdict.app.name not in ("", app_id) else verdict.ban
-    return f"{name} ({app_id})" if name and app_id and name != app_id else name or app_id

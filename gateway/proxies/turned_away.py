@@ -1,4 +1,4 @@
-"""A connection over a limit on plain HTTP: told so before anything is read, and closed.
+"""A connection over a limit, without TLS: told so before anything is read, and closed.
 
 The word costs a bounded time, bounded octets and a bounded number of connections; whoever comes beyond is reset. With
 TLS there is no such word: a connection over a limit is closed before its handshake (``network.accepting``).
