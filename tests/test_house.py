@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "how-a-request-flows.md"
 PACKAGES = (
     *("domain", "decision"),
     *("protocols", "protocols/activesync", "protocols/imap", "protocols/pop3"),
-    "proxies",
+    *("proxies", "proxies/mail"),
 )
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.app.exposed import exposed
 from gateway.app.fronts import listens_of
+from gateway.app.mail_check import mail_sections, mail_server_found
 from gateway.app.parts import data_dir_of, identity_of, redis_of, server_tls_of, storage_url_of, workers_of
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context, expires_at
@@ -56,7 +57,9 @@ def check(settings: Settings, now: float) -> list[CheckRow]:
 
 async def _servers(settings: Settings) -> list[CheckRow]:
     rows = [await _store(settings), await _cache(settings)]
-    return rows + list(await asyncio.gather(*(_upstream(settings, url) for url in settings.http.upstream)))
+    mail = (mail_server_found(spoken, section) for spoken, section in mail_sections(settings) if section.listen)
+    found = await asyncio.gather(*(_upstream(settings, url) for url in settings.http.upstream))
+    return [*rows, *found, *(CheckRow(*each) for each in await asyncio.gather(*mail))]
 
 
 def _settings(settings: Settings) -> CheckRow:

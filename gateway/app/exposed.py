@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.app.parts import DATABASE_FILE, data_dir_of
 from gateway.network.addresses import read_address
-from gateway.settings import Settings
+from gateway.settings import MailSection, Settings
 
 _SENT = {
     "admin": "operators' tokens",
@@ -54,10 +54,27 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
     for url in settings.http.upstream:
         if _in_clear(url, "http"):
             yield f"[http] upstream {_place(url)}: users' passwords and mail are in clear on the network: use https"
+    for part in ("imap", "pop3"):
+        yield from _mail_in_clear(part, getattr(settings, part))
     if _in_clear(settings.redis.url, "redis"):
         yield (
             f"[redis] url {_place(settings.redis.url)}: whoever is on the network may read it, and write there that "
             "a phone is clean: use rediss"
+        )
+
+
+def _mail_in_clear(part: str, section: MailSection) -> Iterator[str]:
+    """Without TLS nobody logs in, unless that is wanted; and ``+starttls`` never goes on without it."""
+    for url in section.listen:
+        if section.cleartext_login and _in_clear(url, part):
+            yield (
+                f"[{part}] listen {url}: {_SENT['http']} are in clear on the network, unless TLS ends before it: "
+                f"use {part}s, or cleartext_login = false"
+            )
+    if section.listen and _in_clear(section.upstream, part):
+        yield (
+            f"[{part}] upstream {_place(section.upstream)}: {_SENT['http']} are in clear on the network: "
+            f"use {part}s or {part}+starttls"
         )
 
 

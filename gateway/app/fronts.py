@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.app.parts import front_settings_of, server_tls_of
+from gateway.app.parts import front_settings_of, mail_front_settings_of, server_tls_of
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.sightings import SightingLog
 from gateway.domain.identity import IdentityRules
@@ -19,8 +19,12 @@ from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.front import HttpFront
+from gateway.proxies.mail.front import MailFront
+from gateway.proxies.mail.imap import IMAP
+from gateway.proxies.mail.pop3 import POP3
+from gateway.proxies.mail.spoken import Spoken
 from gateway.runtime.sockets import BoundSocket
-from gateway.settings import Settings
+from gateway.settings import MailSection, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,31 @@ def _http(settings: Settings, shared: Shared) -> Front:
     )
 
 
-SERVED = (Served("http", ("http/1.1",), _http),)
+def _imap(settings: Settings, shared: Shared) -> Front:
+    return _mail(IMAP, settings.imap, shared)
+
+
+def _pop3(settings: Settings, shared: Shared) -> Front:
+    return _mail(POP3, settings.pop3, shared)
+
+
+def _mail(spoken: Spoken, section: MailSection, shared: Shared) -> Front:
+    return MailFront(
+        spoken,
+        mail_front_settings_of(section),
+        shared.decision,
+        shared.rules,
+        shared.metrics,
+        attempts=shared.attempts,
+        now=shared.now,
+    )
+
+
+SERVED = (
+    Served("http", ("http/1.1",), _http),
+    Served("imap", (IMAP.alpn,), _imap),
+    Served("pop3", (POP3.alpn,), _pop3),
+)
 
 
 def listens_of(settings: Settings) -> dict[str, list[str]]:

@@ -12,7 +12,8 @@ from gateway.network.tls import ServerFiles, ServerTls
 from gateway.ports.store import Reading, Store
 from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
 from gateway.proxies.front import HttpFrontSettings
-from gateway.settings import Settings
+from gateway.proxies.mail.front_settings import MailFrontSettings
+from gateway.settings import MailSection, Settings
 from gateway.storage.compact import compact
 from gateway.storage.redis import RedisConnection
 
@@ -83,6 +84,11 @@ def front_settings_of(settings: Settings) -> HttpFrontSettings:
         trusted_proxies=tuple(settings.http.trusted_proxies),
         **given,
     )
+
+
+def mail_front_settings_of(section: MailSection) -> MailFrontSettings:
+    """A section like [imap] as its front takes it: the same names, but for where it listens."""
+    return MailFrontSettings(**section.model_dump(exclude={"listen"}))
 
 
 def receiver_limits_of(settings: Settings) -> ReceiverLimits:

@@ -208,13 +208,17 @@ def _check_files(settings: Settings) -> None:
         server_tls_of(settings)
     if settings.http.upstream_ca:
         client_context(settings.http.upstream_ca)
+    for part in ("imap", "pop3"):
+        if authorities := getattr(settings, part).upstream_ca:
+            client_context(authorities, part)
 
 
 def _open_files_wanted(settings: Settings, role: str) -> int:
-    """Two for each phone that waits: its connection and the one to the mail server."""
+    """Two for each phone or mail program: its connection and the one to the mail server."""
     if role == "control":
         return FILES_BESIDE_PHONES
-    return settings.http.max_connections + settings.http.upstream_connections + FILES_BESIDE_PHONES
+    mail = sum(2 * section.max_connections for section in (settings.imap, settings.pop3) if section.listen)
+    return settings.http.max_connections + settings.http.upstream_connections + mail + FILES_BESIDE_PHONES
 
 
 def _write(path: Path, urls: Mapping[str, Sequence[str]]) -> None:

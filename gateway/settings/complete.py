@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.settings.sections import Settings
+from gateway.settings.sections import MailSection, Settings
 from gateway.settings.sentences import PREFIX, SettingsInvalid
 
 
@@ -18,6 +18,12 @@ def check_complete(settings: Settings, role: str) -> None:
             "[http] upstream is not set: write the mail server that phones are let through to, "
             f'like upstream = ["https://mail.internal"], or set {PREFIX}HTTP__UPSTREAM'
         )
+    for part, section in _mail_sections(settings).items():
+        if role != "control" and section.listen and not section.upstream:
+            raise SettingsInvalid(
+                f"[{part}] upstream is not set: write the mail server that logins are proved at, "
+                f'like upstream = "{part}s://mail.internal", or set {PREFIX}{part.upper()}__UPSTREAM'
+            )
     if role == "gateway" and settings.redis.url == "embedded":
         raise SettingsInvalid(
             "[redis] url is embedded, which a --role gateway does not start: "
@@ -26,8 +32,19 @@ def check_complete(settings: Settings, role: str) -> None:
     _check_tls(settings)
 
 
+def _mail_sections(settings: Settings) -> dict[str, MailSection]:
+    return {"imap": settings.imap, "pop3": settings.pop3}
+
+
 def _check_tls(settings: Settings) -> None:
-    listeners = (*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen)
+    listeners = [*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen]
+    for part, section in _mail_sections(settings).items():
+        listeners += section.listen
+        if section.listen and not settings.tls.certificate and not section.cleartext_login:
+            raise SettingsInvalid(
+                f"{section.listen[0]} needs a certificate, or nobody could log in: set [tls] certificate and key to "
+                f"PEM files, or [{part}] cleartext_login = true where TLS ends before it"
+            )
     secure = next((url for url in listeners if urlsplit(url).scheme.endswith("s")), None)
     if secure and not settings.tls.certificate:
         raise SettingsInvalid(f"{secure} needs a certificate: set [tls] certificate and key to PEM files")
@@ -49,6 +66,7 @@ def _check_tls(settings: Settings) -> None:
         "[tls] key": settings.tls.key,
         "[tls] client_ca": settings.tls.client_ca,
         "[http] upstream_ca": settings.http.upstream_ca,
+        **{f"[{part}] upstream_ca": section.upstream_ca for part, section in _mail_sections(settings).items()},
         "[redis] ca": settings.redis.ca,
     }
     for number, each in enumerate(settings.tls.names, 1):

@@ -12,11 +12,15 @@ from gateway.settings.values import (
     Count,
     Directory,
     DomainNames,
+    ImapListeners,
+    ImapServer,
     Listeners,
     MailServers,
     MemorySize,
     Networks,
     Number,
+    Pop3Listeners,
+    Pop3Server,
     PublicUrl,
     RedisUrl,
     Seconds,
@@ -100,6 +104,39 @@ class HttpSection(Section):
     retry_after_seconds: Annotated[int, Field(ge=1, le=3_600), Number] = 30
 
 
+class MailSection(Section):
+    """What [imap] and [pop3] have alike."""
+
+    listen: list[str] = []
+    upstream: str = ""
+    upstream_ca: str = ""
+    client_address: Literal["protocol", "proxy-v1", "proxy-v2", "none"] = "protocol"
+    cleartext_login: bool = False
+    allow_unauthenticate: bool = False
+    max_connections: Count = 20_000
+    max_connections_per_address: Count = 2_000
+    sessions_per_user: Count = 100
+    login_seconds: Seconds = 60.0
+    tls_handshake_seconds: Seconds = 10.0
+    idle_seconds: Annotated[float, Field(ge=1_800, le=86_400), Number] = 2_100.0
+    upstream_connect_seconds: Seconds = 10.0
+    upstream_login_seconds: Seconds = 60.0
+
+
+class ImapSection(MailSection):
+    """[imap]"""
+
+    listen: ImapListeners = []
+    upstream: ImapServer = ""
+
+
+class Pop3Section(MailSection):
+    """[pop3]"""
+
+    listen: Pop3Listeners = []
+    upstream: Pop3Server = ""
+
+
 class IdentitySection(Section):
     """[identity]"""
 
@@ -163,6 +200,8 @@ class Settings(BaseSettings):
     redis: RedisSection = RedisSection()
     tls: TlsSection = TlsSection()
     http: HttpSection = HttpSection()
+    imap: ImapSection = ImapSection()
+    pop3: Pop3Section = Pop3Section()
     identity: IdentitySection = IdentitySection()
     admin: AdminSection = AdminSection()
     health: HealthSection = HealthSection()

@@ -89,6 +89,24 @@ def _mail_server(value: str) -> str:
     return value.rstrip("/")
 
 
+def _mail_protocol_server(name: str) -> Callable[[str], str]:
+    """Accepts ``imap://host``, ``imaps://host`` and ``imap+starttls://host``, or nothing."""
+    remedy = f"write scheme and host only, like {name}s://mail.internal"
+    schemes = (name, f"{name}s", f"{name}+starttls")
+
+    def checked(value: str) -> str:
+        if not value:
+            return ""
+        parts = _split(value, remedy)
+        if parts.username is not None:
+            raise ValueError(f"a mail server's address holds no user name, clients bring their own: {remedy}")
+        if parts.scheme not in schemes or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            raise ValueError(f"{value!r} is no mail server: {remedy}, or with {name} or {name}+starttls")
+        return value.rstrip("/")
+
+    return checked
+
+
 def _public(value: str) -> str:
     if not value:
         return ""
@@ -141,7 +159,14 @@ def _directory(value: str) -> str:
 
 _HTTP = AfterValidator(_listener("http", "https", example="http://127.0.0.1:8080"))
 
+_IMAP = AfterValidator(_listener("imap", "imaps", example="imaps://127.0.0.1:993"))
+_POP3 = AfterValidator(_listener("pop3", "pop3s", example="pop3s://127.0.0.1:995"))
+
 Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(_listed)]
+ImapListeners = Annotated[list[Annotated[str, _IMAP]], BeforeValidator(_listed)]
+Pop3Listeners = Annotated[list[Annotated[str, _POP3]], BeforeValidator(_listed)]
+ImapServer = Annotated[str, AfterValidator(_mail_protocol_server("imap"))]
+Pop3Server = Annotated[str, AfterValidator(_mail_protocol_server("pop3"))]
 MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]

@@ -13,6 +13,11 @@ TEXT_LONGEST: Final = 480
 """Octets of a text."""
 
 TOO_MANY_FAILURES: Final = b"* BYE Too many failed logins.\r\n"
+TOO_SLOW: Final = b"* BYE Logging in took too long.\r\n"
+TIMED_OUT: Final = b"* BYE Nothing was said for too long.\r\n"
+"""The autologout of RFC 9051 §5.4."""
+TOO_MANY_CONNECTIONS: Final = b"* BYE [UNAVAILABLE] There are too many connections. Try again later.\r\n"
+"""In place of a greeting (RFC 9051 §7.1.5)."""
 
 
 def denied(tag: bytes, app: str = "", note: str = "", *, utf8: bool = False) -> bytes:

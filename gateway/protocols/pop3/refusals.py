@@ -7,6 +7,9 @@ nothing (RFC 1939 §6).
 
 from gateway.protocols.wording import DEFERRED_TEXT, blocked, one_line
 
+TOO_MANY_CONNECTIONS = b"-ERR [SYS/TEMP] There are too many connections. Try again later.\r\n"
+"""In place of a greeting (RFC 1939 §4)."""
+
 TEXT_LONGEST = 480
 """Octets of a text; a line has 512 at most (RFC 2449 §4)."""
 

@@ -1,0 +1,134 @@
+"""One login: proved at the mail server first, then judged; what becomes of it is told to the client in one place.
+
+A wrong password never learns of a ban, and a refusal in words is told only to somebody whose credentials the mail
+server has just accepted. Attempts that may fail are counted before they are made (``attempts``), so that nobody's
+account is locked by us. The session is registered, and only then judged; between the verdict and what follows from it
+there is no await.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.domain.access import AccessRequest
+from gateway.domain.verdict import Effect, Verdict
+from gateway.network.addresses import counted_as
+from gateway.network.upstream import UpstreamUnavailable
+from gateway.protocols.login import Accepted, LoginAsked, Rejected, Unusable
+from gateway.proxies.attempts import Attempt
+from gateway.proxies.mail.session import MailSession
+from gateway.proxies.mail.upstream import UpstreamConnection
+from gateway.proxies.mail_identity import Presented, identity_of
+from gateway.proxies.refusal_log import app_named
+
+if TYPE_CHECKING:
+    from gateway.proxies.mail.client_connection import ClientConnection
+    from gateway.proxies.mail.front import MailFront
+
+log = structlog.get_logger()
+
+
+class Login:
+    """The login that a client asks for."""
+
+    def __init__(self, front: "MailFront", client: "ClientConnection", asked: LoginAsked) -> None:
+        self._front = front
+        self._client = client
+        self._asked = asked
+
+    async def run(self) -> None:
+        """Find out, and tell the client; cancelled when the client goes away."""
+        front, credentials = self._front, self._asked.credentials
+        request = identity_of(Presented(front.spoken.protocol, credentials.user, self._client.address), front.rules)
+        if request is None:
+            self._client.refuse(front.spoken.wrong_credentials(self._asked.tag), "not_asked")
+            return
+        digest = front.proved.digest(request.login, credentials.secret)
+        await front.proved.turn(digest)
+        attempt = front.attempts.begin(request.login, counted_as(request.client_address))
+        if attempt is None and not front.proved.knows(digest):
+            self._defer("too_many_failures")
+            return
+        proving = await self._prove(digest, attempt)
+        if proving is None:
+            self._defer("upstream_unavailable")
+        else:
+            await self._conclude(request, *proving)
+
+    async def _prove(
+        self, digest: int, attempt: Attempt | None
+    ) -> tuple[UpstreamConnection, Accepted | Rejected] | None:
+        """Ask the mail server, and remember what it says; None: it says nothing."""
+        front, upstream = self._front, None
+        accepted: bool | None = None
+        front.proved.begin(digest)
+        try:
+            upstream = await front.server.connect(self._client.ends)
+            outcome = await upstream.log_in(self._asked.tag, self._asked.credentials, self._client.challenge)
+            if isinstance(outcome, Unusable):
+                raise UpstreamUnavailable(f"{front.server.url}: {outcome.reason}")
+            accepted = isinstance(outcome, Accepted) or (False if outcome.wrong else None)
+            if attempt is not None and accepted is not False:
+                front.attempts.did_not_fail(attempt)
+        except UpstreamUnavailable as error:
+            log.warning("upstream_unavailable", reason=str(error))
+            if upstream is not None:
+                upstream.abort()
+            if attempt is not None:
+                front.attempts.did_not_fail(attempt)
+            return None
+        except asyncio.CancelledError:
+            # It counts as a failure: the mail server may have seen it, and nobody hears what it says.
+            if upstream is not None:
+                upstream.abort()
+            raise
+        finally:
+            front.proved.end(digest, accepted=accepted)
+        return upstream, outcome
+
+    async def _conclude(
+        self, request: AccessRequest, upstream: UpstreamConnection, outcome: Accepted | Rejected
+    ) -> None:
+        if isinstance(outcome, Rejected):
+            upstream.close()
+            self._client.refuse(outcome.answer, "unauthenticated" if outcome.wrong else "rejected")
+        elif not self._front.is_watchable(outcome.capabilities):
+            upstream.close(self._front.spoken.farewell)
+            self._defer("upstream_unwatchable")
+        else:
+            await self._judge(MailSession(self._front, self._client, upstream, request), outcome)
+
+    async def _judge(self, session: MailSession, accepted: Accepted) -> None:
+        front, request = self._front, session.request
+        over_limit = session.register() > front.settings.sessions_per_user
+        try:
+            verdict = front.decision.judge(request)
+            if verdict is None and not over_limit:
+                verdict = await front.decision.judge_loading(request)
+            if over_limit or verdict is None:
+                session.give_up()
+                self._defer("too_many_sessions")
+            elif verdict.effect is Effect.ALLOW:
+                front.logins.inc(front.spoken.protocol.value, "accepted")
+                self._client.logged_in(session, accepted, verdict)
+            else:
+                session.give_up()
+                await self._refuse(request, verdict)
+        except asyncio.CancelledError:
+            session.give_up()
+            raise
+
+    async def _refuse(self, request: AccessRequest, verdict: Verdict) -> None:
+        """In words; a mail program that hammers is told later and later."""
+        front = self._front
+        if verdict.effect is Effect.DEFER:
+            self._defer("deferred")
+            return
+        front.refusals.write_down("refused", request, verdict)
+        if delay := front.pace.delay(request.login, request.protocol.value):
+            await asyncio.sleep(delay)
+        self._client.refuse(front.spoken.denied(self._asked.tag, app_named(verdict), verdict.note), "refused")
+
+    def _defer(self, outcome: str) -> None:
+        self._client.defer(self._asked.tag, outcome)

@@ -1,0 +1,103 @@
+"""What a protocol is to the mail front: one value for each, in ``imap`` and ``pop3``.
+
+The front knows octets, moments and verdicts; everything that is said in a protocol comes from here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.access import Protocol as WayIn
+from gateway.protocols.login import ClientEvent, Ended, Offer, Said, ServerEvent
+from gateway.protocols.sasl import Credentials, Mechanism
+
+Facts = Sequence[tuple[bytes, bytes]]
+"""What a mail server is told of the client, by names of its own."""
+
+
+class ClientDialogue(Protocol):
+    """With a client, up to its login (``protocols.imap.before_login``)."""
+
+    def greeting(self) -> bytes: ...
+    def receive(self, octets: bytes) -> None: ...
+    def next(self) -> ClientEvent | None: ...
+    @property
+    def crowded(self) -> bool: ...
+    def logged_in(self) -> bytes: ...
+    def refuse(self, answer: bytes) -> Said | Ended: ...
+    def defer(self, tag: bytes) -> Said | Ended: ...
+    def challenge(self, response: bytes) -> Said: ...
+
+
+class ServerDialogue(Protocol):
+    """With a mail server, up to the answer to one login (``protocols.imap.upstream_login``)."""
+
+    def receive(self, octets: bytes) -> None: ...
+    def next(self) -> ServerEvent | None: ...
+    def secured(self) -> None: ...
+    def login(self, tag: bytes, credentials: Credentials, client: Facts = ()) -> ServerEvent: ...
+
+
+class Following(Protocol):
+    """Follows both directions of a session, to know where it may end."""
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether a last line may be written to the client, or, where there is none, the connection be closed."""
+        ...
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether neither side is in the midst of something, as far as can be told."""
+        ...
+
+    def asked(self, octets: bytes) -> None:
+        """The client's next octets."""
+        ...
+
+    def answered(self, octets: bytes) -> None:
+        """The server's next octets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What a client is told, unasked, before its connection is closed; empty: the protocol has no word for it."""
+
+    drained: bytes
+    too_slow: bytes
+    """Before the login."""
+    timed_out: bytes
+    """After it."""
+    too_many: bytes
+    """A connection over a limit."""
+    cut_for_now: bytes
+    """Nobody can say any longer whether this session may have mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One protocol."""
+
+    protocol: WayIn
+    alpn: str
+    """IANA's name of it (RFC 7301)."""
+    port: int
+    secure_port: int
+    dialogue: Callable[[Offer], ClientDialogue]
+    upstream_login: Callable[[bool, frozenset[bytes] | None], ServerDialogue]
+    """Whether STARTTLS comes first, and the capabilities known."""
+    mechanisms: Callable[[frozenset[bytes]], tuple[Mechanism, ...]]
+    following: Callable[[], Following]
+    facts: Callable[[str, int], Facts]
+    """The client's address and port as the mail server wants to be told of them."""
+    denied: Callable[[bytes, str, str], bytes]
+    """The answer to a login (tag, app, note)."""
+    wrong_credentials: Callable[[bytes], bytes]
+    cut: Callable[[str, str], bytes]
+    """Unasked, to a session whose verdict is DENY now (app, note); empty: there is no word for it."""
+    last_words: LastWords
+    farewell: bytes
+    """For a mail server that accepted the login of somebody who may not have mail."""
+    unwatchable: frozenset[bytes]
+    """Capabilities that a mail server should not have for clients that come through a gateway."""
