@@ -231,8 +231,8 @@ class ClientConnection(asyncio.Protocol):
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def write(self, octets: bytes) -> None:
-        """Send."""
-        if octets and self.transport is not None:
+        """Send; nothing where it is about to be closed, by whichever side."""
+        if octets and self.transport is not None and not self.transport.is_closing():
             self.transport.write(octets)
 
     def pause(self) -> None:

@@ -160,6 +160,7 @@ class UpstreamConnection(asyncio.Protocol):
         """From here on within TLS, with the certificate checked. Raises ``UpstreamUnavailable``."""
         server = self._server
         assert server.context is not None
+        server.reached = False
         if self.transport is None:
             raise UpstreamUnavailable(f"{server.url}: it hung up")
         try:
@@ -172,6 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
         if transport is None:
             raise UpstreamUnavailable(f"{server.url}: it hung up")
         self.transport = transport
+        server.reached = True
 
     # --- for the session
 
@@ -183,8 +185,8 @@ class UpstreamConnection(asyncio.Protocol):
             session.from_server(held)
 
     def write(self, octets: bytes) -> None:
-        """Send."""
-        if self.transport is not None:
+        """Send; nothing where it is about to be closed, by whichever side."""
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write(octets)
 
     def pause(self) -> None:
@@ -253,7 +255,6 @@ class MailServer:
                 await connection.start_tls()
         except UpstreamUnavailable:
             connection.abort()
-            self.reached = False
             raise
         except (OSError, TimeoutError) as error:
             self.reached = False
