@@ -66,3 +66,29 @@ def test_servers(data_dir: Path) -> None:
     assert "geheim" not in cache
     for url in ("redis://localhost:6379", "unix:///run/valkey.sock", "rediss://cache.internal", "embedded"):
         assert told(data_dir, redis={"url": url}) == []
+
+
+CLEAR, SECURE, UPGRADED = "{}://", "{}s://", "{}+starttls://"
+
+
+@pytest.mark.parametrize("part", ["imap", "pop3"])
+@pytest.mark.parametrize(
+    ("listen", "upstream", "cleartext_login", "in_clear"),
+    [
+        pytest.param([CLEAR + "0.0.0.0:1"], SECURE + "mail.internal", False, 0, id="nobody logs in without TLS"),
+        pytest.param([CLEAR + "0.0.0.0:1"], SECURE + "mail.internal", True, 1, id="they may"),
+        pytest.param([CLEAR + "127.0.0.1:1"], SECURE + "mail.internal", True, 0, id="on this machine"),
+        pytest.param([SECURE + "0.0.0.0:1"], UPGRADED + "mail.internal", False, 0, id="TLS on both sides"),
+        pytest.param([SECURE + "0.0.0.0:1"], CLEAR + "mail.internal", False, 1, id="none behind us"),
+        pytest.param([], CLEAR + "mail.internal", False, 0, id="off"),
+    ],
+)
+def test_mail_programs(
+    data_dir: Path, part: str, listen: list[str], upstream: str, cleartext_login: bool, in_clear: int
+) -> None:
+    section = {
+        "listen": [each.format(part) for each in listen],
+        "upstream": upstream.format(part),
+        "cleartext_login": cleartext_login,
+    }
+    assert len(told(data_dir, **{part: section})) == in_clear

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
     sogo sogo-activesync memcached postgresql nginx # ActiveSync, what it needs, and the web server before it
-    dovecot-imapd dovecot-lmtpd                     # mailboxes
+    dovecot-imapd dovecot-pop3d dovecot-lmtpd       # mailboxes
     postfix                                         # delivery
     libwbxml2-utils                                 # a WBXML reader that is not ours
     redis-server                                    # a Redis with TLS, which the embedded one has not

@@ -85,6 +85,16 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         "[http] upstream is not set: write the mail server that phones are let through to, "
         'like upstream = ["https://mail.internal"], or set GATEPOST_HTTP__UPSTREAM',
     ),
+    "a mail server for IMAP that is none": (
+        {"GATEPOST_IMAP__UPSTREAM": "mail.internal:993"},
+        "GATEPOST_IMAP__UPSTREAM: [imap] upstream: 'mail.internal:993' is no mail server: "
+        "write scheme and host only, like imaps://mail.internal, or with imap or imap+starttls",
+    ),
+    "no mail server for IMAP": (
+        {"GATEPOST_IMAP__LISTEN": "imap://127.0.0.1:0"},
+        "[imap] upstream is not set: write the mail server that logins are proved at, "
+        'like upstream = "imaps://mail.internal", or set GATEPOST_IMAP__UPSTREAM',
+    ),
     "a port that two parts share": (
         {"GATEPOST_HTTP__LISTEN": "http://127.0.0.1:8080", "GATEPOST_ADMIN__LISTEN": "http://127.0.0.1:8080"},
         "[admin] listen http://127.0.0.1:8080: [http] listen has the same address: choose another port for one of them",
@@ -96,6 +106,11 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "https without certificate": (
         https(""),
         "https://127.0.0.1:0 needs a certificate: set [tls] certificate and key to PEM files",
+    ),
+    "IMAP or POP3 without certificate": (
+        {"GATEPOST_POP3__LISTEN": "pop3://127.0.0.1:0", "GATEPOST_POP3__UPSTREAM": "pop3s://mail.internal"},
+        "pop3://127.0.0.1:0 needs a certificate, or nobody could log in: set [tls] certificate and key to PEM files, "
+        "or [pop3] cleartext_login = true where TLS ends before it",
     ),
     "a certificate that is not there": (
         https("nowhere.pem", "server.key"),

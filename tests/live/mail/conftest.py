@@ -1,0 +1,113 @@
+"""Gateways before a real Dovecot: three ways of TLS on both sides, each a whole gateway that enforces a ban."""
+
+import asyncio
+import os
+import shutil
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+
+from tests.live.mail.dovecot import Dovecot, start_dovecot
+from tests.support.mail_fronted import Peer
+from tests.support.phone_certificates import make_certificates
+from tests.support.reporting import Agent
+from tests.support.running import Running, running
+from tests.support.spine import added_agent
+from tests.system.arranging import enforce_tiktok
+
+DOMAIN = "corp.example"
+WAYS = ("clear", "starttls", "tls")
+USERS = tuple(
+    f"{name}{way}" for name in ("reader", "syncing", "refused", "idle", "fetch", "pop", "curl") for way in WAYS
+)
+TEXT = "Remove it, then open the agent."
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A gateway, and how it is come to."""
+
+    name: str
+    gateway: Running
+    agent: Agent
+    trust: ssl.SSLContext
+    dovecot: Dovecot
+
+    def port(self, protocol: str) -> int:
+        """Of ``imap`` or ``pop3``."""
+        port = urlsplit(self.gateway.listening[protocol][0]).port
+        assert port is not None
+        return port
+
+    async def imap(self, source: str = "127.0.0.1") -> Peer:
+        """A raw connection, greeted, within TLS if this is a way with TLS."""
+        named = {"ssl": self.trust, "server_hostname": "127.0.0.1"} if self.name == "tls" else {}
+        opened = await asyncio.open_connection(
+            "127.0.0.1", self.port("imap"), local_addr=(source, 0), limit=1 << 20, **named
+        )
+        peer = Peer(*opened)
+        assert (await peer.line()).startswith(b"* OK [CAPABILITY IMAP4rev1 ")
+        if self.name == "starttls":
+            assert await peer.ask(b"s STARTTLS\r\n") == b"s OK Begin TLS.\r\n"
+            await peer.start_tls(self.trust)
+        return peer
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> Iterator[Dovecot]:
+    """The mail server."""
+    if os.geteuid() != 0 or shutil.which("dovecot") is None or not Path("/usr/lib/dovecot/pop3-login").exists():
+        pytest.skip("needs root, dovecot-imapd and dovecot-pop3d (make servers)")
+    directory = Path(tempfile.mkdtemp(prefix="gatepost-live-"))
+    directory.chmod(0o755)
+    server = start_dovecot(directory / "dovecot", USERS, make_certificates(directory))
+    try:
+        yield server
+    finally:
+        server.child.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ways(dovecot: Dovecot, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Way]]:
+    """Every way by its name."""
+    made: dict[str, Way] = {}
+    async with AsyncExitStack() as stack:
+        for name in WAYS:
+            directory = tmp_path_factory.mktemp(name)
+            gateway = await stack.enter_async_context(
+                running(directory, "http://127.0.0.1:9", more=tables(name, dovecot))
+            )
+            agent = await stack.enter_async_context(added_agent(gateway))
+            await enforce_tiktok(gateway, TEXT)
+            made[name] = Way(name, gateway, agent, dovecot.certificates.trust(), dovecot)
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=WAYS)
+async def way(ways: dict[str, Way], request: pytest.FixtureRequest) -> Way:
+    """One after the other."""
+    return ways[request.param]
+
+
+def tables(name: str, dovecot: Dovecot) -> str:
+    """The settings of a way: in the clear there is no certificate at all."""
+    found = [f'[identity]\ndefault_domain = "{DOMAIN}"']
+    if name != "clear":
+        made = dovecot.certificates
+        found.append(f'[tls]\ncertificate = "{made.certificate}"\nkey = "{made.key}"')
+    for protocol in ("imap", "pop3"):
+        scheme = f"{protocol}s" if name == "tls" else protocol
+        upstream = dovecot.url({"clear": protocol, "starttls": f"{protocol}+starttls", "tls": f"{protocol}s"}[name])
+        found.append(
+            f'[{protocol}]\nlisten = "{scheme}://127.0.0.1:0"\nupstream = "{upstream}"\n'
+            f'upstream_ca = "{dovecot.certificates.authority}"\ncleartext_login = {str(name == "clear").lower()}'
+        )
+    return "\n".join(found)
