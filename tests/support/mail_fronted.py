@@ -125,8 +125,10 @@ class MailFronted:
 
     async def client(self, source: str = "127.0.0.1", trusted: ssl.SSLContext | None = None) -> Peer:
         """A mail program's connection."""
-        named = {"ssl": trusted, "server_hostname": "127.0.0.1"} if trusted else {}
-        opened = await asyncio.open_connection(*self.address, local_addr=(source, 0), limit=1 << 16, **named)
+        name = "127.0.0.1" if trusted else None
+        opened = await asyncio.open_connection(
+            *self.address, local_addr=(source, 0), limit=1 << 16, ssl=trusted, server_hostname=name
+        )
         self._clients.append(Peer(*opened))
         return self._clients[-1]
 

@@ -48,9 +48,9 @@ class Way:
 
     async def imap(self, source: str = "127.0.0.1") -> Peer:
         """A raw connection, greeted, within TLS if this is a way with TLS."""
-        named = {"ssl": self.trust, "server_hostname": "127.0.0.1"} if self.name == "tls" else {}
+        tls, name = (self.trust, "127.0.0.1") if self.name == "tls" else (None, None)
         opened = await asyncio.open_connection(
-            "127.0.0.1", self.port("imap"), local_addr=(source, 0), limit=1 << 20, **named
+            "127.0.0.1", self.port("imap"), local_addr=(source, 0), limit=1 << 20, ssl=tls, server_hostname=name
         )
         peer = Peer(*opened)
         assert (await peer.line()).startswith(b"* OK [CAPABILITY IMAP4rev1 ")
