@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DISCARDED_MOST = 1 << 20
 """Octets of a body that are read for nothing, to keep the connection, after its request was answered."""
 DISCARDING_SECONDS = 2.0
+ARRIVED_MOST = 16 << 10
+"""Octets of a request that wait for the end of the round; no request of the usual form is so long."""
 PIPELINED_MOST = 64 << 10
 NEVER = float("inf")
 
@@ -144,6 +146,10 @@ class ClientConnection(asyncio.Protocol):
             return
         elif self._arrived:
             self._arrived += data
+            if len(self._arrived) > ARRIVED_MOST:
+                # A large body: a round may bring megabytes of it, which the mail server may not take so fast.
+                octets, self._arrived = self._arrived, b""
+                self._read_on(octets)
         elif self._body_left or self._chunks is not None:
             self._take_body(data)
         else:
@@ -159,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
     def take_arrived(self, now: float, clock: float) -> None:
         """The round of the loop is over: begin with what it brought. ``now`` and ``clock``: the time by either."""
         octets, self._arrived = self._arrived, b""
-        if not self._closing and not self.front.short_way.begin(self, octets, now, clock):
+        if octets and not self._closing and not self.front.short_way.begin(self, octets, now, clock):
             self._read_on(octets)
 
     def eof_received(self) -> bool:

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from gateway.proxies.client_connection import ARRIVED_MOST
 from gateway.proxies.refusal_pace import RefusalPace
 from tests.support.fronted import Fronted, fronted, settled, until, until_still
 from tests.support.raw_http import Client, eas, request
@@ -65,6 +66,24 @@ async def test_a_chunked_body_reaches_the_mail_server(
     answer = await client.ask(chunked(*filter(None, pieces)))
     assert answer.body == b"mail for anna"
     assert mailbox.received[-1].body.startswith(FOLDER_SYNC)
+
+
+async def test_a_round_that_brings_megabytes_holds_no_more_than_a_usual_request(
+    gateway: Fronted, mailbox: MailboxServer
+) -> None:
+    """TLS hands on a reading of the loop in many pieces, and the loop reads many times before its round is over."""
+    client = await gateway.client()
+    await client.ask(folder_sync(Connection="keep-alive"))
+    (connection,) = gateway.front._connections
+    body = FOLDER_SYNC + bytes(2 * MEGABYTE)
+    octets = memoryview(folder_sync(body=body))
+    for begin in range(0, len(octets), 1 << 14):
+        connection.data_received(bytes(octets[begin : begin + (1 << 14)]))
+        assert len(connection._arrived) <= ARRIVED_MOST
+        if connection._paused:
+            await settled()
+    assert (await client.answer()).body == b"mail for anna"
+    assert mailbox.received[-1].body == body
 
 
 async def test_a_chunked_body_that_comes_slowly_is_chunked_anew(scripted: Fronted, origin: Origin) -> None:
