@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Final
 
+from gateway.domain.verdict import Verdict
+
 BLOCKED_TEXT: Final = "Mail on this device is blocked by your organization. Ask your help desk."
 """What is said when nothing more is known."""
 DEFERRED_TEXT: Final = "The mail gateway cannot answer now. Mail will come back by itself."
@@ -20,6 +22,14 @@ _PLAIN: Final = str.maketrans(
     {"{": "(", "}": ")", "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "ß": "ss"}
 )
 _UNKNOWN = re.compile(r"\?[? ]*\?")
+
+
+def app_named(verdict: Verdict) -> str:
+    """The app that decided, as its owner finds it on the phone and a help desk in a list; empty: none did."""
+    app_id = verdict.app.id if verdict.app else ""
+    # Many inventories know no names, or repeat the id: then the ban's own name it is.
+    name = verdict.app.name if verdict.app and verdict.app.name not in ("", app_id) else verdict.ban
+    return f"{name} ({app_id})" if name and app_id and name != app_id else name or app_id
 
 
 def blocked(app: str, note: str) -> str:

@@ -16,6 +16,7 @@ from gateway.domain.verdict import Effect, Verdict
 from gateway.network.upstream import UpstreamConnection, UpstreamPool, UpstreamUnavailable
 from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.commands import WITH_EFFECT, Command
+from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.activesync.root import NEED_MORE, body_agrees
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
@@ -23,7 +24,6 @@ from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.eas_answer import EasAnswer
 from gateway.proxies.eas_forward import forwarded, may_wait, more
 from gateway.proxies.eas_state import State
-from gateway.proxies.identify import Asked, identify
 from gateway.proxies.refusing import Told
 from gateway.proxies.verdict_watch import VerdictWatch
 

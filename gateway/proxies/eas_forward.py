@@ -1,11 +1,11 @@
 """An ActiveSync request as it goes to the mail server: rebuilt from what was understood."""
 
 from gateway.protocols.activesync.commands import PARKING, Command
+from gateway.protocols.activesync.identify import Asked
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.http.chunked import LAST_CHUNK, chunk
 from gateway.protocols.http.request_head import RequestHead
 from gateway.protocols.http.writing import request_head
-from gateway.proxies.identify import Asked
 
 _TARGET = b"/Microsoft-Server-ActiveSync"
 

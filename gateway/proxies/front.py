@@ -15,6 +15,7 @@ import structlog
 
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.live_sessions import LiveSession
+from gateway.decision.refusal_pace import RefusalPace
 from gateway.decision.sightings import SightingLog
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
@@ -37,7 +38,6 @@ from gateway.proxies.credential_check import CredentialChecks
 from gateway.proxies.eas_exchange import EasExchange
 from gateway.proxies.eas_state import State
 from gateway.proxies.front_settings import HttpFrontSettings
-from gateway.proxies.refusal_pace import RefusalPace
 from gateway.proxies.refusing import Refusing
 from gateway.proxies.short_way import ShortWay
 from gateway.proxies.sighted import Sighted

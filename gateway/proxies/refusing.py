@@ -6,14 +6,15 @@ cannot prove them now is put off, whoever has wrong ones is asked again.
 
 from typing import NamedTuple
 
+from gateway.decision.refusal_log import RefusalLog
+from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
+from gateway.protocols.activesync.identify import Asked
 from gateway.protocols.answer import Answer
+from gateway.protocols.wording import app_named
 from gateway.proxies.credential_check import CheckResult, CredentialChecks, Credibility
-from gateway.proxies.identify import Asked
-from gateway.proxies.refusal_log import RefusalLog, app_named
-from gateway.proxies.refusal_pace import RefusalPace
 from gateway.proxies.simple import unauthorized
 
 

@@ -5,9 +5,9 @@ import json
 from gateway.decision.sightings import SightingLog
 from gateway.protocols.activesync import device_information
 from gateway.protocols.activesync.commands import PARKING, Command
+from gateway.protocols.activesync.identify import Asked
 from gateway.protocols.activesync.versions import Version
 from gateway.proxies.credential_check import CredentialChecks, Credibility
-from gateway.proxies.identify import Asked
 
 _SPELLED = {version: f"{version // 10}.{version % 10}" for version in Version}
 

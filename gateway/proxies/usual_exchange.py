@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.verdict import Verdict
 from gateway.network.upstream import UpstreamConnection
+from gateway.protocols.activesync.identify import Asked
 from gateway.protocols.activesync.usual import (
     Recognised,
     UsualRequest,
@@ -19,7 +20,6 @@ from gateway.protocols.activesync.usual import (
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.eas_exchange import EasExchange
-from gateway.proxies.identify import Asked
 from gateway.proxies.standing import Standing
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ elsewhere has another idea of where the body ends.
 from random import Random
 
 from gateway.domain.identity import IdentityRules
+from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.chunked import LAST_CHUNK, chunk
 from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
 from gateway.proxies.eas_forward import forwarded, more
-from gateway.proxies.identify import Asked, identify
 from tests.fuzz import phrases
 from tests.fuzz.http_peers import Message, by_h11, by_llhttp, fields_of, stays_as_long
 from tests.fuzz.judging import ACCEPTED, REFUSED, Target, hold, same

@@ -3,6 +3,7 @@
 from random import Random
 
 from gateway.protocols.activesync.headers import to_client
+from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.activesync.requests import read_authorization
 from gateway.protocols.activesync.root import body_agrees
 from gateway.protocols.activesync.usual import (
@@ -16,7 +17,6 @@ from gateway.protocols.activesync.usual import recognise as recognised_by
 from gateway.protocols.http.request_head import BadRequest, parse_request
 from gateway.protocols.http.response_head import parse_response
 from gateway.protocols.http.writing import response_head
-from gateway.proxies.identify import Asked, identify
 from tests.fuzz import phrases
 from tests.fuzz.heads import ADDRESS, RULES, passed
 from tests.fuzz.http_peers import fields_of

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.domain.identity import IdentityRules
+from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.activesync.usual import forwarded_usual, recognise, usual_request
 from gateway.protocols.http.chunked import BadChunk, ChunkedReader
 from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
 from gateway.proxies.eas_forward import forwarded
-from gateway.proxies.identify import Asked, identify
 from tests.hostile.case import SYNC, chunked, chunks, framed, usual
 from tests.protocols.http.peers import NotAccepted, by_h11_request, by_httptools_request
 

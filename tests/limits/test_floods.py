@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from gateway.decision import device_cache, sightings
+from gateway.decision import device_cache, refusal_pace, sightings
 from gateway.decision.device_cache import VERDICTS_PER_PERSON
-from gateway.proxies import attempts, credential_check, refusal_pace
+from gateway.proxies import attempts, credential_check
 from gateway.proxies.front import CLOSED_PATHS_NAMED
 from tests.limits.neighbour import Neighbour, sync
 from tests.support.fronted import Fronted, fronted, until

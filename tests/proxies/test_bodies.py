@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
+from gateway.decision.refusal_pace import RefusalPace
 from gateway.proxies.client_connection import ARRIVED_MOST
-from gateway.proxies.refusal_pace import RefusalPace
 from tests.support.fronted import Fronted, fronted, settled, until, until_still
 from tests.support.raw_http import Client, eas, request
 from tests.support.scripted_origin import Origin, scripted_origin

@@ -14,6 +14,8 @@ from contextlib import suppress
 import structlog
 
 from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.refusal_log import RefusalLog
+from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.identity import IdentityRules
 from gateway.network.accepting import TlsAcceptor
 from gateway.network.tls import ServerTls, TlsUnusable
@@ -27,8 +29,6 @@ from gateway.proxies.mail.front_settings import MailFrontSettings
 from gateway.proxies.mail.spoken import ClientDialogue, Spoken
 from gateway.proxies.mail.upstream import MailServer
 from gateway.proxies.proved import Proved
-from gateway.proxies.refusal_log import RefusalLog
-from gateway.proxies.refusal_pace import RefusalPace
 
 log = structlog.get_logger()
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import FOREVER, Effect, Verdict
 from gateway.protocols.login import Accepted
+from gateway.protocols.wording import app_named
 from gateway.proxies.mail.upstream import UpstreamConnection
-from gateway.proxies.refusal_log import app_named
 from gateway.proxies.verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:

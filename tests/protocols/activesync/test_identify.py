@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.app.parts import identity_of
+from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.http.request_head import parse_request
-from gateway.proxies.identify import Asked, identify
 from gateway.settings import Settings
 
 

@@ -110,18 +110,22 @@ def _login(credentials: Credentials, query: EasQuery, rules: IdentityRules) -> s
 
     ``User`` of the query must be the same person: some back ends open the mailbox that it names.
     """
-    if credentials.scheme == "bearer":
-        claims = read_claims(credentials.token, owner=rules.token_claim)
-        if claims is None or not claims.owner:
-            return None
-        login = canonical_login(claims.owner, rules)
-    else:
-        login = canonical_login(credentials.user, rules)
+    login = login_of(credentials, rules)
     # Most phones write the same in both places.
     named = query.user
-    if named is not None and named != credentials.user and not _same_person(canonical_login(named, rules), login):
+    if login is None or named is None or named == credentials.user:
+        return login
+    if not _same_person(canonical_login(named, rules), login):
         raise InvalidValue("the user in the URL is not the user of the credentials")
     return login
+
+
+def login_of(credentials: Credentials, rules: IdentityRules) -> str | None:
+    """Whose credentials these say they are; None: nobody's. Raises ``InvalidValue``."""
+    if credentials.scheme != "bearer":
+        return canonical_login(credentials.user, rules)
+    claims = read_claims(credentials.token, owner=rules.token_claim)
+    return canonical_login(claims.owner, rules) if claims is not None and claims.owner else None
 
 
 def _same_person(named: str, proved: str) -> bool:

@@ -1,10 +1,10 @@
-"""What is written down of refusals and cuts, and how the app is called in them; the same for every protocol."""
+"""What is written down of refusals and cuts; the same for every protocol."""
 
 import structlog
 
+from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Verdict
-from gateway.proxies.refusal_pace import RefusalPace
 
 log = structlog.get_logger()
 
@@ -34,11 +34,3 @@ class RefusalLog:
             client=request.client_address,
             times=count,
         )
-
-
-def app_named(verdict: Verdict) -> str:
-    """The app as its owner finds it on the phone, and as a help desk finds it in a list."""
-    app_id = verdict.app.id if verdict.app else ""
-    # Many inventories know no names, or repeat the id: then the ban's own name it is.
-    name = verdict.app.name if verdict.app and verdict.app.name not in ("", app_id) else verdict.ban
-    return f"{name} ({app_id})" if name and app_id and name != app_id else name or app_id
