@@ -77,6 +77,11 @@ def deny(command: Command, version: Version | None, app: str = "", note: str = "
     """
     if dialect(version) is Dialect.STATUS and command in _BLOCKED:
         return _BLOCKED[command]
+    return forbidden(app, note)
+
+
+def forbidden(app: str = "", note: str = "") -> Answer:
+    """403 with the reason in words, as far as it is told."""
     return _text(403, "Forbidden", blocked(app, note))
 
 
