@@ -2,6 +2,7 @@
 
 from tests.fuzz import (
     answers,
+    askers,
     chunks,
     credentials,
     discovery,
@@ -33,5 +34,8 @@ TARGETS: dict[str, Target] = {
         signatures.TARGET,
         logins.IMAP,
         logins.POP3,
+        askers.POSTFIX,
+        askers.DOVECOT,
+        askers.ASKERS,
     )
 }

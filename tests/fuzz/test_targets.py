@@ -78,6 +78,10 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("imap", "gateway.protocols.imap.commands._ESCAPED", re.compile(rb"never")),
     ("pop3", "gateway.protocols.pop3.responses._END", b"\n.\r\n"),
     ("pop3", "gateway.protocols.sasl.checked", lambda credentials: credentials),
+    ("postfix", "gateway.protocols.authz.postfix._LINE", re.compile(rb"([a-z_]+)=([^=]*).*\Z", re.DOTALL)),
+    ("dovecot", "gateway.protocols.authz.dovecot._text", lambda said, name: str(said.get("login", ""))),
+    ("askers", "gateway.protocols.authz.original._said_once", lambda head, name: b"/"),
+    ("askers", "gateway.protocols.authz.original._is_disguised", lambda path: 1 / 0),
     ("signatures", "gateway.inventory.sources.push.signatures.TOLERANCE_SECONDS", 10**10),
 ]
 

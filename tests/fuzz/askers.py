@@ -1,0 +1,212 @@
+"""What askers say: Postfix's requests, Dovecot's questions, and a client's request as an HTTP asker passes it on.
+
+Postfix's are read at every split and by a second reader, Dovecot's by ``json`` without our bounds. The third is the
+same request twice: as its client sends it to us, and as nginx and Envoy ask about it; the question must be one.
+"""
+
+import base64
+import json
+import re
+from random import Random
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.identity import canonical_login
+from gateway.protocols.activesync.identify import Asked, identify
+from gateway.protocols.activesync.requests import Mount, mount_of
+from gateway.protocols.answer import Answer
+from gateway.protocols.authz import dovecot, original, postfix
+from gateway.protocols.authz.original import ClientQuestion, Kind, Misconfigured
+from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
+from gateway.protocols.lines import Unframeable
+from tests.fuzz import phrases
+from tests.fuzz.heads import ADDRESS, RULES
+from tests.fuzz.judging import ACCEPTED, REFUSED, Target, hold, same
+from tests.protocols.authz.verdicts import DENY
+
+_ACTION = re.compile(rb"action=[ -~]{1,500}\n\n\Z")
+SPLIT_MOST = 24
+
+# --- Postfix
+
+
+def _requests(pieces: list[bytes]) -> tuple[list[postfix.Attributes], str]:
+    reader, found = postfix.PolicyReader(), []
+    for piece in pieces:
+        reader.receive(piece)
+        try:
+            while (each := reader.next()) is not None:
+                found.append(each)
+        except Unframeable as error:
+            return found, error.reason
+    return found, ""
+
+
+def check_postfix(octets: bytes) -> str:
+    """See the module."""
+    whole = _requests([octets])
+    for at in range(1, len(octets), 1 + len(octets) // SPLIT_MOST):
+        same(f"split at {at}", whole, _requests([octets[:at], octets[at:]]))
+    blocks = octets.split(b"\n\n")
+    for number, attributes in enumerate(whole[0]):
+        same(f"request {number}", _by_lines(blocks[number]), attributes)
+        _judged_as_said(attributes)
+    return ACCEPTED if whole[0] else REFUSED
+
+
+def _by_lines(block: bytes) -> dict[bytes, bytes]:
+    pairs = [line.partition(b"=") for line in block.splitlines()]
+    return {name: value for name, _, value in pairs}
+
+
+def _judged_as_said(attributes: postfix.Attributes) -> None:
+    try:
+        request = postfix.asked(attributes, RULES)
+    except InvalidValue:
+        return
+    user = attributes.get(b"sasl_username", b"")
+    same("nobody is judged who has not logged in", bool(user), request is not None)
+    if request is not None:
+        same("who", canonical_login(user.decode(), RULES), request.login)
+        hold("one action", _ACTION.match(postfix.action(DENY)))
+
+
+def grow_postfix(random: Random) -> bytes:
+    """Some requests."""
+    octets = b""
+    while not octets or random.random() < 0.4:
+        lines = [b"request=smtpd_access_policy"]
+        for name in (b"protocol_state", b"sasl_username", b"client_address", b"recipient", b"ccert_subject", b"size"):
+            if random.random() < 0.8:
+                values = (b"anna", b"RCPT", b"", b"a=b", b"CORP\\anna", b"192.0.2.1", b"\xc3\xbc", b"\xff", b"a b")
+                lines.append(name + b"=" + random.choice(values))
+        if random.random() < 0.1:
+            lines.append(random.choice((lines[-1], b"x", b"=", b"X=y", b"a\0=b", b"a=b\r")))
+        octets += b"\n".join(lines) + random.choice((b"\n\n", b"\n\n", b"\n\n", b"\n", b"\r\n\r\n"))
+    return octets
+
+
+POSTFIX = Target(
+    "postfix",
+    "policy requests at every split and by a second reader",
+    check_postfix,
+    grow_postfix,
+    (b"\n", b"\n\n", b"=", b"sasl_username=", b"request=", b"smtpd_access_policy", b"\r", b"\0", b"anna"),
+    2048,
+)
+
+# --- Dovecot
+
+
+def check_dovecot(octets: bytes) -> str:
+    """See the module."""
+    try:
+        asked = dovecot.question(octets, RULES)
+    except Misconfigured:
+        return "stricter: misconfigured"
+    except InvalidValue:
+        return REFUSED
+    said = json.loads(octets)
+    hold("an object", isinstance(said, dict))
+    same("who", canonical_login(said.get("user") or said["login"], RULES), asked.request.login)
+    hold("success is said", asked.success is None or said["success"] is asked.success)
+    hold("an address is short", len(asked.request.client_address) <= 45)
+    for proved in (True, False):
+        answer = json.loads(dovecot.answer(DENY, proved=proved))
+        hold("refused", answer["status"] == -1 and answer["msg"])
+    return ACCEPTED
+
+
+def grow_dovecot(random: Random) -> bytes:
+    """An object, mostly as Dovecot writes it."""
+    said: dict[str, object] = {}
+    for name in ("login", "user", "protocol", "remote", "session_id", "device_id", "cert", "success", "tls"):
+        if random.random() < 0.8:
+            said[name] = random.choice(
+                ("anna", "imap", "", "CORP\\anna", "a@b@c", '"x"', "ü", "UNSUPPORTED_VARIABLE_x")
+            )
+        if random.random() < 0.1:
+            said[name] = random.choice((True, False, None, 1, 1e400, [], {}, "a\0"))
+    said["success"] = random.choice((True, False))
+    if random.random() < 0.5:
+        said["login"] = said["user"] = "Anna"
+        said["protocol"], said["remote"] = "pop3", "192.0.2.1"
+        said.pop("cert", None)
+        said.pop("device_id", None)
+    return json.dumps(said).encode()
+
+
+DOVECOT = Target(
+    "dovecot",
+    "policy questions with json",
+    check_dovecot,
+    grow_dovecot,
+    (b'{"', b'":"', b'","', b'"}', b"true", b"null", b"NaN", b"[", b"{", b'"user":"', b'"login":"', b"\\u0000", b"1e9"),
+    2048,
+)
+
+# --- HTTP askers
+
+Found = ClientQuestion | Answer
+
+
+def _by_asker(client: RequestHead, method: bytes, target: bytes) -> Found | None:
+    """The question as nginx asks it; None: it would not be asked so."""
+    said = [(b"X-Original-Method", method), (b"X-Original-URI", target), (b"X-Client-IP", ADDRESS.encode())]
+    own = {name.lower() for name, _ in said}
+    fields = [each for each in client.fields if each[0].lower() not in own] + said
+    asking = client._replace(
+        method=b"GET", path=b"/authz/v1/nginx", query=None, fields=fields, named={n.lower(): v for n, v in fields}
+    )
+    try:
+        return original.question(*original.client_head(asking, Kind.NGINX), RULES)
+    except InvalidValue:
+        return None
+
+
+def check_askers(octets: bytes) -> str:
+    """See the module."""
+    try:
+        client = parse_request(octets)
+    except BadRequest:
+        return REFUSED
+    target = client.path if client.query is None else client.path + b"?" + client.query
+    found = _by_asker(client, client.method, target)
+    hold("what is a request can be asked about", found is not None)
+    behind = client._replace(path=b"/authz/v1/envoy" + client.path)
+    by_envoy, _ = original.client_head_behind(b"/authz/v1/envoy", behind)
+    same("nginx and Envoy", found, original.question(by_envoy, ADDRESS, RULES))
+    if mount_of(client.path) is Mount.EAS:
+        _as_inline(found, identify(client, ADDRESS, RULES), client)
+    elif isinstance(found, ClientQuestion) and found.request is not None:
+        hold("no DeviceId beside ActiveSync", not found.request.device_id)
+    if isinstance(found, Answer):
+        hold("not ALLOW", found.status >= 400)
+        return REFUSED
+    return ACCEPTED
+
+
+def _as_inline(found: Found | None, inline: Asked | Answer, client: RequestHead) -> None:
+    if isinstance(inline, Answer):
+        same("refused as inline", inline, found)
+    elif isinstance(found, ClientQuestion):
+        same("judged as inline", (inline.request, inline.query.command, inline.version), tuple(found))
+    else:
+        hold("only for a cookie", b"cookie" in client.named and inline.credentials is None)
+
+
+def grow_askers(random: Random) -> bytes:
+    """A client's head, with credentials more often than not."""
+    head = phrases.head(random, b"Content-Length: 0")
+    if random.random() < 0.3 and b"uthorization" not in head:
+        secret = base64.b64encode(random.choice((b"anna:x", b"CORP\\anna:x", b"a@b@c:x", b":x")))
+        head = head.replace(b"\r\n", b"\r\nAuthorization: Basic %b\r\n" % secret, 1)
+    return head
+
+
+ASKERS = Target(
+    "askers",
+    "a client's request as an HTTP asker passes it on, with the same inline",
+    check_askers,
+    grow_askers,
+    phrases.WORDS,
+)
