@@ -1,0 +1,156 @@
+"""External authorization on loopback with a real decision point, over records that a test writes by hand."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gateway.authz.front import AuthzFront
+from gateway.authz.keys import AskerKeys
+from gateway.authz.settings import AuthzSettings
+from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.device_cache import DeviceCache
+from gateway.domain.access import Protocol
+from gateway.domain.identity import IdentityRules
+from gateway.observability.metrics import Metrics
+from tests.support.fronted import BAN, TIKTOK, Clock, Evidence, policy, settled
+from tests.support.raw_http import Client, HttpAnswer, basic
+
+KEY = "0123456789abcdef0123456789abcdef"
+MAIL_SERVERS = {Protocol.IMAP: ("192.0.2.1", 143), Protocol.POP3: ("192.0.2.1", 110), Protocol.SMTP: ("192.0.2.1", 587)}
+
+
+class Asking:
+    """The front with everything behind it, and askers' words."""
+
+    def __init__(self, directory: Path, **settings: object) -> None:
+        self.key_file = directory / "key"
+        self.key_file.write_text(KEY + "\n")
+        self.now = Clock(time.time)
+        self.clock = Clock(time.monotonic)
+        self.evidence = Evidence()
+        self.cache = DeviceCache(self.evidence.read)
+        self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
+        self.metrics = Metrics()
+        made = AuthzSettings(mail_servers=MAIL_SERVERS, **settings)  # type: ignore[arg-type]
+        rules = IdentityRules("corp.example")
+        self.front = AuthzFront(made, AskerKeys([str(self.key_file)]), self.decision, rules, self.metrics)
+        self.front.clock = self.clock
+        self.http = ""
+        self.postfix = ""
+        self._clients: list[Client] = []
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def listen(self) -> None:
+        """Serve both on free ports."""
+        for part in ("http", "postfix"):
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", 0))
+            await (self.front.listen_http(sock) if part == "http" else self.front.listen_postfix(sock))
+            setattr(self, part, f"tcp://127.0.0.1:{sock.getsockname()[1]}")
+
+    def clean(self, login: str, device_id: str) -> None:
+        """The device has no banned app; heard of at once."""
+        self.decision.changed(login, self.evidence.put(login, device_id))
+
+    def dirty(self, login: str, device_id: str) -> None:
+        """The device has a banned app; heard of at once."""
+        self.decision.changed(login, self.evidence.put(login, device_id, TIKTOK))
+
+    async def client(self) -> Client:
+        """A connection to the HTTP listener."""
+        client = await Client.connected(self.http)
+        self._clients.append(client)
+        return client
+
+    async def ask(self, octets: bytes, method: str = "GET") -> HttpAnswer:
+        """One question on a connection of its own."""
+        return await (await self.client()).ask(octets, method)
+
+    async def policy(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the Postfix listener."""
+        address = urlsplit(self.postfix)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        self._writers.append(writer)
+        return reader, writer
+
+    async def action(self, octets: bytes) -> str:
+        """What Postfix is told on a connection of its own."""
+        reader, writer = await self.policy()
+        writer.write(octets)
+        return await read_action(reader)
+
+    def answered(self, asker: str, answer: str) -> float:
+        """How many answers of a kind an asker got."""
+        return self.metrics.families["gatepost_authz_answers_total"].get(asker, answer)
+
+    async def close(self) -> None:
+        """End everything."""
+        for client in self._clients:
+            client.close()
+        for writer in self._writers:
+            writer.close()
+        await self.front.close()
+        await self.decision.close()
+        await settled()
+
+
+async def read_action(reader: asyncio.StreamReader) -> str:
+    """One answer without its empty line."""
+    async with asyncio.timeout(20):
+        return (await reader.readuntil(b"\n\n")).decode().strip()
+
+
+@asynccontextmanager
+async def asking(directory: Path, **settings: object) -> AsyncIterator[Asking]:
+    """A front that serves."""
+    made = Asking(directory, **settings)
+    await made.listen()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def question(path: str, *lines: str, user: str = "", key: str = KEY, method: str = "GET", body: bytes = b"") -> bytes:
+    """A question of an HTTP asker."""
+    said = [f"{method} /authz/v1/{path} HTTP/1.1", "Host: gatepost", *lines]
+    said += [f"X-Gatepost-Key: {key}"] if key else []
+    said += [f"Authorization: {basic(user)}"] if user else []
+    said += [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join((*said, "", "")).encode("latin-1") + body
+
+
+def original(uri: str, method: str = "POST", version: str = "14.1") -> tuple[str, ...]:
+    """What nginx says of its client."""
+    return (
+        *(f"X-Original-Method: {method}", f"X-Original-URI: {uri}", "X-Client-IP: 192.0.2.7"),
+        f"MS-ASProtocolVersion: {version}",
+    )
+
+
+def forwarded(uri: str, method: str = "POST", version: str = "14.1") -> tuple[str, ...]:
+    """What Caddy and Traefik say of theirs."""
+    return (
+        *(f"X-Forwarded-Method: {method}", f"X-Forwarded-Uri: {uri}", "X-Forwarded-For: 192.0.2.7"),
+        f"MS-ASProtocolVersion: {version}",
+    )
+
+
+def mail_login(protocol: str, user: str) -> tuple[str, ...]:
+    """What nginx's mail proxy says of a login."""
+    return (
+        *("Auth-Method: plain", f"Auth-User: {user}", "Auth-Pass: secret", f"Auth-Protocol: {protocol}"),
+        *("Auth-Login-Attempt: 1", "Client-IP: 192.0.2.7"),
+    )
+
+
+def policy_request(user: str, state: str = "RCPT", key: str = KEY) -> bytes:
+    """What Postfix says at a recipient."""
+    return (
+        f"request=smtpd_access_policy\nprotocol_state={state}\nclient_address=192.0.2.7\nrecipient=b@corp.example\n"
+        f"sasl_username={user}\npolicy_context={key}\n\n"
+    ).encode()
