@@ -2,19 +2,20 @@
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
 from gateway.authz.asker_connection import AskerConnection
-from gateway.authz.http_speech import HttpSpeech
 from gateway.authz.inquiry import Settled, Speech
 from gateway.authz.keys import AskerKeys, KeyUnusable
-from gateway.authz.postfix_speech import PostfixSpeech
 from gateway.authz.settings import AuthzSettings
 from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
 from gateway.domain.identity import IdentityRules
@@ -30,6 +31,12 @@ HANDSHAKE_SECONDS = 5.0
 LAST_QUESTION_SECONDS = 1.0
 """How long a kept connection may bring one more question when the worker drains."""
 LOOK_SECONDS = 0.05
+BACKLOG = 1024
+_KEPT: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""A unix socket is the supervisor's, and other workers go on serving it."""
+
+SpeechMaker = Callable[["AuthzFront", bool], Speech]
+"""What is spoken on a new connection; the second argument: whether its asker is known already."""
 
 
 class AuthzFront:
@@ -42,21 +49,26 @@ class AuthzFront:
         decision: DecisionPoint,
         identity: IdentityRules,
         metrics: Metrics,
+        *,
+        speech: SpeechMaker,
+        tls: ServerTls | None = None,
     ) -> None:
+        """``tls``: what listeners within TLS show, and which certificates they ask for."""
         self.settings = settings
         self.keys = keys
         self.rules = identity
         self.clock: Callable[[], float] = time.monotonic
         self.draining = False
+        self._speech = speech
+        self._tls = tls
         self.connections: set[AskerConnection] = set()
         self._decision = decision
-        self._pace = RefusalPace()
+        self._log = RefusalLog(RefusalPace())
         self._answers = metrics.counter("gatepost_authz_answers_total", "Answers to askers", "asker", "answer")
         self._refused = metrics.counter("gatepost_authz_askers_refused_total", "Askers turned away", "reason")
         self._empty = asyncio.Event()
         self._handshakes = 0
         self._servers: list[asyncio.Server | TlsAcceptor] = []
-        self._tls: list[ServerTls] = []
         self._sweeper: asyncio.Task[None] | None = None
 
     # --- life
@@ -65,31 +77,29 @@ class AuthzFront:
         """Begin to look after deadlines."""
         self._sweeper = asyncio.create_task(self._sweep())
 
-    async def listen_http(self, sock: socket.socket, tls: ServerTls | None = None, *, authentic: bool = False) -> None:
-        """Answer HTTP askers on a bound socket; ``authentic``: whoever reaches it has shown by that who it is."""
-        await self._listen(sock, tls, lambda: HttpSpeech(self, authentic=authentic))
+    async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool) -> None:
+        """Serve a bound socket; ``secure``: within TLS, by the front's own certificates instead of those of phones.
 
-    async def listen_postfix(self, sock: socket.socket, *, authentic: bool = False) -> None:
-        """The same for Postfix policy delegation."""
-        await self._listen(sock, None, lambda: PostfixSpeech(self, authentic=authentic))
+        Whoever reaches a unix socket, or shows a certificate where one is required, has shown by that who it is.
+        """
+        unix = sock.family == socket.AF_UNIX
+        authentic = unix or (secure and self.settings.certificates_required)
 
-    async def _listen(self, sock: socket.socket, tls: ServerTls | None, speech: Callable[[], Speech]) -> None:
         def connection() -> AskerConnection:
-            return AskerConnection(self, speech())
+            return AskerConnection(self, self._speech(self, authentic))
 
-        if tls is not None:
-            acceptor = TlsAcceptor(sock, tls, connection, self, HANDSHAKE_SECONDS)
+        loop = asyncio.get_running_loop()
+        if secure:
+            assert self._tls is not None
+            acceptor = TlsAcceptor(sock, self._tls, connection, self, HANDSHAKE_SECONDS)
             acceptor.start()
             self._servers.append(acceptor)
-            self._tls.append(tls)
-            return
-        loop = asyncio.get_running_loop()
-        if sock.family == socket.AF_UNIX:
-            self._servers.append(await loop.create_unix_server(connection, sock=sock, backlog=1024))
+        elif unix:
+            self._servers.append(await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG, **_KEPT))
         else:
-            self._servers.append(await loop.create_server(connection, sock=sock, backlog=1024))
+            self._servers.append(await loop.create_server(connection, sock=sock, backlog=BACKLOG))
 
-    def reload(self) -> None:
+    def reload_tls(self) -> None:
         """Read keys and certificates again; what cannot be used leaves the old one in place."""
         try:
             self.keys.reload()
@@ -97,15 +107,19 @@ class AuthzFront:
                 log.info("asker_keys_reloaded")
         except KeyUnusable as error:
             log.error("asker_keys_not_reloaded", reason=str(error))
-        for tls in self._tls:
-            try:
-                tls.reload()
-                log.info("certificate_reloaded")
-            except TlsUnusable as error:
-                log.error("certificate_not_reloaded", reason=str(error))
+        if self._tls is None:
+            return
+        try:
+            self._tls.reload()
+            log.info("certificate_reloaded")
+        except TlsUnusable as error:
+            log.error("certificate_not_reloaded", reason=str(error))
 
-    async def drain(self, within_seconds: float) -> None:
-        """Accept no more, end each connection with its next answer, and soon those that ask nothing; then close."""
+    async def drain(self, within_seconds: float, *, handed_over: bool) -> None:
+        """Accept no more, end each connection with its next answer, and soon those that ask nothing; then close.
+
+        That is also right if others serve already (``handed_over``): an asker is told to connect anew, and does.
+        """
         self.draining = True
         for server in self._servers:
             if isinstance(server, TlsAcceptor):
@@ -222,22 +236,5 @@ class AuthzFront:
 
     def _note(self, asker: str, request: AccessRequest, verdict: Verdict) -> None:
         self._answers.inc(asker, verdict.effect.name.lower())
-        if verdict.effect is not Effect.DENY:
-            return
-        key = f"{asker}:{verdict.reason.value}"
-        count = self._pace.lines_due(request.login, request.device_id, key)
-        if not count:
-            return
-        log.info(
-            "refused",
-            asker=asker,
-            login=request.login,
-            device=request.device_id,
-            command=request.action,
-            reason=verdict.reason.value,
-            ban=verdict.ban,
-            app=verdict.app.id if verdict.app else "",
-            policy_version=verdict.policy_version,
-            client=request.client_address,
-            times=count,
-        )
+        if verdict.effect is Effect.DENY:
+            self._log.write_down("refused", request, verdict, asker)

@@ -25,7 +25,7 @@ _UNKNOWN: Final = "unknown"
 class HttpSpeech:
     """``Speech`` of HTTP askers."""
 
-    def __init__(self, front: "AuthzFront", *, authentic: bool) -> None:
+    def __init__(self, front: "AuthzFront", authentic: bool) -> None:
         self._front = front
         self._authentic = authentic
         self._octets = b""

@@ -16,7 +16,7 @@ ASKER: Final = "postfix"
 class PostfixSpeech:
     """``Speech`` of Postfix; its key stands in ``policy_context``."""
 
-    def __init__(self, front: "AuthzFront", *, authentic: bool) -> None:
+    def __init__(self, front: "AuthzFront", authentic: bool) -> None:
         self._front = front
         self._authentic = authentic
         self._reader = postfix.PolicyReader()

@@ -17,6 +17,8 @@ class AuthzSettings:
     idle_seconds: float = 320.0
     """Between two questions on a connection; Postfix keeps one for 300."""
     max_connections: int = 2_000
+    certificates_required: bool = False
+    """Whether listeners within TLS let in only who shows a certificate of ours."""
     retry_after_seconds: int = 30
     dovecot_proved: bool = False
     """Whether Dovecot asks only after it has checked the password: then the refusal names the app."""

@@ -15,9 +15,9 @@ class RefusalLog:
     def __init__(self, pace: RefusalPace) -> None:
         self._pace = pace
 
-    def write_down(self, event: str, request: AccessRequest, verdict: Verdict) -> None:
-        """Write a line, if one is due. ``event``: ``refused`` or ``cut``."""
-        kind = f"{event}:{verdict.reason.value}"
+    def write_down(self, event: str, request: AccessRequest, verdict: Verdict, asker: str = "") -> None:
+        """Write a line, if one is due. ``event``: ``refused`` or ``cut``. ``asker``: who refuses it, if not we."""
+        kind = f"{event}:{asker}:{verdict.reason.value}"
         count = self._pace.lines_due(request.login, request.device_id or request.protocol.value, kind)
         if not count:
             return
@@ -33,4 +33,5 @@ class RefusalLog:
             policy_version=verdict.policy_version,
             client=request.client_address,
             times=count,
+            **({"asker": asker} if asker else {}),
         )

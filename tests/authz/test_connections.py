@@ -246,11 +246,11 @@ async def test_keys_are_read_again(authz: Asking) -> None:
     client = await authz.client()
     assert (await client.ask(ANNA, "GET")).status == 200
     authz.key_file.write_text("another-key-of-some-length\n")
-    authz.front.reload()
+    authz.front.reload_tls()
     assert (await client.ask(ANNA, "GET")).header("X-Gatepost-Verdict") == ""
     authz.key_file.write_text("short")
     with capture_logs() as logged:
-        authz.front.reload()
+        authz.front.reload_tls()
     assert [each["event"] for each in logged] == ["asker_keys_not_reloaded"]
     right = ANNA.replace(KEY.encode(), b"another-key-of-some-length")
     assert (await client.ask(right, "GET")).status == 200
@@ -288,7 +288,7 @@ async def test_draining_ends_connections_with_their_next_answer(authz: Asking) -
     kept, quiet = await authz.client(), await authz.client()
     assert (await kept.ask(ANNA, "GET")).header("Connection") == ""
     assert (await quiet.ask(ANNA, "GET")).status == 200
-    drained = asyncio.create_task(authz.front.drain(10.0))
+    drained = asyncio.create_task(authz.front.drain(10.0, handed_over=False))
     await asyncio.sleep(0)
     answer = await kept.ask(ANNA, "GET")
     assert (answer.status, answer.header("Connection")) == (200, "close")
@@ -303,7 +303,7 @@ async def test_a_question_that_is_under_way_is_answered_when_draining(authz: Ask
     authz.evidence.gate = asyncio.Event()
     writer.write(policy_request("cora"))
     await until(lambda: authz.evidence.reads > 0)
-    drained = asyncio.create_task(authz.front.drain(10.0))
+    drained = asyncio.create_task(authz.postfix_front.drain(10.0, handed_over=False))
     await asyncio.sleep(0)
     authz.evidence.gate.set()
     assert await read_action(reader) == "action=DUNNO"

@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.authz.front import AuthzFront
+from gateway.authz.http_speech import HttpSpeech
 from gateway.authz.keys import AskerKeys
+from gateway.authz.postfix_speech import PostfixSpeech
 from gateway.authz.settings import AuthzSettings
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
@@ -37,8 +39,12 @@ class Asking:
         self.metrics = Metrics()
         made = AuthzSettings(mail_servers=MAIL_SERVERS, **settings)  # type: ignore[arg-type]
         rules = IdentityRules("corp.example")
-        self.front = AuthzFront(made, AskerKeys([str(self.key_file)]), self.decision, rules, self.metrics)
-        self.front.clock = self.clock
+        keys = AskerKeys([str(self.key_file)])
+        self.front, self.postfix_front = (
+            AuthzFront(made, keys, self.decision, rules, self.metrics, speech=speech)
+            for speech in (HttpSpeech, PostfixSpeech)
+        )
+        self.front.clock = self.postfix_front.clock = self.clock
         self.http = ""
         self.postfix = ""
         self._clients: list[Client] = []
@@ -46,10 +52,10 @@ class Asking:
 
     async def listen(self) -> None:
         """Serve both on free ports."""
-        for part in ("http", "postfix"):
+        for part, front in (("http", self.front), ("postfix", self.postfix_front)):
             sock = socket.socket()
             sock.bind(("127.0.0.1", 0))
-            await (self.front.listen_http(sock) if part == "http" else self.front.listen_postfix(sock))
+            await front.listen(sock, None, secure=False)
             setattr(self, part, f"tcp://127.0.0.1:{sock.getsockname()[1]}")
 
     def clean(self, login: str, device_id: str) -> None:
@@ -94,6 +100,7 @@ class Asking:
         for writer in self._writers:
             writer.close()
         await self.front.close()
+        await self.postfix_front.close()
         await self.decision.close()
         await settled()
 

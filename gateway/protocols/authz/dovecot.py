@@ -15,7 +15,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.authz.original import Misconfigured
-from gateway.protocols.wording import BLOCKED_TEXT, DEFERRED_TEXT, blocked, named, one_line
+from gateway.protocols.wording import BLOCKED_TEXT, DEFERRED_TEXT, app_named, blocked, one_line
 
 BODY_LONGEST: Final = 16 << 10
 _NESTED_MOST: Final = 16
@@ -97,7 +97,7 @@ def answer(verdict: Verdict, *, proved: bool) -> bytes:
         return _status(0, "")
     if verdict.effect is Effect.DEFER:
         return deferred()
-    return _status(-1, blocked(named(verdict), verdict.note) if proved else BLOCKED_TEXT)
+    return _status(-1, blocked(app_named(verdict), verdict.note) if proved else BLOCKED_TEXT)
 
 
 def deferred() -> bytes:

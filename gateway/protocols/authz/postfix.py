@@ -13,7 +13,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.lines import Unframeable
-from gateway.protocols.wording import DEFERRED_TEXT, blocked, named, one_line
+from gateway.protocols.wording import DEFERRED_TEXT, app_named, blocked, one_line
 
 REQUEST_LONGEST: Final = 16 << 10
 ATTRIBUTES_MOST: Final = 100
@@ -97,4 +97,4 @@ def action(verdict: Verdict) -> bytes:
         return NOT_JUDGED
     if verdict.effect is Effect.DEFER:
         return DEFERRED
-    return b"action=550 5.7.1 %b\n\n" % one_line(blocked(named(verdict), verdict.note), TEXT_LONGEST)
+    return b"action=550 5.7.1 %b\n\n" % one_line(blocked(app_named(verdict), verdict.note), TEXT_LONGEST)
