@@ -55,6 +55,10 @@ WRONG = [
     ({"GATEPOST_HTTP__LISTEN": "127.0.0.1:8080"}, "write it like http://127.0.0.1:8080"),
     ({"GATEPOST_HTTP__LISTEN": "http://127.0.0.1"}, "write it like http://127.0.0.1:8080"),
     ({"GATEPOST_HTTP__LISTEN": "http://127.0.0.1:99999"}, "write it like http://127.0.0.1:8080"),
+    ({"GATEPOST_AUTHZ__LISTEN": "tcp://127.0.0.1:8070"}, "write it like http://127.0.0.1:8070, or unix:///run/"),
+    ({"GATEPOST_POSTFIX__LISTEN": "http://127.0.0.1:8072"}, "write it like tcp://127.0.0.1:8072, or unix:///run/"),
+    ({"GATEPOST_AUTHZ__MAIL_SERVERS": '{"imap": "mail:143"}'}, "nginx takes no names here: write an address"),
+    ({"GATEPOST_AUTHZ__MAIL_SERVERS": '{"imap": "10.0.0.5"}'}, "no address with a port: write an address and a port"),
     ({"GATEPOST_GATEWAY__WORKERS": "many"}, "[gateway] workers: write a whole number or 'auto'"),
     ({"GATEPOST_GATEWAY__WORKERS": "0"}, "[gateway] workers: write 1 or more or 'auto'"),
     ({"GATEPOST_GATEWAY__DATA_DIR": ""}, 'write a directory, like "/var/lib/gatepost"'),
@@ -166,6 +170,7 @@ def test_all_errors_of_a_file_are_told_one_at_a_time(tmp_path: Path) -> None:
 
 ONE_MORE = '{"certificate": "/etc/hostname", "key": "/no/two.key"}'
 MAIL = {"GATEPOST_HTTP__UPSTREAM": "https://mail"}
+ASKED = {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:8070"}
 
 
 @pytest.mark.parametrize(
@@ -190,6 +195,14 @@ MAIL = {"GATEPOST_HTTP__UPSTREAM": "https://mail"}
             "[tls] certificate: there is no file /no/file.pem",
         ),
         ({**MAIL, "GATEPOST_HTTP__UPSTREAM_CA": "/no/file.pem"}, "all", "[http] upstream_ca: there is no file"),
+        ({**MAIL, **ASKED}, "all", "[authz] listen http://127.0.0.1:8070 would answer anybody: name a file with a key"),
+        ({**MAIL, "GATEPOST_POSTFIX__LISTEN": "tcp://10.0.0.1:1"}, "all", "[postfix] listen tcp://10.0.0.1:1 would"),
+        ({**MAIL, "GATEPOST_AUTHZ__LISTEN": "https://10.0.0.1:1"}, "all", "https://10.0.0.1:1 needs a certificate"),
+        (
+            {**MAIL, **ASKED, "GATEPOST_AUTHZ__KEY_FILES": "/no/key"},
+            "all",
+            "[authz] key_files: there is no file /no/key",
+        ),
     ],
 )
 def test_what_a_start_lacks(environment: dict[str, str], role: str, sentence: str) -> None:
@@ -204,6 +217,9 @@ def test_what_a_start_lacks(environment: dict[str, str], role: str, sentence: st
         (MAIL, "all"),
         ({}, "control"),
         ({"GATEPOST_HTTP__LISTEN": ""}, "all"),
+        ({**MAIL, **ASKED, "GATEPOST_AUTHZ__KEY_FILES": "/etc/hostname"}, "all"),
+        ({**MAIL, **ASKED}, "control"),
+        ({**MAIL, "GATEPOST_POSTFIX__LISTEN": "unix:///run/gatepost/postfix.sock"}, "all"),
         ({**MAIL, "GATEPOST_REDIS__URL": "redis://cache:6379"}, "gateway"),
     ],
 )

@@ -22,7 +22,7 @@ from gateway.ports.state_cache import CacheUnavailable
 from gateway.ports.store import StoreUnavailable
 from gateway.proxies.credential_check import CredentialChecks
 from gateway.runtime.lock import holder_of
-from gateway.runtime.sockets import PortInUse, bind_all, close_all
+from gateway.runtime.sockets import PortInUse, try_listening
 from gateway.settings import Settings, check_complete
 from gateway.storage.redis import BinaryMissing, find_binary
 from gateway.storage.sql import SchemaMismatch, SchemaTooOld, open_store, weakness_of
@@ -103,7 +103,7 @@ def _listeners(settings: Settings) -> list[CheckRow]:
     for part, urls in parts.items():
         for url in urls:
             try:
-                close_all(bind_all({part: [url]}, 1, environment={}))
+                try_listening(part, url)
                 rows.append(CheckRow(f"listen {part}", "ok", f"{url} is free"))
             except PortInUse as error:
                 rows.append(_in_use(settings, part, url) or CheckRow(f"listen {part}", "warning", str(error)))

@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.app.parts import front_settings_of, mail_front_settings_of, server_tls_of
+from gateway.app.parts import (
+    asker_keys_of,
+    authz_settings_of,
+    authz_tls_of,
+    front_settings_of,
+    mail_front_settings_of,
+    server_tls_of,
+)
+from gateway.authz.front import AuthzFront, SpeechMaker
+from gateway.authz.http_speech import HttpSpeech
+from gateway.authz.postfix_speech import PostfixSpeech
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.sightings import SightingLog
 from gateway.domain.identity import IdentityRules
@@ -114,10 +124,32 @@ def _mail(spoken: Spoken, section: MailSection, shared: Shared) -> Front:
     )
 
 
+def _authz(settings: Settings, shared: Shared) -> Front:
+    return _asked(settings, shared, HttpSpeech, authz_tls_of(settings))
+
+
+def _postfix(settings: Settings, shared: Shared) -> Front:
+    return _asked(settings, shared, PostfixSpeech)
+
+
+def _asked(settings: Settings, shared: Shared, speech: SpeechMaker, tls: ServerTls | None = None) -> Front:
+    return AuthzFront(
+        authz_settings_of(settings),
+        asker_keys_of(settings),
+        shared.decision,
+        shared.rules,
+        shared.metrics,
+        speech=speech,
+        tls=tls,
+    )
+
+
 SERVED = (
     Served("http", ("http/1.1",), _http),
     Served("imap", (IMAP.alpn,), _imap),
     Served("pop3", (POP3.alpn,), _pop3),
+    Served("authz", ("http/1.1",), _authz),
+    Served("postfix", (), _postfix),
 )
 
 

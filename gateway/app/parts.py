@@ -4,6 +4,9 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from gateway.authz.keys import AskerKeys
+from gateway.authz.settings import AuthzSettings
+from gateway.domain.access import Protocol
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.inventory.records import load_record
@@ -69,11 +72,41 @@ def server_tls_of(settings: Settings, alpn: tuple[str, ...] = ("http/1.1",)) -> 
     )
 
 
-def tls_files_of(settings: Settings) -> tuple[str, ...]:
-    """Every file that listeners with TLS read, as far as it is named."""
-    tls = settings.tls
+def watched_files_of(settings: Settings) -> tuple[str, ...]:
+    """Every file with certificates or keys that listeners read, as far as it is named."""
+    tls, authz = settings.tls, settings.authz
     further = [path for each in tls.names for path in (each.certificate, each.key)]
-    return tuple(path for path in (tls.certificate, tls.key, *further, tls.client_ca) if path)
+    named = (tls.certificate, tls.key, *further, tls.client_ca, authz.client_ca, *authz.key_files)
+    return tuple(path for path in named if path)
+
+
+def authz_settings_of(settings: Settings) -> AuthzSettings:
+    """The [authz] section as its fronts take it."""
+    given = settings.authz.model_dump(exclude={"listen", "key_files", "client_ca", "mail_servers"})
+    servers = {Protocol(name): _host_and_port(place) for name, place in settings.authz.mail_servers.items()}
+    return AuthzSettings(certificates_required=bool(settings.authz.client_ca), mail_servers=servers, **given)
+
+
+def _host_and_port(place: str) -> tuple[str, int]:
+    host, _, port = place.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def asker_keys_of(settings: Settings) -> AskerKeys:
+    """What askers show. Raises ``KeyUnusable``."""
+    return AskerKeys(settings.authz.key_files)
+
+
+def authz_tls_of(settings: Settings) -> ServerTls | None:
+    """The certificates of all listeners, and the authorities of askers' own; None: no asker comes within TLS.
+
+    Raises ``TlsUnusable``.
+    """
+    if not any(url.startswith("https:") for url in settings.authz.listen):
+        return None
+    required = "required" if settings.authz.client_ca else "optional"
+    asked = {"client_ca": settings.authz.client_ca, "client_certificate": required}
+    return server_tls_of(settings.model_copy(update={"tls": settings.tls.model_copy(update=asked)}))
 
 
 def front_settings_of(settings: Settings) -> HttpFrontSettings:

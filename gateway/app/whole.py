@@ -19,7 +19,7 @@ import structlog
 from gateway.app.changed_settings import tell_of_changed_settings
 from gateway.app.fronts import SERVED, listens_of
 from gateway.app.kinds import Kind, handed_over, machine_name, run_name, words_for
-from gateway.app.parts import data_dir_of, server_tls_of, tls_files_of, workers_of
+from gateway.app.parts import asker_keys_of, authz_tls_of, data_dir_of, server_tls_of, watched_files_of, workers_of
 from gateway.app.succession import NextVersion, fixed_facts, tell_plan
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context
@@ -144,7 +144,7 @@ async def _supervise(start: _Start) -> int:
         start.sockets,
         embedded,
         drain_seconds=settings.gateway.drain_seconds,
-        watched_files=tls_files_of(settings),
+        watched_files=watched_files_of(settings),
         on_ready=tell_where,
         on_hangup=partial(tell_of_changed_settings, settings, start.config, role),
         successor=NextVersion(start.run, fixed, start.sockets, start.lock, lambda: embedded.pid if embedded else None),
@@ -208,6 +208,8 @@ def _check_files(settings: Settings) -> None:
         server_tls_of(settings)
     if settings.http.upstream_ca:
         client_context(settings.http.upstream_ca)
+    authz_tls_of(settings)
+    asker_keys_of(settings)
     for part in ("imap", "pop3"):
         if authorities := getattr(settings, part).upstream_ca:
             client_context(authorities, part)
@@ -218,7 +220,9 @@ def _open_files_wanted(settings: Settings, role: str) -> int:
     if role == "control":
         return FILES_BESIDE_PHONES
     mail = sum(2 * section.max_connections for section in (settings.imap, settings.pop3) if section.listen)
-    return settings.http.max_connections + settings.http.upstream_connections + mail + FILES_BESIDE_PHONES
+    askers = settings.authz.max_connections * (bool(settings.authz.listen) + bool(settings.postfix.listen))
+    phones = settings.http.max_connections + settings.http.upstream_connections
+    return phones + mail + askers + FILES_BESIDE_PHONES
 
 
 def _write(path: Path, urls: Mapping[str, Sequence[str]]) -> None:

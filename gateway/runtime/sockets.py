@@ -1,8 +1,9 @@
 """Binds every listening socket, in the supervisor, before any child runs.
 
 A part that workers serve gets one socket per worker on the same port (SO_REUSEPORT): the kernel spreads connections
-over them, and what is queued at a dead worker's waits there for its successor. Others get one. Sockets that systemd
-holds (sd_listen_fds(3)) are taken for the ``listen`` of the same address and shared by all workers.
+over them, and what is queued at a dead worker's waits there for its successor. Others get one, and so has each path of
+a unix socket. Sockets that systemd holds (sd_listen_fds(3)) are taken for the ``listen`` of the same address and shared
+by all workers.
 """
 
 import errno
@@ -11,10 +12,12 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.domain.errors import DomainError
+from gateway.runtime import unix_sockets
 
 BACKLOG = 4096
 FIRST_SYSTEMD_FD = 3
@@ -84,11 +87,10 @@ def bind_all(
 
 def _check_distinct(listens: Mapping[str, Sequence[str]]) -> None:
     """Two of our own at one address would look like another program's."""
-    taken: dict[tuple[str | None, int], str] = {}
+    taken: dict[tuple[str | None, int | str], str] = {}
     for part, urls in listens.items():
         for url in urls:
-            parts = urlsplit(url)
-            place = (parts.hostname, parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme])
+            place = _place(url)
             other = taken.setdefault(place, f"[{part}] listen")
             if place[1] and other != f"[{part}] listen":
                 raise PortInUse(
@@ -96,10 +98,26 @@ def _check_distinct(listens: Mapping[str, Sequence[str]]) -> None:
                 )
 
 
+def _place(url: str) -> tuple[str | None, int | str]:
+    parts = urlsplit(url)
+    if parts.scheme == unix_sockets.SCHEME:
+        return None, parts.path
+    return parts.hostname, parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
+
+
 def close_all(bound: Iterable[BoundSocket]) -> None:
     """Close this process's copies."""
     for each in bound:
         each.socket.close()
+
+
+def try_listening(part: str, url: str) -> None:
+    """Find out whether one URL can be listened on, and leave nothing. Raises ``CannotListen``."""
+    bound = bind_all({part: [url]}, 1, environment={})
+    close_all(bound)
+    for each in bound:
+        if urlsplit(each.url).scheme == unix_sockets.SCHEME:
+            Path(urlsplit(each.url).path).unlink(missing_ok=True)
 
 
 def listening(bound: Iterable[BoundSocket]) -> dict[str, list[str]]:
@@ -122,6 +140,8 @@ def socket_of(fd: int) -> socket.socket:
 
 def _bound(part: str, url: str, workers: int, held: list[socket.socket]) -> list[BoundSocket]:
     parts = urlsplit(url)
+    if parts.scheme == unix_sockets.SCHEME:
+        return [_bound_unix(part, url, held)]
     port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
     found: list[BoundSocket] = []
     try:
@@ -135,6 +155,31 @@ def _bound(part: str, url: str, workers: int, held: list[socket.socket]) -> list
         close_all(found)
         raise _sentence(part, url, port, error) from None
     return found
+
+
+def _bound_unix(part: str, url: str, held: list[socket.socket]) -> BoundSocket:
+    """One for all workers: the kernel spreads no connections over several of one path."""
+    start = f"[{part}] listen {url}"
+    try:
+        address = unix_sockets.unix_address(url)
+        inherited = next((sock for sock in held if sock.getsockname() == address.path), None)
+        if inherited is not None:
+            held.remove(inherited)
+        sock = inherited or unix_sockets.opened(address, BACKLOG)
+    except ValueError as error:
+        raise CannotListen(f"{start}: {error}") from None
+    except LookupError:
+        raise CannotListen(f"{start}: there is no such group: name one that this user belongs to") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"{start}: another program listens there (ss -lx shows which): end it or choose another path"
+            ) from None
+        raise CannotListen(
+            f"{start}: {error.strerror}: choose a path in a directory that this user may write to, "
+            "and a group that it belongs to"
+        ) from None
+    return BoundSocket(part, f"{unix_sockets.SCHEME}://{address.path}", sock)
 
 
 def _addresses(part: str, url: str, host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:

@@ -30,6 +30,24 @@ def check_complete(settings: Settings, role: str) -> None:
             f"write the URL of the server that the control process uses, or set {PREFIX}REDIS__URL"
         )
     _check_tls(settings)
+    if role != "control":
+        _check_askers(settings)
+
+
+def _check_askers(settings: Settings) -> None:
+    """Whoever may ask learns who may have mail, so nobody is answered who has not shown who it is."""
+    authz = settings.authz
+    for part, urls in (("authz", authz.listen), ("postfix", settings.postfix.listen)):
+        for url in urls:
+            by_certificate = url.startswith("https:") and authz.client_ca
+            if not (url.startswith("unix:") or by_certificate or authz.key_files):
+                raise SettingsInvalid(
+                    f"[{part}] listen {url} would answer anybody: name a file with a key in [authz] key_files "
+                    "(openssl rand -hex 32), use a unix socket, or https with [authz] client_ca"
+                )
+    for file in authz.key_files:
+        if not Path(file).is_file():
+            raise SettingsInvalid(f"[authz] key_files: there is no file {file}: name one that holds a key")
 
 
 def _mail_sections(settings: Settings) -> dict[str, MailSection]:
@@ -38,6 +56,7 @@ def _mail_sections(settings: Settings) -> dict[str, MailSection]:
 
 def _check_tls(settings: Settings) -> None:
     listeners = [*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen]
+    listeners += settings.authz.listen
     for part, section in _mail_sections(settings).items():
         listeners += section.listen
         if section.listen and not settings.tls.certificate and not section.cleartext_login:
@@ -67,6 +86,7 @@ def _check_tls(settings: Settings) -> None:
         "[tls] client_ca": settings.tls.client_ca,
         "[http] upstream_ca": settings.http.upstream_ca,
         **{f"[{part}] upstream_ca": section.upstream_ca for part, section in _mail_sections(settings).items()},
+        "[authz] client_ca": settings.authz.client_ca,
         "[redis] ca": settings.redis.ca,
     }
     for number, each in enumerate(settings.tls.names, 1):

@@ -9,9 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings.values import (
+    AskerListeners,
     Count,
     Directory,
     DomainNames,
+    Files,
     ImapListeners,
     ImapServer,
     Listeners,
@@ -19,8 +21,10 @@ from gateway.settings.values import (
     MemorySize,
     Networks,
     Number,
+    Places,
     Pop3Listeners,
     Pop3Server,
+    PostfixListeners,
     PublicUrl,
     RedisUrl,
     Seconds,
@@ -137,6 +141,27 @@ class Pop3Section(MailSection):
     upstream: Pop3Server = ""
 
 
+class AuthzSection(Section):
+    """[authz]"""
+
+    listen: AskerListeners = []
+    key_files: Files = []
+    client_ca: str = ""
+    answer_seconds: Annotated[float, Field(gt=0, le=5), Number] = 0.1
+    head_seconds: Seconds = 10.0
+    idle_seconds: Seconds = 320.0
+    max_connections: Count = 2_000
+    retry_after_seconds: Annotated[int, Field(ge=1, le=3_600), Number] = 30
+    dovecot_proved: bool = False
+    mail_servers: Places = {}
+
+
+class PostfixSection(Section):
+    """[postfix]"""
+
+    listen: PostfixListeners = []
+
+
 class IdentitySection(Section):
     """[identity]"""
 
@@ -202,6 +227,8 @@ class Settings(BaseSettings):
     http: HttpSection = HttpSection()
     imap: ImapSection = ImapSection()
     pop3: Pop3Section = Pop3Section()
+    authz: AuthzSection = AuthzSection()
+    postfix: PostfixSection = PostfixSection()
     identity: IdentitySection = IdentitySection()
     admin: AdminSection = AdminSection()
     health: HealthSection = HealthSection()

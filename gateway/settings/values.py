@@ -4,7 +4,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -77,6 +77,29 @@ def _listener(*schemes: str, example: str) -> Callable[[str], str]:
         return value.rstrip("/")
 
     return checked
+
+
+def _asker_listener(*schemes: str, example: str) -> Callable[[str], str]:
+    """Accepts ``scheme://ADDRESS:PORT`` and ``unix:///PATH``; what stands behind the path is looked at by who binds."""
+    network = _listener(*schemes, example=f"{example}, or unix:///run/gatepost/NAME.sock?mode=0660")
+
+    def checked(value: str) -> str:
+        return value if value.startswith("unix:///") else network(value)
+
+    return checked
+
+
+def _where(value: str) -> str:
+    """ADDRESS:PORT as nginx takes it: a literal address, no name."""
+    remedy = "write an address and a port, like 10.0.0.5:143 or [fd00::5]:143"
+    parts = _split(f"//{value}", remedy)
+    try:
+        ipaddress.ip_address(parts.hostname or "")
+    except ValueError:
+        raise ValueError(f"nginx takes no names here: {remedy}") from None
+    if not parts.port or parts.netloc != value:
+        raise ValueError(f"this is no address with a port: {remedy}")
+    return value
 
 
 def _mail_server(value: str) -> str:
@@ -162,9 +185,17 @@ _HTTP = AfterValidator(_listener("http", "https", example="http://127.0.0.1:8080
 _IMAP = AfterValidator(_listener("imap", "imaps", example="imaps://127.0.0.1:993"))
 _POP3 = AfterValidator(_listener("pop3", "pop3s", example="pop3s://127.0.0.1:995"))
 
+_ASKERS = AfterValidator(_asker_listener("http", "https", example="http://127.0.0.1:8070"))
+_POSTFIX = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8072"))
+
 Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(_listed)]
 ImapListeners = Annotated[list[Annotated[str, _IMAP]], BeforeValidator(_listed)]
 Pop3Listeners = Annotated[list[Annotated[str, _POP3]], BeforeValidator(_listed)]
+AskerListeners = Annotated[list[Annotated[str, _ASKERS]], BeforeValidator(_listed)]
+PostfixListeners = Annotated[list[Annotated[str, _POSTFIX]], BeforeValidator(_listed)]
+Files = Annotated[list[str], BeforeValidator(_listed)]
+_Place = Annotated[str, AfterValidator(_where)]
+Places = Annotated[dict[Literal["imap", "pop3", "smtp"], _Place], BeforeValidator(_mapped)]
 ImapServer = Annotated[str, AfterValidator(_mail_protocol_server("imap"))]
 Pop3Server = Annotated[str, AfterValidator(_mail_protocol_server("pop3"))]
 MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
