@@ -1,0 +1,81 @@
+"""What the real servers ask: a front with a real decision point, behind a port that can be switched."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gateway.domain.access import Protocol
+from tests.live.askers.servers import missing, start_dovecot
+from tests.live.askers.switch import Switch
+from tests.live.children import free_ports
+from tests.support.asking import Asking, asking
+from tests.support.phone_certificates import Certificates, make_certificates
+
+USERS = ("anna", "bert", "cora", "dora", "emil")
+"""Anna's phone is clean, Bert's is not."""
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[Path]:
+    """A directory that every server's own user may enter."""
+    with tempfile.TemporaryDirectory(prefix="gatepost-askers-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def made(ground: Path) -> Certificates:
+    """The certificate of all of them."""
+    return make_certificates(ground)
+
+
+@pytest.fixture(scope="session")
+def mailboxes(ground: Path) -> Iterator[dict[str, int]]:
+    """Dovecot, which asks nobody: ports of IMAP and POP3, and where Postfix has passwords checked."""
+    if reason := missing("dovecot"):
+        pytest.skip(reason)
+    imap, pop3, auth = free_ports(3)
+    child = start_dovecot(ground / "mailboxes", USERS, imap=imap, pop3=pop3, auth=auth)
+    yield {"imap": imap, "pop3": pop3, "auth": auth}
+    child.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gatepost(ground: Path, mailboxes: dict[str, int]) -> AsyncIterator[Asking]:
+    """What is asked."""
+    (ground / "gatepost").mkdir()
+    servers = {Protocol.IMAP: ("127.0.0.1", mailboxes["imap"]), Protocol.POP3: ("127.0.0.1", mailboxes["pop3"])}
+    async with asking(ground / "gatepost", mail_servers=servers, dovecot_proved=True) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def http_switch(gatepost: Asking) -> AsyncIterator[Switch]:
+    """Where HTTP askers ask."""
+    switch = Switch(free_ports(1)[0], gatepost.http)
+    await switch.on()
+    yield switch
+    await switch.off()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postfix_switch(gatepost: Asking) -> AsyncIterator[Switch]:
+    """Where Postfix asks."""
+    switch = Switch(free_ports(1)[0], gatepost.postfix)
+    await switch.on()
+    yield switch
+    await switch.off()
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def as_always(gatepost: Asking, http_switch: Switch, postfix_switch: Switch) -> AsyncIterator[Asking]:
+    """Before each test: Gatepost answers, and knows of Anna's and Bert's phones what it always does."""
+    gatepost.evidence.unavailable = False
+    gatepost.clean("anna@corp.example", "annaphone")
+    gatepost.dirty("bert@corp.example", "bertphone")
+    yield gatepost
+    await http_switch.on()
+    await postfix_switch.on()
