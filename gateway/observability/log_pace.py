@@ -17,6 +17,8 @@ PACED = frozenset(
         "accept_failed",
         "api_failed",
         "api_store_unavailable",
+        "asker_misconfigured",
+        "asker_not_authentic",
         "autodiscover_not_understood",
         "credential_check_impossible",
         "credential_check_not_possible",

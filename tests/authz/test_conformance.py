@@ -89,15 +89,15 @@ def written_down(decision: DecisionPoint) -> list[Judged]:
     found: list[Judged] = []
     original_judge, original_loading = decision.judge, decision.judge_loading
 
-    def judge(asked: AccessRequest) -> Verdict | None:
-        verdict = original_judge(asked)
+    def judge(request: AccessRequest) -> Verdict | None:
+        verdict = original_judge(request)
         if verdict is not None:
-            found.append((asked, verdict))
+            found.append((request, verdict))
         return verdict
 
-    async def judge_loading(asked: AccessRequest) -> Verdict:
-        verdict = await original_loading(asked)
-        found.append((asked, verdict))
+    async def judge_loading(request: AccessRequest) -> Verdict:
+        verdict = await original_loading(request)
+        found.append((request, verdict))
         return verdict
 
     decision.judge = judge  # type: ignore[method-assign]

@@ -37,7 +37,7 @@ class Asking:
         self.cache = DeviceCache(self.evidence.read)
         self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
         self.metrics = Metrics()
-        made = AuthzSettings(mail_servers=MAIL_SERVERS, **settings)  # type: ignore[arg-type]
+        made = AuthzSettings(**{"mail_servers": MAIL_SERVERS, **settings})  # type: ignore[arg-type]
         rules = IdentityRules("corp.example")
         keys = AskerKeys([str(self.key_file)])
         self.front, self.postfix_front = (

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.errors import InvalidValue
-from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.authz.original import Misconfigured
+from gateway.protocols.mail_identity import Presented, identity_of
 from gateway.protocols.wording import BLOCKED_TEXT, DEFERRED_TEXT, app_named, blocked, one_line
 
 BODY_LONGEST: Final = 16 << 10
@@ -49,10 +50,10 @@ def question(body: bytes, rules: IdentityRules) -> PolicyQuestion:
     if "user" not in said and "login" not in said:
         raise Misconfigured("neither user nor login is there: take auth_policy_request_attributes from the example")
     # The one that was logged in, where both are told: an account may be named by an alias.
-    login = canonical_login(_text(said, "user") or _text(said, "login"), rules)
-    request = AccessRequest(
-        login, "", protocol, IdentityStrength.USER_WIDE, "LOGIN", client_address=_text(said, "remote")[:45]
-    )
+    user = (_text(said, "user") or _text(said, "login")).encode("utf-8", "replace")
+    request = identity_of(Presented(protocol, user, _text(said, "remote")[:45]), rules)
+    if request is None:
+        raise InvalidValue("the user name can be nobody's")
     success = said.get("success")
     return PolicyQuestion(request, success if isinstance(success, bool) else None)
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.errors import InvalidValue
-from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz.original import Misconfigured
+from gateway.protocols.mail_identity import Presented, identity_of
 from gateway.protocols.wording import BLOCKED_TEXT, DEFERRED_TEXT
 
 _PROTOCOLS: Final = {b"imap": Protocol.IMAP, b"pop3": Protocol.POP3, b"smtp": Protocol.SMTP}
@@ -42,13 +43,12 @@ def asked(named: Mapping[bytes, bytes], rules: IdentityRules) -> AccessRequest:
     protocol = protocol_of(named)
     if named.get(b"auth-method") != b"plain":
         raise Misconfigured("Auth-Method is not plain: allow plain and login only (imap_auth, pop3_auth, smtp_auth)")
-    try:
-        user = unquote_to_bytes(named.get(b"auth-user", b"")).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidValue("the user name is not UTF-8") from None
-    login = canonical_login(user, rules)
+    user = unquote_to_bytes(named.get(b"auth-user", b""))
     address = named.get(b"client-ip", b"").decode("ascii", "replace")
-    return AccessRequest(login, "", protocol, IdentityStrength.USER_WIDE, "LOGIN", client_address=address)
+    request = identity_of(Presented(protocol, user, address), rules)
+    if request is None:
+        raise InvalidValue("the user name can be nobody's")
+    return request
 
 
 def allowed(address: str, port: int) -> Answer:

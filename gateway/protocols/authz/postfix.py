@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.errors import InvalidValue
-from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.lines import Unframeable
+from gateway.protocols.mail_identity import Presented, identity_of
 from gateway.protocols.wording import DEFERRED_TEXT, app_named, blocked, one_line
 
 REQUEST_LONGEST: Final = 16 << 10
@@ -77,13 +78,12 @@ def asked(attributes: Attributes, rules: IdentityRules) -> AccessRequest | None:
     user = attributes.get(b"sasl_username", b"")
     if not user:
         return None
-    try:
-        login = canonical_login(user.decode("utf-8"), rules)
-    except UnicodeDecodeError:
-        raise InvalidValue("the user name is not UTF-8") from None
     state = attributes.get(b"protocol_state", b"")[:32].decode("ascii", "replace")
     address = attributes.get(b"client_address", b"")[:45].decode("ascii", "replace")
-    return AccessRequest(login, "", Protocol.SMTP, IdentityStrength.USER_WIDE, state, client_address=address)
+    request = identity_of(Presented(Protocol.SMTP, user, address), rules)
+    if request is None:
+        raise InvalidValue("the user name can be nobody's")
+    return request._replace(action=state)
 
 
 NOT_JUDGED: Final = b"action=DUNNO\n\n"

@@ -16,11 +16,11 @@ from gateway.domain.verdict import Effect, Verdict
 from gateway.network.addresses import counted_as
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.protocols.login import Accepted, LoginAsked, Rejected, Unusable
+from gateway.protocols.mail_identity import Presented, identity_of
 from gateway.protocols.wording import app_named
 from gateway.proxies.attempts import Attempt
 from gateway.proxies.mail.session import MailSession
 from gateway.proxies.mail.upstream import UpstreamConnection
-from gateway.proxies.mail_identity import Presented, identity_of
 
 if TYPE_CHECKING:
     from gateway.proxies.mail.client_connection import ClientConnection

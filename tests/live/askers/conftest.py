@@ -47,7 +47,9 @@ def mailboxes(ground: Path) -> Iterator[dict[str, int]]:
 async def gatepost(ground: Path, mailboxes: dict[str, int]) -> AsyncIterator[Asking]:
     """What is asked."""
     (ground / "gatepost").mkdir()
-    servers = {Protocol.IMAP: ("127.0.0.1", mailboxes["imap"]), Protocol.POP3: ("127.0.0.1", mailboxes["pop3"])}
+    servers = {protocol: ("127.0.0.1", mailboxes[protocol.value]) for protocol in (Protocol.IMAP, Protocol.POP3)}
+    # Of SMTP only refusals are looked at, which need no server.
+    servers[Protocol.SMTP] = ("127.0.0.1", 9)
     async with asking(ground / "gatepost", mail_servers=servers, dovecot_proved=True) as made:
         yield made
 

@@ -218,7 +218,7 @@ def start_caddy(directory: Path, *, listen: int, gatepost: int, mail: int, made:
     config = directory / "Caddyfile"
     config.write_text(CADDY_GLOBAL.format(directory=directory) + example("caddy/Caddyfile", changes))
     words = ("caddy", "run", "--adapter", "caddyfile", "--config", str(config))
-    child = start("caddy", words, directory, environment={"GATEPOST_KEY": KEY, "XDG_DATA_HOME": str(directory)})
+    child = start("caddy", words, directory, environment={"ASKER_KEY": KEY, "XDG_DATA_HOME": str(directory)})
     child.until_port(listen)
     return child
 

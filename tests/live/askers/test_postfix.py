@@ -34,13 +34,14 @@ async def postfix(
     child = start_postfix(
         directory, tcp=tcp, unix=unix, auth=mailboxes["auth"], gatepost=postfix_switch.port, made=made
     )
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(policy_socket(directory)))
-        shutil.chown(policy_socket(directory), "postfix")
-        policy_socket(directory).chmod(0o600)
-        await gatepost.postfix_front.listen(sock, None, secure=False)
-        yield {"tcp": tcp, "unix": unix}
-        child.stop()
+    # It belongs to the front from here on.
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(policy_socket(directory)))
+    shutil.chown(policy_socket(directory), "postfix")
+    policy_socket(directory).chmod(0o600)
+    await gatepost.postfix_front.listen(sock, None, secure=False)
+    yield {"tcp": tcp, "unix": unix}
+    child.stop()
 
 
 class Sender:
