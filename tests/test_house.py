@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how-a-request-flows.md"
 PACKAGES = (
     *("domain", "decision"),
-    *("protocols", "protocols/activesync", "protocols/authz", "protocols/imap", "protocols/pop3"),
+    *("protocols", "protocols/activesync", "protocols/authz", "protocols/imap", "protocols/pop3", "protocols/smtp"),
     *("proxies", "proxies/mail", "authz"),
 )
 
