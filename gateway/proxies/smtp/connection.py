@@ -1,0 +1,293 @@
+"""A client's connection under aiosmtpd: lines, TLS, timers, and how it ends. What is said on it is in ``session``.
+
+aiosmtpd's protocol falls short here: it takes a bare LF for the end of a line and reads ahead without giving back, its
+STARTTLS goes on with octets that came in the clear and knows only the loop's own TLS, its timer counts through a
+message that is still coming, it ends a handler whenever the client stops sending, and it tells the client the text of
+exceptions. Its private names that are used here are checked by a test.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, AnyStr, NoReturn, cast
+
+import structlog
+from aiosmtpd.smtp import SMTP
+
+from gateway.network.accepting import reason_of
+from gateway.network.resetting import reset
+from gateway.network.tls import ServerTls
+from gateway.network.tls_connection import TlsConnection
+from gateway.protocols.lines import Unframeable
+from gateway.protocols.smtp import refusals
+from gateway.proxies.smtp.inbox import LINE_LONGEST, Inbox
+
+if TYPE_CHECKING:
+    from gateway.proxies.smtp.front import SmtpFront
+
+log = structlog.get_logger()
+# It writes down what clients send.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+
+COMMAND_LONGEST = 512
+LONGER = {"AUTH": LINE_LONGEST, "MAIL": 2_048, "RCPT": 2_048}
+"""With the parameters of the extensions (RFC 1870 §3, RFC 3461 §4, RFC 4954 §4)."""
+CALLS = {"*": 200, "MAIL": 5_000, "RCPT": 100_000, "DATA": 5_000, "RSET": 5_000, "NOOP": 5_000}
+"""Of one command on one connection."""
+EXECUTION_SECONDS = 600.0
+"""For one command at most; everything that takes long in it has a shorter time of its own."""
+LINGER_SECONDS = 5.0
+"""For a last word to be taken."""
+_HANDLER = object()
+"""aiosmtpd would call its ``handle_…``; ours are methods of the protocol itself."""
+
+
+class Seat:
+    """A connection as it is counted (``proxies.admission``)."""
+
+    __slots__ = ("address", "connection", "secure", "transport")
+
+    def __init__(self, connection: "Connection", address: str, transport: asyncio.Transport, *, secure: bool) -> None:
+        self.connection = connection
+        self.address = address
+        self.secure = secure
+        """It began with TLS, and was counted before."""
+        self.transport: asyncio.Transport | None = transport
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            reset(self.transport)
+
+
+class _Commands:
+    """Stands where aiosmtpd has its stream reader."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    async def readuntil(self, separator: bytes = b"\n") -> bytes:
+        """The next command."""
+        return await self._connection.next_command()
+
+
+class Connection(SMTP):
+    """One client, from its greeting to its end."""
+
+    def __init__(self, front: "SmtpFront", tls: ServerTls | None, *, secure: bool) -> None:
+        """``tls``: what STARTTLS offers; ``secure``: TLS stands already."""
+        self.front = front
+        self.secure = secure
+        self.address = ""
+        self.port = 0
+        self.gone = False
+        self.how = "client_gone"
+        """How it ended; a label of a metric."""
+        self.waiting = False
+        """For a line of the client, and so between two commands."""
+        self.receiving = False
+        """The client sends a message that it was told to send."""
+        self.last_word = b""
+        """What is said in place of an answer to the next command; then the connection ends."""
+        self.seat: Seat | None = None
+        """None: it was not admitted."""
+        self._tls = tls
+        self.link: asyncio.Transport
+        self.inbox: Inbox
+        self._login_until = front.clock() + front.settings.login_seconds
+        # aiosmtpd has one of these for all connections, and empties it for each.
+        self.command_size_limits = {}
+        super().__init__(
+            _HANDLER,
+            data_size_limit=None,
+            enable_SMTPUTF8=True,
+            hostname=front.settings.name,
+            ident="ESMTP Gatepost",
+            timeout=EXECUTION_SECONDS,
+            auth_require_tls=False,
+            command_call_limit=CALLS,
+            loop=asyncio.get_running_loop(),
+        )
+        self.command_size_limits = defaultdict(lambda: COMMAND_LONGEST, LONGER)
+
+    # --- what the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accepted; or, after STARTTLS, TLS stands."""
+        # uvloop's transports are none of asyncio's by inheritance.
+        self.link = cast("asyncio.Transport", transport)
+        self.inbox = Inbox(self.link)
+        if self.seat is not None:
+            self._secured()
+            return
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.address, self.port = str(peer[0]).partition("%")[0], int(peer[1])
+        seat = Seat(self, self.address, self.link, secure=self.secure)
+        if not self.front.admission.admit(seat):
+            return
+        self.seat = seat
+        super().connection_made(transport)
+        assert self._handler_coroutine is not None
+        self._handler_coroutine.add_done_callback(_ended)
+
+    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = cast("asyncio.StreamReader", _Commands(self))
+        self._writer = writer
+
+    def _secured(self) -> None:
+        """What was said in the clear is forgotten (RFC 3207 §4.2)."""
+        self.secure = True
+        self.transport = self.link
+        self._writer._transport = self.link  # type: ignore[attr-defined]
+        self.session = self._create_session()
+        self.session.peer = self.link.get_extra_info("peername")
+        self._set_rset_state()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets of the client."""
+        try:
+            self.inbox.receive(data)
+        except Unframeable:
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; what it has asked for is still done, and it may hear of it."""
+        self.inbox.end()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The end."""
+        if self.seat is None or self.gone:
+            return
+        self.gone = True
+        super().connection_lost(error)
+        self.front.leave(self.seat)
+
+    # --- commands as they come
+
+    async def next_command(self) -> bytes:
+        """The next line with its end. Raises ``CancelledError`` when the connection is over."""
+        if self.last_word:
+            self.over(self.last_word, self.how)
+        left = self.front.settings.idle_seconds
+        if not self.session or not self.session.authenticated:
+            left = min(left, max(0.001, self._login_until - self.front.clock()))
+        try:
+            return await self.awaited_line(left) + b"\r\n"
+        except Unframeable as error:
+            self.over(refusals.unframeable(error.reason), error.reason)
+
+    async def awaited_line(self, seconds: float) -> bytes:
+        """A line without its end, within that time. Raises ``Unframeable``."""
+        self._reset_timeout(seconds)
+        self.waiting = True
+        try:
+            return await self.inbox.line()
+        finally:
+            self.waiting = False
+            self._reset_timeout()
+
+    async def push(self, status: AnyStr) -> None:
+        """Write a reply; its line's end is added."""
+        octets = status.encode("utf-8", "surrogateescape") if isinstance(status, str) else status
+        self.link.write(octets + b"\r\n")
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            # As aiosmtpd ends a session whose client is gone.
+            raise asyncio.CancelledError from None
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A mistake of ours: the client may try again, and what it sends next is not taken for commands."""
+        log.error("smtp_session_failed", error=type(error).__name__, exc_info=error)
+        self.end_next(refusals.GIVEN_UP, "failed")
+        return refusals.INTERNAL.decode()
+
+    # --- the end
+
+    def over(self, last_word: bytes, how: str) -> NoReturn:
+        """End the session that runs now. ``how``: a label of a metric."""
+        self.say_last(last_word, how)
+        raise asyncio.CancelledError
+
+    def say_last(self, last_word: bytes, how: str) -> None:
+        """Say why, and close."""
+        self.how = how
+        self.link.write(last_word + b"\r\n")
+        self.link.close()
+        if not self.gone:
+            self._reset_timeout(LINGER_SECONDS)
+
+    def end_next(self, last_word: bytes, how: str) -> None:
+        """End the session in place of its next command; the first word that was due is the one that is said."""
+        if not self.last_word:
+            self.last_word, self.how = last_word, how
+
+    def end_with(self, last_word: bytes, how: str) -> None:
+        """End the session as soon as nothing is under way that the client was promised: now, if it waits."""
+        self.end_next(last_word, how)
+        if self.waiting and not self.link.is_closing():
+            self.say_last(self.last_word, self.how)
+
+    @property
+    def closing(self) -> bool:
+        """Whether its last word is said."""
+        return self.gone or self.link.is_closing()
+
+    def abort(self) -> None:
+        """Close at once; what was not taken is lost."""
+        reset(self.link)
+
+    def _timeout_cb(self) -> None:
+        if (self.waiting or self.receiving) and not self.link.is_closing():
+            self.say_last(refusals.TIMED_OUT, "timed_out")
+        else:
+            self.abort()
+
+    # --- STARTTLS
+
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802  (aiosmtpd's name)
+        """Begin TLS. An octet behind the command was said in the clear and would be run within TLS (RFC 3207 §6)."""
+        if self._tls is None or self.secure:
+            await self.push(refusals.TLS_STANDS if self.secure else refusals.TLS_NOT_OFFERED)
+            return
+        if arg:
+            await self.push(refusals.NO_ARGUMENT)
+            return
+        self.link.pause_reading()
+        if not self.inbox.empty:
+            self.how = "starttls_injection"
+            self.abort()
+            raise asyncio.CancelledError
+        error = await self._shake_hands(self._tls)
+        if error is not None:
+            self.how = "tls_failed"
+            self.front.admission.tls_failed(reason_of(error))
+            # Nobody else says so: what lies between was never ours.
+            self.connection_lost(None)
+            raise asyncio.CancelledError
+
+    async def _shake_hands(self, tls: ServerTls) -> BaseException | None:
+        raw, over = self.link, asyncio.get_running_loop().create_future()
+        layer = TlsConnection(tls.context, lambda: self, lambda error: over.done() or over.set_result(error))
+        raw.write(refusals.TLS_READY + b"\r\n")
+        raw.set_protocol(layer)
+        layer.connection_made(raw)
+        raw.resume_reading()
+        failed: BaseException | None
+        try:
+            async with asyncio.timeout(self.front.settings.tls_handshake_seconds):
+                failed = await over
+        except TimeoutError as error:
+            layer.abort()
+            failed = error
+        return failed
+
+
+def _ended(session: "asyncio.Task[None]") -> None:
+    error = None if session.cancelled() else session.exception()
+    if error is not None and not isinstance(error, ConnectionError):
+        log.error("smtp_session_failed", error=type(error).__name__, exc_info=error)

@@ -1,0 +1,248 @@
+"""The SMTP front: listeners, limits, drain, and what all its sessions share. One object per worker."""
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from gateway.decision.decision_point import DecisionPoint
+from gateway.domain.identity import IdentityRules
+from gateway.network.accepting import TlsAcceptor
+from gateway.network.tls import ServerTls, TlsUnusable
+from gateway.network.upstream import UpstreamUnavailable
+from gateway.observability.metrics import Metrics
+from gateway.protocols.smtp import refusals
+from gateway.protocols.smtp.extensions import UNKNOWN, Extensions
+from gateway.protocols.smtp.forwarded_client import Client
+from gateway.proxies.admission import Admission, Room
+from gateway.proxies.attempts import Attempts
+from gateway.proxies.proved import Proved
+from gateway.proxies.refusal_log import RefusalLog
+from gateway.proxies.refusal_pace import RefusalPace
+from gateway.proxies.smtp.connection import Seat
+from gateway.proxies.smtp.front_settings import SmtpFrontSettings
+from gateway.proxies.smtp.logins import Logins
+from gateway.proxies.smtp.memory import Memory
+from gateway.proxies.smtp.session import Session
+from gateway.proxies.smtp.upstream import Leg, MailServer
+
+log = structlog.get_logger()
+
+PROBE_SECONDS = 2.0
+"""Start, and a client that asks what is offered, wait no longer for the mail server."""
+PROBE_EVERY_SECONDS = 5.0
+"""While it is away."""
+SWEEP_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+LAST_WORDS_SECONDS = 0.5
+"""For what was said last to leave."""
+T = TypeVar("T")
+
+__all__ = ["SmtpFront", "SmtpFrontSettings"]
+
+
+class SmtpFront:
+    """Everything one worker needs to take submissions."""
+
+    def __init__(
+        self,
+        settings: SmtpFrontSettings,
+        decision: DecisionPoint,
+        rules: IdentityRules,
+        metrics: Metrics,
+        *,
+        attempts: Attempts | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises ``TlsUnusable``. ``attempts``: those of other proxies of this process count with ours."""
+        self.settings = settings
+        self.decision = decision
+        self.now = now
+        self.clock = time.monotonic
+        self.server = MailServer(settings)
+        self.memory = Memory(settings.memory_bytes)
+        self.pace = RefusalPace()
+        self.refusals = RefusalLog(self.pace)
+        self.logins = Logins(rules, Attempts(now) if attempts is None else attempts, Proved(now), self._open_leg)
+        self.logged_in = metrics.counter(
+            "gatepost_mail_logins_total", "Logins by IMAP, POP3 and SMTP, by their end", "protocol", "outcome"
+        )
+        self.sessions = metrics.counter(
+            "gatepost_mail_sessions_total", "Sessions of IMAP, POP3 and SMTP, by their end", "protocol", "how"
+        )
+        self.ended_early = metrics.counter(
+            "gatepost_mail_ended_before_login_total", "Connections that we ended before a login", "protocol", "reason"
+        )
+        self.messages = metrics.counter("gatepost_smtp_messages_total", "Messages submitted, by their end", "outcome")
+        room = Room(settings.max_connections, settings.max_connections_per_address)
+        self.admission: Admission[Seat] = Admission(
+            room, metrics, lambda: refusals.TOO_MANY_CONNECTIONS + b"\r\n", self._ticks
+        )
+        self._sessions_of: Counter[str] = Counter()
+        self._extensions: Extensions | None = None
+        self._kept: set[asyncio.Task[Any]] = set()
+        self._servers: list[asyncio.Server | TlsAcceptor] = []
+        self._tls: list[ServerTls] = []
+        self._probing: asyncio.Task[None] | None = None
+        self._probed_at = 0.0
+        self._sweeper: asyncio.Task[None] | None = None
+
+    # --- life
+
+    async def start(self) -> None:
+        """Ask the mail server what it can do. Never fails for one that is away."""
+        self._sweeper = asyncio.create_task(self._sweep())
+        await asyncio.wait([self._probe()], timeout=PROBE_SECONDS)
+
+    def _probe(self) -> "asyncio.Task[None]":
+        if self._probing is None or self._probing.done():
+            self._probed_at = self.clock()
+            self._probing = asyncio.create_task(self._ask())
+        return self._probing
+
+    async def _ask(self) -> None:
+        was_away = not self.server.reached
+        try:
+            leg = await self._open_leg(None)
+        except UpstreamUnavailable as error:
+            if not was_away:
+                log.warning("upstream_unavailable", reason=str(error))
+            return
+        if was_away:
+            log.info("upstream_back", upstream=self.server.url)
+        await leg.quit()
+
+    async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool) -> None:
+        """Serve a bound socket. ``secure``: TLS comes first; else STARTTLS is offered where there is ``tls``."""
+        if tls is not None and tls not in self._tls:
+            self._tls.append(tls)
+        if secure:
+            assert tls is not None
+            acceptor = TlsAcceptor(
+                *(sock, tls, lambda: Session(self, None, secure=True)),
+                *(self.admission, self.settings.tls_handshake_seconds),
+            )
+            acceptor.start()
+            self._servers.append(acceptor)
+            return
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Session(self, tls, secure=False), sock=sock, backlog=4096
+        )
+        self._servers.append(server)
+
+    def reload_tls(self) -> None:
+        """Read the certificates again; one that cannot be used leaves the old one in place."""
+        for tls in self._tls:
+            try:
+                tls.reload()
+                log.info("certificate_reloaded")
+            except TlsUnusable as error:
+                log.error("certificate_not_reloaded", reason=str(error))
+
+    async def drain(self, within_seconds: float, *, handed_over: bool = False) -> None:
+        """Accept no more, end each session between two commands, let messages come to their end, then close."""
+        for server in self._servers:
+            if isinstance(server, TlsAcceptor):
+                server.accept_no_more()
+            else:
+                server.close()
+        # What the loop has accepted already becomes known.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        until = self.clock() + within_seconds
+        while (self._busy or self.admission.handshakes) and self.clock() < until:
+            for seat in tuple(self.admission.connections):
+                seat.connection.end_with(refusals.DRAINED, "drained")
+            await asyncio.sleep(min(LOOK_SECONDS, within_seconds / 4))
+        until = self.clock() + LAST_WORDS_SECONDS
+        for seat in tuple(self.admission.connections):
+            while not seat.connection.gone and self.clock() < until:  # noqa: ASYNC110  (one moment, at the end only)
+                await asyncio.sleep(LOOK_SECONDS / 5)
+        await self.close()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._kept) or any(not seat.connection.closing for seat in self.admission.connections)
+
+    async def close(self) -> None:
+        """Close everything at once; may be called again."""
+        for server in self._servers:
+            server.close()
+        for seat in tuple(self.admission.connections):
+            seat.abort()
+        self.admission.close()
+        tasks = [task for task in (self._sweeper, self._probing, *self._kept) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.admission.sweep(self.clock())
+            if not self.server.reached and self.clock() - self._probed_at >= PROBE_EVERY_SECONDS:
+                # Nobody else may ask it, and health should know when it is back.
+                self._probe()
+
+    def status(self) -> dict[str, object]:
+        """For the operator."""
+        return {
+            "connections": len(self.admission.connections),
+            "sessions": sum(self._sessions_of.values()),
+            "upstreams": [{"url": self.server.url, "healthy": self.server.reached}],
+        }
+
+    # --- for the sessions
+
+    def _ticks(self) -> float:
+        """The clock as it is set now."""
+        return self.clock()
+
+    async def extensions(self) -> Extensions:
+        """What the mail server can do, as it said the last time."""
+        if self._extensions is None:
+            await asyncio.wait([self._probe()], timeout=PROBE_SECONDS)
+        return UNKNOWN if self._extensions is None else self._extensions
+
+    async def _open_leg(self, client: Client | None) -> Leg:
+        leg = Leg(self.server, self.settings)
+        try:
+            await leg.open(client)
+        except UpstreamUnavailable:
+            self.server.reached = False
+            raise
+        self.server.reached = True
+        self._extensions = leg.extensions
+        return leg
+
+    def keep(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Do something to its end, whatever becomes of the session that it is for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return task
+
+    def one_more_of(self, login: str) -> int:
+        """A session of a user begins; how many there are now."""
+        self._sessions_of[login] += 1
+        return self._sessions_of[login]
+
+    def one_less_of(self, login: str) -> None:
+        """A session of a user has ended."""
+        self._sessions_of[login] -= 1
+        if self._sessions_of[login] <= 0:
+            del self._sessions_of[login]
+
+    def leave(self, seat: Seat) -> None:
+        """A connection is gone."""
+        self.admission.leave(seat)
+        connection = seat.connection
+        if connection.session is not None and connection.session.authenticated:
+            self.sessions.inc("smtp", connection.how)
+        elif connection.how != "client_gone":
+            self.ended_early.inc("smtp", connection.how)

@@ -1,0 +1,117 @@
+"""Whether the mail server accepts a client's credentials, asked within bounds.
+
+Wrong passwords lock accounts, so only a few a minute are shown to it for one user (``proxies.attempts``); credentials
+that it accepted lately are shown all the same (``proxies.proved``).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import structlog
+
+from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.identity import IdentityRules
+from gateway.network.addresses import counted_as
+from gateway.network.upstream import UpstreamUnavailable
+from gateway.protocols.sasl import Credentials
+from gateway.protocols.smtp import refusals
+from gateway.protocols.smtp.forwarded_client import Client
+from gateway.protocols.smtp.replies import Reply
+from gateway.proxies.attempts import Attempts
+from gateway.proxies.mail_identity import Presented, identity_of
+from gateway.proxies.proved import Proved as AcceptedLately
+from gateway.proxies.smtp.upstream import Leg
+
+log = structlog.get_logger()
+
+TURN_SECONDS = 60.0
+"""How long a login waits for another with the same credentials; then it is put off."""
+
+
+class Proved(NamedTuple):
+    """The mail server has accepted them, on this connection."""
+
+    request: AccessRequest
+    leg: Leg
+    answer: bytes
+
+
+class NotProved(NamedTuple):
+    """It has not; ``answer`` is what the client is told."""
+
+    answer: bytes
+    outcome: str
+    """For the metrics."""
+    challenge: bytes = b""
+    """In base64: what the server says of a refused token, for the client to see before the answer."""
+
+
+class Logins:
+    """One per front. ``open_leg`` makes a connection to the mail server for a client."""
+
+    def __init__(
+        self,
+        rules: IdentityRules,
+        attempts: Attempts,
+        lately: AcceptedLately,
+        open_leg: Callable[[Client], Awaitable[Leg]],
+    ) -> None:
+        self._rules = rules
+        self._attempts = attempts
+        self._lately = lately
+        self._open_leg = open_leg
+
+    async def prove(self, credentials: Credentials, client: Client) -> Proved | NotProved:
+        """Ask the mail server."""
+        request = identity_of(Presented(Protocol.SMTP, credentials.user, client.source[0]), self._rules)
+        if request is None:
+            return NotProved(refusals.WRONG_CREDENTIALS, "not_asked")
+        digest = self._lately.digest(request.login, credentials.secret)
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._lately.turn(digest)
+        except TimeoutError:
+            return NotProved(refusals.NOT_ASKED, "upstream_unavailable")
+        attempt = self._attempts.begin(request.login, counted_as(request.client_address))
+        if attempt is None and not self._lately.knows(digest):
+            return NotProved(refusals.TOO_MANY_ATTEMPTS, "too_many_failures")
+        failed: bool | None = True
+        """Also when the client goes away meanwhile: nobody hears then what the mail server says."""
+        self._lately.begin(digest)
+        try:
+            outcome, failed = await self._asked(request, credentials, client)
+        finally:
+            self._lately.end(digest, accepted=None if failed is None or attempt is None else not failed)
+            if attempt is not None and not failed:
+                self._attempts.did_not_fail(attempt)
+        return outcome
+
+    async def _asked(
+        self, request: AccessRequest, credentials: Credentials, client: Client
+    ) -> tuple[Proved | NotProved, bool | None]:
+        """What came of it, and whether it was a failed login; None: nobody knows."""
+        try:
+            leg = await self._open_leg(client)
+        except UpstreamUnavailable as error:
+            log.warning("upstream_unavailable", reason=str(error))
+            return NotProved(refusals.NOT_ASKED, "upstream_unavailable"), None
+        reply, challenge = Reply(0, ""), b""
+        try:
+            reply, challenge = await leg.authenticate(credentials)
+        finally:
+            if reply.code != 235:
+                leg.abort()
+        if reply.code == 235:
+            return Proved(request, leg, reply.octets), False
+        if _is_wrong(reply):
+            return NotProved(reply.octets, "unauthenticated", challenge), True
+        if not reply.final or reply.positive or reply.code == 421:
+            # A 421 of the mail server is about its own connection; the client's goes on.
+            return NotProved(refusals.NOT_ASKED, "upstream_unavailable"), None
+        return NotProved(reply.octets, "rejected", challenge), None
+
+
+def _is_wrong(reply: Reply) -> bool:
+    """Whether a server says that the credentials are wrong, and not that something else is (RFC 4954 §6)."""
+    return reply.code == 535 or (500 <= reply.code < 600 and reply.text.startswith("5.7.8"))
