@@ -14,6 +14,7 @@ from gateway.app.exposed import exposed
 from gateway.app.fronts import listens_of
 from gateway.app.mail_check import mail_sections, mail_server_found
 from gateway.app.parts import data_dir_of, identity_of, redis_of, server_tls_of, storage_url_of, workers_of
+from gateway.app.smtp_check import smtp_server_found
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context, expires_at
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
@@ -58,8 +59,9 @@ def check(settings: Settings, now: float) -> list[CheckRow]:
 async def _servers(settings: Settings) -> list[CheckRow]:
     rows = [await _store(settings), await _cache(settings)]
     mail = (mail_server_found(spoken, section) for spoken, section in mail_sections(settings) if section.listen)
+    submission = [smtp_server_found(settings.smtp)] if settings.smtp.listen else []
     found = await asyncio.gather(*(_upstream(settings, url) for url in settings.http.upstream))
-    return [*rows, *found, *(CheckRow(*each) for each in await asyncio.gather(*mail))]
+    return [*rows, *found, *(CheckRow(*each) for each in await asyncio.gather(*mail, *submission))]
 
 
 def _settings(settings: Settings) -> CheckRow:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.app.parts import DATABASE_FILE, data_dir_of
 from gateway.network.addresses import read_address
-from gateway.settings import MailSection, Settings
+from gateway.settings import MailSection, Settings, SmtpSection
 
 _SENT = {
     "admin": "operators' tokens",
@@ -60,7 +60,7 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
     for url in settings.http.upstream:
         if _in_clear(url, "http"):
             yield f"[http] upstream {_place(url)}: users' passwords and mail are in clear on the network: use https"
-    for part in ("imap", "pop3"):
+    for part in ("imap", "pop3", "smtp"):
         yield from _mail_in_clear(part, getattr(settings, part))
     if _in_clear(settings.redis.url, "redis"):
         yield (
@@ -69,7 +69,7 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
         )
 
 
-def _mail_in_clear(part: str, section: MailSection) -> Iterator[str]:
+def _mail_in_clear(part: str, section: MailSection | SmtpSection) -> Iterator[str]:
     """Without TLS nobody logs in, unless that is wanted; and ``+starttls`` never goes on without it."""
     for url in section.listen:
         if section.cleartext_login and _in_clear(url, part):

@@ -18,6 +18,7 @@ from gateway.app.parts import (
     front_settings_of,
     mail_front_settings_of,
     server_tls_of,
+    smtp_front_settings_of,
 )
 from gateway.authz.front import AuthzFront, SpeechMaker
 from gateway.authz.http_speech import HttpSpeech
@@ -33,6 +34,7 @@ from gateway.proxies.mail.front import MailFront
 from gateway.proxies.mail.imap import IMAP
 from gateway.proxies.mail.pop3 import POP3
 from gateway.proxies.mail.spoken import Spoken
+from gateway.proxies.smtp.front import SmtpFront
 from gateway.runtime.sockets import BoundSocket
 from gateway.settings import MailSection, Settings
 
@@ -124,6 +126,17 @@ def _mail(spoken: Spoken, section: MailSection, shared: Shared) -> Front:
     )
 
 
+def _smtp(settings: Settings, shared: Shared) -> Front:
+    return SmtpFront(
+        smtp_front_settings_of(settings.smtp),
+        shared.decision,
+        shared.rules,
+        shared.metrics,
+        attempts=shared.attempts,
+        now=shared.now,
+    )
+
+
 def _authz(settings: Settings, shared: Shared) -> Front:
     return _asked(settings, shared, HttpSpeech, authz_tls_of(settings))
 
@@ -148,6 +161,8 @@ SERVED = (
     Served("http", ("http/1.1",), _http),
     Served("imap", (IMAP.alpn,), _imap),
     Served("pop3", (POP3.alpn,), _pop3),
+    # There is no name of it for ALPN (RFC 7301).
+    Served("smtp", (), _smtp),
     Served("authz", ("http/1.1",), _authz),
     Served("postfix", (), _postfix),
 )

@@ -1,6 +1,7 @@
 """What several processes build alike from the settings."""
 
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from gateway.ports.store import Reading, Store
 from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
 from gateway.proxies.front import HttpFrontSettings
 from gateway.proxies.mail.front_settings import MailFrontSettings
-from gateway.settings import MailSection, Settings
+from gateway.proxies.smtp.front_settings import SmtpFrontSettings
+from gateway.settings import MailSection, Settings, SmtpSection
 from gateway.storage.compact import compact
 from gateway.storage.redis import RedisConnection
 
@@ -122,6 +124,14 @@ def front_settings_of(settings: Settings) -> HttpFrontSettings:
 def mail_front_settings_of(section: MailSection) -> MailFrontSettings:
     """A section like [imap] as its front takes it: the same names, but for where it listens."""
     return MailFrontSettings(**section.model_dump(exclude={"listen"}))
+
+
+def smtp_front_settings_of(section: SmtpSection) -> SmtpFrontSettings:
+    """The [smtp] section as its front takes it; without a ``name`` it is the machine's own, as far as it is one."""
+    own = "".join(
+        letter for letter in socket.gethostname() if letter.isascii() and (letter.isalnum() or letter in ".-")
+    )
+    return SmtpFrontSettings(**{**section.model_dump(exclude={"listen"}), "name": section.name or own or "localhost"})
 
 
 def receiver_limits_of(settings: Settings) -> ReceiverLimits:

@@ -210,7 +210,7 @@ def _check_files(settings: Settings) -> None:
         client_context(settings.http.upstream_ca)
     authz_tls_of(settings)
     asker_keys_of(settings)
-    for part in ("imap", "pop3"):
+    for part in ("imap", "pop3", "smtp"):
         if authorities := getattr(settings, part).upstream_ca:
             client_context(authorities, part)
 
@@ -219,7 +219,8 @@ def _open_files_wanted(settings: Settings, role: str) -> int:
     """Two for each phone or mail program: its connection and the one to the mail server."""
     if role == "control":
         return FILES_BESIDE_PHONES
-    mail = sum(2 * section.max_connections for section in (settings.imap, settings.pop3) if section.listen)
+    sections = (settings.imap, settings.pop3, settings.smtp)
+    mail = sum(2 * section.max_connections for section in sections if section.listen)
     askers = settings.authz.max_connections * (bool(settings.authz.listen) + bool(settings.postfix.listen))
     phones = settings.http.max_connections + settings.http.upstream_connections
     return phones + mail + askers + FILES_BESIDE_PHONES

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.settings.sections import MailSection, Settings
+from gateway.settings.sections import MailSection, Settings, SmtpSection
 from gateway.settings.sentences import PREFIX, SettingsInvalid
 
 
@@ -50,8 +50,8 @@ def _check_askers(settings: Settings) -> None:
             raise SettingsInvalid(f"[authz] key_files: there is no file {file}: name one that holds a key")
 
 
-def _mail_sections(settings: Settings) -> dict[str, MailSection]:
-    return {"imap": settings.imap, "pop3": settings.pop3}
+def _mail_sections(settings: Settings) -> dict[str, MailSection | SmtpSection]:
+    return {"imap": settings.imap, "pop3": settings.pop3, "smtp": settings.smtp}
 
 
 def _check_tls(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from gateway.settings.values import (
     Directory,
     DomainNames,
     Files,
+    HostName,
     ImapListeners,
     ImapServer,
     Listeners,
@@ -28,6 +29,8 @@ from gateway.settings.values import (
     PublicUrl,
     RedisUrl,
     Seconds,
+    SmtpListeners,
+    SmtpServer,
     StorageUrl,
     tabled,
 )
@@ -141,6 +144,32 @@ class Pop3Section(MailSection):
     upstream: Pop3Server = ""
 
 
+class SmtpSection(Section):
+    """[smtp]"""
+
+    listen: SmtpListeners = []
+    upstream: SmtpServer = ""
+    upstream_ca: str = ""
+    name: HostName = ""
+    client_address: Literal["protocol", "proxy-v1", "proxy-v2", "none"] = "protocol"
+    cleartext_login: bool = False
+    max_message_bytes: Count = 104_857_600
+    memory_bytes: Count = 134_217_728
+    max_recipients: Count = 1_000
+    failed_logins: Count = 3
+    max_connections: Count = 5_000
+    max_connections_per_address: Count = 500
+    sessions_per_user: Count = 20
+    tls_handshake_seconds: Seconds = 10.0
+    login_seconds: Seconds = 60.0
+    idle_seconds: Seconds = 300.0
+    data_seconds: Seconds = 180.0
+    message_seconds: Seconds = 3_600.0
+    upstream_connect_seconds: Seconds = 10.0
+    upstream_command_seconds: Seconds = 60.0
+    upstream_reply_seconds: Seconds = 600.0
+
+
 class AuthzSection(Section):
     """[authz]"""
 
@@ -227,6 +256,7 @@ class Settings(BaseSettings):
     http: HttpSection = HttpSection()
     imap: ImapSection = ImapSection()
     pop3: Pop3Section = Pop3Section()
+    smtp: SmtpSection = SmtpSection()
     authz: AuthzSection = AuthzSection()
     postfix: PostfixSection = PostfixSection()
     identity: IdentitySection = IdentitySection()

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
 
 
@@ -130,6 +131,14 @@ def _mail_protocol_server(name: str) -> Callable[[str], str]:
     return checked
 
 
+def _host_name(value: str) -> str:
+    if value and not _HOST_NAME.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no host name: write one like gate.corp.example, or nothing for this machine's own"
+        )
+    return value
+
+
 def _public(value: str) -> str:
     if not value:
         return ""
@@ -184,6 +193,7 @@ _HTTP = AfterValidator(_listener("http", "https", example="http://127.0.0.1:8080
 
 _IMAP = AfterValidator(_listener("imap", "imaps", example="imaps://127.0.0.1:993"))
 _POP3 = AfterValidator(_listener("pop3", "pop3s", example="pop3s://127.0.0.1:995"))
+_SMTP = AfterValidator(_listener("smtp", "smtps", example="smtps://127.0.0.1:465"))
 
 _ASKERS = AfterValidator(_asker_listener("http", "https", example="http://127.0.0.1:8070"))
 _POSTFIX = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8072"))
@@ -191,6 +201,7 @@ _POSTFIX = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8072")
 Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(_listed)]
 ImapListeners = Annotated[list[Annotated[str, _IMAP]], BeforeValidator(_listed)]
 Pop3Listeners = Annotated[list[Annotated[str, _POP3]], BeforeValidator(_listed)]
+SmtpListeners = Annotated[list[Annotated[str, _SMTP]], BeforeValidator(_listed)]
 AskerListeners = Annotated[list[Annotated[str, _ASKERS]], BeforeValidator(_listed)]
 PostfixListeners = Annotated[list[Annotated[str, _POSTFIX]], BeforeValidator(_listed)]
 Files = Annotated[list[str], BeforeValidator(_listed)]
@@ -198,6 +209,8 @@ _Place = Annotated[str, AfterValidator(_where)]
 Places = Annotated[dict[Literal["imap", "pop3", "smtp"], _Place], BeforeValidator(_mapped)]
 ImapServer = Annotated[str, AfterValidator(_mail_protocol_server("imap"))]
 Pop3Server = Annotated[str, AfterValidator(_mail_protocol_server("pop3"))]
+SmtpServer = Annotated[str, AfterValidator(_mail_protocol_server("smtp"))]
+HostName = Annotated[str, AfterValidator(_host_name)]
 MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]

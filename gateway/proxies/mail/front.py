@@ -77,10 +77,10 @@ class MailFront:
         self.refusals = RefusalLog(self.pace)
         self.sessions_of: Counter[str] = Counter()
         self.logins = metrics.counter(
-            "gatepost_mail_logins_total", "Logins by IMAP and POP3, by their end", "protocol", "outcome"
+            "gatepost_mail_logins_total", "Logins by IMAP, POP3 and SMTP, by their end", "protocol", "outcome"
         )
         self.ended = metrics.counter(
-            "gatepost_mail_sessions_total", "Sessions of IMAP and POP3, by their end", "protocol", "how"
+            "gatepost_mail_sessions_total", "Sessions of IMAP, POP3 and SMTP, by their end", "protocol", "how"
         )
         self.ended_early = metrics.counter(
             "gatepost_mail_ended_before_login_total", "Connections that we ended before a login", "protocol", "reason"

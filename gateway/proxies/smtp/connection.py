@@ -7,6 +7,7 @@ exceptions. Its private names that are used here are checked by a test.
 """
 
 import asyncio
+import functools
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, AnyStr, NoReturn, cast
@@ -144,7 +145,7 @@ class Connection(SMTP):
         self._writer._transport = self.link  # type: ignore[attr-defined]
         self.session = self._create_session()
         self.session.peer = self.link.get_extra_info("peername")
-        self._set_rset_state()
+        self.envelope = self._create_envelope()
 
     def data_received(self, data: bytes) -> None:
         """Octets of the client."""
@@ -243,7 +244,8 @@ class Connection(SMTP):
 
     def _timeout_cb(self) -> None:
         if (self.waiting or self.receiving) and not self.link.is_closing():
-            self.say_last(refusals.TIMED_OUT, "timed_out")
+            logged_in = self.session is not None and self.session.authenticated
+            self.say_last(refusals.TIMED_OUT, "timed_out" if logged_in else "too_slow")
         else:
             self.abort()
 
@@ -259,7 +261,7 @@ class Connection(SMTP):
             return
         self.link.pause_reading()
         if not self.inbox.empty:
-            self.how = "starttls_injection"
+            self.how = "octets_behind_starttls"
             self.abort()
             raise asyncio.CancelledError
         error = await self._shake_hands(self._tls)
@@ -271,8 +273,9 @@ class Connection(SMTP):
             raise asyncio.CancelledError
 
     async def _shake_hands(self, tls: ServerTls) -> BaseException | None:
-        raw, over = self.link, asyncio.get_running_loop().create_future()
-        layer = TlsConnection(tls.context, lambda: self, lambda error: over.done() or over.set_result(error))
+        raw = self.link
+        over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        layer = TlsConnection(tls.context, lambda: self, functools.partial(_tell, over))
         raw.write(refusals.TLS_READY + b"\r\n")
         raw.set_protocol(layer)
         layer.connection_made(raw)
@@ -285,6 +288,11 @@ class Connection(SMTP):
             layer.abort()
             failed = error
         return failed
+
+
+def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:
+    if not over.done():
+        over.set_result(error)
 
 
 def _ended(session: "asyncio.Task[None]") -> None:

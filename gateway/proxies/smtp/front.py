@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import structlog
 
 from gateway.decision.decision_point import DecisionPoint
+from gateway.decision.refusal_log import RefusalLog
+from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.identity import IdentityRules
 from gateway.network.accepting import TlsAcceptor
 from gateway.network.tls import ServerTls, TlsUnusable
@@ -21,8 +23,6 @@ from gateway.protocols.smtp.forwarded_client import Client
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.proved import Proved
-from gateway.proxies.refusal_log import RefusalLog
-from gateway.proxies.refusal_pace import RefusalPace
 from gateway.proxies.smtp.connection import Seat
 from gateway.proxies.smtp.front_settings import SmtpFrontSettings
 from gateway.proxies.smtp.logins import Logins

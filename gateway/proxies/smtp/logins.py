@@ -14,12 +14,12 @@ from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.identity import IdentityRules
 from gateway.network.addresses import counted_as
 from gateway.network.upstream import UpstreamUnavailable
+from gateway.protocols.mail_identity import Presented, identity_of
 from gateway.protocols.sasl import Credentials
 from gateway.protocols.smtp import refusals
 from gateway.protocols.smtp.forwarded_client import Client
 from gateway.protocols.smtp.replies import Reply
 from gateway.proxies.attempts import Attempts
-from gateway.proxies.mail_identity import Presented, identity_of
 from gateway.proxies.proved import Proved as AcceptedLately
 from gateway.proxies.smtp.upstream import Leg
 
@@ -76,21 +76,22 @@ class Logins:
         attempt = self._attempts.begin(request.login, counted_as(request.client_address))
         if attempt is None and not self._lately.knows(digest):
             return NotProved(refusals.TOO_MANY_ATTEMPTS, "too_many_failures")
-        failed: bool | None = True
-        """Also when the client goes away meanwhile: nobody hears then what the mail server says."""
         self._lately.begin(digest)
         try:
-            outcome, failed = await self._asked(request, credentials, client)
-        finally:
-            self._lately.end(digest, accepted=None if failed is None or attempt is None else not failed)
-            if attempt is not None and not failed:
-                self._attempts.did_not_fail(attempt)
+            outcome, accepted = await self._asked(request, credentials, client)
+        except asyncio.CancelledError:
+            # It counts as a failure: the mail server may have seen it, and nobody hears what it says.
+            self._lately.end(digest, accepted=None)
+            raise
+        self._lately.end(digest, accepted=accepted)
+        if attempt is not None and accepted is not False:
+            self._attempts.did_not_fail(attempt)
         return outcome
 
     async def _asked(
         self, request: AccessRequest, credentials: Credentials, client: Client
     ) -> tuple[Proved | NotProved, bool | None]:
-        """What came of it, and whether it was a failed login; None: nobody knows."""
+        """What came of it, and whether the mail server accepts the credentials; None: nobody knows."""
         try:
             leg = await self._open_leg(client)
         except UpstreamUnavailable as error:
@@ -103,9 +104,9 @@ class Logins:
             if reply.code != 235:
                 leg.abort()
         if reply.code == 235:
-            return Proved(request, leg, reply.octets), False
+            return Proved(request, leg, reply.octets), True
         if _is_wrong(reply):
-            return NotProved(reply.octets, "unauthenticated", challenge), True
+            return NotProved(reply.octets, "unauthenticated", challenge), False
         if not reply.final or reply.positive or reply.code == 421:
             # A 421 of the mail server is about its own connection; the client's goes on.
             return NotProved(refusals.NOT_ASKED, "upstream_unavailable"), None

@@ -24,7 +24,7 @@ from gateway.protocols.smtp.envelope import BadCommand, read_mail, read_rcpt
 from gateway.protocols.smtp.extensions import Extensions
 from gateway.protocols.smtp.forwarded_client import Client
 from gateway.protocols.smtp.replies import Reply
-from gateway.proxies.refusal_log import app_named
+from gateway.protocols.wording import app_named
 from gateway.proxies.smtp.connection import Connection
 from gateway.proxies.smtp.logins import NotProved, Proved
 from gateway.proxies.smtp.relay import Outcome, Relay, Relayed, judged
@@ -121,7 +121,7 @@ class Session(Connection):
         else:
             await super().smtp_AUTH(f"{name.upper()} {initial}".rstrip())
             if self._failures >= self.front.settings.failed_logins:
-                self.end_next(refusals.TOO_MANY_FAILURES, "too_many_failures")
+                self.end_next(refusals.TOO_MANY_FAILURES, "too_many_failed_logins")
 
     async def auth_PLAIN(self, _: object, args: list[str]) -> AuthResult:  # noqa: N802
         """Called by aiosmtpd's AUTH, as the next three."""

@@ -44,7 +44,7 @@ class MailServer:
         parts = urlsplit(settings.upstream)
         self.url = settings.upstream
         self.host = parts.hostname or ""
-        self.port = parts.port or _PORTS[parts.scheme]
+        self.port = parts.port or _PORTS.get(parts.scheme, 587)
         self.starttls = parts.scheme == "smtp+starttls"
         self.tls = None if parts.scheme == "smtp" else client_context(settings.upstream_ca, "smtp", alpn="")
         """None: it is spoken to without TLS."""

@@ -12,7 +12,7 @@ from gateway.proxies.smtp.session import Session
 def test_aiosmtpd() -> None:
     source = inspect.getsource(SMTP)
     for name in (
-        *("_reader.readuntil()", "_writer", "_handler_coroutine", "_cb_client_connected", "_set_rset_state"),
+        *("_reader.readuntil()", "_writer", "_handler_coroutine", "_cb_client_connected", "_create_envelope"),
         *("_create_session", "_reset_timeout", "_timeout_cb", "command_size_limits", "_smtp_methods"),
     ):
         assert name in source, name

@@ -89,13 +89,13 @@ async def test_too_many_recipients(server: SubmissionServer) -> None:
 
 @pytest.mark.parametrize("logged_in", [True, False])
 async def test_who_says_nothing(logged_in: bool, server: SubmissionServer) -> None:
-    settings = {"idle_seconds" if logged_in else "login_seconds": 0.05}
-    async with submitted(server.url, **settings) as front:
+    settings = {"idle_seconds": 0.05} if logged_in else {"login_seconds": 0.05}
+    async with submitted(server.url, start=False, **settings) as front:
         client = await front.client()
         await (client.logged_in() if logged_in else client.reply())
         assert (await client.reply())[:9] == b"421 4.4.2"
         assert await client.closed()
-        assert front.ended("timed_out") == 1
+        assert front.ended("timed_out" if logged_in else "too_slow") == 1
 
 
 async def test_the_time_for_a_login_does_not_begin_anew_with_each_command(server: SubmissionServer) -> None:

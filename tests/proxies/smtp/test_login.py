@@ -158,7 +158,7 @@ async def test_three_wrong_ones_end_the_connection(front: Submitted) -> None:
     assert (await client.ask(b"AUTH PLAIN !!!"))[:3] == b"501"
     assert (await client.reply())[:9] == b"421 4.7.0"
     assert await client.closed()
-    assert front.ended("too_many_failures") == 1
+    assert front.ended("too_many_failed_logins") == 1
 
 
 async def test_an_account_is_not_locked_by_guesses_and_its_user_still_logs_in(

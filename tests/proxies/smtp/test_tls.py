@@ -69,7 +69,7 @@ async def test_an_octet_behind_starttls_ends_the_connection(
         client.write(b"STARTTLS\r\n" + behind)
         assert await client.reply() == b""
         assert await client.closed()
-        assert front.ended("starttls_injection") == 1
+        assert front.ended("octets_behind_starttls") == 1
         assert "AUTH" not in server.verbs()
 
 
