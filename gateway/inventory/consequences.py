@@ -113,13 +113,17 @@ async def announced(
     before = {person_id: await load_record(writing, person_id, rules) for person_id in people}
     await change()
     logins: dict[str, None] = {}
+    records, entombed = [], False
     for person_id, old in before.items():
         new = await load_record(writing, person_id, rules)
         kept = await _entomb(writing, old, new, index, forgotten)
         if kept or replace(old, sequence=0) != replace(new, sequence=0):
             logins.update(dict.fromkeys((*old.logins, *new.logins)))
+            records.append(new)
+        entombed |= kept
     if logins:
-        writing.log_people(tuple(logins))
+        # A tombstone is in no record that was read before it.
+        writing.log_people(tuple(logins), () if entombed else records)
 
 
 async def _entomb(

@@ -12,6 +12,7 @@ within a second (docs/decisions/several-controls.md): no change waits for anothe
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -131,9 +132,16 @@ class Publication:
 
     async def _send(self, batch: list[Change]) -> None:
         await self._outdate_skipped()
-        logins = dict.fromkeys(name for change in batch for name in change.names)
-        if logins:
-            await self._records.put(await self._fresh(logins))
+        records: dict[str, PersonRecord | None] = {}
+        for change in batch:
+            for name in change.names:
+                # Of several changes the last one knows; what is at hand of an earlier one is outdated by it.
+                record = change.records.get(name)
+                records[name] = record and replace(record, sequence=change.sequence)
+        if records:
+            at_hand = {login: record for login, record in records.items() if record is not None}
+            others = [login for login, record in records.items() if record is None]
+            await self._records.put(at_hand | (await self._fresh(others) if others else {}))
         await self._feed.publish(batch)
         self.sent = batch[-1].sequence
         self._reached()

@@ -6,13 +6,13 @@ The change-log rows of a commit get contiguous sequence numbers as the last stat
 ``Store.read`` gives a fresh snapshot each time. Every method may raise ``StoreUnavailable``.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
-from gateway.domain.evidence import Tombstone
+from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
 from gateway.domain.policy import PolicyVersion
 
@@ -47,6 +47,11 @@ class Change:
     names: tuple[str, ...] = ()
     version: int = 0
     at: float = 0.0
+    records: Mapping[str, PersonRecord] = field(default_factory=dict, compare=False, repr=False)
+    """Of some of ``names``, as this change left them, where they were at hand; their own sequence means nothing.
+
+    Only in what ``Store.write`` gives, never in what is read from the log.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,8 +338,11 @@ class Writing(Reading, Protocol):
         """Begin another life of the store: what was cached or told of in the one before counts no more."""
         ...
 
-    def log_people(self, logins: Sequence[str]) -> None:
-        """Write a PERSON row at the end of this unit (several of one unit are merged)."""
+    def log_people(self, logins: Sequence[str], records: Sequence[PersonRecord] = ()) -> None:
+        """Write a PERSON row at the end of this unit (several of one unit are merged).
+
+        ``records``: those of ``logins`` that are at hand as this unit leaves them.
+        """
         ...
 
     def log_policy(self, version: int) -> None:

@@ -5,7 +5,9 @@ swallows it, policy versions come after the people they may concern.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from gateway.domain.evidence import PersonRecord
 from gateway.ports.store import Change, ChangeKind
 
 LOG_KEEPS = 100_000
@@ -19,11 +21,17 @@ class LogRequests:
 
     def __init__(self) -> None:
         self._logins: dict[str, None] = {}
+        self._at_hand: dict[str, PersonRecord] = {}
         self._versions: dict[int, None] = {}
         self._everybody = False
 
-    def log_people(self, logins: Sequence[str]) -> None:
+    def log_people(self, logins: Sequence[str], records: Sequence[PersonRecord] = ()) -> None:
+        # What is at hand is so as of the only change of this unit, or not at all: another one may have outdated it.
+        only = not self._logins
         self._logins.update(dict.fromkeys(logins))
+        self._at_hand = {
+            login: record for record in records if only for login in record.logins if login in self._logins
+        }
 
     def log_policy(self, version: int) -> None:
         self._versions[version] = None
@@ -36,7 +44,7 @@ class LogRequests:
         rows: list[Change] = []
         everybody = self._everybody or len(self._logins) > NAMED_AT_MOST
         if self._logins and not everybody:
-            rows.append(Change(0, ChangeKind.PERSON, names=tuple(self._logins)))
+            rows.append(Change(0, ChangeKind.PERSON, names=tuple(self._logins), records=self._at_hand))
         rows.extend(Change(0, ChangeKind.POLICY, version=version) for version in self._versions)
         if everybody:
             rows.append(Change(0, ChangeKind.EVERYBODY))
@@ -45,4 +53,4 @@ class LogRequests:
 
 def numbered(rows: Iterable[Change], after: int, at: float) -> tuple[Change, ...]:
     """The same rows with the sequence numbers above ``after`` and the moment of their commit."""
-    return tuple(Change(after + place, row.kind, row.names, row.version, at) for place, row in enumerate(rows, start=1))
+    return tuple(replace(row, sequence=after + place, at=at) for place, row in enumerate(rows, start=1))

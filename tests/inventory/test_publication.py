@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -97,6 +98,40 @@ async def test_many_at_once(store: Store, spread: Spread, publication: Publicati
     await asyncio.gather(*(publication.publish([row]) for row in reversed(rows)))
     assert spread.sequences == list(range(1, 41))
     assert set(spread.records) == {f"u{number}" for number in range(7)}
+
+
+async def record_of(store: Store, name: str) -> PersonRecord:
+    async with store.read() as reading:
+        return await loaded(reading, name)
+
+
+async def test_a_record_that_is_at_hand_is_not_read_again(
+    store: Store, spread: Spread, publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await change(store, ANN, "bob")
+    at_hand = replace(await record_of(store, ANN), sequence=0)
+    read: list[str] = []
+
+    async def counted(reading: Reading, login: str) -> PersonRecord:
+        read.append(login)
+        return await loaded(reading, login)
+
+    monkeypatch.setattr(publication, "_load_record", counted)
+    await publication.publish([replace(row, records={ANN: at_hand})])
+    assert read == ["bob"]
+    assert spread.records[ANN] == replace(at_hand, sequence=row.sequence)
+
+
+async def test_a_record_that_a_later_change_has_outdated_is_read(
+    store: Store, spread: Spread, publication: Publication
+) -> None:
+    """Both leave at once; the later one came without its record."""
+    old = await record_of(store, ANN)
+    first = replace(await change(store, ANN), records={ANN: old})
+    second = await change(store, ANN, device="phone2")
+    await publication.publish([second, first])
+    assert spread.records[ANN] == await record_of(store, ANN)
+    assert set(spread.records[ANN].devices) == {"phone1", "phone2"}
 
 
 async def test_while_the_cache_is_away_nothing_is_lost(store: Store, spread: Spread, publication: Publication) -> None:

@@ -51,7 +51,7 @@ class MemoryWriting(MemoryReading, LogRequests):
         if made:
             self.tables.sequence = made[-1].sequence
             changes = self._own(self.tables.changes, "changes")
-            changes.update((change.sequence, change) for change in made)
+            changes.update((change.sequence, replace(change, records={})) for change in made)
             while len(changes) > keep_changes:
                 del changes[next(iter(changes))]
         return made

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from gateway.domain.errors import InvalidValue
+from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import first_policy
 from gateway.ports.store import Change, ChangeKind, Conflict, Person, Reading, Store, StoreUnavailable, Writing
 from gateway.storage.change_rows import NAMED_AT_MOST
@@ -45,6 +46,25 @@ async def test_the_result_and_the_rows_are_given_back(store: Store) -> None:
         assert await reading.changes_after(1) == list(changes[1:])
         assert await reading.changes_after(0, limit=1) == list(changes[:1])
         assert await reading.changes_after(2) == []
+
+
+async def test_records_at_hand_are_given_back_and_not_logged(store: Store) -> None:
+    """Those of the only change of a unit; a further one may have outdated them."""
+    ann, bob = (PersonRecord(login, known=True, logins=(login, f"{login}.alias")) for login in ("ann", "bob"))
+
+    async def once(writing: Writing) -> None:
+        writing.log_people(["ann", "ann.alias", "bob"], [ann, bob])
+
+    async def twice(writing: Writing) -> None:
+        writing.log_people(["ann"], [ann])
+        writing.log_people(["bob"], [bob])
+
+    _, (change,) = await store.write(once)
+    assert change.records == {"ann": ann, "ann.alias": ann, "bob": bob}
+    _, (change,) = await store.write(twice)
+    assert change.records == {}
+    async with store.read() as reading:
+        assert [each.records for each in await reading.changes_after(0) or ()] == [{}, {}]
 
 
 async def test_everybody_swallows_names(store: Store) -> None:
