@@ -6,6 +6,7 @@ Writes ``soak.csv``, ``soak.svg`` and ``soak.txt`` into ``--out``, and ends with
 import argparse
 import asyncio
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -80,6 +81,8 @@ def main() -> None:
     args = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Ended from outside it ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seconds = args.minutes * 60 if args.minutes is not None else args.hours * 3600
     args.out.mkdir(parents=True, exist_ok=True)
     found = uvloop.run(soak(seconds, Size(args.phones, args.waiting, args.reports, args.seed), args.out))
