@@ -2,25 +2,20 @@
 
 The commands are our own, written from what was understood; the login carries the client's tag, so that the server's
 answer is the client's answer. What the server says is read whole, within bounds, and what would lead the client round
-the gateway is taken out of it. A server that is not as it must be (already logged in, octets behind STARTTLS,
-references elsewhere) is ``Unusable``: the client hears that mail is unavailable, never that its password is wrong.
+the gateway is taken out of it. A server that is already logged in, or refers elsewhere, is ``Unusable``.
 """
 
 import re
-from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
 from gateway.protocols import sasl
 from gateway.protocols.imap.capabilities import edited, listed
-from gateway.protocols.lines import LineReader, Unframeable
-from gateway.protocols.login import Accepted, Challenged, Opened, Rejected, Send, ServerEvent, StartTls, Unusable
+from gateway.protocols.login import Accepted, Rejected, Send, ServerEvent
+from gateway.protocols.server_dialogue import BEFORE_LOGIN_MOST, LINE_LONGEST, Facts, Phase, ServerDialogue
 
-LINE_LONGEST: Final = 16 << 10
-BEFORE_LOGIN_MOST: Final = 64 << 10
-"""Octets that a server may say before the answer to the login."""
-RECEIVED_MOST: Final = 1 << 20
-"""Octets that may wait: the answer to the login, and whatever came with it in one read."""
+__all__ = ["BEFORE_LOGIN_MOST", "LINE_LONGEST", "LOGOUT", "UpstreamLogin"]
+
 INITIAL_RESPONSE_LONGEST: Final = 8000
 """Octets of a line with an initial response; servers take lines of 8 KiB (RFC 7162 §4)."""
 KEPT_LINES_MOST: Final = 8
@@ -39,89 +34,43 @@ _QUOTABLE: Final = re.compile(rb"[^\x20-\x7e]")
 class _State(Enum):
     GREETING = 0
     STARTTLS = 1
-    TLS = 2
-    SECURED = 3
-    CAPABILITY = 4
-    OPENED = 5
-    LOGIN = 6
-    OVER = 7
+    CAPABILITY = 2
+    LOGIN = 3
 
 
-class UpstreamLogin:
+class UpstreamLogin(ServerDialogue):
     """One connection to a mail server, up to the answer to one login."""
 
-    __slots__ = (
-        *("_capabilities", "_challenged", "_credentials", "_kept", "_known", "_lines", "_listed_now", "_literal"),
-        *("_said", "_starttls", "_state", "_tag", "_to_send"),
-    )
+    __slots__ = ("_capabilities", "_kept", "_listed_now", "_literal", "_state", "_tag", "_within_line")
 
     def __init__(self, *, starttls: bool = False, known: frozenset[bytes] | None = None) -> None:
-        """``known``: the capabilities it had lately, in the same state of TLS; without them it is asked."""
-        self._starttls = starttls
-        self._known = known
-        self._lines = LineReader(LINE_LONGEST, RECEIVED_MOST)
+        """As every ``ServerDialogue``."""
+        super().__init__(starttls=starttls, known=known)
         self._state = _State.GREETING
         self._capabilities: frozenset[bytes] | None = None
-        self._said = 0
-        self._literal = -1
-        """Octets of a literal that nobody needs and that comes next; -1: a line does."""
+        self._literal = 0
+        """Octets of a literal that nobody needs and that come next."""
+        self._within_line = False
+        """What comes next goes on behind a literal."""
         self._kept: list[bytes] = []
         """Untagged lines that belong to the answer."""
         self._listed_now: frozenset[bytes] = frozenset()
         """The capabilities among them."""
         self._tag = b""
-        self._credentials: sasl.Credentials | None = None
-        self._to_send: list[bytes] = []
-        """What follows when the server asks for more."""
-        self._challenged = False
 
-    def receive(self, octets: bytes) -> None:
-        """Octets of the server; then take events until there is none."""
-        if self._state is _State.OVER:
-            return
-        try:
-            self._lines.receive(octets)
-        except Unframeable:
-            self._said = BEFORE_LOGIN_MOST + 1
-
-    def next(self) -> ServerEvent | None:
-        """What is to be done next; None: nothing until more octets, or the proxy's own word, have come."""
-        try:
-            return self._step()
-        except Unframeable as error:
-            return self._unusable(error.reason)
-
-    def _step(self) -> ServerEvent | None:
-        while True:
-            if self._state in (_State.OPENED, _State.OVER):
-                return None
-            if self._said > BEFORE_LOGIN_MOST:
-                return self._unusable("too_much_said")
-            if self._state is _State.SECURED:
-                return self._know(self._known)
-            if self._state is _State.TLS:
-                return None if self._lines.empty else self._unusable("octets_behind_starttls")
-            if self._literal >= 0 and self._lines.take(self._literal) is None:
-                return None
-            within, self._literal = self._literal >= 0, -1
-            line = self._lines.line()
-            if line is None:
-                self._literal = 0 if within else -1
-                return None
-            self._said += len(line) + 2
-            if within:
-                self._pass_literal(line)
-            elif (event := self._take(line)) is not None:
-                return event
-
-    def secured(self) -> None:
-        """TLS stands; what was said in the clear is forgotten."""
-        self._lines = LineReader(LINE_LONGEST, RECEIVED_MOST)
-        self._state = _State.SECURED
+    def _line(self) -> bytes | None:
+        if self._literal and self._lines.take(self._literal) is None:
+            return None
+        self._literal = 0
+        return self._lines.line()
 
     # --- until it is open
 
     def _take(self, line: bytes) -> ServerEvent | None:
+        if self._within_line:
+            self._within_line = False
+            self._pass_literal(line)
+            return None
         if self._state is _State.GREETING:
             return self._greeted(line)
         status = _STATUS.match(line)
@@ -132,16 +81,12 @@ class UpstreamLogin:
             return self._untagged(line, is_status=status is not None)
         if self._state is _State.LOGIN:
             return self._answered(line, status, word)
-        if status is None or status[1] != _OURS or word != b"OK":
-            return self._unusable("starttls_refused" if self._state is _State.STARTTLS else "no_capabilities")
-        if self._state is _State.CAPABILITY:
-            # Some say it in the code of the answer only.
-            found = self._capabilities or listed(line)
-            return self._unusable("no_capabilities") if found is None else self._know(found)
-        if not self._lines.empty:
-            return self._unusable("octets_behind_starttls")
-        self._state = _State.TLS
-        return StartTls()
+        agreed = status is not None and status[1] == _OURS and word == b"OK"
+        if self._state is _State.STARTTLS:
+            return self._start_tls(agreed=agreed)
+        # Some say it in the code of the answer only.
+        found = (self._capabilities or listed(line)) if agreed else None
+        return self._unusable("no_capabilities") if found is None else self._know(found)
 
     def _greeted(self, line: bytes) -> ServerEvent:
         status = _STATUS.match(line)
@@ -154,29 +99,28 @@ class UpstreamLogin:
             return Send(b"%b STARTTLS\r\n" % _OURS)
         return self._know(listed(line) or self._known)
 
+    def _ask_for_capabilities(self) -> Send:
+        self._state = _State.CAPABILITY
+        return Send(b"%b CAPABILITY\r\n" % _OURS)
+
     def _know(self, capabilities: frozenset[bytes] | None) -> ServerEvent:
-        if capabilities is None:
-            self._state = _State.CAPABILITY
-            return Send(b"%b CAPABILITY\r\n" % _OURS)
-        self._state, self._capabilities = _State.OPENED, capabilities
-        return Opened(capabilities)
+        self._capabilities = capabilities
+        return super()._know(capabilities)
 
     # --- the login
 
-    def login(
-        self, tag: bytes, credentials: sasl.Credentials, client: Sequence[tuple[bytes, bytes]] = ()
-    ) -> ServerEvent:
+    def login(self, tag: bytes, credentials: sasl.Credentials, client: Facts = ()) -> ServerEvent:
         """Log in with a tag of the client's. ``client``: what the server is told of the client by ID, if it knows ID.
 
         Once, after ``Opened``.
         """
-        assert self._state is _State.OPENED
+        assert self._phase is Phase.OPENED
         capabilities = self._capabilities or frozenset()
         steps = _login_steps(tag, credentials, capabilities)
         if not steps:
             return self._unusable("no_mechanism")
-        self._state, self._tag, self._credentials = _State.LOGIN, tag, credentials
-        self._to_send = steps[1:]
+        self._phase, self._state, self._tag = Phase.TALKING, _State.LOGIN, tag
+        self._mechanism, self._to_send = sasl.replayed_by(credentials), steps[1:]
         told = b"%b ID (%b)\r\n" % (_beside(tag), _listed(client)) if client and b"ID" in capabilities else b""
         return Send(told + steps[0])
 
@@ -197,7 +141,7 @@ class UpstreamLogin:
         """Data that is of no interest may hold literals (RFC 2971 §3.2), and a line goes on behind each."""
         announced = _LITERAL.search(line) if line.endswith(b"}") else None
         if announced is not None:
-            self._literal = int(announced[1])
+            self._literal, self._within_line = int(announced[1]), True
             self._said += self._literal
 
     def _answered(self, line: bytes, status: re.Match[bytes] | None, word: bytes) -> ServerEvent | None:
@@ -211,31 +155,17 @@ class UpstreamLogin:
         if _refers(text):
             return self._unusable("referral")
         if word == b"OK":
-            self._state = _State.OVER
+            self._phase = Phase.OVER
             worded = line if _CODE.sub(b"", text, count=1).strip(b" ") else line.rstrip() + b" Logged in."
             answer = b"".join(self._kept) + edited(worded) + b"\r\n"
             return Accepted(answer, self._lines.rest(), listed(line) or self._listed_now)
         if word != b"NO":
             return self._unusable("server_said_bad")
-        self._state = _State.OVER
+        self._phase = Phase.OVER
         code = _CODE.match(text)
         name = code[1].upper() if code is not None else b""
         worded = line if text.strip() else line.rstrip() + b" Authentication failed."
         return Rejected(b"".join(self._kept) + worded + b"\r\n", name in _WRONG)
-
-    def _continued(self, line: bytes) -> ServerEvent:
-        if self._to_send:
-            return Send(self._to_send.pop(0))
-        assert self._credentials is not None
-        mechanism = sasl.replayed_by(self._credentials)
-        if not mechanism.by_token or self._challenged:
-            return self._unusable("unexpected_challenge")
-        self._challenged = True
-        return Challenged(line[1:].strip(b" "), sasl.after_failure(mechanism) + b"\r\n")
-
-    def _unusable(self, reason: str) -> Unusable:
-        self._state = _State.OVER
-        return Unusable(reason)
 
 
 def _beside(tag: bytes) -> bytes:
@@ -248,7 +178,7 @@ def _refers(text: bytes) -> bool:
     return b"[REFERRAL" in text.upper()
 
 
-def _listed(client: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _listed(client: Facts) -> bytes:
     return b" ".join([b"%b %b" % (_quoted(key[:30]), _quoted(value[:1024])) for key, value in client])
 
 

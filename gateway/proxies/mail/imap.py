@@ -7,7 +7,8 @@ from gateway.protocols.imap.capabilities import UNWATCHABLE, mechanisms
 from gateway.protocols.imap.client_stream import ClientFollower
 from gateway.protocols.imap.responses import ResponseFollower
 from gateway.protocols.imap.upstream_login import LOGOUT, UpstreamLogin
-from gateway.proxies.mail.spoken import Facts, LastWords, Spoken
+from gateway.protocols.server_dialogue import Facts
+from gateway.proxies.mail.spoken import LastWords, Spoken
 
 
 class Following:

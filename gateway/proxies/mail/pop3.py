@@ -10,7 +10,8 @@ from gateway.protocols.pop3.before_login import Dialogue
 from gateway.protocols.pop3.capabilities import mechanisms
 from gateway.protocols.pop3.responses import ResponseFollower
 from gateway.protocols.pop3.upstream_login import QUIT, UpstreamLogin
-from gateway.proxies.mail.spoken import Facts, LastWords, Spoken
+from gateway.protocols.server_dialogue import Facts
+from gateway.proxies.mail.spoken import LastWords, Spoken
 
 
 class Following:

@@ -3,16 +3,14 @@
 The front knows octets, moments and verdicts; everything that is said in a protocol comes from here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.access import Protocol as WayIn
-from gateway.protocols.login import ClientEvent, Ended, Offer, Said, ServerEvent
-from gateway.protocols.sasl import Credentials, Mechanism
-
-Facts = Sequence[tuple[bytes, bytes]]
-"""What a mail server is told of the client, by names of its own."""
+from gateway.protocols.login import ClientEvent, Ended, Offer, Said
+from gateway.protocols.sasl import Mechanism
+from gateway.protocols.server_dialogue import Facts, ServerDialogue
 
 
 class ClientDialogue(Protocol):
@@ -27,15 +25,6 @@ class ClientDialogue(Protocol):
     def refuse(self, answer: bytes) -> Said | Ended: ...
     def defer(self, tag: bytes) -> Said | Ended: ...
     def challenge(self, response: bytes) -> Said: ...
-
-
-class ServerDialogue(Protocol):
-    """With a mail server, up to the answer to one login (``protocols.imap.upstream_login``)."""
-
-    def receive(self, octets: bytes) -> None: ...
-    def next(self) -> ServerEvent | None: ...
-    def secured(self) -> None: ...
-    def login(self, tag: bytes, credentials: Credentials, client: Facts = ()) -> ServerEvent: ...
 
 
 class Following(Protocol):

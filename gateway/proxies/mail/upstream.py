@@ -17,8 +17,9 @@ from gateway.network.upstream import UpstreamUnavailable, reason_of
 from gateway.protocols.login import Accepted, Challenged, Opened, Rejected, Send, ServerEvent, StartTls, Unusable
 from gateway.protocols.proxy_protocol import version_1, version_2
 from gateway.protocols.sasl import Credentials, Mechanism
+from gateway.protocols.server_dialogue import ServerDialogue
 from gateway.proxies.mail.front_settings import MailFrontSettings
-from gateway.proxies.mail.spoken import ServerDialogue, Spoken
+from gateway.proxies.mail.spoken import Spoken
 
 if TYPE_CHECKING:
     from gateway.proxies.mail.session import MailSession

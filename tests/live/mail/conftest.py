@@ -6,8 +6,8 @@ import shutil
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,6 +39,8 @@ class Way:
     agent: Agent
     trust: ssl.SSLContext
     dovecot: Dovecot
+    peers: list[Peer] = field(default_factory=list)
+    """The raw connections of the present test."""
 
     def port(self, protocol: str) -> int:
         """Of ``imap`` or ``pop3``."""
@@ -53,6 +55,7 @@ class Way:
             "127.0.0.1", self.port("imap"), local_addr=(source, 0), limit=1 << 20, ssl=tls, server_hostname=name
         )
         peer = Peer(*opened)
+        self.peers.append(peer)
         assert (await peer.line()).startswith(b"* OK [CAPABILITY IMAP4rev1 ")
         if self.name == "starttls":
             assert await peer.ask(b"s STARTTLS\r\n") == b"s OK Begin TLS.\r\n"
@@ -92,9 +95,15 @@ async def ways(dovecot: Dovecot, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=WAYS)
-async def way(ways: dict[str, Way], request: pytest.FixtureRequest) -> Way:
+async def way(ways: dict[str, Way], request: pytest.FixtureRequest) -> AsyncIterator[Way]:
     """One after the other."""
-    return ways[request.param]
+    chosen = ways[request.param]
+    yield chosen
+    while chosen.peers:
+        peer = chosen.peers.pop()
+        peer.close()
+        with suppress(OSError):
+            await peer.writer.wait_closed()
 
 
 def tables(name: str, dovecot: Dovecot) -> str:
