@@ -51,12 +51,13 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
         for url in getattr(settings, part).listen:
             if _in_clear(url, "http"):
                 yield f"[{part}] listen {url}: {sent} are in clear on the network, unless TLS ends before it: use https"
-    for url in (*settings.authz.listen, *settings.postfix.listen):
-        if _in_clear(url, "http") or _in_clear(url, "tcp"):
-            yield (
-                f"listen {url}: the askers' key, and users' names and passwords, are in clear on the network: "
-                "use https, a unix socket, or an address of this machine"
-            )
+    for part, scheme in (("authz", "http"), ("postfix", "tcp")):
+        for url in getattr(settings, part).listen:
+            if _in_clear(url, scheme):
+                yield (
+                    f"[{part}] listen {url}: the askers' key, users' names and passwords are in clear on the network: "
+                    "listen on an address of this machine or a unix socket" + (", or use https" * (part == "authz"))
+                )
     for url in settings.http.upstream:
         if _in_clear(url, "http"):
             yield f"[http] upstream {_place(url)}: users' passwords and mail are in clear on the network: use https"

@@ -58,6 +58,23 @@ def test_listeners(data_dir: Path, part: str, url: str, in_clear: bool) -> None:
     assert [f"[{part}] listen {url}" in sentence for sentence in found] == ([True] if in_clear else [])
 
 
+@pytest.mark.parametrize(
+    ("part", "url", "in_clear"),
+    [
+        ("authz", "http://10.0.0.1:8070", True),
+        ("authz", "http://127.0.0.1:8070", False),
+        ("authz", "https://10.0.0.1:8070", False),
+        ("authz", "unix:///run/gatepost/authz.sock", False),
+        ("postfix", "tcp://10.0.0.1:8072", True),
+        ("postfix", "tcp://127.0.0.1:8072", False),
+        ("postfix", "unix:///run/gatepost/postfix.sock?mode=0660", False),
+    ],
+)
+def test_askers(data_dir: Path, part: str, url: str, in_clear: bool) -> None:
+    found = told(data_dir, **{part: {"listen": [url]}})
+    assert [f"[{part}] listen {url}" in sentence for sentence in found] == ([True] if in_clear else [])
+
+
 def test_servers(data_dir: Path) -> None:
     (mail,) = told(data_dir, http={"upstream": ["http://mail.internal"]})
     assert "[http] upstream mail.internal" in mail

@@ -95,6 +95,21 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         "[imap] upstream is not set: write the mail server that logins are proved at, "
         'like upstream = "imaps://mail.internal", or set GATEPOST_IMAP__UPSTREAM',
     ),
+    "an asker's listener where anybody could ask": (
+        {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:8070"},
+        "[authz] listen http://127.0.0.1:8070 would answer anybody: name a file with a key in [authz] key_files "
+        "(openssl rand -hex 32), use a unix socket, or https with [authz] client_ca",
+    ),
+    "a key for askers that is none": (
+        {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:0", "GATEPOST_AUTHZ__KEY_FILES": "garbage.pem"},
+        "[authz] key_files garbage.pem holds no key of 16 to 256 letters and digits in one line: "
+        "write one into it (openssl rand -hex 32)",
+    ),
+    "a unix socket where there is no directory": (
+        {"GATEPOST_POSTFIX__LISTEN": "unix:///nowhere/postfix.sock"},
+        "[postfix] listen unix:///nowhere/postfix.sock: No such file or directory: choose a path in a directory that this "
+        "user may write to, and a group that it belongs to",
+    ),
     "a port that two parts share": (
         {"GATEPOST_HTTP__LISTEN": "http://127.0.0.1:8080", "GATEPOST_ADMIN__LISTEN": "http://127.0.0.1:8080"},
         "[admin] listen http://127.0.0.1:8080: [http] listen has the same address: choose another port for one of them",
