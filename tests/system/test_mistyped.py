@@ -107,8 +107,8 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a unix socket where there is no directory": (
         {"GATEPOST_POSTFIX__LISTEN": "unix:///nowhere/postfix.sock"},
-        "[postfix] listen unix:///nowhere/postfix.sock: No such file or directory: choose a path in a directory that this "
-        "user may write to, and a group that it belongs to",
+        "[postfix] listen unix:///nowhere/postfix.sock: No such file or directory: choose a path in a directory that "
+        "this user may write to, and a group that it belongs to",
     ),
     "a port that two parts share": (
         {"GATEPOST_HTTP__LISTEN": "http://127.0.0.1:8080", "GATEPOST_ADMIN__LISTEN": "http://127.0.0.1:8080"},
