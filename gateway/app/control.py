@@ -23,7 +23,6 @@ from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     data_dir_of,
     identity_of,
-    receiver_limits_of,
     record_loader,
     redis_of,
     server_tls_of,
@@ -40,6 +39,7 @@ from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
 from gateway.inventory.people import People
 from gateway.inventory.publication import Publication, check_forward
+from gateway.inventory.sources.push.intake import ReceiverLimits
 from gateway.inventory.sources.push.receiver import create_receiver
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics, merged
@@ -134,7 +134,7 @@ class Control:
         secure = any(each.url.startswith("https:") for each in (*bound, *health, *reports))
         tls = server_tls_of(settings) if secure else None
         counted = self._counter("gatepost_reports_total", "Reports by how they ended", "outcome")
-        receiver = create_receiver(ingest, store, now, receiver_limits_of(settings), counted)
+        receiver = create_receiver(ingest, store, now, _receiver_limits(settings), counted)
         # By itself: who opens health to a monitoring system opens nothing else.
         told = HealthDeps(self._rendered, self._board.alive, lambda: self._board.ready(self._lookout.unready))
         self._servings = (
@@ -267,6 +267,19 @@ class Control:
         self._lookout.gauge(self._metrics)
         self._figures.gauge()
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
+
+
+def _receiver_limits(settings: Settings) -> ReceiverLimits:
+    """The bounds of reports in the [inventory] section."""
+    told = settings.inventory
+    return ReceiverLimits(
+        body_bytes=told.max_body_bytes,
+        unpacked_bytes=told.max_unpacked_bytes,
+        apps=told.max_apps,
+        body_seconds=told.body_seconds,
+        memory_bytes=told.memory_bytes,
+        reports_at_once=told.reports_at_once,
+    )
 
 
 def tell_of_the_end(outcome: object) -> None:

@@ -34,7 +34,6 @@ from gateway.proxies.mail.front import MailFront
 from gateway.proxies.mail.imap import IMAP
 from gateway.proxies.mail.pop3 import POP3
 from gateway.proxies.mail.spoken import Spoken
-from gateway.proxies.smtp.front import SmtpFront
 from gateway.runtime.sockets import BoundSocket
 from gateway.settings import MailSection, Settings
 
@@ -127,6 +126,9 @@ def _mail(spoken: Spoken, section: MailSection, shared: Shared) -> Front:
 
 
 def _smtp(settings: Settings, shared: Shared) -> Front:
+    # Here, because a worker without it need not hold aiosmtpd in memory.
+    from gateway.proxies.smtp.front import SmtpFront
+
     return SmtpFront(
         smtp_front_settings_of(settings.smtp),
         shared.decision,

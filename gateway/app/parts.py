@@ -11,7 +11,6 @@ from gateway.domain.access import Protocol
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.inventory.records import load_record
-from gateway.inventory.sources.push.intake import ReceiverLimits
 from gateway.network.tls import ServerFiles, ServerTls
 from gateway.ports.store import Reading, Store
 from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
@@ -132,19 +131,6 @@ def smtp_front_settings_of(section: SmtpSection) -> SmtpFrontSettings:
         letter for letter in socket.gethostname() if letter.isascii() and (letter.isalnum() or letter in ".-")
     )
     return SmtpFrontSettings(**{**section.model_dump(exclude={"listen"}), "name": section.name or own or "localhost"})
-
-
-def receiver_limits_of(settings: Settings) -> ReceiverLimits:
-    """The bounds of reports in the [inventory] section."""
-    told = settings.inventory
-    return ReceiverLimits(
-        body_bytes=told.max_body_bytes,
-        unpacked_bytes=told.max_unpacked_bytes,
-        apps=told.max_apps,
-        body_seconds=told.body_seconds,
-        memory_bytes=told.memory_bytes,
-        reports_at_once=told.reports_at_once,
-    )
 
 
 def record_loader(rules: IdentityRules) -> Callable[[Reading, str], Awaitable[PersonRecord]]:

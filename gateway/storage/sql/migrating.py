@@ -3,20 +3,19 @@
 All steps of a migration are one transaction: they happen as a whole or not at all. On PostgreSQL it holds an advisory
 lock, so that of two control processes that start together one migrates and the other finds it done. A database that a
 newer version has migrated is used as it is where that version's stamp says so (docs/decisions/migrations.md).
+
+Alembic is loaded where there is something to find out or to do: a database of this very version needs none of it.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from gateway.ports.store import StoreUnavailable
@@ -24,6 +23,10 @@ from gateway.storage.sql import postgres, schema, sqlite
 from gateway.storage.sql.errors import SchemaTooNew, SchemaTooOld, translated
 from gateway.storage.sql.postgres_url import PostgresTarget
 from gateway.storage.sql.rows import AWAY, guarded
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import Script, ScriptDirectory
 
 T = TypeVar("T")
 
@@ -97,7 +100,7 @@ def prepare_sqlite(path: Path, writable: bool, busy_seconds: float) -> None:
 def schema_of_sqlite(path: Path, busy_seconds: float) -> SchemaState:
     """How the database stands, without changing anything. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
     if not path.exists():
-        return _state_of("", ScriptDirectory.from_config(_config()))
+        return _state_of("", _scripts())
 
     def look() -> SchemaState:
         with sqlite.engine_of(path, writable=False, busy_seconds=busy_seconds).connect() as connection:
@@ -118,7 +121,7 @@ def make_private(path: Path) -> None:
 
 
 def _bring_up(connection: Connection, place: str, writable: bool) -> None:
-    if not look_at(connection, place).pending:
+    if _is_current(connection) or not look_at(connection, place).pending:
         return
     if not writable:
         raise SchemaTooOld(
@@ -127,9 +130,24 @@ def _bring_up(connection: Connection, place: str, writable: bool) -> None:
     migrate(connection)
 
 
+def _is_current(connection: Connection) -> bool:
+    with connection.begin():
+        there = inspect(connection).has_table("alembic_version")
+        return there and connection.scalar(text("SELECT version_num FROM alembic_version")) == _newest_by_name()
+
+
+def _newest_by_name() -> str:
+    """The newest revision, by the numbers that the files of migrations begin with."""
+    newest = max((MIGRATIONS / "versions").glob("[0-9]*.py"))
+    found = re.search(r'^revision = "(\w+)"$', newest.read_text("utf-8"), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def look_at(connection: Connection, place: str) -> SchemaState:
     """How the database of a connection stands; ``place`` names it. Raises ``SchemaTooNew``."""
-    scripts = ScriptDirectory.from_config(_config())
+    from alembic.runtime.migration import MigrationContext
+
+    scripts = _scripts()
     with connection.begin():
         found = MigrationContext.configure(connection).get_current_revision() or ""
         known = {script.revision for script in scripts.walk_revisions()}
@@ -145,7 +163,7 @@ def look_at(connection: Connection, place: str) -> SchemaState:
     return _state_of(found, scripts)
 
 
-def _state_of(found: str, scripts: ScriptDirectory) -> SchemaState:
+def _state_of(found: str, scripts: "ScriptDirectory") -> SchemaState:
     newest = scripts.get_current_head() or ""
     steps = list(scripts.iterate_revisions(newest, found or "base"))
     older = {script.revision for script in scripts.iterate_revisions(found, "base")} if found else set()
@@ -158,11 +176,11 @@ def _state_of(found: str, scripts: ScriptDirectory) -> SchemaState:
     )
 
 
-def _title(step: Script) -> str:
+def _title(step: "Script") -> str:
     return (step.doc or "").split("\n")[0].rstrip(".")
 
 
-def _compatible_since(revision: str, scripts: ScriptDirectory) -> str:
+def _compatible_since(revision: str, scripts: "ScriptDirectory") -> str:
     """The oldest revision whose code can use a database of ``revision``, by that migration's own word.
 
     Where it says nothing: its own code only.
@@ -172,7 +190,7 @@ def _compatible_since(revision: str, scripts: ScriptDirectory) -> str:
 
 def revisions() -> tuple[str, ...]:
     """The revisions that this code knows, the newest first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return tuple(script.revision for script in _scripts().walk_revisions())
 
 
 def newest_revision() -> str:
@@ -182,7 +200,7 @@ def newest_revision() -> str:
 
 def stamps() -> dict[str, str]:
     """For each migration the oldest revision whose code can use a database after it."""
-    scripts = ScriptDirectory.from_config(_config())
+    scripts = _scripts()
     return {script.revision: _compatible_since(script.revision, scripts) for script in scripts.walk_revisions()}
 
 
@@ -194,7 +212,9 @@ def migrate(connection: Connection, to: str = "head") -> None:
 
 def do_steps(connection: Connection, to: str = "head") -> None:
     """The same inside the transaction that is open."""
-    scripts = ScriptDirectory.from_config(_config())
+    from alembic import command
+
+    scripts = _scripts()
     if connection.dialect.name == "postgresql":
         # Where another process has done them meanwhile, nothing is left to do.
         connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
@@ -207,7 +227,15 @@ def do_steps(connection: Connection, to: str = "head") -> None:
         connection.execute(update(schema.store_state).values(compatible_since=since))
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _scripts() -> "ScriptDirectory":
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config())
+
+
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

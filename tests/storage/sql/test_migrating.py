@@ -40,6 +40,11 @@ def head() -> str:
     return migrating.newest_revision()
 
 
+def test_the_newest_migration_is_that_of_the_highest_number(head: str) -> None:
+    """So that a database of this version is known without Alembic."""
+    assert migrating._newest_by_name() == head
+
+
 @pytest.fixture
 def of_version(tmp_path: Path, head: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes the code that of this version, or of one with a migration more, by that migration's stamp."""
