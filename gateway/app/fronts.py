@@ -218,13 +218,10 @@ class Fronts:
         told = {part: front.status() for part, front in self._fronts.items()}
         return {"upstreams": [server for each in told.values() for server in _servers(each)], **told}
 
-    def servers_away(self) -> dict[str, bool]:
-        """Each mail server by its URL, and whether it could not be reached the last time."""
-        return {
-            str(server["url"]): not server["healthy"]
-            for front in self._fronts.values()
-            for server in _servers(front.status())
-        }
+
+def servers_away(status: Mapping[str, object]) -> dict[str, bool]:
+    """Of what ``Fronts.status`` tells: each mail server by its URL, and whether it could not be reached last."""
+    return {str(server["url"]): not server["healthy"] for server in _servers(status)}
 
 
 def _servers(status: Mapping[str, object]) -> list[dict[str, Any]]:

@@ -8,11 +8,11 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 import structlog
 
-from gateway.app.fronts import Fronts, Shared
+from gateway.app.fronts import Fronts, Shared, servers_away
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     attempts_of,
@@ -161,7 +161,8 @@ class Worker:
     def _tell_status(self) -> None:
         if not self._serving:
             return
-        self._gauge()
+        fronts = self._fronts.status()
+        self._gauge(servers_away(fronts))
         self._figures.gauge()
         told = {
             "pid": os.getpid(),
@@ -172,12 +173,12 @@ class Worker:
             "stale": self._feed.stale,
             "state_lost": self._decision.state_lost,
             "sessions": self._decision.sessions.count,
-            "front": self._fronts.status(),
+            "front": fronts,
         }
         self._teller.tell(told)
         self._link.send({"type": "status", **told, "metrics": self._metrics.snapshot()})
 
-    def _gauge(self) -> None:
+    def _gauge(self, servers_away: Mapping[str, bool]) -> None:
         cache, gauge = self._decision.cache, self._metrics.gauge
         gauge("gatepost_cached_people", "Person records in memory").set(len(cache.entries))
         gauge("gatepost_sessions", "Requests and waiting phones at this moment").set(self._decision.sessions.count)
@@ -192,7 +193,7 @@ class Worker:
             bool(self._clock.jumped_by)
         )
         away = gauge("gatepost_mail_server_away", "Workers that cannot reach the mail server", "upstream")
-        for url, is_away in self._fronts.servers_away().items():
+        for url, is_away in servers_away.items():
             away.set(is_away, url)
         counter = self._metrics.counter
         counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads

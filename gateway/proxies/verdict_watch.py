@@ -1,4 +1,8 @@
-"""Judges a waiting session again at the moments at which its verdict may change by itself (``valid_until``)."""
+"""Judges a waiting session again at the moments at which its verdict may change by itself (``valid_until``).
+
+An edit or a report may set such a moment anew without turning the verdict, and then nobody is told. A session that may
+live for days is judged regularly as well.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -15,18 +19,22 @@ SHORTEST_SECONDS = 0.01
 class VerdictWatch:
     """The timer of one session."""
 
-    __slots__ = ("_decision", "_now", "_session", "_task", "_timer")
+    __slots__ = ("_decision", "_every", "_now", "_session", "_task", "_timer")
 
-    def __init__(self, session: LiveSession, decision: DecisionPoint, now: Callable[[], float]) -> None:
+    def __init__(
+        self, session: LiveSession, decision: DecisionPoint, now: Callable[[], float], *, every: float = 0.0
+    ) -> None:
+        """``every``: it is judged after so many seconds in any case; 0: only when its verdict ends."""
         self._session = session
         self._decision = decision
         self._now = now
+        self._every = every
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def until(self, valid_until: float) -> None:
         """Judge again at that moment."""
-        left = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, valid_until - self._now()))
+        left = min(self._every or LONGEST_SECONDS, max(SHORTEST_SECONDS, valid_until - self._now()))
         self._timer = asyncio.get_running_loop().call_later(left, self._ring)
 
     def _ring(self) -> None:
@@ -37,7 +45,7 @@ class VerdictWatch:
         self._task = None
         if verdict.effect is not Effect.ALLOW:
             self._session.verdict_turned(verdict)
-        elif verdict.valid_until != FOREVER:
+        elif verdict.valid_until != FOREVER or self._every:
             self.until(verdict.valid_until)
 
     def end(self) -> None:

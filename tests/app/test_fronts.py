@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.app import fronts
-from gateway.app.fronts import Front, Fronts, Served, Shared, listens_of
+from gateway.app.fronts import Front, Fronts, Served, Shared, listens_of, servers_away
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.sightings import SightingLog
@@ -109,7 +109,7 @@ async def test_mail_servers_of_all_are_told_of(told: list[tuple[str, ...]]) -> N
         {"url": "http://one", "healthy": True},
         {"url": "inventory://one", "healthy": False},
     ]
-    assert both.servers_away() == {"http://one": False, "inventory://one": True}
+    assert servers_away(status) == {"http://one": False, "inventory://one": True}
 
 
 def test_failed_logins_are_counted_together() -> None:

@@ -8,7 +8,7 @@ the mailbox comes.
 from typing import TYPE_CHECKING
 
 from gateway.domain.access import AccessRequest
-from gateway.domain.verdict import FOREVER, Effect, Verdict
+from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.login import Accepted
 from gateway.protocols.wording import app_named
 from gateway.proxies.mail.upstream import UpstreamConnection
@@ -22,6 +22,8 @@ UNTAKEN_MOST = 64 << 10
 """Octets that a client may have yet to take for a last line to be put behind them; else they are mail, and are lost."""
 LAST_ANSWER_SECONDS = 120.0
 """For a client to take what the mail server said before it closed."""
+JUDGED_EVERY_SECONDS = 60.0
+"""A session lives for days; the moment at which its verdict ends by itself may be set anew meanwhile."""
 QUIET_SECONDS = 1.0
 """A session that is drained has said nothing for so long, or a command may just be on its way."""
 
@@ -82,8 +84,8 @@ class MailSession:
         self._upstream.splice(self)
         if not self._choked:
             self._upstream.resume()
-        if verdict.valid_until != FOREVER and not self._over:
-            self._watch = VerdictWatch(self, self._front.decision, self._front.now)
+        if not self._over:
+            self._watch = VerdictWatch(self, self._front.decision, self._front.now, every=JUDGED_EVERY_SECONDS)
             self._watch.until(verdict.valid_until)
 
     def give_up(self) -> None:

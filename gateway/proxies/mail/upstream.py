@@ -184,6 +184,10 @@ class UpstreamConnection(asyncio.Protocol):
         held, self._held = self._held, b""
         if held:
             session.from_server(held)
+        if self._lost:
+            # It hung up while the verdict was asked for; nobody will say so again.
+            self.session = None
+            session.server_gone()
 
     def write(self, octets: bytes) -> None:
         """Send; nothing where it is about to be closed, by whichever side."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.proxies.mail.session import MailSession
 from tests.proxies.mail.conversations import (
     ANNA,
     GREETING,
@@ -97,6 +98,25 @@ async def test_the_verdict_turns_while_the_record_is_read(imap: MailFronted, ser
     imap.dirty(ANNA)
     imap.evidence.gate.set()
     assert (await client.line()).startswith(b"* NO [ALERT]")
+
+
+async def test_the_leg_to_the_mail_server_is_lost_while_the_record_is_read(
+    imap: MailFronted, server: ScriptedServer
+) -> None:
+    """The session begins, with what was said, and is over: nobody says so a second time."""
+    imap.clean(ANNA)
+    imap.evidence.gate = asyncio.Event()
+    client = await greeted(imap)
+    client.send(LOGIN)
+    (await asked(server)).send(LOGGED_IN)
+    await until(lambda: imap.decision.sessions.count == 1)
+    (session,) = imap.decision.sessions
+    assert isinstance(session, MailSession)
+    session._upstream.abort()
+    await until(lambda: session._upstream.transport is None)
+    imap.evidence.gate.set()
+    assert await client.rest() == LOGGED_IN_AS_TOLD
+    assert imap.sessions("server_closed") == 1
 
 
 async def test_nobody_can_say_now(imap: MailFronted, server: ScriptedServer) -> None:
@@ -290,6 +310,18 @@ async def test_state_that_is_lost_ends_a_session_for_now(imap: MailFronted, serv
     await imap.decision.rejudge_all()
     assert (await client.rest()).startswith(b"* BYE [UNAVAILABLE] ")
     assert imap.sessions("cut_for_now") == 1
+
+
+async def test_a_moment_that_was_set_while_the_session_ran(
+    imap: MailFronted, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session may live for days: an edit that says nothing new about now may say something about later."""
+    monkeypatch.setattr("gateway.proxies.mail.session.JUDGED_EVERY_SECONDS", 0.1)
+    await imap.ban()
+    imap.dirty(ANNA)
+    client, _ = await idling(imap, server)
+    await imap.ban(replace(BAN, starts_at=imap.now() + 0.5))
+    assert (await client.line()).startswith(b"* BYE [ALERT]")
 
 
 async def test_a_verdict_that_ends_by_itself(imap: MailFronted, server: ScriptedServer) -> None:
