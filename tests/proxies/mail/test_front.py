@@ -328,6 +328,22 @@ async def test_draining_ends_those_at_rest_and_waits_for_the_others(imap: MailFr
     assert imap.sessions("drained") == 2
 
 
+async def test_who_has_just_come_may_log_in_where_others_serve_already(
+    imap: MailFronted, server: ScriptedServer
+) -> None:
+    """A successor accepts on the same socket: a connection that this one has accepted must not be turned away."""
+    imap.clean(ANNA)
+    client = await greeted(imap)
+    draining = asyncio.create_task(imap.front.drain(20, handed_over=True))
+    await until(lambda: imap.front.draining)
+    client.send(LOGIN)
+    (await asked(server)).send(LOGGED_IN)
+    await client.expect(LOGGED_IN_AS_TOLD)
+    imap.clock.ahead += 3
+    assert await client.rest() == RESTARTS
+    await draining
+
+
 async def test_draining_comes_to_an_end(imap: MailFronted, server: ScriptedServer) -> None:
     imap.clean(ANNA)
     client, peer = await logged_in(imap, server)
