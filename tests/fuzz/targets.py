@@ -13,6 +13,7 @@ from tests.fuzz import (
     reports,
     signatures,
     streams,
+    submission,
     usual,
 )
 from tests.fuzz.judging import Target
@@ -34,6 +35,7 @@ TARGETS: dict[str, Target] = {
         signatures.TARGET,
         logins.IMAP,
         logins.POP3,
+        submission.TARGET,
         askers.POSTFIX,
         askers.DOVECOT,
         askers.ASKERS,

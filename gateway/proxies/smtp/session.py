@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 REPLY_MARGIN_SECONDS = 30.0
+_OUTCOMES = {Effect.ALLOW: "accepted", Effect.DENY: "refused", Effect.DEFER: "deferred"}
 
 
 class Session(Connection):
@@ -49,8 +50,8 @@ class Session(Connection):
         self._leg: Leg | None = None
         """The connection to the mail server; None: not logged in, or refused."""
         self._registered = False
-        self._allowed = False
-        """It began with an ALLOW; until then the login is told what the verdict is."""
+        self._open = False
+        """It began, and not with a DENY: from then on one that comes ends it."""
         self._watch: VerdictWatch | None = None
         self._offered: Extensions = extensions.UNKNOWN
         self._in_transaction = False
@@ -186,14 +187,13 @@ class Session(Connection):
             self.end_next(refusals.TOO_MANY_SESSIONS, "too_many_sessions")
             return _answered(refusals.TOO_MANY_SESSIONS_LOGIN)
         verdict = await self._verdict()
-        if verdict.effect is Effect.ALLOW:
-            self._allowed = True
-            self.front.logged_in.inc("smtp", "accepted")
-            self._watch_until(verdict.valid_until)
-        else:
+        self.front.logged_in.inc("smtp", _OUTCOMES[verdict.effect])
+        if verdict.effect is Effect.DENY:
             # The mail server hears nothing more of somebody who may not have mail.
-            self.front.logged_in.inc("smtp", "refused" if verdict.effect is Effect.DENY else "deferred")
             self._let_go()
+        else:
+            self._open = True
+            self._watch_until(verdict.valid_until)
         return AuthResult(success=True, message=proved.answer.decode("utf-8", "surrogateescape"))
 
     # --- verdicts
@@ -213,7 +213,7 @@ class Session(Connection):
         A message that the client was told to send is passed on to its end; everything else ends here. Where nobody can
         know now, MAIL and DATA say so.
         """
-        if verdict.effect is Effect.DENY and self._allowed and not self.last_word:
+        if verdict.effect is Effect.DENY and self._open and not self.last_word:
             self.front.refusals.write_down("cut", self.request, verdict)
             self.end_with(refusals.cut(app_named(verdict), verdict.note), "cut")
 

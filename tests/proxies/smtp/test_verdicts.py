@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from gateway.domain.access import Protocol
-from gateway.domain.policy import first_policy
+from gateway.domain.policy import Unavailable
 from tests.support.fronted import BAN, settled, until
 from tests.support.submission_server import SubmissionServer
 from tests.support.submitted import ANNA, Submitted
@@ -155,13 +155,24 @@ async def test_a_verdict_that_turns_while_it_is_loaded(front: Submitted, server:
 
 
 async def test_nobody_knows_now(front: Submitted, server: SubmissionServer) -> None:
+    """The mail program keeps the message and tries again, on the same connection or another."""
+    assert front.decision.policy.version.unavailable is Unavailable.DEFER
     front.evidence.unavailable = True
-    version = first_policy(0.0)
-    front.decision.policy = front.decision.policy
     client = await front.client()
-    await client.logged_in()
-    said = await client.ask(MAIL)
-    assert said[:9] in (b"451 4.7.1", b"250 2.1.0"), version
+    assert (await client.logged_in())[:3] == b"235"
+    assert await client.ask(MAIL) == (
+        b"451 4.7.1 The mail gateway cannot answer now. Mail will come back by itself.\r\n"
+    )
+    assert "MAIL" not in server.verbs()
+    assert front.logins("deferred") == 1
+    front.evidence.unavailable = False
+    front.clean()
+    assert (await client.ask(MAIL))[:3] == b"250"
+    assert (await client.ask(b"RCPT TO:<bert@corp.example>"))[:3] == b"250"
+    front.evidence.unavailable = True
+    front.decision.cache.forget(ANNA)
+    assert (await client.ask(b"DATA"))[:9] == b"451 4.7.1"
+    assert "DATA" not in server.verbs()
 
 
 async def test_a_verdict_that_turns_by_time_alone(front: Submitted, server: SubmissionServer) -> None:
