@@ -1,11 +1,12 @@
 """Gateways before a real Postfix: three ways of TLS on both sides, each a whole gateway that enforces a ban."""
 
+import asyncio
 import os
 import shutil
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,8 @@ class Way:
     agent: Agent
     trust: ssl.SSLContext
     postfix: Postfix
+    opened: list[SmtpClient] = field(default_factory=list)
+    """Raw connections of the test that runs."""
 
     @property
     def port(self) -> int:
@@ -50,6 +53,7 @@ class Way:
     async def client(self, source: str = "127.0.0.1") -> SmtpClient:
         """A raw connection, greeted, within TLS if this is a way with TLS."""
         client = await SmtpClient.connected(self.port, self.trust if self.name == "tls" else None, source)
+        self.opened.append(client)
         said = await client.greeted()
         if self.name == "starttls":
             assert b"STARTTLS" in said
@@ -89,7 +93,7 @@ def postfix() -> Iterator[Postfix]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=WAYS)
-async def way(
+async def started(
     postfix: Postfix, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> AsyncIterator[Way]:
     """One after the other."""
@@ -99,6 +103,15 @@ async def way(
     async with running(directory, "http://127.0.0.1:9", more=more) as gateway, added_agent(gateway) as agent:
         await enforce_tiktok(gateway, TEXT)
         yield Way(name, gateway, agent, postfix.certificates.trust(), postfix)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def way(started: Way) -> AsyncIterator[Way]:
+    """The same; nothing stays open behind a test."""
+    yield started
+    while started.opened:
+        started.opened.pop().close()
+    await asyncio.sleep(0)
 
 
 def tables(name: str, postfix: Postfix, more: str = "", upstream: str = "") -> str:
