@@ -181,7 +181,9 @@ class Worker:
     def _gauge(self, servers_away: Mapping[str, bool]) -> None:
         cache, gauge = self._decision.cache, self._metrics.gauge
         gauge("gatepost_cached_people", "Person records in memory").set(len(cache.entries))
-        gauge("gatepost_sessions", "Requests and waiting phones at this moment").set(self._decision.sessions.count)
+        gauge("gatepost_sessions", "Requests, waiting phones and mail sessions at this moment").set(
+            self._decision.sessions.count
+        )
         gauge("gatepost_feed_age_seconds_sum", "Seconds since each worker knew that it knew all, summed").set(
             self._feed.age_seconds
         )

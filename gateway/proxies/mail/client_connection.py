@@ -11,6 +11,7 @@ import structlog
 
 from gateway.domain.verdict import Verdict
 from gateway.network.accepting import reason_of
+from gateway.network.addresses import read_address
 from gateway.network.resetting import reset
 from gateway.network.tls_connection import TlsConnection
 from gateway.protocols.login import Accepted, ChallengeAnswered, ClientEvent, Ended, Identified, LoginAsked, TlsAsked
@@ -295,6 +296,10 @@ class ClientConnection(asyncio.Protocol):
 
 
 def _end(transport: asyncio.BaseTransport, name: str) -> tuple[str, int]:
-    """One end of the connection, without a zone."""
+    """One end of the connection, without a zone; IPv4 on a listener for both families is IPv4."""
     end = transport.get_extra_info(name)
-    return (str(end[0]).partition("%")[0], int(end[1])) if isinstance(end, tuple) else ("", 0)
+    if not isinstance(end, tuple):
+        return "", 0
+    text = str(end[0]).partition("%")[0]
+    address = read_address(text)
+    return text if address is None else str(address), int(end[1])

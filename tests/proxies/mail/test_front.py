@@ -1,6 +1,7 @@
 """What the front does whatever is spoken: TLS, the client's address, back-pressure, limits, deadlines, drain."""
 
 import asyncio
+import socket
 import struct
 from contextlib import suppress
 from dataclasses import replace
@@ -179,6 +180,19 @@ async def test_the_clients_address_goes_to_the_mail_server_and_what_it_claims_do
     peer.send(b"* OK [CAPABILITY IMAP4rev1 SASL-IR ID AUTH=PLAIN] ready\r\n")
     told = b'a.g ID ("x-originating-ip" "127.0.0.9" "x-originating-port" "%d")\r\n' % port
     await peer.expect(told + b"a AUTHENTICATE PLAIN %b\r\n" % PLAIN)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_on_a_listener_for_both_families(imap: MailFronted, server: ScriptedServer) -> None:
+    """As systemd's ListenStream=993 makes one: IPv4 stays IPv4."""
+    sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    imap.address = ("127.0.0.1", sock.getsockname()[1])
+    await imap.front.listen(sock, None, secure=False)
+    client = await greeted(imap, "127.0.0.9")
+    client.send(LOGIN)
+    peer = await server.accepted()
+    peer.send(b"* OK [CAPABILITY IMAP4rev1 SASL-IR ID AUTH=PLAIN] ready\r\n")
+    assert (await peer.line()).startswith(b'a.g ID ("x-originating-ip" "127.0.0.9" ')
 
 
 @pytest.mark.parametrize("version", ["proxy-v1", "proxy-v2"])
