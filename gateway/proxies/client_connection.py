@@ -68,7 +68,6 @@ class ClientConnection(asyncio.Protocol):
         "_chunks",
         "_closing",
         "_continue_owed",
-        "_head_only",
         "_idle",
         "_paused",
         "_reading_head",
@@ -79,6 +78,7 @@ class ClientConnection(asyncio.Protocol):
         "exchange",
         "forwarded_end",
         "front",
+        "head_only",
         "host",
         "keep_alive",
         "modern",
@@ -111,7 +111,8 @@ class ClientConnection(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._body_received = 0
         self._answered = True
-        self._head_only = False
+        self.head_only = False
+        """Whether the present request is a HEAD, whose answer has no body."""
         self._continue_owed = False
         """The client waits for 100 before it sends the body, and may decide either way without it."""
         self._requests = 0
@@ -215,7 +216,7 @@ class ClientConnection(asyncio.Protocol):
         self._requests += 1
         self._reading_head = False
         self.keep_alive = self._requests < self.front.settings.requests_per_connection
-        self.modern, self._head_only = True, False
+        self.modern, self.head_only = True, False
         self._answered = self.answer_begun = self._continue_owed = False
 
     def _advance(self) -> None:
@@ -250,7 +251,7 @@ class ClientConnection(asyncio.Protocol):
         self._requests += 1
         self._reading_head = False
         self.keep_alive = head.keep_alive and self._requests < self.front.settings.requests_per_connection
-        self.modern, self.host, self._head_only = head.modern, head.named[b"host"], head.method == b"HEAD"
+        self.modern, self.host, self.head_only = head.modern, head.named[b"host"], head.method == b"HEAD"
         self._answered = self.answer_begun = False
         self._body_received = 0
         self._chunks = ChunkedReader() if head.chunked else None
@@ -325,7 +326,7 @@ class ClientConnection(asyncio.Protocol):
 
     def answer(self, answer: Answer) -> None:
         """Write an answer of ours and end the exchange."""
-        self.write(written(answer, close=not self.stays(), head_only=self._head_only))
+        self.write(written(answer, close=not self.stays(), head_only=self.head_only))
         self.answered()
 
     def answer_usual(self, octets: bytes) -> None:
@@ -401,7 +402,7 @@ class ClientConnection(asyncio.Protocol):
         refusal = refusals.content_too_large() if error.status == 413 else refusals.malformed()
         answer = Answer(error.status, HTTPStatus(error.status).phrase, refusal.headers, refusal.body)
         # The request before this head may have been a HEAD; what this one is nobody knows.
-        self.write(written(answer, close=True, head_only=self._head_only and not self._answered))
+        self.write(written(answer, close=True, head_only=self.head_only and not self._answered))
         self.close()
 
     def write(self, octets: bytes) -> None:

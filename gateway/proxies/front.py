@@ -36,8 +36,9 @@ from gateway.proxies.attempts import Attempts
 from gateway.proxies.client_connection import ClientConnection, Exchange
 from gateway.proxies.credential_check import CredentialChecks
 from gateway.proxies.eas_exchange import EasExchange
-from gateway.proxies.eas_state import State
+from gateway.proxies.exchange_state import State
 from gateway.proxies.front_settings import HttpFrontSettings
+from gateway.proxies.judged_exchange import JudgedExchange
 from gateway.proxies.refusing import Refusing
 from gateway.proxies.short_way import ShortWay
 from gateway.proxies.sighted import Sighted
@@ -234,10 +235,10 @@ class HttpFront:
 
     def status(self) -> dict[str, object]:
         """For the operator."""
-        exchanges = [each.exchange for each in self._connections if isinstance(each.exchange, EasExchange)]
+        exchanges = [each.exchange for each in self._connections if isinstance(each.exchange, JudgedExchange)]
         return {
             "connections": len(self._connections),
-            "parked": sum(1 for each in exchanges if each.parked),
+            "parked": sum(1 for each in exchanges if isinstance(each, EasExchange) and each.parked),
             "responding": sum(1 for each in exchanges if each.state is State.RESPONDING),
             "upstreams": self.upstreams.status(),
         }
@@ -317,7 +318,7 @@ class HttpFront:
         parsed = read_address(address)
         return parsed is not None and any(parsed in network for network in self._trusted)
 
-    def over_session_limit(self, begun: EasExchange) -> bool:
+    def over_session_limit(self, begun: JudgedExchange) -> bool:
         """Whether one person has more requests under way than one person's devices make.
 
         Only those by the same credentials count: somebody without the password must not be able to fill the place.
@@ -341,7 +342,7 @@ class HttpFront:
         if len(others) >= self.settings.parked_per_device:
             min(others, key=lambda session: session.deadline).superseded()
 
-    def _looked_at(self, exchange: EasExchange) -> tuple[LiveSession, ...]:
+    def _looked_at(self, exchange: JudgedExchange) -> tuple[LiveSession, ...]:
         """Sessions of the same login: all, but in a flood of them."""
         most = SESSIONS_LOOKED_AT + max(self.settings.sessions_per_user, self.settings.parked_per_device)
         return self.decision.sessions.some_of(exchange.request.login, most)

@@ -4,18 +4,35 @@ A refusal says something about a phone, so it is told only to somebody whose cre
 cannot prove them now is put off, whoever has wrong ones is asked again.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
-from gateway.protocols.activesync.identify import Asked
+from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.answer import Answer
-from gateway.protocols.wording import app_named
 from gateway.proxies.credential_check import CheckResult, CredentialChecks, Credibility
 from gateway.proxies.simple import unauthorized
+
+
+class Question(Protocol):
+    """What a request asks, whatever its protocol."""
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """None: it has none; the mail server asks for them."""
+        ...
+
+    @property
+    def request(self) -> AccessRequest | None:
+        """What is judged; None: nothing."""
+        ...
+
+    def denied(self, verdict: Verdict) -> Answer:
+        """The refusal in the protocol's own words."""
+        ...
 
 
 class Told(NamedTuple):
@@ -39,7 +56,7 @@ class Refusing:
         self.log = RefusalLog(pace)
         self._put_off = refusals.defer(retry_after_seconds)
 
-    def at_once(self, asked: Asked, verdict: Verdict) -> Told | None:
+    def at_once(self, asked: Question, verdict: Verdict) -> Told | None:
         """What is told, if that is known without asking the mail server."""
         assert asked.request is not None
         assert asked.credentials is not None
@@ -48,7 +65,7 @@ class Refusing:
         known = self._checks.known(asked.request.login, asked.credentials)
         return None if known is None else self._told(asked, asked.request, verdict, known)
 
-    async def after_check(self, asked: Asked, verdict: Verdict, host: bytes) -> Told:
+    async def after_check(self, asked: Question, verdict: Verdict, host: bytes) -> Told:
         """What is told, once the mail server was asked about the credentials."""
         assert asked.request is not None
         assert asked.credentials is not None
@@ -60,12 +77,11 @@ class Refusing:
         """Come back later."""
         return Told(self._put_off, outcome)
 
-    def _told(self, asked: Asked, request: AccessRequest, verdict: Verdict, result: CheckResult) -> Told:
+    def _told(self, asked: Question, request: AccessRequest, verdict: Verdict, result: CheckResult) -> Told:
         if result.credibility is Credibility.REJECTED:
             return Told(unauthorized(result.challenges), "unauthenticated")
         if result.credibility is Credibility.UNKNOWN:
             return self.deferred("deferred")
         self.log.write_down("refused", request, verdict)
         delay = self.pace.delay(request.login, request.device_id)
-        answer = refusals.deny(asked.query.command, asked.version, app_named(verdict), verdict.note)
-        return Told(answer, "refused", True, delay)
+        return Told(asked.denied(verdict), "refused", True, delay)

@@ -157,7 +157,7 @@ def _lengths(octets: bytes) -> int:
 
 
 def _passed_on(head: ResponseHead, body: bytes) -> None:
-    """As it goes to the phone (``proxies/eas_answer.py``)."""
+    """As it goes to the phone (``proxies/judged_answer.py``)."""
     chunked = head.content_length is None
     framing = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % (head.content_length or 0)
     if head.status in (204, 304):

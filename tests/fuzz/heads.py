@@ -11,7 +11,8 @@ from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.chunked import LAST_CHUNK, chunk
 from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
-from gateway.proxies.eas_forward import forwarded, more
+from gateway.proxies.eas_forward import forwarded
+from gateway.proxies.forwarding import more
 from tests.fuzz import phrases
 from tests.fuzz.http_peers import Message, by_h11, by_llhttp, fields_of, stays_as_long
 from tests.fuzz.judging import ACCEPTED, REFUSED, Target, hold, same

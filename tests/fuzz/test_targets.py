@@ -56,7 +56,7 @@ _SIZE_WITH_BLANKS = re.compile(rb"([0-9A-Fa-f]{1,8})[ ]*(?:;.*)?\Z")
 FAULTS: list[tuple[str, str, Any]] = [
     ("heads", "gateway.protocols.http.request_head._LENGTH", re.compile(rb"[+]?[0-9]{1,15}\Z")),
     ("heads", "gateway.protocols.http.request_head._ONCE", frozenset((b"host",))),
-    ("heads", "gateway.proxies.eas_forward.chunk", lambda content: b"%d\r\n%b\r\n" % (len(content) + 1, content)),
+    ("heads", "gateway.proxies.forwarding.chunk", lambda content: b"%d\r\n%b\r\n" % (len(content) + 1, content)),
     ("usual", "gateway.protocols.activesync.query.canonical_device_id", bytes.decode),
     ("usual-answers", "gateway.protocols.activesync.headers.RESPONSE_HEADERS", frozenset((b"content-type",))),
     ("streams", "gateway.protocols.http.chunked._SIZE_LINE", _SIZE_WITH_BLANKS),

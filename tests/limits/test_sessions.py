@@ -4,7 +4,7 @@ import pytest
 
 from gateway.decision.live_sessions import LiveSession
 from gateway.proxies import front
-from gateway.proxies.eas_exchange import EasExchange
+from gateway.proxies.judged_exchange import JudgedExchange
 from tests.limits.neighbour import Neighbour, ping, sync
 from tests.proxies.test_parked import SYNC
 from tests.support.fronted import Fronted, fronted, until
@@ -45,14 +45,14 @@ async def test_whoever_has_many_sessions_costs_others_of_the_name_no_more(
     """Else each request of a login would be as dear as strangers have opened sessions under it."""
     monkeypatch.setattr(front, "SESSIONS_LOOKED_AT", 10)
     looked_at = 0
-    is_by_the_same = EasExchange.is_by_the_same
+    is_by_the_same = JudgedExchange.is_by_the_same
 
-    def counted(begun: EasExchange, session: LiveSession) -> bool:
+    def counted(begun: JudgedExchange, session: LiveSession) -> bool:
         nonlocal looked_at
         looked_at += 1
         return is_by_the_same(begun, session)
 
-    monkeypatch.setattr(EasExchange, "is_by_the_same", counted)
+    monkeypatch.setattr(JudgedExchange, "is_by_the_same", counted)
     async with fronted(mailbox.url, sessions_per_user=3) as gateway:
         for number in range(40):
             (await gateway.client()).write(sync("anna", Authorization=basic("anna", f"guess{number}"))[:-2])

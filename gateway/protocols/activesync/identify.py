@@ -5,6 +5,7 @@ from typing import NamedTuple
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.domain.verdict import Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.commands import Command, UnknownCommand
 from gateway.protocols.activesync.headers import to_upstream
@@ -14,6 +15,7 @@ from gateway.protocols.activesync.token_claims import read_claims
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
+from gateway.protocols.wording import app_named
 
 
 class Asked(NamedTuple):
@@ -28,6 +30,10 @@ class Asked(NamedTuple):
     user_agent: bytes
     fields: list[tuple[bytes, bytes]] | None
     """Headers for the mail server; None once they are on their way."""
+
+    def denied(self, verdict: Verdict) -> Answer:
+        """The refusal in the dialect of this very request."""
+        return refusals.deny(self.query.command, self.version, app_named(verdict), verdict.note)
 
 
 _OPTIONS = EasQuery(Command.OPTIONS, None, "", b"", "")

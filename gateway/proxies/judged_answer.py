@@ -1,7 +1,7 @@
-"""The mail server's answer to an ActiveSync request on its way to the phone.
+"""The mail server's answer to a judged request on its way to the client.
 
 Its head is judged before any of it is passed on, and leaves together with the first octets of its body: as long as
-nothing of the body is there, the phone can still be told something else. What has no length is chunked anew, or ends
+nothing of the body is there, the client can still be told something else. What has no length is chunked anew, or ends
 with the connection for HTTP/1.0.
 """
 
@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING
 
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect
-from gateway.protocols.activesync import refusals
-from gateway.protocols.activesync.headers import to_client
 from gateway.protocols.http.chunked import LAST_CHUNK, chunk
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.protocols.http.writing import response_head
 from gateway.proxies.client_connection import ClientConnection
-from gateway.proxies.eas_state import State
-from gateway.proxies.refusing import Told
+from gateway.proxies.exchange_state import State
 
 if TYPE_CHECKING:
-    from gateway.proxies.eas_exchange import EasExchange
     from gateway.proxies.front import HttpFront
+    from gateway.proxies.judged_exchange import JudgedExchange
 
 FINISHING_MOST = 64 << 10
-"""Octets of the small answer that a command with an effect still gets after the verdict turned."""
+"""Octets of the small answer that a request with an effect still gets after the verdict turned."""
 
 
 @dataclass(slots=True)
@@ -37,12 +34,12 @@ class Pending:
     task: asyncio.Task[None] | None = None
 
 
-class EasAnswer:
+class JudgedAnswer:
     """Receives one answer (``ResponseHandler``) and passes it on."""
 
     __slots__ = ("_chunked", "_client", "_exchange", "_front", "_head", "_length", "_pending")
 
-    def __init__(self, exchange: "EasExchange", front: "HttpFront", client: ClientConnection) -> None:
+    def __init__(self, exchange: "JudgedExchange", front: "HttpFront", client: ClientConnection) -> None:
         self._exchange = exchange
         self._front = front
         self._client = client
@@ -98,25 +95,23 @@ class EasAnswer:
 
     def _begin(self, head: ResponseHead) -> None:
         exchange = self._exchange
-        if exchange.asked.credentials is None and (head.status < 400 or head.status == 403):
-            # Nobody in particular is asking: nothing that could be mail is passed on. And a 403 without a challenge, as
-            # SOGo answers, is final for a client that waits to be asked who it is.
-            exchange.leave_upstream()
-            exchange.tell(Told(refusals.not_authenticated("mail"), "unauthenticated"))
+        fields = exchange.fields_for_client(head)
+        if fields is None:
             return
-        if head.status < 300 or head.status == 449:
-            exchange.served()
-        fields = to_client(head.fields, self._front.settings.public_url)
         if head.status == 401 and not any(name.lower() == b"www-authenticate" for name, _ in fields):
             fields.append((b"WWW-Authenticate", b'Basic realm="mail", charset="UTF-8"'))
         self._chunked = head.content_length is None and self._client.modern
         self._head = response_head(head.status, head.reason, fields, self._framing(head))
+        if exchange.streams(head):
+            exchange.responding()
+            self._client.write(self._head)
+            self._head = b""
 
     def _framing(self, head: ResponseHead) -> bytes:
         """The lines that say where the answer ends."""
         if self._chunked:
             framing = b"Transfer-Encoding: chunked\r\n"
-        elif head.content_length is None or head.status in (204, 304):
+        elif head.content_length is None or head.status in (204, 304) or self._client.head_only:
             framing = b""
         else:
             framing = b"Content-Length: %d\r\n" % head.content_length

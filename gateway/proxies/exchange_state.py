@@ -1,4 +1,4 @@
-"""The states of an ActiveSync exchange."""
+"""The states of an exchange that is judged."""
 
 from enum import Enum, auto
 
