@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "how-a-request-flows.md"
 PACKAGES = (
     *("domain", "decision"),
     *("protocols", "protocols/activesync", "protocols/authz", "protocols/imap", "protocols/pop3", "protocols/smtp"),
-    *("proxies", "proxies/mail", "proxies/smtp", "authz"),
+    *("protocols/webmail", "proxies", "proxies/mail", "proxies/smtp", "proxies/webmail", "authz"),
 )
 
 

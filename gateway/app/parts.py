@@ -13,11 +13,13 @@ from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.inventory.records import load_record
 from gateway.network.tls import ServerFiles, ServerTls
 from gateway.ports.store import Reading, Store
+from gateway.protocols.webmail.paths import Rule
 from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
 from gateway.proxies.front import HttpFrontSettings
 from gateway.proxies.mail.front_settings import MailFrontSettings
 from gateway.proxies.smtp.front_settings import SmtpFrontSettings
-from gateway.settings import MailSection, Settings, SmtpSection
+from gateway.proxies.webmail.exposure import WebmailSettings
+from gateway.settings import MailSection, Settings, SmtpSection, WebmailSection
 from gateway.storage.compact import compact
 from gateway.storage.redis import RedisConnection
 
@@ -111,12 +113,21 @@ def authz_tls_of(settings: Settings) -> ServerTls | None:
 
 
 def front_settings_of(settings: Settings) -> HttpFrontSettings:
-    """The [http] section as the front takes it: the same names, but for where it listens and goes."""
+    """The [http] and [webmail] sections as the front takes them: the same names, but for where it listens and goes."""
     given = settings.http.model_dump(exclude={"listen", "upstream", "trusted_proxies"})
     return HttpFrontSettings(
         upstreams=tuple(settings.http.upstream),
         trusted_proxies=tuple(settings.http.trusted_proxies),
+        webmail=_webmail_settings_of(settings.webmail),
         **given,
+    )
+
+
+def _webmail_settings_of(section: WebmailSection) -> WebmailSettings:
+    return WebmailSettings(
+        openings={rule: tuple(getattr(section, rule.value)) for rule in Rule},
+        dav_paths=tuple(section.dav_paths),
+        jmap_paths=tuple(section.jmap_paths),
     )
 
 

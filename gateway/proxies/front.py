@@ -43,6 +43,7 @@ from gateway.proxies.refusing import Refusing
 from gateway.proxies.short_way import ShortWay
 from gateway.proxies.sighted import Sighted
 from gateway.proxies.simple import Answered, AutodiscoverV1
+from gateway.proxies.webmail.routing import Webmail
 
 log = structlog.get_logger()
 
@@ -108,6 +109,7 @@ class HttpFront:
         )
         self._connections = self.admission.connections
         self.short_way = ShortWay(self)
+        self._webmail = Webmail(self, settings.webmail, self._trusted)
         self._arrived: list[ClientConnection] = []
         self._servers: list[asyncio.Server | TlsAcceptor] = []
         self._tls: list[ServerTls] = []
@@ -282,6 +284,9 @@ class HttpFront:
             return Answered(client, self._discovered(head))
         if mount is not None:
             return Answered(client, refusals.unknown_command())
+        webmail = self._webmail.exchange_for(client, head)
+        if webmail is not None:
+            return webmail
         self._count_closed(head.path)
         return Answered(client, refusals.no_such_path())
 

@@ -1,6 +1,8 @@
 """What an HTTP front can be told, with its defaults."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gateway.proxies.webmail.exposure import WebmailSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +15,8 @@ class HttpFrontSettings:
     """Scheme and host that phones know us by; empty: taken from each request's Host."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For is believed."""
+    webmail: WebmailSettings = field(default_factory=WebmailSettings)
+    """Which other ways to mail there are; by default none."""
     max_head_bytes: int = 32 << 10
     max_body_bytes: int = 100 << 20
     head_seconds: float = 15.0

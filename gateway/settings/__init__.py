@@ -8,7 +8,15 @@ secret. ``sections`` has the keys, ``values`` what they accept, ``reading`` wher
 
 from gateway.settings.complete import check_complete
 from gateway.settings.reading import load_settings
-from gateway.settings.sections import MailSection, Settings, SmtpSection
+from gateway.settings.sections import MailSection, Settings, SmtpSection, WebmailSection
 from gateway.settings.sentences import SettingsInvalid
 
-__all__ = ["MailSection", "Settings", "SettingsInvalid", "SmtpSection", "check_complete", "load_settings"]
+__all__ = [
+    "MailSection",
+    "Settings",
+    "SettingsInvalid",
+    "SmtpSection",
+    "WebmailSection",
+    "check_complete",
+    "load_settings",
+]

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.settings.values import (
     AskerListeners,
+    CookieOpenings,
     Count,
     Directory,
     DomainNames,
@@ -22,6 +23,7 @@ from gateway.settings.values import (
     MemorySize,
     Networks,
     Number,
+    Openings,
     Places,
     Pop3Listeners,
     Pop3Server,
@@ -29,6 +31,7 @@ from gateway.settings.values import (
     PublicUrl,
     RedisUrl,
     Seconds,
+    ServedPaths,
     SmtpListeners,
     SmtpServer,
     StorageUrl,
@@ -109,6 +112,18 @@ class HttpSection(Section):
     upstream_response_seconds: Seconds = 120.0
     parked_seconds: Annotated[float, Field(ge=3_660, le=86_400), Number] = 3_900.0
     retry_after_seconds: Annotated[int, Field(ge=1, le=3_600), Number] = 30
+
+
+class WebmailSection(Section):
+    """[webmail]"""
+
+    ews: Openings = []
+    mapi: Openings = []
+    owa: CookieOpenings = []
+    dav: Openings = []
+    jmap: Openings = []
+    dav_paths: ServedPaths = ["/SOGo/dav", "/dav", "/caldav", "/carddav", "/principals"]
+    jmap_paths: ServedPaths = ["/jmap"]
 
 
 class MailSection(Section):
@@ -254,6 +269,7 @@ class Settings(BaseSettings):
     redis: RedisSection = RedisSection()
     tls: TlsSection = TlsSection()
     http: HttpSection = HttpSection()
+    webmail: WebmailSection = WebmailSection()
     imap: ImapSection = ImapSection()
     pop3: Pop3Section = Pop3Section()
     smtp: SmtpSection = SmtpSection()

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~@-]{1,100}){1,8}")
 _MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
 
 
@@ -162,6 +163,41 @@ def _network(value: str) -> str:
     return value
 
 
+_DAV_REMEDY = 'write a path like "/SOGo/dav"'
+_TAKEN_PATHS = frozenset(
+    (
+        *("microsoft-server-activesync", "autodiscover", ".well-known", "ews", "mapi", "oab", "owa", "ecp", "rpc"),
+        *("powershell", "remotepowershell", "api", "public", "exchange", "exchweb"),
+    )
+)
+"""First elements of paths that have rules of their own, or are never served."""
+
+
+def _opening(value: str) -> str:
+    if value == "verdict":
+        return value
+    try:
+        return _network(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "verdict"') from None
+
+
+def _cookie_opening(value: str) -> str:
+    if value == "verdict":
+        raise ValueError("a cookie names nobody who could be judged: write networks only, like 10.1.0.0/16")
+    return _network(value)
+
+
+def _served_path(value: str) -> str:
+    """A path that is opened with all that lies below it."""
+    elements = value[1:].split("/")
+    if not _PATH.fullmatch(value) or any(not each.strip(".") for each in elements):
+        raise ValueError(f"{value!r} is no path without a slash at its end: {_DAV_REMEDY}")
+    if elements[0].lower() in _TAKEN_PATHS or value.lower() == "/sogo":
+        raise ValueError(f"{value!r} holds more than calendars and address books: {_DAV_REMEDY}")
+    return value
+
+
 def _redis(value: str) -> str:
     remedy = 'write "embedded", or a URL like unix:///run/redis.sock, redis://host:6379, rediss://host:6379'
     if value != "embedded" and _split(value, remedy).scheme not in ("unix", "redis", "rediss"):
@@ -212,6 +248,9 @@ Pop3Server = Annotated[str, AfterValidator(_mail_protocol_server("pop3"))]
 SmtpServer = Annotated[str, AfterValidator(_mail_protocol_server("smtp"))]
 HostName = Annotated[str, AfterValidator(_host_name)]
 MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
+Openings = Annotated[list[Annotated[str, AfterValidator(_opening)]], BeforeValidator(_listed)]
+CookieOpenings = Annotated[list[Annotated[str, AfterValidator(_cookie_opening)]], BeforeValidator(_listed)]
+ServedPaths = Annotated[list[Annotated[str, AfterValidator(_served_path)]], BeforeValidator(_listed)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
 PublicUrl = Annotated[str, AfterValidator(_public)]

@@ -1,0 +1,61 @@
+"""Which of the other ways to mail by HTTP are open, and for whom.
+
+A rule is closed until it is opened: for networks, from which nothing is judged, or under the verdict over all devices
+of the user. Whatever else opens one (the certificate of an enrolled device) comes into ``Exposure.opened`` and nowhere
+else.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.network.addresses import read_address
+from gateway.protocols.webmail.paths import Rule
+
+VERDICT = "verdict"
+"""The word that opens a rule for everybody whose devices are in order."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebmailSettings:
+    """What opens each rule (networks, or ``VERDICT``), and where the DAV and JMAP servers are."""
+
+    openings: dict[Rule, tuple[str, ...]] = field(default_factory=dict)
+    dav_paths: tuple[str, ...] = ("/SOGo/dav", "/dav", "/caldav", "/carddav", "/principals")
+    """The first one is where discovery leads (RFC 6764)."""
+    jmap_paths: tuple[str, ...] = ("/jmap",)
+
+
+class Opened(Enum):
+    """How far a rule is open for one client."""
+
+    CLOSED = "closed"
+    JUDGED = "judged"
+    UNJUDGED = "unjudged"
+
+
+class Exposure:
+    """The openings, ready to be asked."""
+
+    def __init__(self, settings: WebmailSettings, trusted: Sequence[Network]) -> None:
+        """``trusted``: front proxies, whose own addresses are no client's."""
+        self._trusted = tuple(trusted)
+        self._judged = {rule for rule, openings in settings.openings.items() if VERDICT in openings}
+        self._networks = {
+            rule: [ipaddress.ip_network(each) for each in openings if each != VERDICT]
+            for rule, openings in settings.openings.items()
+        }
+
+    def opened(self, rule: Rule, address: str) -> Opened:
+        """How far a rule is open for a client at ``address``."""
+        if self._is_within(address, self._networks.get(rule, [])) and not self._is_within(address, self._trusted):
+            return Opened.UNJUDGED
+        return Opened.JUDGED if rule in self._judged else Opened.CLOSED
+
+    @staticmethod
+    def _is_within(address: str, networks: Sequence[Network]) -> bool:
+        read = read_address(address) if networks else None
+        return read is not None and any(read in network for network in networks)
