@@ -22,7 +22,7 @@ def asked(octets: bytes, rule: Rule = Rule.DAV, *, judged: bool = True) -> Webma
 
 
 def propfind(**headers: str) -> bytes:
-    return request("/SOGo/dav/anna/", method="PROPFIND", user="anna", **headers)
+    return request("/SOGo/dav/anna/", b"", method="PROPFIND", user="anna", **headers)
 
 
 def understood(octets: bytes, rule: Rule = Rule.DAV, *, judged: bool = True) -> WebmailAsked:

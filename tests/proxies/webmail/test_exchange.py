@@ -25,12 +25,10 @@ JUDGED = list(ASKED)
 
 
 @asynccontextmanager
-async def opened(
-    origin: Origin, *openings: str, rules: tuple[Rule, ...] = tuple(Rule), **settings: object
-) -> AsyncIterator[Fronted]:
-    """A gateway at which these rules are open in this way; anna's phone is clean."""
-    webmail = WebmailSettings(openings=dict.fromkeys(rules, openings))
-    async with fronted(origin.url, webmail=webmail, **settings) as gateway:
+async def opened(origin: Origin, *openings: str, trusted_proxies: tuple[str, ...] = ()) -> AsyncIterator[Fronted]:
+    """A gateway at which every rule is open in this way; anna's phone is clean."""
+    webmail = WebmailSettings(openings=dict.fromkeys(Rule, openings))
+    async with fronted(origin.url, webmail=webmail, trusted_proxies=trusted_proxies) as gateway:
         gateway.proved("anna")
         gateway.clean("anna", "phone1")
         await gateway.known("anna")
