@@ -51,7 +51,7 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
         for url in getattr(settings, part).listen:
             if _in_clear(url, "http"):
                 yield f"[{part}] listen {url}: {sent} are in clear on the network, unless TLS ends before it: use https"
-    for part, scheme in (("authz", "http"), ("postfix", "tcp")):
+    for part, scheme in (("authz", "http"), ("haproxy", "tcp"), ("postfix", "tcp")):
         for url in getattr(settings, part).listen:
             if _in_clear(url, scheme):
                 yield (

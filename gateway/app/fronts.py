@@ -21,6 +21,7 @@ from gateway.app.parts import (
     smtp_front_settings_of,
 )
 from gateway.authz.front import AuthzFront, SpeechMaker
+from gateway.authz.haproxy_speech import HaproxySpeech
 from gateway.authz.http_speech import HttpSpeech
 from gateway.authz.postfix_speech import PostfixSpeech
 from gateway.decision.decision_point import DecisionPoint
@@ -143,6 +144,10 @@ def _authz(settings: Settings, shared: Shared) -> Front:
     return _asked(settings, shared, HttpSpeech, authz_tls_of(settings))
 
 
+def _haproxy(settings: Settings, shared: Shared) -> Front:
+    return _asked(settings, shared, HaproxySpeech)
+
+
 def _postfix(settings: Settings, shared: Shared) -> Front:
     return _asked(settings, shared, PostfixSpeech)
 
@@ -166,6 +171,7 @@ SERVED = (
     # There is no name of it for ALPN (RFC 7301).
     Served("smtp", (), _smtp),
     Served("authz", ("http/1.1",), _authz),
+    Served("haproxy", (), _haproxy),
     Served("postfix", (), _postfix),
 )
 

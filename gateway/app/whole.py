@@ -221,7 +221,8 @@ def _open_files_wanted(settings: Settings, role: str) -> int:
         return FILES_BESIDE_PHONES
     sections = (settings.imap, settings.pop3, settings.smtp)
     mail = sum(2 * section.max_connections for section in sections if section.listen)
-    askers = settings.authz.max_connections * (bool(settings.authz.listen) + bool(settings.postfix.listen))
+    asked = (settings.authz.listen, settings.haproxy.listen, settings.postfix.listen)
+    askers = settings.authz.max_connections * sum(map(bool, asked))
     phones = settings.http.max_connections + settings.http.upstream_connections
     return phones + mail + askers + FILES_BESIDE_PHONES
 

@@ -37,7 +37,8 @@ def check_complete(settings: Settings, role: str) -> None:
 def _check_askers(settings: Settings) -> None:
     """Whoever may ask learns who may have mail, so nobody is answered who has not shown who it is."""
     authz = settings.authz
-    for part, urls in (("authz", authz.listen), ("postfix", settings.postfix.listen)):
+    asked = {"authz": authz.listen, "haproxy": settings.haproxy.listen, "postfix": settings.postfix.listen}
+    for part, urls in asked.items():
         for url in urls:
             by_certificate = url.startswith("https:") and authz.client_ca
             if not (url.startswith("unix:") or by_certificate or authz.key_files):

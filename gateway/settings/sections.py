@@ -15,6 +15,7 @@ from gateway.settings.values import (
     Directory,
     DomainNames,
     Files,
+    HaproxyListeners,
     HostName,
     ImapListeners,
     ImapServer,
@@ -200,6 +201,12 @@ class AuthzSection(Section):
     mail_servers: Places = {}
 
 
+class HaproxySection(Section):
+    """[haproxy]"""
+
+    listen: HaproxyListeners = []
+
+
 class PostfixSection(Section):
     """[postfix]"""
 
@@ -274,6 +281,7 @@ class Settings(BaseSettings):
     pop3: Pop3Section = Pop3Section()
     smtp: SmtpSection = SmtpSection()
     authz: AuthzSection = AuthzSection()
+    haproxy: HaproxySection = HaproxySection()
     postfix: PostfixSection = PostfixSection()
     identity: IdentitySection = IdentitySection()
     admin: AdminSection = AdminSection()

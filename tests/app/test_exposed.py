@@ -65,6 +65,7 @@ def test_listeners(data_dir: Path, part: str, url: str, in_clear: bool) -> None:
         ("authz", "http://127.0.0.1:8070", False),
         ("authz", "https://10.0.0.1:8070", False),
         ("authz", "unix:///run/gatepost/authz.sock", False),
+        ("haproxy", "tcp://10.0.0.1:8071", True),
         ("postfix", "tcp://10.0.0.1:8072", True),
         ("postfix", "tcp://127.0.0.1:8072", False),
         ("postfix", "unix:///run/gatepost/postfix.sock?mode=0660", False),

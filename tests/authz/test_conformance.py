@@ -149,6 +149,11 @@ async def by_envoy(authz: Asking) -> Effect:
     return by_status(await authz.ask(question(f"envoy{EAS}", *lines, user="anna", method="POST"), "POST"))
 
 
+async def by_haproxy(authz: Asking) -> Effect:
+    said = (await authz.variables(EAS, "anna"))["verdict"]
+    return {"allow": Effect.ALLOW, "refuse": Effect.DENY, "defer": Effect.DEFER}[said]
+
+
 async def inline(case: Case) -> tuple[Effect, list[Judged]]:
     """The ActiveSync proxy before a mail server that knows the password."""
     async with mailbox_server() as mailbox, fronted(mailbox.url) as gateway:
@@ -177,7 +182,7 @@ def same(verdict: Verdict) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@pytest.mark.parametrize("way", [by_nginx, by_nginx_refusal, by_forward, by_envoy])
+@pytest.mark.parametrize("way", [by_nginx, by_nginx_refusal, by_forward, by_envoy, by_haproxy])
 async def test_activesync(case: Case, way: Callable[[Asking], Awaitable[Effect]], tmp_path: Path) -> None:
     effect, found = await inline(case)
     request_inline, verdict_inline = asked_and_answered(found)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -171,19 +172,20 @@ async def test_a_verdict_that_turns_holds_from_the_next_recipient_on(authz: Aski
 # --- time
 
 
-async def test_what_cannot_be_read_in_time_is_deferred(authz: Asking) -> None:
-    authz.evidence.gate = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    answer = await authz.ask(CORA)
-    assert (answer.status, answer.header("X-Gatepost-Verdict")) == (403, "defer")
-    assert (await authz.action(policy_request("cora"))).startswith("action=451")
-    # Two bounds of a tenth of a second, and room for a busy machine.
-    assert loop.time() - begun < 2
-    assert authz.answered("nginx", "late") == authz.answered("postfix", "late") == 1
-    authz.evidence.gate.set()
-    await until(lambda: "cora@corp.example" in authz.cache.entries)
-    assert (await authz.ask(CORA)).header("X-Gatepost-Verdict") == "allow"
+async def test_what_cannot_be_read_in_time_is_deferred(tmp_path: Path) -> None:
+    async with asking(tmp_path, answer_seconds=0.1) as authz:
+        authz.evidence.gate = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        answer = await authz.ask(CORA)
+        assert (answer.status, answer.header("X-Gatepost-Verdict")) == (403, "defer")
+        assert (await authz.action(policy_request("cora"))).startswith("action=451")
+        # Two bounds of a tenth of a second, and room for a busy machine; a load gives up after five.
+        assert loop.time() - begun < 4
+        assert authz.answered("nginx", "late") == authz.answered("postfix", "late") == 1
+        authz.evidence.gate.set()
+        await until(lambda: "cora@corp.example" in authz.cache.entries)
+        assert (await authz.ask(CORA)).header("X-Gatepost-Verdict") == "allow"
 
 
 async def test_slow_questions_and_idle_connections_end(authz: Asking) -> None:

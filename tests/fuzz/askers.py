@@ -1,10 +1,12 @@
-"""What askers say: Postfix's requests, Dovecot's questions, and a client's request as an HTTP asker passes it on.
+"""What askers say: Postfix's requests, Dovecot's questions, HAProxy's frames, a client's request as proxies tell it.
 
-Postfix's are read at every split and by a second reader, Dovecot's by ``json`` without our bounds. The third is the
-same request twice: as its client sends it to us, and as nginx and Envoy ask about it; the question must be one.
+Postfix's are read at every split and by a second reader, Dovecot's by ``json`` without our bounds, HAProxy's written
+anew by a second writer. The last is the same request twice: as its client sends it to us, and as nginx and Envoy ask
+about it; the question must be one.
 """
 
 import base64
+import ipaddress
 import json
 import re
 from random import Random
@@ -14,7 +16,7 @@ from gateway.domain.identity import canonical_login
 from gateway.protocols.activesync.identify import Asked, identify
 from gateway.protocols.activesync.requests import Mount, mount_of
 from gateway.protocols.answer import Answer
-from gateway.protocols.authz import dovecot, original, postfix
+from gateway.protocols.authz import dovecot, original, postfix, spop
 from gateway.protocols.authz.original import ClientQuestion, Kind, Misconfigured
 from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
 from gateway.protocols.lines import Unframeable
@@ -22,6 +24,7 @@ from tests.fuzz import phrases
 from tests.fuzz.heads import ADDRESS, RULES
 from tests.fuzz.judging import ACCEPTED, REFUSED, Target, hold, same
 from tests.protocols.authz.verdicts import DENY
+from tests.support import spop_frames
 
 _ACTION = re.compile(rb"action=[ -~]{1,500}\n\n\Z")
 SPLIT_MOST = 24
@@ -141,6 +144,85 @@ DOVECOT = Target(
     check_dovecot,
     grow_dovecot,
     (b'{"', b'":"', b'","', b'"}', b"true", b"null", b"NaN", b"[", b"{", b'"user":"', b'"login":"', b"\\u0000", b"1e9"),
+    2048,
+)
+
+# --- HAProxy
+
+
+def _frames(pieces: list[bytes]) -> tuple[list[spop.Frame], str]:
+    reader, found = spop.FrameReader(), []
+    for piece in pieces:
+        reader.receive(piece)
+        try:
+            while (each := reader.next()) is not None:
+                found.append(each)
+        except Unframeable as error:
+            return found, error.reason
+    return found, ""
+
+
+def check_spop(octets: bytes) -> str:
+    """See the module."""
+    whole = _frames([octets])
+    for at in range(1, len(octets), 1 + len(octets) // SPLIT_MOST):
+        same(f"split at {at}", whole, _frames([octets[:at], octets[at:]]))
+    for frame in whole[0]:
+        if isinstance(frame, spop.Notify):
+            _written_again(frame)
+    return ACCEPTED if whole[0] else REFUSED
+
+
+def _written_again(asked: spop.Notify) -> None:
+    """A question written anew by the tests' own writer is the same question; its answer has its numbers."""
+    written = b""
+    for name, arguments in asked.messages.items():
+        said = b"".join(spop_frames.text(key) + _value(value) for key, value in arguments.items())
+        written += spop_frames.text(name) + bytes((len(arguments),)) + said
+    ids = spop_frames.varint(asked.stream_id) + spop_frames.varint(asked.frame_id)
+    frame = spop_frames.frame(3, ids, written)
+    if len(frame) <= spop.FRAME_LONGEST:
+        same("written and read once more", asked, _frames([frame])[0][0])
+    answer = spop.ack(asked, {"verdict": "allow"})
+    hold("its length", int.from_bytes(answer[:4]) == len(answer) - 4)
+    hold("its numbers", answer[9:].startswith(ids))
+
+
+def _value(value: spop.Value) -> bytes:
+    if isinstance(value, bool):
+        return b"\x11" if value else b"\x01"
+    if isinstance(value, int):
+        return spop_frames.number(value)
+    if isinstance(value, str):
+        packed = ipaddress.ip_address(value).packed
+        return (b"\x06" if len(packed) == 4 else b"\x07") + packed
+    return spop_frames.string(value)
+
+
+def grow_spop(random: Random) -> bytes:
+    """Some frames."""
+    octets = b""
+    while not octets or random.random() < 0.5:
+        kind = random.random()
+        if kind < 0.2:
+            octets += random.choice((spop_frames.HELLO, spop_frames.HEALTH_CHECK, spop_frames.DISCONNECT))
+        elif kind < 0.7:
+            ids = spop_frames.varint(random.choice((0, 1, 239, 240, 2288, 264432))) + b"\1"
+            octets += spop_frames.asked("/x", random.choice(("anna", "")), "key", ids)
+        else:
+            value = random.choice(
+                (b"\0", b"\x11", b"\x01", b"\x02\xf0\x80\0", b"\x07" + bytes(16), b"\x0a", b"\x08\xff")
+            )
+            octets += spop_frames.notify({b"a": value}, name=random.choice((b"x", b"gatepost-http")))
+    return octets
+
+
+SPOP = Target(
+    "spop",
+    "HAProxy's frames at every split, written anew by a second writer",
+    check_spop,
+    grow_spop,
+    (b"\0\0\0", b"\3\0\0\0\1", b"\1\0\0\0\1", b"\xf0", b"\xff", b"\x08", b"\x06", b"gatepost-http", b"\0\1"),
     2048,
 )
 

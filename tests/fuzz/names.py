@@ -8,7 +8,7 @@ FINDINGS = HERE / "findings"
 
 NAMES = (
     *("heads", "usual", "usual-answers", "streams", "chunks", "answers", "documents", "queries", "credentials"),
-    *("discovery", "reports", "signatures", "imap", "pop3", "submission", "postfix", "dovecot", "askers"),
+    *("discovery", "reports", "signatures", "imap", "pop3", "submission", "postfix", "dovecot", "spop", "askers"),
 )
 
 

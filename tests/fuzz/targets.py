@@ -38,6 +38,7 @@ TARGETS: dict[str, Target] = {
         submission.TARGET,
         askers.POSTFIX,
         askers.DOVECOT,
+        askers.SPOP,
         askers.ASKERS,
     )
 }

@@ -83,6 +83,12 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("submission", "gateway.protocols.smtp.body.Body._judge", lambda body, message: None),
     ("postfix", "gateway.protocols.authz.postfix._LINE", re.compile(rb"([a-z_]+)=([^=]*).*\Z", re.DOTALL)),
     ("dovecot", "gateway.protocols.authz.dovecot._text", lambda said, name: str(said.get("login", ""))),
+    ("spop", "gateway.protocols.authz.spop._varint", lambda value: bytes((value & 0xFF,))),
+    (
+        "spop",
+        "gateway.protocols.authz.spop.FrameReader.receive",
+        lambda reader, octets: reader._octets.extend(octets[:50]),
+    ),
     ("askers", "gateway.protocols.authz.original._said_once", lambda head, name: b"/"),
     ("askers", "gateway.protocols.authz.original._is_disguised", lambda path: 1 / 0),
     ("signatures", "gateway.inventory.sources.push.signatures.TOLERANCE_SECONDS", 10**10),

@@ -8,7 +8,7 @@ packages=(
     dovecot-imapd dovecot-pop3d dovecot-lmtpd       # mailboxes
     postfix                                         # delivery, submission
     swaks libnet-ssleay-perl msmtp                  # mail programs
-    caddy libnginx-mod-mail                         # what asks for verdicts, beside nginx, Dovecot and Postfix
+    caddy haproxy libnginx-mod-mail                 # what asks for verdicts, beside nginx, Dovecot and Postfix
     libwbxml2-utils                                 # a WBXML reader that is not ours
     redis-server                                    # a Redis with TLS, which the embedded one has not
 )

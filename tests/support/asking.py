@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.authz.front import AuthzFront
+from gateway.authz.haproxy_speech import HaproxySpeech
 from gateway.authz.http_speech import HttpSpeech
 from gateway.authz.keys import AskerKeys
 from gateway.authz.postfix_speech import PostfixSpeech
@@ -18,11 +19,17 @@ from gateway.decision.device_cache import DeviceCache
 from gateway.domain.access import Protocol
 from gateway.domain.identity import IdentityRules
 from gateway.observability.metrics import Metrics
+from gateway.protocols.authz.spop import FrameType
+from tests.support import spop_frames
 from tests.support.fronted import BAN, TIKTOK, Clock, Evidence, policy, settled
 from tests.support.raw_http import Client, HttpAnswer, basic
 
 KEY = "0123456789abcdef0123456789abcdef"
 MAIL_SERVERS = {Protocol.IMAP: ("192.0.2.1", 143), Protocol.POP3: ("192.0.2.1", 110), Protocol.SMTP: ("192.0.2.1", 587)}
+
+
+USUAL: dict[str, object] = {"mail_servers": MAIL_SERVERS, "answer_seconds": 20.0}
+"""A busy machine must not make "too late" of an answer."""
 
 
 class Asking:
@@ -37,22 +44,25 @@ class Asking:
         self.cache = DeviceCache(self.evidence.read)
         self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
         self.metrics = Metrics()
-        made = AuthzSettings(**{"mail_servers": MAIL_SERVERS, **settings})  # type: ignore[arg-type]
+        made = AuthzSettings(**{**USUAL, **settings})  # type: ignore[arg-type]
         rules = IdentityRules("corp.example")
         keys = AskerKeys([str(self.key_file)])
-        self.front, self.postfix_front = (
+        self.front, self.haproxy_front, self.postfix_front = (
             AuthzFront(made, keys, self.decision, rules, self.metrics, speech=speech)
-            for speech in (HttpSpeech, PostfixSpeech)
+            for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)
         )
-        self.front.clock = self.postfix_front.clock = self.clock
+        self.fronts = {"http": self.front, "haproxy": self.haproxy_front, "postfix": self.postfix_front}
+        for front in self.fronts.values():
+            front.clock = self.clock
         self.http = ""
+        self.haproxy = ""
         self.postfix = ""
         self._clients: list[Client] = []
         self._writers: list[asyncio.StreamWriter] = []
 
     async def listen(self) -> None:
-        """Serve both on free ports."""
-        for part, front in (("http", self.front), ("postfix", self.postfix_front)):
+        """Serve all on free ports."""
+        for part, front in self.fronts.items():
             sock = socket.socket()
             sock.bind(("127.0.0.1", 0))
             await front.listen(sock, None, secure=False)
@@ -78,7 +88,11 @@ class Asking:
 
     async def policy(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the Postfix listener."""
-        address = urlsplit(self.postfix)
+        return await self.connected(self.postfix)
+
+    async def connected(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to one of the listeners."""
+        address = urlsplit(url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         self._writers.append(writer)
         return reader, writer
@@ -93,14 +107,21 @@ class Asking:
         """How many answers of a kind an asker got."""
         return self.metrics.families["gatepost_authz_answers_total"].get(asker, answer)
 
+    async def variables(self, uri: str, user: str, key: str = KEY, **more: bytes) -> dict[str, str]:
+        """What HAProxy is told on a connection of its own."""
+        reader, writer = await self.connected(self.haproxy)
+        writer.write(spop_frames.HELLO + spop_frames.asked(uri, user, key, **more))
+        assert (await read_frame(reader))[0] == FrameType.AGENT_HELLO
+        return variables_of(await read_frame(reader))
+
     async def close(self) -> None:
         """End everything."""
         for client in self._clients:
             client.close()
         for writer in self._writers:
             writer.close()
-        await self.front.close()
-        await self.postfix_front.close()
+        for front in self.fronts.values():
+            await front.close()
         await self.decision.close()
         await settled()
 
@@ -109,6 +130,26 @@ async def read_action(reader: asyncio.StreamReader) -> str:
     """One answer without its empty line."""
     async with asyncio.timeout(20):
         return (await reader.readuntil(b"\n\n")).decode().strip()
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """One frame of SPOP without its length."""
+    async with asyncio.timeout(20):
+        return await reader.readexactly(int.from_bytes(await reader.readexactly(4)))
+
+
+def variables_of(frame: bytes) -> dict[str, str]:
+    """The variables that an ACK sets; they are short, so every length is one octet."""
+    assert frame[0] == FrameType.ACK
+    found, at = {}, 7
+    while at < len(frame):
+        assert frame[at : at + 3] == b"\x01\x03\x02"
+        name_end = at + 4 + frame[at + 3]
+        value_at = name_end + 2
+        value_end = value_at + frame[name_end + 1]
+        found[frame[at + 4 : name_end].decode()] = frame[value_at:value_end].decode()
+        at = value_end
+    return found
 
 
 @asynccontextmanager

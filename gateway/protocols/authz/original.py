@@ -65,17 +65,18 @@ def client_head(head: RequestHead, kind: Kind) -> tuple[RequestHead, str]:
     or target that is none.
     """
     names = kind.value
-    return _as_asked(head, _said_once(head, names.method), _said_once(head, names.uri)), _address(head, names.address)
+    return as_asked(head, _said_once(head, names.method), _said_once(head, names.uri)), _address(head, names.address)
 
 
 def client_head_behind(prefix: bytes, head: RequestHead) -> tuple[RequestHead, str]:
     """The same for an asker that puts ``prefix`` before the client's own path, and uses its method (Envoy)."""
     path = head.path.removeprefix(prefix)
     target = path if head.query is None else path + b"?" + head.query
-    return _as_asked(head, head.method, target), _address(head, b"x-forwarded-for")
+    return as_asked(head, head.method, target), _address(head, b"x-forwarded-for")
 
 
-def _as_asked(head: RequestHead, method: bytes, target: bytes) -> RequestHead:
+def as_asked(head: RequestHead, method: bytes, target: bytes) -> RequestHead:
+    """``head`` with the client's own method and target. Raises ``InvalidValue``."""
     if not _METHOD.match(method) or not _TARGET.match(target):
         raise InvalidValue("the request has no proper method or path")
     path, mark, query = target.partition(b"?")

@@ -64,6 +64,15 @@ async def http_switch(gatepost: Asking) -> AsyncIterator[Switch]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def haproxy_switch(gatepost: Asking) -> AsyncIterator[Switch]:
+    """Where HAProxy asks."""
+    switch = Switch(free_ports(1)[0], gatepost.haproxy)
+    await switch.on()
+    yield switch
+    await switch.off()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postfix_switch(gatepost: Asking) -> AsyncIterator[Switch]:
     """Where Postfix asks."""
     switch = Switch(free_ports(1)[0], gatepost.postfix)
@@ -73,11 +82,13 @@ async def postfix_switch(gatepost: Asking) -> AsyncIterator[Switch]:
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def as_always(gatepost: Asking, http_switch: Switch, postfix_switch: Switch) -> AsyncIterator[Asking]:
+async def as_always(
+    gatepost: Asking, http_switch: Switch, haproxy_switch: Switch, postfix_switch: Switch
+) -> AsyncIterator[Asking]:
     """Before each test: Gatepost answers, and knows of Anna's and Bert's phones what it always does."""
     gatepost.evidence.unavailable = False
     gatepost.clean("anna@corp.example", "annaphone")
     gatepost.dirty("bert@corp.example", "bertphone")
     yield gatepost
-    await http_switch.on()
-    await postfix_switch.on()
+    for switch in (http_switch, haproxy_switch, postfix_switch):
+        await switch.on()

@@ -198,6 +198,37 @@ def _nginx(directory: Path, config: str, port: int) -> Child:
     return child
 
 
+HAPROXY_GLOBAL = """
+global
+    stats socket {directory}/stats mode 600
+    log stderr format raw local0
+    maxconn 200
+
+"""
+
+
+def start_haproxy(directory: Path, *, listen: int, gatepost: int, spop: int, mail: int, made: Certificates) -> Child:
+    """HAProxy by haproxy.cfg and gatepost-spoe.conf."""
+    directory.mkdir()
+    (directory / "both.pem").write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
+    changes = {
+        "bind :443": f"bind 127.0.0.1:{listen}",
+        "/etc/haproxy/mail.example.com.pem": f"{directory}/both.pem",
+        "/etc/haproxy/gatepost-spoe.conf": f"{directory}/gatepost-spoe.conf",
+        "127.0.0.1:8070": f"127.0.0.1:{gatepost}",
+        "127.0.0.1:8071": f"127.0.0.1:{spop}",
+        "10.0.0.5:8080": f"127.0.0.1:{mail}",
+        "put-the-key-here": KEY,
+    }
+    config = directory / "haproxy.cfg"
+    config.write_text(HAPROXY_GLOBAL.format(directory=directory) + example("haproxy/haproxy.cfg", changes))
+    spoe = example("haproxy/gatepost-spoe.conf", {"put-the-key-here": KEY})
+    (directory / "gatepost-spoe.conf").write_text(spoe)
+    child = start("haproxy", ("haproxy", "-db", "-f", str(config)), directory)
+    child.until_port(listen)
+    return child
+
+
 CADDY_GLOBAL = """{{
 	admin off
 	auto_https disable_redirects

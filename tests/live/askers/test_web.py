@@ -1,4 +1,4 @@
-"""nginx (auth_request) and Caddy before a mail server: what a phone sees, also while Gatepost is away."""
+"""nginx (auth_request), Caddy and HAProxy before a mail server: what a phone sees, also while Gatepost is away."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.live.askers.servers import missing, start_caddy, start_nginx_http
+from tests.live.askers.servers import missing, start_caddy, start_haproxy, start_nginx_http
 from tests.live.askers.switch import Switch
 from tests.live.children import free_ports
 from tests.support import raw_http
@@ -39,6 +39,21 @@ class Web:
     url: str
     made: Certificates
     mailbox: MailboxServer
+    name: str
+    switches: tuple[Switch, ...]
+
+    async def switch(self, how: str) -> None:
+        """Gatepost is there (``on``), or nobody is (``off``), or somebody ``silent``."""
+        for each in self.switches:
+            await getattr(each, how)()
+        if how == "on" and self.name == "haproxy":
+            await self._until_found()
+
+    async def _until_found(self) -> None:
+        """HAProxy looks every two seconds whether whom it asks is there again."""
+        async with asyncio.timeout(20):
+            while (await self.ask(request(ANNA, FOLDER_SYNC, user="anna"))).status != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
 
     async def ask(self, octets: bytes, method: str = "POST") -> HttpAnswer:
         """One request on a connection of its own."""
@@ -60,19 +75,30 @@ async def mailbox() -> AsyncIterator[MailboxServer]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["nginx", "caddy"])
+@pytest.fixture(scope="module", params=["nginx", "caddy", "haproxy"])
 def web(
-    request: pytest.FixtureRequest, ground: Path, http_switch: Switch, mailbox: MailboxServer, made: Certificates
+    request: pytest.FixtureRequest,
+    ground: Path,
+    http_switch: Switch,
+    haproxy_switch: Switch,
+    mailbox: MailboxServer,
+    made: Certificates,
 ) -> Iterator[Web]:
     """Each of them in turn."""
     name = str(request.param)
     if reason := missing(name):
         pytest.skip(reason)
-    begin = start_nginx_http if name == "nginx" else start_caddy
     (listen,) = free_ports(1)
-    behind = urlsplit(mailbox.url).port or 0
-    child = begin(ground / f"web-{name}", listen=listen, gatepost=http_switch.port, mail=behind, made=made)
-    yield Web(f"https://localhost:{listen}", made, mailbox)
+    common = {"listen": listen, "gatepost": http_switch.port, "mail": urlsplit(mailbox.url).port or 0}
+    directory = ground / f"web-{name}"
+    switches: tuple[Switch, ...] = (http_switch,)
+    if name == "haproxy":
+        switches = (http_switch, haproxy_switch)
+        child = start_haproxy(directory, spop=haproxy_switch.port, made=made, **common)
+    else:
+        begin = start_nginx_http if name == "nginx" else start_caddy
+        child = begin(directory, made=made, **common)
+    yield Web(f"https://localhost:{listen}", made, mailbox, name, switches)
     child.stop()
 
 
@@ -182,30 +208,44 @@ async def test_connections_to_us_are_kept(web: Web, gatepost: Asking) -> None:
     client = await Client.connected(web.url, tls=web.made.trust())
     for _ in range(5):
         await client.ask(request(ANNA, FOLDER_SYNC, user="anna"))
-    before = set(gatepost.front.connections)
+    front = gatepost.haproxy_front if web.name == "haproxy" else gatepost.front
+    before = set(front.connections)
     for _ in range(30):
         assert (await client.ask(request(ANNA, FOLDER_SYNC, user="anna"))).status == 200
     assert before
-    assert set(gatepost.front.connections) <= before
+    assert set(front.connections) <= before
     client.close()
 
 
-async def test_nobody_is_let_in_while_gatepost_is_away(web: Web, http_switch: Switch) -> None:
+async def test_nobody_is_let_in_while_gatepost_is_away(web: Web) -> None:
     before = web.reached()
-    await http_switch.off()
+    await web.switch("off")
     answer = await web.ask(request(ANNA, FOLDER_SYNC, user="anna"))
     assert (answer.status, answer.header("Retry-After")) == (503, "30")
     assert web.reached() == before
-    await http_switch.on()
+    await web.switch("on")
     assert (await web.ask(request(ANNA, FOLDER_SYNC, user="anna"))).status == 200
 
 
-async def test_nobody_is_let_in_while_gatepost_says_nothing(web: Web, http_switch: Switch) -> None:
+async def test_nobody_is_let_in_while_gatepost_says_nothing(web: Web) -> None:
     before = web.reached()
-    await http_switch.silent()
+    await web.switch("silent")
     begun = asyncio.get_running_loop().time()
     answer = await web.ask(request(ANNA, FOLDER_SYNC, user="anna"))
     assert (answer.status, answer.header("Retry-After")) == (503, "30")
     # The example's two seconds, and room for a busy machine.
     assert asyncio.get_running_loop().time() - begun < 10
     assert web.reached() == before
+    await web.switch("on")
+
+
+async def test_two_logins_in_one_request_are_no_way_round(web: Web) -> None:
+    """One of them is asked about, and the mail server may believe the other."""
+    before = web.reached()
+    one, other = basic("bert").encode(), basic("anna").encode()
+    octets = request(BERT.replace("bert", "anna"), FOLDER_SYNC, user="bert")
+    for first, second in ((one, other), (other, one)):
+        twice = octets.replace(b"Authorization: " + one, b"Authorization: %b\r\nAuthorization: %b" % (first, second))
+        answer = await web.ask(twice)
+        assert answer.status >= 400 or answer.body == BLOCKED
+        assert web.reached() == before
