@@ -27,6 +27,11 @@ class Switch:
     async def off(self) -> None:
         """Nobody listens, and whoever was connected is not any more."""
         if self._server is not None:
+            for sock in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
+            # What the loop has accepted becomes a connection first: of a closed server it would be nobody's.
+            for _ in range(3):
+                await asyncio.sleep(0)
             self._server.close()
             self._server = None
         for task in tuple(self._tasks):
