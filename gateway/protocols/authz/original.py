@@ -21,6 +21,8 @@ from gateway.protocols.activesync.requests import Mount, Unusable, mount_of, rea
 from gateway.protocols.activesync.versions import Version
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
+from gateway.protocols.webmail.identify import carries_token
+from gateway.protocols.webmail.paths import is_plain
 
 _METHOD = re.compile(rb"[A-Z]{3,20}\Z")
 _TARGET = re.compile(rb"/[!-~]*\Z")
@@ -105,8 +107,10 @@ def question(head: RequestHead, client_address: str, rules: IdentityRules) -> Cl
         return _activesync(head, client_address, rules)
     if mount is not None:
         return ClientQuestion(None)
-    if _is_disguised(head.path):
+    if _is_disguised(head.path) or not is_plain(head.path):
         return refusals.no_such_path()
+    if carries_token(head.query):
+        return refusals.malformed()
     try:
         return _webmail(head, client_address, rules)
     except InvalidValue:
@@ -139,6 +143,9 @@ def _webmail(head: RequestHead, client_address: str, rules: IdentityRules) -> Cl
     login = None if isinstance(credentials, Unusable) else login_of(credentials, rules)
     if login is None:
         return refusals.not_authenticated("mail")
+    if head.method == b"OPTIONS":
+        # What the server can do is told truthfully, or clients give up the account.
+        return ClientQuestion(None)
     action = head.method.decode("ascii")
     return ClientQuestion(
         AccessRequest(

@@ -83,7 +83,7 @@ def _identified(
         return not_authenticated("mail")
     if not judged:
         return WebmailAsked(rule, action, credentials, None, fields)
-    if _TOKEN_IN_QUERY.search(head.query or b""):
+    if carries_token(head.query):
         raise InvalidValue("a token in the URL beside credentials")
     if head.method == b"OPTIONS":
         # What the server can do is told truthfully, or clients give up the account.
@@ -93,3 +93,8 @@ def _identified(
         return not_authenticated("mail")
     request = AccessRequest(login, "", Protocol.WEBMAIL, IdentityStrength.USER_WIDE, action, "", client_address)
     return WebmailAsked(rule, action, credentials, request, fields)
+
+
+def carries_token(query: bytes | None) -> bool:
+    """Whether a URL's query names a token that a server could believe."""
+    return _TOKEN_IN_QUERY.search(query or b"") is not None

@@ -89,6 +89,7 @@ def test_a_target_that_is_none(uri: str) -> None:
         ("POST", "/autodiscover/autodiscover.xml", "anna"),
         ("GET", "/Autodiscover/Autodiscover.json?Email=a@b", ""),
         ("PROPFIND", "/dav/anna/", ""),
+        ("OPTIONS", "/dav/anna/", "anna"),
     ],
 )
 def test_let_through_unjudged(method: str, uri: str, user: str) -> None:
@@ -122,12 +123,24 @@ def test_credentials_that_name_nobody(uri: str, authorization: str) -> None:
         "/Microsoft-Server-ActiveSync/default.eas",
         "/%254dicrosoft-Server-ActiveSync",
         "/Microsoft-Server-ActiveSyncX",
+        "/SOGo/Microsoft-Server-ActiveSync",
+        "/x/%2e%2e/dav/",
+        "/dav//anna/",
+        "/dav;x/anna/",
     ],
 )
 def test_another_spelling_is_no_way_round(path: str) -> None:
     found = nginx("POST", path + EAS[EAS.index("?") :])
     assert isinstance(found, Answer)
     assert found.status == 404
+
+
+@pytest.mark.parametrize("user", ["anna", ""])
+def test_a_token_in_the_url_is_no_way_round(user: str) -> None:
+    """Some servers would believe it rather than Authorization (RFC 6750 §2.3)."""
+    found = nginx("GET", "/jmap/session?access_token=x", user=user)
+    assert isinstance(found, Answer)
+    assert found.status == 400
 
 
 def test_activesync_that_inline_would_refuse() -> None:
