@@ -18,8 +18,13 @@ from gateway.domain.bans import Flag
 from gateway.domain.matching import compiled
 from gateway.domain.policy import Exemption, Policy, PolicyVersion, Setting, Unavailable, UnknownSetting
 from gateway.domain.verdict import Effect, Verdict
+from gateway.protocols.webmail.paths import Rule
+from gateway.proxies.mail.imap import IMAP
+from gateway.proxies.webmail.exposure import VERDICT, WebmailSettings
+from tests.proxies.mail import conversations
 from tests.support.asking import Asking, asking, forwarded, mail_login, original, policy_request, question
 from tests.support.fronted import BAN, TIKTOK, Evidence, fronted, policy
+from tests.support.mail_fronted import mail_fronted, scripted_server
 from tests.support.raw_http import HttpAnswer, ask, eas, request
 from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import mailbox_server
@@ -194,6 +199,59 @@ async def test_activesync(case: Case, way: Callable[[Asking], Awaitable[Effect]]
     assert told is verdict.effect is effect is case.effect
 
 
+CALENDAR = "/dav/anna/"
+
+
+async def webmail_inline(case: Case) -> tuple[Effect, list[Judged]]:
+    """The proxy for other mail by HTTP, with calendars open under the verdict."""
+    opened = WebmailSettings(openings={Rule.DAV: (VERDICT,)})
+    async with mailbox_server() as mailbox, fronted(mailbox.url, webmail=opened) as gateway:
+        case.arrange(gateway.evidence)
+        await gateway.decision.use(policy_for(case))
+        found = written_down(gateway.decision)
+        gateway.proved(LOGIN)
+        answer = await ask(gateway.url, request(CALENDAR, b"<x/>", user=LOGIN, method="PROPFIND"))
+        return {200: Effect.ALLOW, 403: Effect.DENY, 503: Effect.DEFER}[answer.status], found
+
+
+async def calendar_by_nginx(authz: Asking) -> Effect:
+    return by_header(await authz.ask(question("nginx", *original(CALENDAR, "PROPFIND"), user="anna")))
+
+
+async def calendar_by_forward(authz: Asking) -> Effect:
+    return by_status(await authz.ask(question("forward", *forwarded(CALENDAR, "PROPFIND"), user="anna")))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("way", [calendar_by_nginx, calendar_by_forward])
+async def test_other_mail_by_http(case: Case, way: Callable[[Asking], Awaitable[Effect]], tmp_path: Path) -> None:
+    effect, found = await webmail_inline(case)
+    request_inline, verdict_inline = asked_and_answered(found)
+    async with arranged(case, tmp_path) as (authz, judged):
+        told = await way(authz)
+    asked, verdict = asked_and_answered(judged)
+    # Inline the rule stands in the action; an asker knows of none.
+    assert asked == request_inline._replace(action="PROPFIND")
+    assert same(verdict) == same(verdict_inline)
+    assert told is verdict.effect is effect is case.effect
+
+
+async def imap_inline(case: Case) -> tuple[Effect, list[Judged]]:
+    """The IMAP proxy before a mail server that accepts the login."""
+    async with scripted_server() as server, mail_fronted(IMAP, f"imap://127.0.0.1:{server.port}") as gateway:
+        case.arrange(gateway.evidence)
+        await gateway.decision.use(policy_for(case))
+        found = written_down(gateway.decision)
+        client = await conversations.greeted(gateway)
+        client.send(conversations.LOGIN)
+        peer = await conversations.asked(server)
+        peer.send(conversations.LOGGED_IN)
+        line = await client.line()
+        denied, deferred = line.startswith(b"* NO [ALERT] "), line.startswith(b"a NO [UNAVAILABLE] ")
+        assert denied or deferred or line.startswith(b"a OK "), line
+        return (Effect.DENY if denied else Effect.DEFER if deferred else Effect.ALLOW), found
+
+
 def by_line(text: str, allowed: bool) -> Effect:
     if allowed:
         return Effect.ALLOW
@@ -236,6 +294,10 @@ async def test_logins_that_name_no_device(
     asked, verdict = asked_and_answered(judged)
     assert (asked.login, asked.device_id, asked.protocol) == (LOGIN, "", Protocol(protocol))
     assert verdict == expected
+    if protocol == "imap":
+        effect, found = await imap_inline(case)
+        request_inline, verdict_inline = asked_and_answered(found)
+        assert (asked, same(verdict), case.effect) == (request_inline, same(verdict_inline), effect)
     assert told is verdict.effect is case.effect
 
 
