@@ -34,6 +34,7 @@ from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
+from gateway.inventory.credentials import Credentials
 from gateway.inventory.followed_policy import FollowedPolicy
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
@@ -117,6 +118,7 @@ class Control:
                 editor=PolicyEditor(store, publish, self._board, now),
                 ingest=ingest,
                 bindings=Bindings(evidence),
+                credentials=Credentials(evidence),
                 people=People(evidence),
                 rules=rules,
                 publish=publish,

@@ -74,6 +74,7 @@ def _facts(request: AccessRequest | None, verdict: Verdict | None) -> tuple[tupl
         ("X-Gatepost-Verdict", verdict.effect.name.lower()),
         ("X-Gatepost-Reason", verdict.reason.value),
         ("X-Gatepost-User", quote(request.login, safe="@+")),
+        ("X-Gatepost-Identity", request.strength.word),
         _NO_STORE,
     ]
     if verdict.valid_until != FOREVER:
@@ -187,7 +188,7 @@ def _mail(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     protocol = Protocol.WEBMAIL
     try:
         protocol = nginx_mail.protocol_of(head.named)
-        request = nginx_mail.asked(head.named, context.rules)
+        identified = nginx_mail.asked(head.named, context.rules)
         server = context.settings.mail_servers.get(protocol)
         if server is None:
             raise Misconfigured(f"[authz] mail_servers has no {protocol.value}: write the address where nginx goes on")
@@ -198,10 +199,10 @@ def _mail(head: RequestHead, body: bytes, context: HttpContext) -> Found:
 
     def answer(verdict: Verdict) -> Answer:
         if verdict.effect is Effect.ALLOW:
-            return nginx_mail.allowed(*server)
+            return nginx_mail.allowed(*server, identified)
         return nginx_mail.refused(protocol, verdict)
 
-    return Judged(request, answer)
+    return Judged(identified.request, answer)
 
 
 def _mail_stranger(head: RequestHead) -> Answer:

@@ -100,6 +100,7 @@ _REASONS = {
     Reason.DEVICE_UNMATCHED: "no inventory device is known to be this mail device",
     Reason.BINDING_CONFLICT: "several inventory devices claim to be this mail device",
     Reason.STATE_UNAVAILABLE: "the state cannot be read",
+    Reason.CREDENTIAL_INVALID: "the device credential is wrong or revoked",
 }
 
 

@@ -8,6 +8,7 @@ import typer
 from gateway.cli import (
     backups,
     bans,
+    credentials,
     demo,
     devices,
     exemptions,
@@ -63,6 +64,7 @@ command(app, "why")(why.why)
 app.add_typer(sources.app, name="source")
 app.add_typer(reports.app, name="report")
 app.add_typer(devices.app, name="device")
+app.add_typer(credentials.app, name="credential")
 app.add_typer(groups.app, name="group")
 app.add_typer(bans.app, name="ban")
 app.add_typer(flags.app, name="flag")

@@ -60,6 +60,7 @@ def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
             ("user", answer["person"] + ("" if answer["known"] else " (not known from any import or report)")),
             ("groups", answer["groups"]),
             ("device", why["device"]),
+            ("identity", f"{why['identity']} {' '.join(why['credentials'])}".rstrip()),
             ("binding", why["binding"]),
             *(("report", _report(each, now)) for each in why["evidence"]),
             ("kept hits", why["tombstones"] or ""),

@@ -57,6 +57,8 @@ class DecisionPoint:
         key: VerdictKey = request.device_id
         if request.protocol is not Protocol.ACTIVESYNC or request.device_type == "Outlook":
             key = (request.device_id, request.protocol, request.device_type)
+            if request.credential is not None:
+                key = (*key, request.credential.id, request.credential.digest)
         verdict = entry.verdict(key)
         if verdict is None or now >= verdict.valid_until:
             verdict = self._decide(request, entry, key)
@@ -216,7 +218,8 @@ def log_turn(request: AccessRequest, verdict: Verdict) -> None:
     log.info(
         "verdict_changed",
         login=request.login,
-        device=request.device_id,
+        device=request.device_id or verdict.device_id,
+        identity=request.strength.word,
         protocol=request.protocol.value,
         effect=verdict.effect.name.lower(),
         reason=verdict.reason.value,

@@ -25,6 +25,7 @@ class RefusalLog:
             event,
             login=request.login,
             device=request.device_id or verdict.device_id,
+            identity=request.strength.word,
             protocol=request.protocol.value,
             command=request.action,
             reason=verdict.reason.value,
@@ -33,5 +34,11 @@ class RefusalLog:
             policy_version=verdict.policy_version,
             client=request.client_address,
             times=count,
+            **credential_in(request),
             **({"asker": asker} if asker else {}),
         )
+
+
+def credential_in(request: AccessRequest) -> dict[str, str]:
+    """The ID for a log line, if there is one."""
+    return {} if request.credential is None else {"credential": request.credential.id}

@@ -7,6 +7,8 @@ it (NIST SP 800-207: enforcement point asks decision point).
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from gateway.domain.credential import CredentialShown
+
 
 class Protocol(StrEnum):
     """The way in. Policy may differ by protocol."""
@@ -26,6 +28,11 @@ class IdentityStrength(IntEnum):
     DEVICE_CREDENTIAL = 2
     CLIENT_CERTIFICATE = 3
 
+    @property
+    def word(self) -> str:
+        """As it stands in logs and answers."""
+        return self.name.lower()
+
 
 class AccessRequest(NamedTuple):
     """One question to the decision point.
@@ -36,7 +43,7 @@ class AccessRequest(NamedTuple):
     login: str
     """Canonical login name (``identity.canonical_login``), the one the credentials prove."""
     device_id: str
-    """Canonical DeviceId (``identity.canonical_device_id``); empty for a user-wide request."""
+    """Canonical DeviceId (``identity.canonical_device_id``); empty for a user-wide request, and with a credential."""
     protocol: Protocol = Protocol.ACTIVESYNC
     strength: IdentityStrength = IdentityStrength.DEVICE_ID
     action: str = ""
@@ -44,3 +51,5 @@ class AccessRequest(NamedTuple):
     device_type: str = ""
     """As the client states it; never trusted for an allow."""
     client_address: str = ""
+    credential: CredentialShown | None = None
+    """Shown with the login; ``decide`` finds out whether it is good, and which device it stands for."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from gateway.domain.credential import DeviceCredential
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
 from gateway.domain.identity import IdentityRules, canonical_login, canonical_plain_device_id
@@ -63,6 +64,8 @@ class PersonFacts:
     pins: tuple[Pin, ...] = ()
     tombstones: Mapping[str, tuple[Tombstone, ...]] = field(default_factory=dict)
     """By canonical DeviceId; the empty one for inventory devices without a mail device."""
+    credentials: tuple[DeviceCredential, ...] = ()
+    """Those that are good now."""
     sequence: int = 0
 
 
@@ -125,6 +128,7 @@ def assemble(facts: PersonFacts) -> PersonRecord:
         devices=devices,
         unbound=tuple(unbound),
         sequence=facts.sequence,
+        credentials=facts.credentials,
     )
 
 

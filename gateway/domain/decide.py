@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Flag
+from gateway.domain.credential import standing_behind
 from gateway.domain.enforcement import flag_in_force
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.grace import grace_of
@@ -31,6 +32,12 @@ _REASON_OF = {
 def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, now: float) -> Verdict:
     """The verdict on ``request``; ``record`` is None when the state cannot be read beyond its bound."""
     version = policy.version
+    if record is not None and request.credential is not None:
+        standing = standing_behind(request.credential, record.credentials)
+        if standing is None:
+            # No switch and no exemption lets in a wrong login.
+            return Verdict(Effect.DENY, Reason.CREDENTIAL_INVALID, Posture.UNKNOWN, version.number)
+        request = request._replace(device_id=standing.device_id)
     if record is None:
         verdict = _state_unavailable(version)
     else:

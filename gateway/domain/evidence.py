@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.domain.credential import DeviceCredential
 from gateway.domain.inventory import App, Naming, Ownership, Platform, Scope
 
 
@@ -84,6 +85,8 @@ class PersonRecord:
     """Inventory devices of the person without a mail device; they count for user-wide identity."""
     sequence: int = 0
     """Change-log sequence that this record includes."""
+    credentials: tuple[DeviceCredential, ...] = ()
+    """Those that are good now."""
 
 
 UNKNOWN_DEVICE = DeviceEvidence("", BindingState.UNMATCHED)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag
+from gateway.domain.credential import DEVICE_PREFIX
 from gateway.domain.enforcement import FlagInForce, flag_in_force
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
 from gateway.domain.matching import BanIndex
@@ -38,7 +39,7 @@ def grace_of(
 ) -> Grace:
     """Whether ``device`` may go on for being new; one that never asked before is new from ``now`` on."""
     grace = version.grace
-    if not device.device_id:
+    if not device.device_id or (device.first_seen_at is None and not _is_noted(device.device_id, protocol)):
         return Grace(False)
     first_seen_at = now if device.first_seen_at is None else device.first_seen_at
     ends_at = first_seen_at + grace.seconds
@@ -55,6 +56,11 @@ def grace_of(
     if device.first_seen_at is None:
         turns += (turn for _, at in others for turn in (at, at + GRACE_WINDOW_SECONDS))
     return Grace(granted, min(turn for turn in turns if turn > now))
+
+
+def _is_noted(device_id: str, protocol: Protocol) -> bool:
+    """Whether a device that asks is written down; one that never is would be new at each request."""
+    return protocol is Protocol.ACTIVESYNC and not device_id.startswith(DEVICE_PREFIX)
 
 
 def _first_seen(record: PersonRecord) -> Iterator[tuple[str, float]]:

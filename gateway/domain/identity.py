@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.domain.credential import DEVICE_PREFIX, credential_id, device_known_by, holds_credential
 from gateway.domain.errors import InvalidValue
 
 LOGIN_LONGEST = 256
@@ -63,6 +64,9 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     name = unicodedata.normalize("NFKC", text).casefold() if len(text) <= SPELLING_LONGEST else ""
     if not name or len(name) > LOGIN_LONGEST:
         raise InvalidValue("the user name is empty or longer than 256 characters")
+    if holds_credential(name):
+        # Whoever takes one has cut it off before.
+        raise InvalidValue("the user name holds a device credential, which is not taken here")
     if name != name.strip() or not name.isprintable():
         raise InvalidValue("the user name has blanks at its ends or control characters")
     netbios = ""
@@ -120,3 +124,14 @@ def canonical_plain_device_id(text: str) -> str:
     if len(raw) > DEVICE_ID_LONGEST and _HEX_PAIRS.match(folded):
         return canonical_device_id(bytes.fromhex(folded))
     return canonical_device_id(raw)
+
+
+def device_named(text: str) -> str:
+    """The canonical id of a device as an operator writes it: a DeviceId, or ``credential:ID``.
+
+    Raises ``InvalidValue``.
+    """
+    folded = text.strip().lower()
+    if folded.startswith(DEVICE_PREFIX):
+        return device_known_by(credential_id(folded.removeprefix(DEVICE_PREFIX)))
+    return canonical_plain_device_id(text)

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     DEVICE_UNMATCHED = "device_unmatched"
     BINDING_CONFLICT = "binding_conflict"
     STATE_UNAVAILABLE = "state_unavailable"
+    CREDENTIAL_INVALID = "credential_invalid"
 
 
 @dataclass(frozen=True, slots=True)

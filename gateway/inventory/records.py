@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.domain.binding import InventoryFacts, PersonFacts, Pin, SeenDevice, assemble, claimed_logins, eas_ids
+from gateway.domain.credential import DeviceCredential
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.identity import IdentityRules, canonical_login, canonical_plain_device_id
@@ -59,6 +60,7 @@ async def load_facts(reading: Reading, login: str, rules: IdentityRules) -> Pers
         inventories=await gathered.facts(reading),
         pins=tuple(Pin(pin.device_id, pin.source_id, pin.source_device, pin.bound) for pin in pins),
         tombstones=stones,
+        credentials=await _credentials(reading, logins),
         sequence=sequence,
     )
 
@@ -150,6 +152,17 @@ async def _pins(reading: Reading, logins: Sequence[str]) -> list[PinnedBinding]:
         for pin in await reading.pins_of_person(login):
             pins.setdefault((pin.device_id, pin.source_id, pin.source_device), pin)
     return list(pins.values())
+
+
+async def _credentials(reading: Reading, logins: Sequence[str]) -> tuple[DeviceCredential, ...]:
+    return tuple(
+        [
+            DeviceCredential(each.id, each.digest, each.device_id)
+            for login in logins
+            for each in await reading.credentials_of_person(login)
+            if each.revoked_at is None
+        ]
+    )
 
 
 async def _tombstones(reading: Reading, logins: Sequence[str]) -> dict[str, tuple[Tombstone, ...]]:

@@ -22,6 +22,7 @@ PACED = frozenset(
         "autodiscover_not_understood",
         "credential_check_impossible",
         "credential_check_not_possible",
+        "credential_wrong",
         "open_files_exhausted",
         "operator_refused",
         "receiver_failed",

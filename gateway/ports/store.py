@@ -156,6 +156,23 @@ class OperatorToken:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuedCredential:
+    """A device credential of a person. Only its digest is kept (``domain.credential``)."""
+
+    id: str
+    person_id: str
+    device_id: str
+    """What it stands for: a DeviceId, or ``credential:ID`` where a pin says which inventory device that is."""
+    digest: str = field(repr=False)
+    source_id: str
+    """Of the inventory device that it was issued for; empty: for a mail device."""
+    source_device: str
+    author: str
+    issued_at: float
+    revoked_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to do what only one process may do at a time."""
 
@@ -255,6 +272,18 @@ class Reading(Protocol):
         """All tokens, newest first."""
         ...
 
+    async def credential(self, credential_id: str) -> IssuedCredential | None:
+        """A device credential by its ID, revoked or not."""
+        ...
+
+    async def credentials_of_person(self, person_id: str) -> Sequence[IssuedCredential]:
+        """Those issued for a person, in order of their IDs, revoked ones included."""
+        ...
+
+    async def credentials(self, after: str = "", limit: int = 1000) -> Sequence[IssuedCredential]:
+        """All in order of their IDs, those above ``after``, revoked ones included."""
+        ...
+
     async def lease(self, name: str) -> Lease | None:
         """Who holds a lease, or held it last."""
         ...
@@ -321,6 +350,10 @@ class Writing(Reading, Protocol):
 
     async def put_token(self, token: OperatorToken) -> None:
         """Add or replace a token."""
+        ...
+
+    async def put_credential(self, credential: IssuedCredential) -> None:
+        """Add or replace a device credential."""
         ...
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:

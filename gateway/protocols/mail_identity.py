@@ -1,11 +1,13 @@
 """From a login by IMAP, POP3 or SMTP to the question that is judged.
 
-These protocols carry no device, so all devices of the user answer for it. Whatever names the device better one day (a
-client certificate, a credential in the user name) comes in here and nowhere else.
+These protocols carry no device. A device credential behind the user's name names one; without it all devices of the
+user answer. Whatever else names the device better one day (a client certificate) comes in here and nowhere else.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from gateway.domain import credential
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
@@ -17,24 +19,35 @@ class Presented:
 
     protocol: Protocol
     user: bytes
-    """The name that its credentials are for; the mail server is asked with this very name."""
+    """The name as it was given; a device credential may stand behind it."""
     address: str
 
 
-def identity_of(presented: Presented, rules: IdentityRules) -> AccessRequest | None:
+class Identified(NamedTuple):
+    """Who it is, if what was shown is good."""
+
+    request: AccessRequest
+    user: bytes
+    """The user's own name; the mail server is asked with this very name."""
+
+
+def identity_of(presented: Presented, rules: IdentityRules) -> Identified | None:
     """The question; None: the name can be nobody's, and no mail server is asked about it.
 
     A name that is no UTF-8 is refused: another reader could take it for another person's.
     """
     try:
-        login = canonical_login(presented.user.decode("utf-8"), rules)
+        name, shown = credential.split(presented.user.decode("utf-8"))
+        login = canonical_login(name, rules)
     except (UnicodeDecodeError, InvalidValue):
         return None
-    return AccessRequest(
+    request = AccessRequest(
         login,
         device_id="",
         protocol=presented.protocol,
-        strength=IdentityStrength.USER_WIDE,
+        strength=IdentityStrength.USER_WIDE if shown is None else IdentityStrength.DEVICE_CREDENTIAL,
         action="LOGIN",
         client_address=presented.address,
+        credential=shown,
     )
+    return Identified(request, name.encode())

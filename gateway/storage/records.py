@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from gateway.domain.credential import DeviceCredential
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
 from gateway.domain.inventory import App, Naming, Ownership, Platform, Scope
 from gateway.storage.rows import (
@@ -67,6 +68,8 @@ class RecordRow(msgspec.Struct, array_like=True, frozen=True):
     devices: tuple[DeviceRow[msgspec.Raw], ...]
     unbound: tuple[DeviceRow[msgspec.Raw], ...]
     sequence: int
+    credentials: tuple[tuple[str, str, str], ...] = ()
+    """ID, digest and DeviceId of each; left out where there is none, as for most people."""
 
 
 _decoder = msgspec.msgpack.Decoder(RecordRow)
@@ -84,6 +87,7 @@ def encode_record(record: PersonRecord) -> bytes:
             [device_row(device) for device in record.devices.values()],
             [device_row(device) for device in record.unbound],
             record.sequence,
+            *([[(each.id, each.digest, each.device_id) for each in record.credentials]] if record.credentials else ()),
         )
     )
 
@@ -102,6 +106,7 @@ def decode_record(content: bytes) -> PersonRecord:
             devices={each.device_id: device_of(each, apps_of) for each in row.devices},
             unbound=tuple([device_of(each, apps_of) for each in row.unbound]),
             sequence=row.sequence,
+            credentials=tuple(DeviceCredential(*each) for each in row.credentials),
         )
     except DAMAGED as error:
         raise Unreadable(f"a damaged record: {error}") from error

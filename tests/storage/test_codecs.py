@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Ban, Flag, FlagRule, Matcher, MatcherKind
+from gateway.domain.credential import DeviceCredential
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
 from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Ownership, Platform, Scope
 from gateway.domain.policy import (
@@ -114,6 +115,7 @@ RECORDS = st.builds(
     ),
     unbound=st.lists(DEVICES, max_size=1).map(tuple),
     sequence=st.integers(0, 2**53),
+    credentials=st.lists(st.builds(DeviceCredential, TEXT, TEXT, TEXT), max_size=2).map(tuple),
 )
 PROTOCOLS = st.none() | st.sampled_from(Protocol)
 PLATFORMS = st.none() | st.sampled_from(Platform)
@@ -162,6 +164,12 @@ POLICIES = st.builds(
 @settings(max_examples=60)
 def test_records_round_trip(record: PersonRecord) -> None:
     assert decode_record(encode_record(record)) == record
+
+
+def test_a_record_without_credentials_is_as_the_version_before_wrote_it() -> None:
+    content = encode_record(PersonRecord("ann", True, ("ann",)))
+    assert len(msgspec.msgpack.decode(content)) == 8
+    assert decode_record(content).credentials == ()
 
 
 @given(INVENTORIES)

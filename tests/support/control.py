@@ -14,6 +14,7 @@ from gateway.domain.identity import identity_rules
 from gateway.domain.policy import Policy, first_policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
+from gateway.inventory.credentials import Credentials
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.inventory.records import load_record
@@ -83,6 +84,7 @@ class Control:
                 ingest=self,
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 bindings=Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
+                credentials=Credentials(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,

@@ -7,7 +7,20 @@ OpenAPI document is at ``/api/v1/openapi.json``. ``create_api(deps)`` builds the
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.admin.api import bans, devices, exemptions, flags, health, people, policies, sources, status, tokens, why
+from gateway.admin.api import (
+    bans,
+    credentials,
+    devices,
+    exemptions,
+    flags,
+    health,
+    people,
+    policies,
+    sources,
+    status,
+    tokens,
+    why,
+)
 from gateway.admin.api.deps import ApiDeps
 from gateway.admin.api.gate import OPENAPI_URL, BodyLimits, Gate
 from gateway.admin.api.problems import Problem, add_handlers
@@ -46,7 +59,7 @@ def create_api(deps: ApiDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.fleet = FleetCounter(deps.store, deps.load_record)
-    for noun in (status, why, sources, devices, people, bans, flags, exemptions, tokens, policies):
+    for noun in (status, why, sources, devices, credentials, people, bans, flags, exemptions, tokens, policies):
         app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     add_handlers(app)

@@ -16,6 +16,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.policy import PolicyVersion
 from gateway.inventory.bindings import Bindings
+from gateway.inventory.credentials import Credentials
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.ports.store import Change, Reading, Store
@@ -38,6 +39,7 @@ class ApiDeps:
     ingest: DeviceForgetter
     people: People
     bindings: Bindings
+    credentials: Credentials
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
     load_record: Callable[[Reading, str], Awaitable[PersonRecord]]

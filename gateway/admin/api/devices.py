@@ -13,7 +13,7 @@ from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import not_found
 from gateway.admin.api.why import EvidenceOut, evidence_out
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord
-from gateway.domain.identity import canonical_login, canonical_plain_device_id
+from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.inventory import Ownership, Platform
 from gateway.inventory.consequences import person_id_of
 from gateway.ports.store import MailDevice, PinnedBinding
@@ -131,7 +131,7 @@ async def devices_of_user(user: str, deps: Deps, operator: Viewing) -> UserDevic
 @router.get("/devices/{user}/{device}")
 async def show_device(user: str, device: str, deps: Deps, operator: Viewing) -> DeviceOut:
     """One device of one user."""
-    login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
+    login, device_id = canonical_login(user, deps.rules), device_named(device)
     record, seen, pins = await _read(deps, login)
     if device_id not in {*seen, *record.devices, *(pin.device_id for pin in pins)}:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
@@ -158,7 +158,7 @@ async def forget_without_mail(
 @router.delete("/devices/{user}/{device}")
 async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -> DeviceForgotten:
     """Forget all that is known of a device, its open hits included; what comes later is taken as new."""
-    login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
+    login, device_id = canonical_login(user, deps.rules), device_named(device)
     record, seen, _ = await _read(deps, login)
     if device_id not in seen and device_id not in record.devices:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
@@ -199,7 +199,7 @@ async def unpin_device(
 
 
 async def _pin_of(deps: Deps, user: str, device: str, given: PinIn, author: str) -> PinnedBinding:
-    login, device_id = canonical_login(user, deps.rules), canonical_plain_device_id(device)
+    login, device_id = canonical_login(user, deps.rules), device_named(device)
     async with deps.store.read() as reading:
         person_id = await person_id_of(reading, login)
     return PinnedBinding(person_id, device_id, given.source, given.source_device, given.bound, author, deps.now())

@@ -12,7 +12,7 @@ from gateway.admin.api.mistyped import group_warnings, user_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, surely_shown
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
-from gateway.domain.identity import canonical_login, canonical_plain_device_id
+from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.policy import Exemption
 
 router = APIRouter(tags=["exemptions"])
@@ -80,7 +80,7 @@ async def add_exemption(given: ExemptionIn, deps: Deps, operator: Editing) -> Ex
         starts_at=now if given.starts_at is None else given.starts_at.timestamp(),
         ends_at=epoch(given.ends_at) or 0.0,
         login=canonical_login(given.user, deps.rules) if given.user else "",
-        device_id=canonical_plain_device_id(given.device) if given.device else "",
+        device_id=device_named(given.device) if given.device else "",
         group=given.group.strip(),
     )
     async with deps.store.read() as reading:

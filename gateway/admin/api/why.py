@@ -12,8 +12,9 @@ from gateway.admin.api.moments import shown, surely_shown
 from gateway.changes.explain import Explanation, explain, version_that_set
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.bans import Flag
+from gateway.domain.credential import DEVICE_PREFIX
 from gateway.domain.evidence import DeviceEvidence, PersonRecord, SourceEvidence
-from gateway.domain.identity import canonical_login, canonical_plain_device_id
+from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.inventory import Scope
 from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.domain.posture import expires_at
@@ -66,6 +67,8 @@ class Why(BaseModel):
     """One answer, with its reasons."""
 
     device: str = Field(description="canonical DeviceId; empty: the user without a device (all devices together)")
+    identity: str = Field(description="by what the device is known: user_wide, device_id, device_credential")
+    credentials: list[str] = Field(description="IDs of the good credentials that stand for the device")
     effect: EffectWord
     reason: Reason
     posture: Posture
@@ -113,7 +116,7 @@ async def why(
 ) -> WhyUser:
     """Why; without ``device`` for every known device of the user and for the user as a whole."""
     login = canonical_login(user, deps.rules)
-    device_id = canonical_plain_device_id(device) if device else ""
+    device_id = device_named(device) if device else ""
     now = deps.now()
     async with deps.store.read() as reading:
         version = await policy_in_store(reading)
@@ -122,7 +125,7 @@ async def why(
         asked = [device_id] if device_id else [*list(record.devices)[:DEVICES_AT_MOST], ""]
         policy = policy_of(version)
         explained = [
-            explain(_request(login, each, protocol, types.get(each, "")), record, policy, now) for each in asked
+            explain(_request(login, each, protocol, types.get(each, ""), record), record, policy, now) for each in asked
         ]
         history = await _history(reading, explained)
     return WhyUser(
@@ -138,9 +141,19 @@ async def why(
     )
 
 
-def _request(login: str, device_id: str, protocol: Protocol, device_type: str) -> AccessRequest:
-    strength = IdentityStrength.DEVICE_ID if device_id else IdentityStrength.USER_WIDE
+def _request(login: str, device_id: str, protocol: Protocol, device_type: str, record: PersonRecord) -> AccessRequest:
+    by_credential = device_id.startswith(DEVICE_PREFIX) or (
+        protocol is not Protocol.ACTIVESYNC and bool(_credentials_of(record, device_id))
+    )
+    if by_credential:
+        strength = IdentityStrength.DEVICE_CREDENTIAL
+    else:
+        strength = IdentityStrength.DEVICE_ID if device_id else IdentityStrength.USER_WIDE
     return AccessRequest(login, device_id, protocol, strength, device_type=device_type)
+
+
+def _credentials_of(record: PersonRecord, device_id: str) -> list[str]:
+    return [each.id for each in record.credentials if each.device_id == device_id]
 
 
 async def _history(reading: Reading, explained: list[Explanation]) -> list[PolicyVersion]:
@@ -166,6 +179,8 @@ def _why(explained: Explanation, record: PersonRecord, history: list[PolicyVersi
     at = verdict.evidence_at
     return Why(
         device=explained.request.device_id,
+        identity=explained.request.strength.word,
+        credentials=_credentials_of(record, explained.request.device_id),
         effect=_WORDS[verdict.effect],
         reason=verdict.reason,
         posture=verdict.posture,

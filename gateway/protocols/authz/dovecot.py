@@ -51,11 +51,11 @@ def question(body: bytes, rules: IdentityRules) -> PolicyQuestion:
         raise Misconfigured("neither user nor login is there: take auth_policy_request_attributes from the example")
     # The one that was logged in, where both are told: an account may be named by an alias.
     user = (_text(said, "user") or _text(said, "login")).encode("utf-8", "replace")
-    request = identity_of(Presented(protocol, user, _text(said, "remote")[:45]), rules)
-    if request is None:
+    identified = identity_of(Presented(protocol, user, _text(said, "remote")[:45]), rules)
+    if identified is None:
         raise InvalidValue("the user name can be nobody's")
     success = said.get("success")
-    return PolicyQuestion(request, success if isinstance(success, bool) else None)
+    return PolicyQuestion(identified.request, success if isinstance(success, bool) else None)
 
 
 def _object(body: bytes) -> Mapping[str, object]:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.access import Protocol
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
-from gateway.domain.verdict import Effect, Verdict
+from gateway.domain.verdict import Effect, Reason, Verdict
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz.original import Misconfigured
-from gateway.protocols.mail_identity import Presented, identity_of
+from gateway.protocols.mail_identity import Identified, Presented, identity_of
 from gateway.protocols.wording import BLOCKED_TEXT, DEFERRED_TEXT
 
 _PROTOCOLS: Final = {b"imap": Protocol.IMAP, b"pop3": Protocol.POP3, b"smtp": Protocol.SMTP}
@@ -34,7 +34,7 @@ def protocol_of(named: Mapping[bytes, bytes]) -> Protocol:
     return protocol
 
 
-def asked(named: Mapping[bytes, bytes], rules: IdentityRules) -> AccessRequest:
+def asked(named: Mapping[bytes, bytes], rules: IdentityRules) -> Identified:
     """What is judged; ``named``: the request's headers by lower-case name.
 
     Raises ``Misconfigured``, also for a mechanism that does not show the password: the mail server would not be asked
@@ -45,19 +45,25 @@ def asked(named: Mapping[bytes, bytes], rules: IdentityRules) -> AccessRequest:
         raise Misconfigured("Auth-Method is not plain: allow plain and login only (imap_auth, pop3_auth, smtp_auth)")
     user = unquote_to_bytes(named.get(b"auth-user", b""))
     address = named.get(b"client-ip", b"").decode("ascii", "replace")
-    request = identity_of(Presented(protocol, user, address), rules)
-    if request is None:
+    identified = identity_of(Presented(protocol, user, address), rules)
+    if identified is None:
         raise InvalidValue("the user name can be nobody's")
-    return request
+    return identified
 
 
-def allowed(address: str, port: int) -> Answer:
-    """nginx logs in there with the client's own name and password; ``address`` is one, not a name."""
-    return _answer("OK", ("Auth-Server", address), ("Auth-Port", str(port)))
+def allowed(address: str, port: int, identified: Identified) -> Answer:
+    """nginx logs in there with the client's own name and password; ``address`` is one, not a name.
+
+    Only where a device credential stood behind the name it is told the name, octet for octet.
+    """
+    told = () if identified.request.credential is None else (("Auth-User", identified.user.decode("latin-1")),)
+    return _answer("OK", ("Auth-Server", address), ("Auth-Port", str(port)), *told)
 
 
 def refused(protocol: Protocol, verdict: Verdict) -> Answer:
     """The client is told one line and its connection closed."""
+    if verdict.reason is Reason.CREDENTIAL_INVALID:
+        return wrong_login(protocol)
     if verdict.effect is Effect.DENY:
         return _answer(_DENIED.get(protocol, "") + BLOCKED_TEXT, *_code(protocol, "550 5.7.1"))
     return deferred(protocol)

@@ -80,10 +80,10 @@ def asked(attributes: Attributes, rules: IdentityRules) -> AccessRequest | None:
         return None
     state = attributes.get(b"protocol_state", b"")[:32].decode("ascii", "replace")
     address = attributes.get(b"client_address", b"")[:45].decode("ascii", "replace")
-    request = identity_of(Presented(Protocol.SMTP, user, address), rules)
-    if request is None:
+    identified = identity_of(Presented(Protocol.SMTP, user, address), rules)
+    if identified is None:
         raise InvalidValue("the user name can be nobody's")
-    return request._replace(action=state)
+    return identified.request._replace(action=state)
 
 
 NOT_JUDGED: Final = b"action=DUNNO\n\n"

@@ -24,6 +24,7 @@ from gateway.observability.metrics import Metrics
 from gateway.protocols.login import Offer
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.mail.client_connection import ClientConnection
 from gateway.proxies.mail.front_settings import MailFrontSettings
 from gateway.proxies.mail.spoken import ClientDialogue, Spoken
@@ -75,6 +76,7 @@ class MailFront:
         self.proved = Proved(now)
         self.pace = RefusalPace()
         self.refusals = RefusalLog(self.pace)
+        self.credentials = DeviceCredentials(decision, metrics)
         self.sessions_of: Counter[str] = Counter()
         self.logins = metrics.counter(
             "gatepost_mail_logins_total", "Logins by IMAP, POP3 and SMTP, by their end", "protocol", "outcome"

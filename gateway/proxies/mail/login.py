@@ -7,6 +7,7 @@ there is no await.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,10 +41,15 @@ class Login:
     async def run(self) -> None:
         """Find out, and tell the client; cancelled when the client goes away."""
         front, credentials = self._front, self._asked.credentials
-        request = identity_of(Presented(front.spoken.protocol, credentials.user, self._client.address), front.rules)
-        if request is None:
+        identified = identity_of(Presented(front.spoken.protocol, credentials.user, self._client.address), front.rules)
+        if identified is None:
             self._client.refuse(front.spoken.wrong_credentials(self._asked.tag), "not_asked")
             return
+        request = identified.request
+        if await front.credentials.are_wrong(request):
+            self._client.refuse(front.spoken.wrong_credentials(self._asked.tag), "wrong_credential")
+            return
+        self._asked = replace(self._asked, credentials=replace(credentials, user=identified.user))
         digest = front.proved.digest(request.login, credentials.secret)
         await front.proved.turn(digest)
         attempt = front.attempts.begin(request.login, counted_as(request.client_address))
@@ -101,6 +107,7 @@ class Login:
 
     async def _judge(self, session: MailSession, accepted: Accepted) -> None:
         front, request = self._front, session.request
+        front.credentials.used(request)
         over_limit = session.register() > front.settings.sessions_per_user
         try:
             verdict = front.decision.judge(request)

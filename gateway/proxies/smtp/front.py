@@ -22,6 +22,7 @@ from gateway.protocols.smtp.extensions import UNKNOWN, Extensions
 from gateway.protocols.smtp.forwarded_client import Client
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.proved import Proved
 from gateway.proxies.smtp.connection import Seat
 from gateway.proxies.smtp.front_settings import SmtpFrontSettings
@@ -67,7 +68,9 @@ class SmtpFront:
         self.memory = Memory(settings.memory_bytes)
         self.pace = RefusalPace()
         self.refusals = RefusalLog(self.pace)
-        self.logins = Logins(rules, Attempts(now) if attempts is None else attempts, Proved(now), self._open_leg)
+        self.credentials = DeviceCredentials(decision, metrics)
+        attempts = Attempts(now) if attempts is None else attempts
+        self.logins = Logins(rules, attempts, Proved(now), self.credentials, self._open_leg)
         self.logged_in = metrics.counter(
             "gatepost_mail_logins_total", "Logins by IMAP, POP3 and SMTP, by their end", "protocol", "outcome"
         )

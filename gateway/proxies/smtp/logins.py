@@ -6,6 +6,7 @@ that it accepted lately are shown all the same (``proxies.proved``).
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import structlog
@@ -20,6 +21,7 @@ from gateway.protocols.smtp import refusals
 from gateway.protocols.smtp.forwarded_client import Client
 from gateway.protocols.smtp.replies import Reply
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.proved import Proved as AcceptedLately
 from gateway.proxies.smtp.upstream import Leg
 
@@ -55,18 +57,24 @@ class Logins:
         rules: IdentityRules,
         attempts: Attempts,
         lately: AcceptedLately,
+        devices: DeviceCredentials,
         open_leg: Callable[[Client], Awaitable[Leg]],
     ) -> None:
         self._rules = rules
         self._attempts = attempts
         self._lately = lately
+        self._devices = devices
         self._open_leg = open_leg
 
     async def prove(self, credentials: Credentials, client: Client) -> Proved | NotProved:
         """Ask the mail server."""
-        request = identity_of(Presented(Protocol.SMTP, credentials.user, client.source[0]), self._rules)
-        if request is None:
+        identified = identity_of(Presented(Protocol.SMTP, credentials.user, client.source[0]), self._rules)
+        if identified is None:
             return NotProved(refusals.WRONG_CREDENTIALS, "not_asked")
+        request = identified.request
+        if await self._devices.are_wrong(request):
+            return NotProved(refusals.WRONG_CREDENTIALS, "wrong_credential")
+        credentials = replace(credentials, user=identified.user)
         digest = self._lately.digest(request.login, credentials.secret)
         try:
             async with asyncio.timeout(TURN_SECONDS):

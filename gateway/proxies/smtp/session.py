@@ -149,7 +149,7 @@ class Session(Connection):
             self.over(refusals.unframeable(error.reason), error.reason)
         proved = await self.front.logins.prove(credentials, self._client())
         if isinstance(proved, NotProved):
-            self._failures += proved.outcome in ("unauthenticated", "too_many_attempts")
+            self._failures += proved.outcome in ("unauthenticated", "wrong_credential", "too_many_attempts")
             self.front.logged_in.inc("smtp", proved.outcome)
             if proved.challenge:
                 # The client answers with nothing, or with ^A; it decides nothing.
@@ -180,6 +180,7 @@ class Session(Connection):
         # Registered first, judged after, with no await between.
         self.request = proved.request
         self._registered = True
+        self.front.credentials.used(self.request)
         self.front.decision.sessions.add(self)
         if self.front.one_more_of(self.request.login) > self.front.settings.sessions_per_user:
             self.front.logged_in.inc("smtp", "too_many_sessions")

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
 from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Change, Lease, MailDevice, OperatorToken, Person, PinnedBinding, Source, StoredMessage
+from gateway.ports.store import (
+    Change,
+    IssuedCredential,
+    Lease,
+    MailDevice,
+    OperatorToken,
+    Person,
+    PinnedBinding,
+    Source,
+    StoredMessage,
+)
 from gateway.storage.memory.tables import Tables
 
 
@@ -95,6 +105,17 @@ class MemoryReading:
 
     async def tokens(self) -> Sequence[OperatorToken]:
         return sorted(self.tables.tokens.values(), key=lambda token: (-token.created_at, token.id))
+
+    async def credential(self, credential_id: str) -> IssuedCredential | None:
+        return self.tables.credentials.get(credential_id)
+
+    async def credentials_of_person(self, person_id: str) -> Sequence[IssuedCredential]:
+        found = [each for each in self.tables.credentials.values() if each.person_id == person_id]
+        return sorted(found, key=lambda each: each.id)
+
+    async def credentials(self, after: str = "", limit: int = 1000) -> Sequence[IssuedCredential]:
+        above = sorted(each for each in self.tables.credentials if each > after)
+        return [self.tables.credentials[each] for each in above[:limit]]
 
     async def lease(self, name: str) -> Lease | None:
         return self.tables.leases.get(name)

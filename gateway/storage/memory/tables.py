@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Change, Lease, MailDevice, OperatorToken, Person, PinnedBinding, Source, StoredMessage
+from gateway.ports.store import (
+    Change,
+    IssuedCredential,
+    Lease,
+    MailDevice,
+    OperatorToken,
+    Person,
+    PinnedBinding,
+    Source,
+    StoredMessage,
+)
 
 InventoryId = tuple[str, str]
 """(source_id, source_device)"""
@@ -45,6 +55,7 @@ class Tables:
     pins: dict[str, tuple[PinnedBinding, ...]] = field(default_factory=dict)
     tombstones: dict[str, dict[str, tuple[Tombstone, ...]]] = field(default_factory=dict)
     tokens: dict[str, OperatorToken] = field(default_factory=dict)
+    credentials: dict[str, IssuedCredential] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
 
     def copy(self) -> "Tables":

@@ -10,6 +10,7 @@ from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
     Conflict,
+    IssuedCredential,
     Lease,
     MailDevice,
     OperatorToken,
@@ -155,6 +156,9 @@ class MemoryWriting(MemoryReading, LogRequests):
         if stones:
             of_person[device_id] = tuple(stones)
         tombstones[person_id] = of_person
+
+    async def put_credential(self, credential: IssuedCredential) -> None:
+        self._own(self.tables.credentials, "credentials")[credential.id] = credential
 
     async def put_incarnation(self, name: str) -> None:
         """Begin another life of the store."""

@@ -12,6 +12,7 @@ from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
     ChangeKind,
+    IssuedCredential,
     Lease,
     MailDevice,
     OperatorToken,
@@ -92,6 +93,16 @@ _TOMBSTONED = (
 )
 _TOKEN = select(s.tokens).where(s.tokens.c.digest == bindparam("wanted"))
 _TOKENS = select(s.tokens).order_by(s.tokens.c.created_at.desc(), s.tokens.c.id)
+_CREDENTIAL = select(s.credentials).where(s.credentials.c.id == bindparam("wanted"))
+_CREDENTIALS_OF_PERSON = (
+    select(s.credentials).where(s.credentials.c.person_id == bindparam("person")).order_by(s.credentials.c.id)
+)
+_CREDENTIALS = (
+    select(s.credentials)
+    .where(s.credentials.c.id > bindparam("after"))
+    .order_by(s.credentials.c.id)
+    .limit(bindparam("most"))
+)
 _LEASE = select(s.leases).where(s.leases.c.name == bindparam("wanted"))
 _COUNTS = select(
     *(
@@ -192,6 +203,18 @@ class SqlReading:
 
     async def tokens(self) -> Sequence[OperatorToken]:
         return [OperatorToken(*row) for row in await self._rows.all(_TOKENS)]
+
+    async def credential(self, credential_id: str) -> IssuedCredential | None:
+        found = await self._first(_CREDENTIAL, wanted=credential_id)
+        return IssuedCredential(*found) if found else None
+
+    async def credentials_of_person(self, person_id: str) -> Sequence[IssuedCredential]:
+        found = await self._rows.all(_CREDENTIALS_OF_PERSON, {"person": person_id})
+        return [IssuedCredential(*row) for row in found]
+
+    async def credentials(self, after: str = "", limit: int = 1000) -> Sequence[IssuedCredential]:
+        found = await self._rows.all(_CREDENTIALS, {"after": after, "most": limit})
+        return [IssuedCredential(*row) for row in found]
 
     async def lease(self, name: str) -> Lease | None:
         found = await self._first(_LEASE, wanted=name)

@@ -187,6 +187,21 @@ tombstones = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("person_id", Name, nullable=False, index=True),
+    Column("device_id", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("source_device", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("issued_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+)
+"""Device credentials, without their secrets."""
+
 leases = Table(
     "leases",
     metadata,

@@ -13,6 +13,7 @@ from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Conflict,
+    IssuedCredential,
     Lease,
     MailDevice,
     OperatorToken,
@@ -228,6 +229,9 @@ class SqlWriting(SqlReading, LogRequests):
     async def put_incarnation(self, name: str) -> None:
         """Begin another life of the store."""
         await self._rows.run(_INCARNATION, {"name": name})
+
+    async def put_credential(self, credential: IssuedCredential) -> None:
+        await self._put(s.credentials, _row(s.credentials, credential))
 
     async def put_token(self, token: OperatorToken) -> None:
         for row in await self._rows.all(_TOKEN_OF_DIGEST, {"wanted": token.digest}):

@@ -5,6 +5,7 @@ import pytest
 from gateway.domain.access import IdentityStrength, Protocol
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
+from gateway.domain.verdict import Effect, Posture, Reason, Verdict
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz import nginx_mail
 from gateway.protocols.authz.original import Misconfigured
@@ -19,7 +20,7 @@ def header(answer: Answer, name: str) -> str:
 
 
 def test_who_is_asked_about() -> None:
-    request = nginx_mail.asked(LOGIN, RULES)
+    request = nginx_mail.asked(LOGIN, RULES).request
     assert (request.login, request.device_id, request.protocol) == ("anna@corp.example", "", Protocol.IMAP)
     assert (request.strength, request.client_address) == (IdentityStrength.USER_WIDE, "192.0.2.7")
 
@@ -34,7 +35,7 @@ def test_who_is_asked_about() -> None:
     ],
 )
 def test_names_are_unquoted_and_a_plus_stays(sent: bytes, login: str) -> None:
-    assert nginx_mail.asked({**LOGIN, b"auth-user": sent}, RULES).login == login
+    assert nginx_mail.asked({**LOGIN, b"auth-user": sent}, RULES).request.login == login
 
 
 @pytest.mark.parametrize("sent", [b"", b"%00anna", b"anna%0d%0aX", b"%ff", b"a@b@c", b"%20anna", b"x" * 600])
@@ -62,10 +63,27 @@ def test_what_nginx_must_not_be_told_to_ask(changed: dict[bytes, bytes]) -> None
 
 
 def test_where_nginx_goes_on() -> None:
-    answer = nginx_mail.allowed("192.0.2.1", 143)
+    answer = nginx_mail.allowed("192.0.2.1", 143, nginx_mail.asked(LOGIN, RULES))
     assert answer.status == 200
     assert header(answer, "Auth-Status") == "OK"
     assert (header(answer, "Auth-Server"), header(answer, "Auth-Port")) == ("192.0.2.1", "143")
+
+
+def test_a_device_credential_stays_here() -> None:
+    """The mail server is asked by the user's own name, in the very octets, however they are to be read."""
+    user = "jürgen%25abcdefgh-abcdefghijklmnopqrstuvwxyz@corp.example".encode()
+    identified = nginx_mail.asked({**LOGIN, b"auth-user": user}, RULES)
+    assert identified.request.login == "jürgen@corp.example"
+    assert identified.request.strength is IdentityStrength.DEVICE_CREDENTIAL
+    told = header(nginx_mail.allowed("192.0.2.1", 143, identified), "Auth-User")
+    assert told.encode("latin-1") == "jürgen@corp.example".encode()
+    assert header(nginx_mail.allowed("192.0.2.1", 143, nginx_mail.asked(LOGIN, RULES)), "Auth-User") == ""
+
+
+def test_a_wrong_device_credential_is_a_wrong_login() -> None:
+    wrong = Verdict(Effect.DENY, Reason.CREDENTIAL_INVALID, Posture.UNKNOWN, 7)
+    for protocol in (Protocol.IMAP, Protocol.POP3, Protocol.SMTP):
+        assert nginx_mail.refused(protocol, wrong) == nginx_mail.wrong_login(protocol)
 
 
 @pytest.mark.parametrize(

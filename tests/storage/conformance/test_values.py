@@ -8,7 +8,16 @@ import pytest
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import DeviceKey
 from gateway.domain.policy import first_policy
-from gateway.ports.store import Conflict, OperatorToken, Person, PinnedBinding, Store, StoredMessage, Writing
+from gateway.ports.store import (
+    Conflict,
+    IssuedCredential,
+    OperatorToken,
+    Person,
+    PinnedBinding,
+    Store,
+    StoredMessage,
+    Writing,
+)
 from tests.support.stored_values import app, inventory, mail_device, person, source
 
 
@@ -214,6 +223,27 @@ async def test_tombstones(store: Store) -> None:
     async with store.read() as reading:
         assert list(await reading.tombstoned_devices("ann")) == [""]
         assert list(await reading.tombstoned_devices("bob")) == []
+
+
+async def test_credentials(store: Store) -> None:
+    one = IssuedCredential("aaaaaaaa", "ann", "phone1", "d1", "", "", "root", 5.0)
+    two = IssuedCredential("bbbbbbbb", "bob", "credential:bbbbbbbb", "d2", "mdm", "x", "root", 6.0)
+    three = IssuedCredential("cccccccc", "ann", "phone2", "d3", "", "", "root", 7.0)
+
+    async def work(writing: Writing) -> None:
+        for each in (three, two, one):
+            await writing.put_credential(each)
+        await writing.put_credential(replace(one, revoked_at=8.0))
+
+    await store.write(work)
+    ended = replace(one, revoked_at=8.0)
+    async with store.read() as reading:
+        assert await reading.credential("aaaaaaaa") == ended
+        assert await reading.credential("dddddddd") is None
+        assert await reading.credentials_of_person("ann") == [ended, three]
+        assert await reading.credentials_of_person("eve") == []
+        assert await reading.credentials() == [ended, two, three]
+        assert await reading.credentials(after="aaaaaaaa", limit=1) == [two]
 
 
 async def test_tokens(store: Store) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.sql import Executable
 
 from gateway.domain.evidence import Tombstone
-from gateway.ports.store import OperatorToken, PinnedBinding, Reading, StoredMessage, Writing
+from gateway.ports.store import IssuedCredential, OperatorToken, PinnedBinding, Reading, StoredMessage, Writing
 from gateway.storage.sql import open_store
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.remembered_rows import ROWS_AT_MOST, RememberedRows
@@ -68,6 +68,9 @@ async def everything(reading: Reading) -> list[object]:
         await reading.tombstoned_devices(LOGIN),
         await reading.token_by_digest("f" * 64),
         await reading.tokens(),
+        await reading.credential("aaaaaaaa"),
+        await reading.credentials_of_person(LOGIN),
+        await reading.credentials(),
         await reading.lease("publish"),
         await reading.counts(),
     ]
@@ -75,6 +78,7 @@ async def everything(reading: Reading) -> list[object]:
 
 Write = Callable[[Writing], Awaitable[object]]
 PIN = PinnedBinding(LOGIN, "abc1", "mdm", "d1", True, "root", 1.0)
+CREDENTIAL = IssuedCredential("aaaaaaaa", LOGIN, "abc1", "f" * 64, "", "", "root", 1.0)
 TOKEN = OperatorToken("t1", "root", "f" * 64, 1.0)
 WRITES: dict[str, Write] = {
     "source": lambda writing: writing.put_source(source()),
@@ -88,6 +92,7 @@ WRITES: dict[str, Write] = {
     "pin": lambda writing: writing.put_pin(PIN),
     "tombstones": lambda writing: writing.put_tombstones(LOGIN, "abc1", [STONE]),
     "no tombstones": lambda writing: writing.put_tombstones(LOGIN, "abc1", []),
+    "credential": lambda writing: writing.put_credential(CREDENTIAL),
     "token": lambda writing: writing.put_token(TOKEN),
     "lease": lambda writing: writing.take_lease("publish", "me", 5.0),
     "lease given back": lambda writing: writing.give_lease_back("publish", "me"),

@@ -179,7 +179,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(store: SqlStore, path
         connection.execute("UPDATE store_state SET compatible_since = '9998'")
     connection.close()
     for writable in (True, False):
-        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0003"):
+        with pytest.raises(SchemaTooNew, match=r"newer Gatepost .schema 9999, this one knows up to 0004"):
             await open_store(f"sqlite:///{path}", writable=writable)
 
 
