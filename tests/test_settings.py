@@ -198,6 +198,7 @@ ASKED = {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:8070"}
             "[tls] names, number 1: key: there is no file /no/two.key",
         ),
         ({**MAIL, "GATEPOST_TLS__CLIENT_CERTIFICATE": "required"}, "all", "but client_ca is not set"),
+        ({**MAIL, "GATEPOST_TLS__CLIENT_CRL": "/x"}, "all", "client_crl is set, but client_ca is not"),
         (
             {**MAIL, "GATEPOST_TLS__CERTIFICATE": "/no/file.pem"},
             "all",

@@ -67,6 +67,7 @@ def server_tls_of(settings: Settings, alpn: tuple[str, ...] = ("http/1.1",)) -> 
             certificate=tls.certificate,
             key=tls.key,
             client_ca=tls.client_ca,
+            client_crl=tls.client_crl,
             client_required=tls.client_certificate == "required",
             minimum=tls.minimum,
             names=tuple((each.certificate, each.key) for each in tls.names),
@@ -79,7 +80,8 @@ def watched_files_of(settings: Settings) -> tuple[str, ...]:
     """Every file with certificates or keys that listeners read, as far as it is named."""
     tls, authz = settings.tls, settings.authz
     further = [path for each in tls.names for path in (each.certificate, each.key)]
-    named = (tls.certificate, tls.key, *further, tls.client_ca, authz.client_ca, *authz.key_files)
+    asked = (tls.client_ca, tls.client_crl, authz.client_ca, *authz.key_files)
+    named = (tls.certificate, tls.key, *further, *asked)
     return tuple(path for path in named if path)
 
 
@@ -108,7 +110,7 @@ def authz_tls_of(settings: Settings) -> ServerTls | None:
     if not any(url.startswith("https:") for url in settings.authz.listen):
         return None
     required = "required" if settings.authz.client_ca else "optional"
-    asked = {"client_ca": settings.authz.client_ca, "client_certificate": required}
+    asked = {"client_ca": settings.authz.client_ca, "client_crl": "", "client_certificate": required}
     return server_tls_of(settings.model_copy(update={"tls": settings.tls.model_copy(update=asked)}))
 
 

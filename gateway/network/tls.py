@@ -26,6 +26,8 @@ class ServerFiles:
     key: str = ""
     client_ca: str = ""
     """Authorities of client certificates; empty: none are asked for."""
+    client_crl: str = ""
+    """Lists of what those authorities have revoked, one of each; empty: nobody asks for them."""
     client_required: bool = False
     """Whether a client without a certificate is turned away."""
     minimum: str = "1.2"
@@ -79,6 +81,8 @@ def _shown(files: ServerFiles, certificate: str, key: str, setting: str, key_set
     _load_chain(context, certificate, key, setting, key_setting)
     if files.client_ca:
         _load_authorities(context, files.client_ca, "[tls] client_ca")
+        if files.client_crl:
+            _load_revoked(context, files.client_crl, "[tls] client_crl")
         context.verify_mode = ssl.CERT_REQUIRED if files.client_required else ssl.CERT_OPTIONAL
         # A session that is taken up again shows no certificate: what was good an hour ago would still be.
         context.options |= ssl.OP_NO_TICKET
@@ -150,6 +154,20 @@ def _load_authorities(context: ssl.SSLContext, path: str, setting: str) -> None:
             f"{setting} {path} holds no PEM certificates of authorities ({error.reason}): "
             "name a file that holds the certificate of the issuer"
         ) from None
+
+
+def _load_revoked(context: ssl.SSLContext, path: str, setting: str) -> None:
+    """From now on a client certificate is good only if a list of its issuer that has not ended leaves it out."""
+    _check_readable(path, setting)
+    remedy = "name a file that holds the list of revoked certificates of each authority in client_ca"
+    try:
+        x509.load_pem_x509_crl(Path(path).read_bytes())
+        context.load_verify_locations(path)
+    except ValueError:
+        raise TlsUnusable(f"{setting} {path} holds no PEM list of revoked certificates: {remedy}") from None
+    except ssl.SSLError as error:
+        raise TlsUnusable(f"{setting} {path} cannot be used ({error.reason}): {remedy}") from None
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
 
 def _check_readable(path: str, setting: str) -> None:

@@ -81,10 +81,15 @@ def _check_tls(settings: Settings) -> None:
             "[tls] client_certificate is required, but client_ca is not set: name the PEM file of the authorities that "
             "issue them"
         )
+    if settings.tls.client_crl and not settings.tls.client_ca:
+        raise SettingsInvalid(
+            "[tls] client_crl is set, but client_ca is not: name the PEM file of the authorities whose list it is"
+        )
     named = {
         "[tls] certificate": settings.tls.certificate,
         "[tls] key": settings.tls.key,
         "[tls] client_ca": settings.tls.client_ca,
+        "[tls] client_crl": settings.tls.client_crl,
         "[http] upstream_ca": settings.http.upstream_ca,
         **{f"[{part}] upstream_ca": section.upstream_ca for part, section in _mail_sections(settings).items()},
         "[authz] client_ca": settings.authz.client_ca,

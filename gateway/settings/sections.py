@@ -83,6 +83,7 @@ class TlsSection(Section):
     key: str = ""
     names: Annotated[list[CertificateFiles], BeforeValidator(tabled)] = []
     client_ca: str = ""
+    client_crl: str = ""
     client_certificate: Literal["optional", "required"] = "optional"
     minimum: Literal["1.2", "1.3"] = "1.2"
 

@@ -94,6 +94,19 @@ class Authority:
         issued.key.write_bytes(key.private_bytes(pem, pkcs8, cipher))
         return issued
 
+    def revoke(self, *revoked: Issued, ends: datetime | None = None) -> Path:
+        """Its list of revoked certificates, always in the same file; with ``ends`` past, an old one."""
+        until = ends or datetime.now(UTC) + DAY
+        began = min(until, datetime.now(UTC)) - DAY
+        builder = x509.CertificateRevocationListBuilder(_name(f"authority {self.name}"), began, until)
+        for each in revoked:
+            serial = x509.load_pem_x509_certificate(each.certificate.read_bytes()).serial_number
+            one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(began).build()
+            builder = builder.add_revoked_certificate(one)
+        path = self.directory / f"revoked-{self.name}.pem"
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return path
+
     def trust(self) -> ssl.SSLContext:
         """A context of the standard library's own for clients that know the authority."""
         return ssl.create_default_context(cafile=str(self.certificate))

@@ -222,6 +222,63 @@ def test_no_session_outlives_the_files_that_were_read_again(
         shaken(tls.context, client, session=session)
 
 
+# --- revoked certificates
+
+
+def client_of(authority: Authority, version: ssl.TLSVersion) -> tuple[Issued, ssl.SSLContext]:
+    phone, client = authority.issue("phone7", client=True), limited(authority.trust(), version)
+    client.load_cert_chain(phone.certificate, phone.key)
+    return phone, client
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_certificate_is_revoked_when_the_list_is_read_again(
+    authority: Authority, issued: Issued, version: ssl.TLSVersion
+) -> None:
+    lost, losing = client_of(authority, version)
+    _, keeping = client_of(authority, version)
+    tls = ServerTls(issued.files(client_ca=str(authority.certificate), client_crl=str(authority.revoke())))
+    assert shaken(tls.context, losing)[1].getpeercert()
+    authority.revoke(lost)
+    tls.reload()
+    with pytest.raises(ssl.SSLError):
+        shaken(tls.context, losing)
+    assert shaken(tls.context, keeping)[1].getpeercert()
+    assert shaken(tls.context, limited(authority.trust(), version))[1].getpeercert() is None
+
+
+def test_a_list_that_has_ended_or_is_another_authority_s_lets_nobody_in(authority: Authority, issued: Issued) -> None:
+    _, client = client_of(authority, ssl.TLSVersion.TLSv1_3)
+    old = authority.revoke(ends=datetime.now(UTC) - timedelta(hours=1))
+    for crl in (old, Authority(authority.directory, "other").revoke()):
+        server = server_context(issued.files(client_ca=str(authority.certificate), client_crl=str(crl)))
+        with pytest.raises(ssl.SSLError):
+            shaken(server, client)
+
+
+def test_each_authority_has_its_list(authority: Authority, issued: Issued) -> None:
+    other = Authority(authority.directory, "other")
+    both, lists = authority.directory / "both.pem", authority.directory / "lists.pem"
+    both.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
+    phones = [client_of(each, ssl.TLSVersion.TLSv1_3) for each in (authority, other)]
+    for _, client in phones:
+        client.load_verify_locations(authority.certificate)
+    lists.write_bytes(authority.revoke().read_bytes() + other.revoke(phones[1][0]).read_bytes())
+    server = server_context(issued.files(client_ca=str(both), client_crl=str(lists)))
+    assert shaken(server, phones[0][1])[1].getpeercert()
+    with pytest.raises(ssl.SSLError):
+        shaken(server, phones[1][1])
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_list_that_is_none(authority: Authority, issued: Issued, content: bytes) -> None:
+    file = authority.revoke()
+    tls = ServerTls(issued.files(client_ca=str(authority.certificate), client_crl=str(file)))
+    file.write_bytes(content)
+    with pytest.raises(TlsUnusable, match=r"client_crl .* holds no PEM list of revoked certificates: name a file"):
+        tls.reload()
+
+
 # --- certificates by name
 
 
