@@ -3,13 +3,13 @@
 Whatever a client says of that kind itself is refused; this is made of what we have seen.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.protocols.proxy_protocol import End
 
-NAME_LONGEST = 128
-_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:-_[]")
+_HOST_NAME = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z|\[[A-Za-z0-9.:]{1,64}\]\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,7 @@ def xclient(client: Client, known: Collection[str]) -> list[bytes]:
         "ADDR": b"IPV6:" + address if b":" in address else address,
         "PORT": b"%d" % client.source[1],
         "PROTO": b"ESMTP",
-        "HELO": _xtext(client.name[:NAME_LONGEST]) or b"[UNAVAILABLE]",
+        # A claim that is no name could be a reason for the server to refuse the whole command.
+        "HELO": client.name if _HOST_NAME.match(client.name) else b"[UNAVAILABLE]",
     }
     return [b"%b=%b" % (name.encode(), value) for name, value in said.items() if name in known]
-
-
-def _xtext(octets: bytes) -> bytes:
-    """RFC 3461 §4; more is encoded than has to be."""
-    return b"".join(bytes((octet,)) if octet in _PLAIN else b"+%02X" % octet for octet in octets)

@@ -88,6 +88,7 @@ class Connection(SMTP):
         """How it ended; a label of a metric."""
         self.waiting = False
         """For a line of the client, and so between two commands."""
+        self.waiting_since = front.clock()
         self.receiving = False
         """The client sends a message that it was told to send."""
         self.last_word = b""
@@ -184,7 +185,7 @@ class Connection(SMTP):
     async def awaited_line(self, seconds: float) -> bytes:
         """A line without its end, within that time. Raises ``Unframeable``."""
         self._reset_timeout(seconds)
-        self.waiting = True
+        self.waiting, self.waiting_since = True, self.front.clock()
         try:
             return await self.inbox.line()
         finally:

@@ -39,6 +39,10 @@ PROBE_EVERY_SECONDS = 5.0
 """While it is away."""
 SWEEP_SECONDS = 1.0
 LOOK_SECONDS = 0.05
+HANDED_OVER_SECONDS = 5.0
+"""How long a client that has come may yet begin a message at a worker whose successor serves already."""
+QUIET_SECONDS = 1.0
+"""A session that has said nothing for so long has nothing on its way."""
 LAST_WORDS_SECONDS = 0.5
 """For what was said last to leave."""
 T = TypeVar("T")
@@ -147,7 +151,10 @@ class SmtpFront:
                 log.error("certificate_not_reloaded", reason=str(error))
 
     async def drain(self, within_seconds: float, *, handed_over: bool = False) -> None:
-        """Accept no more, end each session between two commands, let messages come to their end, then close."""
+        """Accept no more, end each session between two commands, let messages come to their end, then close.
+
+        ``handed_over``: others accept on the same sockets already, so whoever has come has some seconds for a message.
+        """
         for server in self._servers:
             if isinstance(server, TlsAcceptor):
                 server.accept_no_more()
@@ -156,16 +163,21 @@ class SmtpFront:
         # What the loop has accepted already becomes known.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        until = self.clock() + within_seconds
-        while (self._busy or self.admission.handshakes) and self.clock() < until:
+        began = self.clock()
+        while (self._busy or self.admission.handshakes) and self.clock() < began + within_seconds:
+            patient = handed_over and self.clock() < began + HANDED_OVER_SECONDS
             for seat in tuple(self.admission.connections):
-                seat.connection.end_with(refusals.DRAINED, "drained")
+                if not patient or self._rests(seat):
+                    seat.connection.end_with(refusals.DRAINED, "drained")
             await asyncio.sleep(min(LOOK_SECONDS, within_seconds / 4))
         until = self.clock() + LAST_WORDS_SECONDS
         for seat in tuple(self.admission.connections):
             while not seat.connection.gone and self.clock() < until:  # noqa: ASYNC110  (one moment, at the end only)
                 await asyncio.sleep(LOOK_SECONDS / 5)
         await self.close()
+
+    def _rests(self, seat: Seat) -> bool:
+        return seat.connection.waiting and self.clock() - seat.connection.waiting_since >= QUIET_SECONDS
 
     @property
     def _busy(self) -> bool:

@@ -30,6 +30,8 @@ from gateway.proxies.smtp.front_settings import SmtpFrontSettings
 COMMAND_LONGEST = 510
 """Octets without the line's end; a longer initial response goes by itself (RFC 4954 §4)."""
 QUIT_SECONDS = 5.0
+UNTAKEN_MOST = 64 << 10
+"""Octets of a message that the server has yet to take, beyond which no more is written."""
 _LOST = Reply(int(refusals.UPSTREAM_LOST[:3]), refusals.UPSTREAM_LOST[4:].decode())
 _FAILURES = (aiosmtplib.SMTPException, OSError, TimeoutError)
 _HEADERS = {"proxy-v1": proxy_protocol.version_1, "proxy-v2": proxy_protocol.version_2}
@@ -178,6 +180,8 @@ class Leg:
         reply = await self.command(b"DATA")
         if reply.code == 354 and self._smtp is not None and self._smtp.protocol is not None:
             self._protocol = self._smtp.protocol
+            # Within TLS the loop would hold half a megabyte.
+            cast("asyncio.Transport", self._smtp.transport).set_write_buffer_limits(UNTAKEN_MOST)
             # From now on: a server may speak before the end, and what it says would be dropped.
             self._final = asyncio.create_task(_final_reply(self._protocol))
         return reply

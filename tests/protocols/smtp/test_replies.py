@@ -53,8 +53,19 @@ def test_every_fault_has_its_words() -> None:
 
 def test_where_a_client_comes_from() -> None:
     known = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN")
-    said = xclient(Client(("192.0.2.7", 4711), ("192.0.2.1", 587), b"pho ne=\xff\r\nX"), known)
-    assert b" ".join(said) == (b"NAME=[UNAVAILABLE] ADDR=192.0.2.7 PORT=4711 PROTO=ESMTP HELO=pho+20ne+3D+FF+0D+0AX")
+    said = xclient(Client(("192.0.2.7", 4711), ("192.0.2.1", 587), b"phone-1.corp.example"), known)
+    assert b" ".join(said) == (b"NAME=[UNAVAILABLE] ADDR=192.0.2.7 PORT=4711 PROTO=ESMTP HELO=phone-1.corp.example")
     assert xclient(Client(("2001:db8::1", 5), ("::1", 587)), ("ADDR", "HELO")) == [
         *(b"ADDR=IPV6:2001:db8::1", b"HELO=[UNAVAILABLE]")
     ]
+
+
+@pytest.mark.parametrize(
+    "name", [b"", b"pho ne", b"a LOGIN=boss", b"x" * 129, b"[a", b"\xff", b"a\r\nb", b"[UNAVAILABLE]x"]
+)
+def test_a_claimed_name_that_is_none_is_not_passed_on(name: bytes) -> None:
+    assert xclient(Client(("192.0.2.7", 1), ("192.0.2.1", 2), name), ("HELO",)) == [b"HELO=[UNAVAILABLE]"]
+
+
+def test_an_address_literal_is_a_name() -> None:
+    assert xclient(Client(("192.0.2.7", 1), ("192.0.2.1", 2), b"[127.0.1.1]"), ("HELO",)) == [b"HELO=[127.0.1.1]"]

@@ -88,14 +88,19 @@ async def test_too_many_recipients(server: SubmissionServer) -> None:
 
 
 @pytest.mark.parametrize("logged_in", [True, False])
-async def test_who_says_nothing(logged_in: bool, server: SubmissionServer) -> None:
-    settings = {"idle_seconds": 0.05} if logged_in else {"login_seconds": 0.05}
-    async with submitted(server.url, start=False, **settings) as front:
-        client = await front.client()
-        await (client.logged_in() if logged_in else client.reply())
-        assert (await client.reply())[:9] == b"421 4.4.2"
-        assert await client.closed()
-        assert front.ended("timed_out" if logged_in else "too_slow") == 1
+async def test_who_says_nothing(logged_in: bool, front: Submitted) -> None:
+    client = await front.client()
+    await (client.logged_in() if logged_in else client.greeted())
+    (seat,) = front.front.admission.connections
+    await until(lambda: seat.connection.waiting)
+    timer = seat.connection._timeout_handle
+    assert timer is not None
+    left = timer.when() - asyncio.get_running_loop().time()
+    assert (60 < left <= 300) if logged_in else left <= 60
+    seat.connection._timeout_cb()
+    assert (await client.reply())[:9] == b"421 4.4.2"
+    assert await client.closed()
+    assert front.ended("timed_out" if logged_in else "too_slow") == 1
 
 
 async def test_the_time_for_a_login_does_not_begin_anew_with_each_command(server: SubmissionServer) -> None:
@@ -108,10 +113,11 @@ async def test_the_time_for_a_login_does_not_begin_anew_with_each_command(server
 
 
 async def test_a_login_that_is_not_ended(server: SubmissionServer) -> None:
-    async with submitted(server.url, login_seconds=0.1) as front:
+    async with submitted(server.url, login_seconds=100.0) as front:
         client = await front.client()
         await client.greeted()
-        await client.ask(b"AUTH PLAIN")
+        front.clock.ahead = 99.9
+        assert (await client.ask(b"AUTH PLAIN"))[:3] == b"334"
         assert (await client.reply())[:9] == b"421 4.4.2"
 
 
@@ -264,3 +270,19 @@ async def test_draining_has_an_end(front: Submitted, server: SubmissionServer) -
     assert await client.closed()
     await until(lambda: server.open == 0)
     assert server.messages == []
+
+
+async def test_who_has_come_may_send_though_others_serve_already(front: Submitted, server: SubmissionServer) -> None:
+    resting, coming = await front.client(), await front.client()
+    await resting.logged_in("resting")
+    await coming.greeted()
+    front.clock.ahead = 1.5
+    draining = asyncio.create_task(front.front.drain(30.0, handed_over=True))
+    assert (await coming.ask(b"AUTH PLAIN AGNvbWluZwBzZWNyZXQ="))[:3] == b"235"
+    assert (await resting.reply())[:9] == b"421 4.3.2"
+    assert (await coming.at_data())[:3] == b"354"
+    assert (await coming.ask(b"whole\r\n."))[:3] == b"250"
+    front.clock.ahead = 10.0
+    assert (await coming.reply())[:9] == b"421 4.3.2"
+    await draining
+    assert len(server.messages) == 1

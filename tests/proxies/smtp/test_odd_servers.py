@@ -131,7 +131,7 @@ async def test_endless_answers_are_not_kept(front: Submitted, server: Submission
 
 
 async def test_a_mail_server_that_is_silent(server: SubmissionServer) -> None:
-    async with submitted(server.url, upstream_command_seconds=0.05) as front:
+    async with submitted(server.url, upstream_command_seconds=1.0) as front:
         client = await front.client()
         await client.logged_in()
         server.held = asyncio.Event()
