@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 from gateway.app.exposed import exposed
 from gateway.app.fronts import listens_of
 from gateway.app.mail_check import mail_sections, mail_server_found
-from gateway.app.parts import data_dir_of, identity_of, redis_of, server_tls_of, storage_url_of, workers_of
+from gateway.app.parts import (
+    data_dir_of,
+    front_settings_of,
+    identity_of,
+    redis_of,
+    server_tls_of,
+    storage_url_of,
+    workers_of,
+)
 from gateway.app.smtp_check import smtp_server_found
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context, expires_at
@@ -22,6 +30,7 @@ from gateway.network.upstreams import Upstreams
 from gateway.ports.state_cache import CacheUnavailable
 from gateway.ports.store import StoreUnavailable
 from gateway.proxies.credential_check import CredentialChecks
+from gateway.proxies.webmail.exposure import credential_questions
 from gateway.runtime.lock import holder_of
 from gateway.runtime.sockets import PortInUse, try_listening
 from gateway.settings import Settings, check_complete
@@ -170,7 +179,8 @@ async def _upstream(settings: Settings, url: str) -> CheckRow:
         )
     except DomainError as error:
         return CheckRow(what, "failed", str(error))
-    checks = CredentialChecks(Upstreams([pool]))
+    asked = credential_questions(front_settings_of(settings).webmail)
+    checks = CredentialChecks(Upstreams([pool]), elsewhere=asked)
     try:
         async with asyncio.timeout(2 * UPSTREAM_SECONDS):
             method = await checks.probe(pool, pool.host.encode())

@@ -1,10 +1,11 @@
 """Whether the mail server accepts a client's credentials, asked only on the way to a refusal.
 
 A refusal names an app on somebody's phone, so it is told only to somebody whose credentials the mail server accepts.
-The question is harmless (OPTIONS; where a server answers that to anybody, a FolderSync with a key no server gave),
-remembered briefly under a keyed digest, and bounded per user, so that a refused phone with an old password does not
-lock the account. Credentials that were accepted within the last day are asked about beyond that bound, once: so nobody
-who guesses keeps the user with the right password from an answer.
+The question is harmless (OPTIONS; where a server answers that to anybody, a FolderSync with a key no server gave; where
+it has no ActiveSync, one by another protocol that is open), remembered briefly under a keyed digest, and bounded per
+user, so that a refused phone with an old password does not lock the account. Credentials that were accepted within the
+last day are asked about beyond that bound, once: so nobody who guesses keeps the user with the right password from an
+answer.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -51,6 +52,19 @@ class CheckMethod(Enum):
     FOLDER_SYNC = "FolderSync"
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """How a mail server without ActiveSync can be asked: at a place that answers nobody without credentials."""
+
+    method: bytes
+    path: bytes
+
+    @property
+    def value(self) -> str:
+        """For logs, as with the other ways."""
+        return f"{self.method.decode('ascii')} {self.path.decode('ascii')}"
+
+
 class Credibility(Enum):
     """What is known of credentials."""
 
@@ -77,7 +91,11 @@ class CredentialChecks:
     """Asks, remembers, and bounds the asking; one per process."""
 
     def __init__(
-        self, upstreams: Upstreams, now: Callable[[], float] = time.time, attempts: Attempts | None = None
+        self,
+        upstreams: Upstreams,
+        now: Callable[[], float] = time.time,
+        attempts: Attempts | None = None,
+        elsewhere: Sequence[Elsewhere] = (),
     ) -> None:
         self._upstreams = upstreams
         self._now = now
@@ -87,7 +105,8 @@ class CredentialChecks:
         """Digests of credentials that were accepted, and until when that counts for anything, in whole seconds."""
         self._under_way: dict[int, asyncio.Task[CheckResult]] = {}
         self._attempts = Attempts(now) if attempts is None else attempts
-        self._methods: dict[str, CheckMethod] = {}
+        self._ways: tuple[CheckMethod | Elsewhere, ...] = (*CheckMethod, *elsewhere)
+        self._methods: dict[str, CheckMethod | Elsewhere] = {}
         self._no_method_until: dict[str, float] = {}
 
     def known(self, login: str, credentials: Credentials) -> CheckResult | None:
@@ -142,8 +161,8 @@ class CredentialChecks:
             return _UNKNOWN
         return _read(await _question(pool, method, credentials.user or login, credentials.raw, host))
 
-    async def probe(self, pool: UpstreamPool, host: bytes) -> CheckMethod | None:
-        """Try with random credentials which question this server answers with 401; None: neither did a moment ago.
+    async def probe(self, pool: UpstreamPool, host: bytes) -> CheckMethod | Elsewhere | None:
+        """Try with random credentials which question this server answers with 401; None: none did a moment ago.
 
         Raises ``UpstreamUnavailable``.
         """
@@ -151,7 +170,7 @@ class CredentialChecks:
             return None
         user = f"gatepost-probe-{secrets.token_hex(4)}"
         wrong = b"Basic " + base64.b64encode(f"{user}:{secrets.token_hex(16)}".encode())
-        for method in CheckMethod:
+        for method in self._ways:
             fetched = await _question(pool, method, user, wrong, host)
             if fetched.status == 401:
                 self._methods[pool.url] = method
@@ -190,7 +209,12 @@ def _put(memory: dict[int, T], digest: int, value: T, most: int) -> None:
     memory[digest] = value
 
 
-async def _question(pool: UpstreamPool, method: CheckMethod, user: str, authorization: bytes, host: bytes) -> Fetched:
+async def _question(
+    pool: UpstreamPool, method: CheckMethod | Elsewhere, user: str, authorization: bytes, host: bytes
+) -> Fetched:
+    if isinstance(method, Elsewhere):
+        told = [(b"Authorization", authorization), (b"Depth", b"0"), (b"User-Agent", b"Gatepost")]
+        return await fetch(pool, method.method, method.path, host, told)
     name = quote(user, safe="@").encode("ascii")
     fields = [(b"Authorization", authorization), (b"MS-ASProtocolVersion", b"14.1"), (b"User-Agent", b"Gatepost")]
     if method is CheckMethod.OPTIONS:

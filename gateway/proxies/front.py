@@ -43,6 +43,7 @@ from gateway.proxies.refusing import Refusing
 from gateway.proxies.short_way import ShortWay
 from gateway.proxies.sighted import Sighted
 from gateway.proxies.simple import Answered, AutodiscoverV1
+from gateway.proxies.webmail.exposure import credential_questions
 from gateway.proxies.webmail.routing import Webmail
 
 log = structlog.get_logger()
@@ -93,7 +94,7 @@ class HttpFront:
         self.draining = False
         self.rounds = Rounds(self._take_arrived)
         self.upstreams = Upstreams([_pool(url, settings, self.rounds) for url in settings.upstreams])
-        self.checks = CredentialChecks(self.upstreams, now, attempts)
+        self.checks = CredentialChecks(self.upstreams, now, attempts, credential_questions(settings.webmail))
         self.refusing = Refusing(self.checks, RefusalPace(), settings.retry_after_seconds)
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")

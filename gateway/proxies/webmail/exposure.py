@@ -12,6 +12,7 @@ from enum import Enum
 
 from gateway.network.addresses import read_address
 from gateway.protocols.webmail.paths import Rule
+from gateway.proxies.credential_check import Elsewhere
 
 VERDICT = "verdict"
 """The word that opens a rule for everybody whose devices are in order."""
@@ -27,6 +28,21 @@ class WebmailSettings:
     dav_paths: tuple[str, ...] = ("/SOGo/dav", "/dav", "/caldav", "/carddav", "/principals")
     """The first one is where discovery leads (RFC 6764)."""
     jmap_paths: tuple[str, ...] = ("/jmap",)
+
+
+def credential_questions(settings: WebmailSettings) -> list[Elsewhere]:
+    """How a mail server without ActiveSync can be asked about credentials: by what is open under a verdict."""
+    asked = {
+        Rule.DAV: [(b"PROPFIND", f"{path}/") for path in settings.dav_paths[:1]],
+        Rule.JMAP: [(b"GET", f"{path}/{name}") for path in settings.jmap_paths[:1] for name in ("session", "")],
+        Rule.EWS: [(b"GET", "/EWS/Exchange.asmx")],
+    }
+    return [
+        Elsewhere(method, path.encode("ascii"))
+        for rule, places in asked.items()
+        if VERDICT in settings.openings.get(rule, ())
+        for method, path in places
+    ]
 
 
 class Opened(Enum):

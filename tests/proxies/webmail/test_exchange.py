@@ -380,3 +380,41 @@ async def test_an_event_stream_when_the_gateway_stops(judging: Fronted, origin: 
     await judging.front.drain(5.0)
     assert (await client.answer("GET")).closed
     assert judging.ended("jmap GET", "drained") == 1
+
+
+# --- a mail server without ActiveSync
+
+
+async def asked_about(connection: OriginConnection) -> list[bytes]:
+    """Answer 404 to what ActiveSync has, 401 to the first other question; the lines of all up to the next one."""
+    lines = []
+    while True:
+        line = (await connection.request()).line
+        lines.append(line)
+        if lines.count(line) == 2:
+            return lines
+        status = "404 Not Found" if b"ActiveSync" in line else "401 Unauthorized"
+        await connection.answer(b"", status)
+
+
+async def test_a_server_without_activesync_is_asked_by_dav(judging: Fronted, origin: Origin) -> None:
+    judging.dirty("bert", "phone1")
+    client = await judging.client()
+    client.write(propfind("bert"))
+    connection = await origin.connection()
+    assert (await asked_about(connection))[-2:] == [b"PROPFIND /SOGo/dav/ HTTP/1.1"] * 2
+    await connection.answer(MULTISTATUS, "207 Multi-Status")
+    assert (await client.answer()).status == 403
+
+
+async def test_what_is_closed_is_not_asked_either(origin: Origin) -> None:
+    webmail = WebmailSettings(openings={Rule.DAV: (LOOPBACK,), Rule.JMAP: (VERDICT,)})
+    async with fronted(origin.url, webmail=webmail) as gateway:
+        gateway.dirty("bert", "phone1")
+        client = await gateway.client()
+        client.write(asking(Rule.JMAP, "bert"))
+        connection = await origin.connection()
+        lines = await asked_about(connection)
+        assert [line for line in lines if b"ActiveSync" not in line] == [b"GET /jmap/session HTTP/1.1"] * 2
+        await connection.answer(b"{}")
+        assert (await client.answer()).status == 403
