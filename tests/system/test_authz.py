@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from tests.network.authority import Authority
-from tests.support.asking import KEY, original, policy_request, question, read_action
+from tests.support import spop_frames
+from tests.support.asking import KEY, original, policy_request, question, read_action, read_frame, variables_of
 from tests.support.raw_http import Client, HttpAnswer, eas
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
@@ -77,6 +78,21 @@ class Asked:
             while (await self.by_tcp(octets)).header("X-Gatepost-Verdict") != verdict:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
+    async def variables(self, user: str, *, unix: bool = False, key: str = KEY) -> dict[str, str]:
+        """What HAProxy is told."""
+        if unix:
+            reader, writer = await asyncio.open_unix_connection(self.sockets / "haproxy.sock")
+        else:
+            url = next(url for url in self.gateway.listening["haproxy"] if url.startswith("tcp:"))
+            address = urlsplit(url)
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(spop_frames.HELLO + spop_frames.asked(eas("Sync", user, f"{user.upper()}PHONE"), user, key))
+        try:
+            await read_frame(reader)
+            return variables_of(await read_frame(reader))
+        finally:
+            writer.close()
+
     def told(self, event: str) -> list[dict[str, object]]:
         """The log lines of an event."""
         return [line for line in self.gateway.log if line.get("event") == event]
@@ -101,6 +117,8 @@ listen = ["http://127.0.0.1:0", "https://localhost:0", "unix://{directory}/authz
 key_files = ["{directory}/key"]
 client_ca = "{authority.certificate}"
 answer_seconds = 2.0
+[haproxy]
+listen = ["tcp://127.0.0.1:0", "unix://{directory}/haproxy.sock"]
 [postfix]
 listen = ["tcp://127.0.0.1:0", "unix://{directory}/postfix.sock"]
 [identity]
@@ -131,6 +149,8 @@ async def test_by_a_key(asked: Asked) -> None:
     assert (denied.status, denied.header("X-Gatepost-Reason")) == (403, "banned_app")
     assert await asked.action("anna") == "action=DUNNO"
     assert (await asked.action("bert")).startswith("action=550 5.7.1 ")
+    assert (await asked.variables("anna"))["verdict"] == "allow"
+    assert (await asked.variables("bert"))["verdict"] == "refuse"
 
 
 async def test_by_a_unix_socket_no_key_is_needed(asked: Asked) -> None:
@@ -142,6 +162,7 @@ async def test_by_a_unix_socket_no_key_is_needed(asked: Asked) -> None:
             assert (await asked.by_unix(without)).status == status
     assert await asked.action("anna", unix=True, key="") == "action=DUNNO"
     assert (await asked.action("bert", unix=True, key="")).startswith("action=550")
+    assert (await asked.variables("bert", unix=True, key=""))["verdict"] == "refuse"
     assert stat.S_IMODE((asked.sockets / "authz.sock").stat().st_mode) == 0o600
 
 
@@ -161,8 +182,9 @@ async def test_nothing_is_told_without_a_key(asked: Asked) -> None:
     answer = await asked.by_tcp(ANNA.replace(KEY.encode(), b"0" * 32))
     assert (answer.status, answer.header("X-Gatepost-Verdict")) == (403, "")
     assert (await asked.action("anna", key="")).startswith("action=451")
+    assert await asked.variables("anna", key="") == {}
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(asked.told("asker_not_authentic")) < 2:  # noqa: ASYNC110  (another process writes it)
+        while len(asked.told("asker_not_authentic")) < 3:  # noqa: ASYNC110  (another process writes it)
             await asyncio.sleep(0.01)
     assert KEY not in json.dumps(asked.gateway.log)
 
@@ -184,8 +206,9 @@ async def test_what_is_counted_and_checked(asked: Asked) -> None:
         text = (await api.get(f"{asked.gateway.admin}/metrics")).text
     assert 'gatepost_authz_answers_total{answer="deny",asker="nginx"}' in text
     rows = json.loads(await asked.gateway.gatepost("check", "--json", expect=0))["checks"]
-    listeners = {row["what"]: row["state"] for row in rows if row["what"] in ("listen authz", "listen postfix")}
-    assert listeners == {"listen authz": "ok", "listen postfix": "ok"}
+    parts = ("listen authz", "listen haproxy", "listen postfix")
+    listeners = {row["what"]: row["state"] for row in rows if row["what"] in parts}
+    assert listeners == dict.fromkeys(parts, "ok")
     # What was looked at is still served.
     assert (await asked.by_unix(ANNA)).status in (200, 403)
 
