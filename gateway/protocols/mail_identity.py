@@ -4,7 +4,7 @@ These protocols carry no device. A device credential behind the user's name name
 user answer. Whatever else names the device better one day (a client certificate) comes in here and nowhere else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.domain import credential
@@ -18,7 +18,7 @@ class Presented:
     """What a client has shown of itself."""
 
     protocol: Protocol
-    user: bytes
+    user: bytes = field(repr=False)
     """The name as it was given; a device credential may stand behind it."""
     address: str
 

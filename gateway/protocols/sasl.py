@@ -62,9 +62,10 @@ class Credentials:
 
     mechanism: Mechanism
     """How they came. IMAP's LOGIN and POP3's USER and PASS count as PLAIN: they carry the same."""
-    user: bytes
+    user: bytes = field(repr=False)
+    """As it was given: a device credential may stand behind the name."""
     secret: bytes = field(repr=False)
-    authzid: bytes = b""
+    authzid: bytes = field(default=b"", repr=False)
     """On whose behalf; empty once ``checked``."""
 
     @property

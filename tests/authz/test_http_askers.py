@@ -28,6 +28,7 @@ class TestNginx:
         answer = await authz.ask(question("nginx", *original(ANNA), user="anna"))
         assert facts(answer) == (200, "allow", "clean", b"")
         assert answer.header("X-Gatepost-User") == "anna@corp.example"
+        assert answer.header("X-Gatepost-Identity") == "device_id"
         assert int(answer.header("X-Gatepost-Valid-Until")) > authz.now()
 
     async def test_denied_and_told_at_the_second_address(self, authz: Asking) -> None:

@@ -8,10 +8,12 @@ import re
 import smtplib
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.domain.credential import DeviceCredential, digest_of
 from tests.live.askers.conftest import USERS
 from tests.live.askers.servers import MAIL_MODULE, PASSWORD, missing, start_dovecot, start_nginx_mail
 from tests.live.askers.switch import Switch
@@ -82,6 +84,23 @@ class TestNginx:
         assert "selected" not in await self.login(nginx, made, "anna")
         await http_switch.on()
         assert await self.login(nginx, made, "anna") == "selected OK"
+
+    async def test_a_device_credential_stays_at_gatepost(
+        self, nginx: dict[str, int], made: Certificates, gatepost: Asking
+    ) -> None:
+        """nginx logs in at Dovecot, which knows of none, by the user's own name."""
+        name, secret = "k3vq7mzd", "abcdefghijklmnopqrstuvwxyz"
+        login, evidence = "emil@corp.example", gatepost.evidence
+        gatepost.clean(login, "phone1")
+        gatepost.dirty(login, "phone2")
+        assert await self.login(nginx, made, "emil") == f"[CONTACTADMIN] {GENERIC}"
+        for device_id, told in (("phone1", "selected OK"), ("phone2", f"[CONTACTADMIN] {GENERIC}")):
+            held = DeviceCredential(name, digest_of(name, secret), device_id)
+            evidence.sequence += 1
+            evidence.records[login] = replace(evidence.records[login], credentials=(held,), sequence=evidence.sequence)
+            gatepost.decision.changed(login, evidence.sequence)
+            assert await self.login(nginx, made, f"emil%{name}-{secret}") == told
+        assert "[AUTHENTICATIONFAILED]" in await self.login(nginx, made, f"emil%{name}-{secret[::-1]}")
 
     @pytest.mark.parametrize(
         ("user", "told"), [("anna", "logged in"), ("bert", f"-ERR [SYS/PERM] {GENERIC}"), ("dora", "-ERR [SYS/TEMP] ")]
