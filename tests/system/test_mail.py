@@ -126,6 +126,27 @@ async def test_one_switch_gives_everybody_mail(office: Office) -> None:
     assert (await client.rest()).startswith(b"* BYE [ALERT]")
 
 
+async def test_a_device_credential_names_the_device_until_it_is_revoked(office: Office) -> None:
+    """By the commands, through the store and the change log, to the worker that has the session."""
+    await office.report("fred")
+    dirty = office.agent.event("fred@corp.example", "", (*HARMLESS, TIKTOK), device="tablet-of-fred")
+    assert (await office.agent.send(dirty)).status_code == 202
+    client = await office.client(office.authority.trust())
+    client.send(b'a LOGIN "fred" "secret"\r\n')
+    (await office.asked()).send(b"a OK Logged in\r\n")
+    assert (await client.line()).startswith(b"* NO [ALERT] ")
+    client.close()
+    phone = ("--source", "agents", "--source-device", "android/phone-of-fred")
+    name = (await office.gateway.gatepost("credential", "issue", "fred", *phone)).strip()
+    credential_id = name.rpartition("%")[2].partition("-")[0]
+    client, _ = await office.idling(name)
+    await office.gateway.gatepost("credential", "revoke", credential_id, "--yes")
+    assert (await client.rest()).startswith(b"* BYE [ALERT]")
+    client = await office.client(office.authority.trust())
+    assert (await client.ask(b'a LOGIN "%b" "secret"\r\n' % name.encode())).startswith(b"a NO [AUTHENTICATIONFAILED]")
+    client.close()
+
+
 async def test_it_is_told_of(office: Office) -> None:
     checking = asyncio.create_task(office.gateway.gatepost("check", "--json", expect=1))
     peer = await office.server.accepted()
