@@ -96,7 +96,8 @@ async def test_who_says_nothing(logged_in: bool, front: Submitted) -> None:
     timer = seat.connection._timeout_handle
     assert timer is not None
     left = timer.when() - asyncio.get_running_loop().time()
-    assert (60 < left <= 300) if logged_in else left <= 60
+    # To a second: the loop has a clock of its own.
+    assert (61 < left < 301) if logged_in else left < 61
     seat.connection._timeout_cb()
     assert (await client.reply())[:9] == b"421 4.4.2"
     assert await client.closed()
