@@ -74,6 +74,8 @@ def _identified(
     fields.append((b"X-Forwarded-For", client_address.encode("ascii", "replace")))
     authorization = head.named.get(b"authorization")
     if authorization is None:
+        if judged and carries_token(head.query):
+            return not_authenticated("mail")
         # Nobody was judged: nothing that might be taken for a log-in goes along.
         kept = [each for each in fields if each[0].lower() != b"cookie"] if judged else fields
         return WebmailAsked(rule, action, None, None, kept)

@@ -94,11 +94,21 @@ def test_methods_are_an_allow_list(method: str) -> None:
     assert status(request("/SOGo/dav/anna/", method=method, user="anna")) == 405
 
 
-@pytest.mark.parametrize(
+QUERIES = pytest.mark.parametrize(
     "query", ["access_token=x", "a=1&access_token=x", "ACCESS_TOKEN=x", "a;access%5Ftoken=x", "access_token"]
 )
+
+
+@QUERIES
 def test_a_second_token_in_the_url(query: str) -> None:
     assert status(request(f"/jmap/?{query}", method="GET", user="anna"), Rule.JMAP) == 400
+
+
+@QUERIES
+def test_a_token_in_the_url_alone(query: str) -> None:
+    """It would be served without a verdict, by a server that believes it."""
+    assert status(request(f"/jmap/?{query}", method="POST"), Rule.JMAP) == 401
+    assert isinstance(asked(request(f"/jmap/?{query}", method="POST"), Rule.JMAP, judged=False), WebmailAsked)
 
 
 MOVE = "http://mail.example/SOGo/dav/anna/Calendar/b.ics"
