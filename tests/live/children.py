@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +45,21 @@ class Child:
 
     def until_port(self, port: int) -> None:
         """Wait until something listens there."""
+        self._until(lambda: _listens(port), f"does not listen on {port}")
+
+    def until_said(self, words: str) -> None:
+        """Wait until it has said so: some listen before they serve."""
+        self._until(lambda: words in self.log.read_text(errors="replace"), f"has not said {words!r}")
+
+    def _until(self, so: Callable[[], bool], else_it: str) -> None:
         give_up_at = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up_at:
             if self.running.poll() is not None:
                 raise AssertionError(f"{self.name} ended with {self.running.returncode}: {self.said()}")
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            if so():
                 return
             time.sleep(0.05)
-        raise AssertionError(f"{self.name} does not listen on {port}: {self.said()}")
+        raise AssertionError(f"{self.name} {else_it}: {self.said()}")
 
     def stop(self) -> None:
         """End it; what does not end in time is killed together with its children, which share its session."""
@@ -86,6 +93,12 @@ def start(
             start_new_session=True,
         )
     return Child(name, running, log)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 def run(command: Sequence[str], directory: Path, user: str = "root") -> None:

@@ -21,11 +21,23 @@ from tests.support.spine import added_agent, ban_tiktok
 
 READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING = "reader", "colleague", "bystander", "secure", "syncing"
 COLLECTOR = "collector"
+PLANNER = "planner"
 WAYS = ("direct", "plain", "tls")
 WAITERS = {(command, way): f"waiter{command.lower()}{way}" for command in ("Ping", "Sync") for way in WAYS}
 CUT = {dialect: f"cut{dialect.name}" for dialect in DIALECTS}
 SECOND = {name: f"second{name}" for name in ("direct", "tls", "cut")}
-USERS = (READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING, COLLECTOR, *WAITERS.values(), *CUT.values(), *SECOND.values())
+USERS = (
+    READER,
+    COLLEAGUE,
+    BYSTANDER,
+    SECURE,
+    SYNCING,
+    COLLECTOR,
+    PLANNER,
+    *WAITERS.values(),
+    *CUT.values(),
+    *SECOND.values(),
+)
 ATTACHMENT = os.urandom(2**20)
 HUGE = os.urandom(10 * 2**20)
 """In few dialects only: SOGo takes seconds for each."""
@@ -66,6 +78,15 @@ def site() -> Iterator[Site]:
 async def gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """A gateway without TLS, of two workers, that enforces a ban."""
     async with running(tmp_path_factory.mktemp("plain"), site.plain, workers=2) as gateway:
+        await ban_tiktok(gateway, "enforce")
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def opened_gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """A gateway at which calendars and address books are open under the verdict."""
+    environment = {"GATEPOST_WEBMAIL__DAV": "verdict", "GATEPOST_WEBMAIL__DAV_PATHS": "/SOGo/dav"}
+    async with running(tmp_path_factory.mktemp("opened"), site.plain, environment=environment) as gateway:
         await ban_tiktok(gateway, "enforce")
         yield gateway
 

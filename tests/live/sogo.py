@@ -46,17 +46,20 @@ http {{
     listen 127.0.0.1:{tls} ssl;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
+    proxy_read_timeout 3700s;
+    proxy_set_header Host $host;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header x-webobjects-server-protocol HTTP/1.0;
+    proxy_set_header x-webobjects-remote-host $remote_addr;
+    proxy_set_header x-webobjects-server-name $server_name;
+    proxy_set_header x-webobjects-server-url $scheme://$host;
+    proxy_set_header x-webobjects-server-port $server_port;
     location ^~ /Microsoft-Server-ActiveSync {{
       proxy_pass http://127.0.0.1:{sogo}/SOGo/Microsoft-Server-ActiveSync;
-      proxy_read_timeout 3700s;
-      proxy_set_header Host $host;
-      proxy_set_header X-Real-IP $remote_addr;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header x-webobjects-server-protocol HTTP/1.0;
-      proxy_set_header x-webobjects-remote-host $remote_addr;
-      proxy_set_header x-webobjects-server-name $server_name;
-      proxy_set_header x-webobjects-server-url $scheme://$host;
-      proxy_set_header x-webobjects-server-port $server_port;
+    }}
+    location ^~ /SOGo/dav {{
+      proxy_pass http://127.0.0.1:{sogo}/SOGo/dav;
     }}
     location / {{
       return 404;
@@ -98,7 +101,7 @@ def start_postgresql(directory: Path, users: Iterable[str], port: int) -> Child:
     said = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     server = (str(programs / "postgres"), "-D", str(directory / "cluster"), *said)
     child = start("postgresql", server, directory, user="postgres")
-    child.until_port(port)
+    child.until_said("database system is ready to accept connections")
     rows = [f"{user},{user},{PASSWORD},{user.title()},{user}@{DOMAIN}\n" for user in users]
     (directory / "people.csv").write_text("".join(rows))
     psql = (str(programs / "psql"), "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "sogo", "-v", "ON_ERROR_STOP=1")
