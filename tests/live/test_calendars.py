@@ -43,7 +43,7 @@ CARDS = """<?xml version="1.0"?><C:addressbook-query xmlns:D="DAV:" xmlns:C="urn
 CALENDAR, BOOK = f"{HOME}/Calendar/personal/", f"{HOME}/Contacts/personal/"
 FILED = f"{CALENDAR}a%20b.ics"
 XML = {"Depth": "1", "Content-Type": "application/xml; charset=utf-8"}
-CONVERSATION = (
+CONVERSATION: tuple[tuple[str, str, dict[str, str], str], ...] = (
     ("OPTIONS", f"{HOME}/", {}, ""),
     ("PROPFIND", f"{HOME}/", {"Depth": "0"}, PROPERTIES),
     ("PROPFIND", f"{HOME}/Calendar/", {"Depth": "1"}, PROPERTIES),
