@@ -12,7 +12,15 @@ import pytest
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Scope
 from gateway.domain.policy import first_policy
-from gateway.ports.store import OperatorToken, PinnedBinding, Store, StoredMessage, StoreUnavailable, Writing
+from gateway.ports.store import (
+    IssuedCredential,
+    OperatorToken,
+    PinnedBinding,
+    Store,
+    StoredMessage,
+    StoreUnavailable,
+    Writing,
+)
 from gateway.storage.backup_file import BackupReader, BackupUnusable
 from gateway.storage.sql import SqlStore, migrating, open_store
 from gateway.storage.sql.backups import load_backup, write_backup
@@ -73,6 +81,9 @@ async def _fill_all_but_inventories(writing: Writing) -> None:
     await writing.put_mail_device(mail_device())
     await writing.put_pin(PinnedBinding("ann@corp.example", "abc1", "mdm", "d1", False, "root", 60.0))
     await writing.put_tombstones("ann@corp.example", "abc1", (Tombstone(app(), "mdm", 5.0, Scope.DEVICE),))
+    await writing.put_credential(
+        IssuedCredential("aaaaaaaa", "ann@corp.example", "abc1", "digest", "", "", "root", 3.0)
+    )
     await writing.put_token(OperatorToken("t1", "root", "digest", 2.0, None, None, "editor"))
     writing.log_people(["ann@corp.example"])
 
@@ -148,6 +159,7 @@ async def test_a_backup_of_an_earlier_schema_is_migrated(store: SqlStore, path: 
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
+        connection.execute("DROP TABLE credentials")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
     reader = await backed_up(path, tmp_path / "b")
