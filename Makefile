@@ -5,8 +5,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?=
 # Tests run on all cores, in one process more than there are, since many of them wait; PARALLEL= for one after the other.
-# What takes longest begins first (tests/support/long_first.py), whatever the number of its tests.
-PARALLEL ?= -n $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 ))) --dist loadgroup --no-loadscope-reorder
+# What takes longest begins first (tests/support/side_by_side.py), whatever the number of its tests.
+PARALLEL ?= -n $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 ))) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-live test-faults bench soak fuzz fuzz-properties demo run clean

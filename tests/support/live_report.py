@@ -56,17 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs real servers.
-
-    With several processes, a file's tests run in one of them, since they may share a gateway; all that share the real
-    servers are one lot.
-    """
+    """Mark what needs real servers."""
     for item in items:
-        live = _lies_under_live(item.path, item.config.rootpath)
-        if live:
+        if _lies_under_live(item.path, item.config.rootpath):
             item.add_marker("live")
-        if item.config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group("live" if live else str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True)

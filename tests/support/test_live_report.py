@@ -43,7 +43,7 @@ def outcome(suite: Path, required: str = "", *more: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2", "--dist", "loadgroup")])
+@pytest.mark.parametrize("more", [(), ("-n", "2")])
 def test_the_last_lines_say_how_many_ran(suite: Path, more: tuple[str, ...]) -> None:
     (suite / "live" / "test_servers.py").write_text(SUITE)
     (suite / "test_other.py").write_text(SUITE)
