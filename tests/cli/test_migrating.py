@@ -34,6 +34,7 @@ def of_the_first_schema(data_dir: Path) -> None:
     asyncio.run(make())
     with sqlite3.connect(data_dir / "gatepost.db") as connection:
         connection.execute("DROP TABLE leases")
+        connection.execute("DROP TABLE credentials")
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
