@@ -14,7 +14,7 @@ from tests.live.children import free_ports
 from tests.support.asking import Asking, asking
 from tests.support.phone_certificates import Certificates, make_certificates
 
-USERS = ("anna", "bert", "cora", "dora", "emil")
+USERS = ("anna", "bert", "cora", "dora", "emil", "fred")
 """Anna's phone is clean, Bert's is not."""
 
 

@@ -90,17 +90,17 @@ class TestNginx:
     ) -> None:
         """nginx logs in at Dovecot, which knows of none, by the user's own name."""
         name, secret = "k3vq7mzd", "abcdefghijklmnopqrstuvwxyz"
-        login, evidence = "emil@corp.example", gatepost.evidence
+        login, evidence = "fred@corp.example", gatepost.evidence
         gatepost.clean(login, "phone1")
         gatepost.dirty(login, "phone2")
-        assert await self.login(nginx, made, "emil") == f"[CONTACTADMIN] {GENERIC}"
+        assert await self.login(nginx, made, "fred") == f"[CONTACTADMIN] {GENERIC}"
         for device_id, told in (("phone1", "selected OK"), ("phone2", f"[CONTACTADMIN] {GENERIC}")):
             held = DeviceCredential(name, digest_of(name, secret), device_id)
             evidence.sequence += 1
             evidence.records[login] = replace(evidence.records[login], credentials=(held,), sequence=evidence.sequence)
             gatepost.decision.changed(login, evidence.sequence)
-            assert await self.login(nginx, made, f"emil%{name}-{secret}") == told
-        assert "[AUTHENTICATIONFAILED]" in await self.login(nginx, made, f"emil%{name}-{secret[::-1]}")
+            assert await self.login(nginx, made, f"fred%{name}-{secret}") == told
+        assert "[AUTHENTICATIONFAILED]" in await self.login(nginx, made, f"fred%{name}-{secret[::-1]}")
 
     @pytest.mark.parametrize(
         ("user", "told"), [("anna", "logged in"), ("bert", f"-ERR [SYS/PERM] {GENERIC}"), ("dora", "-ERR [SYS/TEMP] ")]
