@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
 from gateway.domain.policy import PolicyVersion
@@ -208,6 +209,18 @@ class Reading(Protocol):
         """The newest versions, newest first."""
         ...
 
+    async def policy_change(self, number: int) -> PolicyChange | None:
+        """A change by its number."""
+        ...
+
+    async def policy_changes(self, limit: int = 100, since: float = 0.0) -> Sequence[PolicyChange]:
+        """The newest changes, newest first, of those that were written at ``since`` or later."""
+        ...
+
+    async def change_preview(self, number: int, digest: str) -> bytes | None:
+        """What a preview of a change found, as ``changes`` keeps it."""
+        ...
+
     async def source(self, name: str) -> Source | None:
         """A source by name, removed ones included."""
         ...
@@ -298,6 +311,14 @@ class Writing(Reading, Protocol):
 
     async def put_policy(self, version: PolicyVersion) -> None:
         """Add a version; its number must be the newest plus one (``Conflict`` otherwise)."""
+        ...
+
+    async def put_policy_change(self, change: PolicyChange, at: float) -> None:
+        """Add or replace a change; a new one has the newest number plus one (``Conflict`` otherwise)."""
+        ...
+
+    async def put_change_preview(self, number: int, digest: str, content: bytes) -> None:
+        """Keep what a preview of a change found; earlier ones of that change are dropped."""
         ...
 
     async def put_source(self, source: Source) -> None:

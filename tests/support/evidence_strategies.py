@@ -206,16 +206,15 @@ unknowns = st.builds(Unknowns, *[unknown_settings] * 7)
 def exemptions(draw: st.DrawFn) -> Exemption:
     """An exemption for the person, one of the devices, a group, or somebody else."""
     login = draw(st.sampled_from([LOGIN, "a.smith@corp.example", "bob@corp.example", ""]))
-    return Exemption(
-        "e1",
-        "root",
-        "a reason",
-        draw(moments),
-        draw(moments),
-        login,
-        draw(st.sampled_from(["", "d1", "d2"])) if login else "",
-        "" if login else draw(st.sampled_from(["sales", "board"])),
-    )
+    starts_at, ends_at = draw(moments), draw(moments)
+    device_id = draw(st.sampled_from(["", "d1", "d2"])) if login else ""
+    group = "" if login else draw(st.sampled_from(["sales", "board"]))
+    # No id is given twice, and what has one is never changed.
+    name = f"{login}{group}-{device_id}-{starts_at:.0f}-{ends_at:.0f}"
+    return Exemption(name, "root", "a reason", starts_at, ends_at, login, device_id, group)
+
+
+_some_exemptions = st.lists(exemptions(), max_size=2, unique_by=lambda each: each.id).map(tuple)
 
 
 @st.composite
@@ -227,7 +226,7 @@ def policies(draw: st.DrawFn, *, exempting: bool = True) -> PolicyVersion:
         author="root",
         enforcement_on=not exempting or draw(st.integers(0, 5)) > 0,
         bans=draw(bans()),
-        exemptions=draw(st.lists(exemptions(), max_size=2).map(tuple)) if exempting else (),
+        exemptions=draw(_some_exemptions) if exempting else (),
         unknowns=draw(unknowns),
         grace=NewDeviceGrace(draw(st.sampled_from([0.0, HOUR, 7 * DAY])), draw(st.integers(0, 3))),
         outlook_mobile=draw(st.sampled_from(OutlookMobile)),

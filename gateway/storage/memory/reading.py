@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
 from gateway.domain.policy import PolicyVersion
@@ -45,6 +46,18 @@ class MemoryReading:
     async def policies(self, limit: int = 100) -> Sequence[PolicyVersion]:
         newest = sorted(self.tables.policies, reverse=True)[:limit]
         return [self.tables.policies[number] for number in newest]
+
+    async def policy_change(self, number: int) -> PolicyChange | None:
+        found = self.tables.policy_changes.get(number)
+        return found[0] if found else None
+
+    async def policy_changes(self, limit: int = 100, since: float = 0.0) -> Sequence[PolicyChange]:
+        newest = sorted(self.tables.policy_changes.items(), reverse=True)
+        return [change for _, (change, at) in newest if at >= since][:limit]
+
+    async def change_preview(self, number: int, digest: str) -> bytes | None:
+        of, content = self.tables.change_previews.get(number, ("", b""))
+        return content if of == digest and of else None
 
     async def source(self, name: str) -> Source | None:
         return self.tables.sources.get(name)

@@ -6,6 +6,7 @@ copies each dictionary when it first writes to it.
 
 from dataclasses import dataclass, field, replace
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
@@ -44,6 +45,9 @@ class Tables:
     sequence: int = 0
     changes: dict[int, Change] = field(default_factory=dict)
     policies: dict[int, PolicyVersion] = field(default_factory=dict)
+    policy_changes: dict[int, tuple[PolicyChange, float]] = field(default_factory=dict)
+    """With the moment of their writing."""
+    change_previews: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     messages: dict[tuple[str, str], StoredMessage] = field(default_factory=dict)
     inventories: dict[InventoryId, Inventory] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
@@ -73,6 +74,15 @@ class MemoryWriting(MemoryReading, LogRequests):
         if version.number != newest + 1:
             raise Conflict(f"policy version {version.number} does not follow the newest, {newest}")
         self._own(self.tables.policies, "policies")[version.number] = version
+
+    async def put_policy_change(self, change: PolicyChange, at: float) -> None:
+        newest = max(self.tables.policy_changes, default=0)
+        if change.number > newest + 1:
+            raise Conflict(f"change {change.number} does not follow the newest, {newest}")
+        self._own(self.tables.policy_changes, "policy_changes")[change.number] = (change, at)
+
+    async def put_change_preview(self, number: int, digest: str, content: bytes) -> None:
+        self._own(self.tables.change_previews, "change_previews")[number] = (digest, content)
 
     async def put_source(self, source: Source) -> None:
         self._own(self.tables.sources, "sources")[source.name] = source

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, func, select, tuple_, union
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory, Scope
 from gateway.domain.policy import PolicyVersion
@@ -24,6 +25,7 @@ from gateway.ports.store import (
 )
 from gateway.storage.inventories import decode_inventory, decode_tombstones
 from gateway.storage.policies import decode_policy
+from gateway.storage.policy_changes import decode_policy_change
 from gateway.storage.rows import Unreadable
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.rows import Rows
@@ -41,6 +43,16 @@ _CHANGES = (
 )
 _POLICIES = select(s.policies.c.document).order_by(s.policies.c.number.desc()).limit(bindparam("most"))
 _POLICY = select(s.policies.c.document).where(s.policies.c.number == bindparam("wanted"))
+_POLICY_CHANGE = select(s.policy_changes.c.document).where(s.policy_changes.c.number == bindparam("wanted"))
+_POLICY_CHANGES = (
+    select(s.policy_changes.c.document)
+    .where(s.policy_changes.c.written_at >= bindparam("since"))
+    .order_by(s.policy_changes.c.number.desc())
+    .limit(bindparam("most"))
+)
+_PREVIEW = select(s.change_previews.c.content).where(
+    s.change_previews.c.number == bindparam("wanted"), s.change_previews.c.digest == bindparam("of")
+)
 _SOURCE = select(s.sources).where(s.sources.c.name == bindparam("wanted"))
 _SOURCES = select(s.sources).where(s.sources.c.removed_at.is_(None)).order_by(s.sources.c.name)
 _MESSAGE = select(s.messages.c.digest, s.messages.c.status, s.messages.c.sequence, s.messages.c.received_at).where(
@@ -147,6 +159,18 @@ class SqlReading:
     async def policies(self, limit: int = 100) -> Sequence[PolicyVersion]:
         return [_version(row.document) for row in await self._rows.all(_POLICIES, {"most": limit})]
 
+    async def policy_change(self, number: int) -> PolicyChange | None:
+        found = await self._first(_POLICY_CHANGE, wanted=number)
+        return _policy_change(found.document) if found else None
+
+    async def policy_changes(self, limit: int = 100, since: float = 0.0) -> Sequence[PolicyChange]:
+        found = await self._rows.all(_POLICY_CHANGES, {"most": limit, "since": since})
+        return [_policy_change(row.document) for row in found]
+
+    async def change_preview(self, number: int, digest: str) -> bytes | None:
+        found = await self._first(_PREVIEW, wanted=number, of=digest)
+        return bytes(found.content) if found else None
+
     async def source(self, name: str) -> Source | None:
         found = await self._first(_SOURCE, wanted=name)
         return _source(found) if found else None
@@ -244,6 +268,10 @@ def _person(row: Any) -> Person:
 
 def _version(document: str) -> PolicyVersion:
     return _readable(decode_policy, document)
+
+
+def _policy_change(document: str) -> PolicyChange:
+    return _readable(decode_policy_change, document)
 
 
 def _inventory(content: bytes) -> Inventory:

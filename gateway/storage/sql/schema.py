@@ -66,6 +66,26 @@ policies = Table(
 )
 """Triggers refuse UPDATE and DELETE."""
 
+policy_changes = Table(
+    "policy_changes",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("written_at", Moment, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+"""What administrators want of the policy; rows of ``changes`` are what the data plane is told."""
+
+change_previews = Table(
+    "change_previews",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+"""The newest preview of each change."""
+
 sources = Table(
     "sources",
     metadata,

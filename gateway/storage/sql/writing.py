@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
@@ -26,12 +27,14 @@ from gateway.storage.change_rows import LogRequests
 from gateway.storage.inventories import encode_apps, encode_inventory, encode_tombstones
 from gateway.storage.leases import taken
 from gateway.storage.policies import encode_policy
+from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
 
 _INCARNATION = update(s.store_state).values(incarnation=bindparam("name"))
 _NEWEST_POLICY = select(func.coalesce(func.max(s.policies.c.number), 0))
+_NEWEST_CHANGE = select(func.coalesce(func.max(s.policy_changes.c.number), 0))
 _FORGET_MESSAGES = delete(s.messages).where(s.messages.c.received_at < bindparam("before"))
 _KEYS = select(s.inventory_keys.c.key_type, s.inventory_keys.c.value).where(
     s.inventory_keys.c.source_id == bindparam("source"), s.inventory_keys.c.source_device == bindparam("device")
@@ -114,6 +117,22 @@ class SqlWriting(SqlReading, LogRequests):
             "document": encode_policy(version),
         }
         await self._rows.run(s.policies.insert(), values)
+
+    async def put_policy_change(self, change: PolicyChange, at: float) -> None:
+        ((newest,),) = await self._rows.all(_NEWEST_CHANGE)
+        if change.number > newest + 1:
+            raise Conflict(f"change {change.number} does not follow the newest, {newest}")
+        values = {
+            "number": change.number,
+            "written_at": at,
+            "state": change.state.value,
+            "author": change.author,
+            "document": encode_policy_change(change),
+        }
+        await self._put(s.policy_changes, values)
+
+    async def put_change_preview(self, number: int, digest: str, content: bytes) -> None:
+        await self._put(s.change_previews, {"number": number, "digest": digest, "content": content})
 
     async def put_source(self, source: Source) -> None:
         values = {

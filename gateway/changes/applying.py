@@ -1,0 +1,317 @@
+"""Applies changes stage by stage, and takes them back.
+
+Applying computes the impact again, asks the guards, and compares the newly cut devices with those that were approved.
+A stage is one unit of work: the new policy version and the change's step stand together in the store or not at all.
+A refusal is a value that says what stands in the way and what to do. Taking back asks nobody: it refuses nothing and
+enforces nothing more.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from gateway.changes.apply import ATTEMPTS, IN_FORCE_WITHIN_SECONDS, InForce, InForceResult, Publish
+from gateway.changes.desk import Told, author_changes, change_and_policy, nothing_told
+from gateway.changes.guards import COUNTED_SECONDS, GuardHit, GuardLimits, guard_hits, turns_down_only
+from gateway.changes.previews import Previewed, Previews, beyond, decode_preview
+from gateway.domain import change as lives
+from gateway.domain.change import GuardedAction, PolicyChange, StageDone, State
+from gateway.domain.errors import InvalidValue
+from gateway.domain.policy import PolicyVersion
+from gateway.ports.store import Conflict, Reading, Store, Writing
+
+log = structlog.get_logger()
+
+Perform = Callable[[Writing, GuardedAction, PolicyChange], Awaitable[None]]
+"""Does a guarded action inside the unit of work that applies it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A stage, or a withdrawal, is in the store and published."""
+
+    change: PolicyChange
+    version: PolicyVersion
+    in_force: InForceResult
+    seconds: float
+    """From the request to the last worker."""
+    clashes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    """Of a withdrawal: parts not as before the change, see ``domain.change.TakenBack``."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplied:
+    """Nothing was done."""
+
+    change: PolicyChange
+    hits: tuple[GuardHit, ...]
+    sentence: str
+    """What stands in the way and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that decide who may apply what."""
+
+    limits: GuardLimits = field(default_factory=GuardLimits)
+    second_person: bool = True
+    """False: guards are shown and obeyed by nobody (shops of one operator)."""
+
+
+class Applier:
+    """Puts changes into force and takes them back."""
+
+    def __init__(
+        self,
+        store: Store,
+        previews: Previews,
+        publish: Publish,
+        in_force: InForce,
+        now: Callable[[], float] = time.time,
+        *,
+        rules: Callable[[], Rules] = Rules,
+        told: Told = nothing_told,
+        perform: Perform | None = None,
+        withdrawn: Told = nothing_told,
+        logins_of: Callable[[Reading, str], Awaitable[Collection[str]]] | None = None,
+        timeout_seconds: float = IN_FORCE_WITHIN_SECONDS,
+    ) -> None:
+        """``withdrawn`` runs in the unit of work that takes a change back; ``logins_of`` an operator's mail logins."""
+        self._store = store
+        self._previews = previews
+        self._publish = publish
+        self._in_force = in_force
+        self._now = now
+        self._rules = rules
+        self._told = told
+        self._perform = perform
+        self._withdrawn = withdrawn
+        self._logins_of = logins_of
+        self._timeout_seconds = timeout_seconds
+
+    # --- applying
+
+    async def apply(self, number: int, by: str) -> Applied | NotApplied:
+        """The next stage of a change, if guards, approval and time let it.
+
+        Raises ``InvalidValue`` where the change cannot be applied at all: its state, or somebody touched the same.
+        """
+        began = time.monotonic()
+        for _ in range(ATTEMPTS):
+            async with self._store.read() as reading:
+                change, policy = await change_and_policy(reading, number)
+                recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
+                own = await self._logins_of(reading, change.author) if self._logins_of else ()
+                content = await reading.change_preview(number, change.preview.digest) if change.preview else None
+            stage = self._stage_of(change)
+            target = policy if change.action else lives.at_stage(change, policy, stage)
+            found = None
+            if change.action is not None or not turns_down_only(change.touches):
+                found = await self._previews.of(policy, target)
+                refusal = self._refusal(change, found, recent, own, content)
+                if refusal is not None:
+                    return refusal
+            waits = self._not_before(change, stage)
+            if waits is not None:
+                return await self._scheduled(change, waits, by)
+            try:
+                done, changes = await self._store.write(lambda writing: self._step(writing, change, policy, found, by))  # noqa: B023
+            except Conflict:
+                continue
+            await self._publish(changes)
+            version = done[1]
+            in_force = await self._in_force.wait(version.number, self._timeout_seconds)
+            seconds = time.monotonic() - began
+            log.info("change_applied", stage=stage + 1, **_told_of(done[0], version, in_force, seconds))
+            return Applied(done[0], version, in_force, seconds)
+        raise Conflict(f"others keep changing the policy: apply change {number} again")
+
+    def _stage_of(self, change: PolicyChange) -> int:
+        if State.APPLYING not in lives.WAYS[change.state]:
+            lives.moved(change, State.APPLYING, 0.0, "")
+        return change.next_stage
+
+    def _not_before(self, change: PolicyChange, stage: int) -> float | None:
+        moments = []
+        if change.starts_at is not None:
+            moments.append(change.starts_at)
+        if stage and change.done:
+            moments.append(change.done[-1].at + change.stages[stage].after_seconds)
+        latest = max(moments, default=0.0)
+        return latest if latest > self._now() else None
+
+    async def _scheduled(self, change: PolicyChange, at: float, by: str) -> NotApplied:
+        waiting = change
+        if change.state in (State.PREVIEWED, State.APPROVED):
+
+            async def work(writing: Writing) -> PolicyChange:
+                present, _ = await change_and_policy(writing, change.number)
+                if present != change:
+                    raise Conflict(f"change {change.number} moved meanwhile: look at it again")
+                scheduled = lives.moved(change, State.SCHEDULED, self._now(), by)
+                await writing.put_policy_change(scheduled, self._now())
+                await self._told(writing, scheduled, f"scheduled by {by}")
+                return scheduled
+
+            waiting, _ = await self._store.write(work)
+        left = at - self._now()
+        return NotApplied(waiting, (), f"not before its time, in {_lasting(left)}; it comes then by itself")
+
+    def _refusal(
+        self,
+        change: PolicyChange,
+        found: Previewed,
+        recent: Sequence[PolicyChange],
+        own: Collection[str],
+        content: bytes | None,
+    ) -> NotApplied | None:
+        rules, now, number = self._rules(), self._now(), change.number
+        if change.state is State.DRAFT:
+            return NotApplied(change, (), f"change {number} has no preview yet: gatepost change preview {number}")
+        hits = guard_hits(change, found.measured, recent, rules.limits, own, now)
+        if not hits or not rules.second_person:
+            return None
+        approval = next(iter(change.approvals), None) if change.done else lives.approval_in_force(change, now)
+        if approval is None:
+            ended = any(each.ends_at <= now for each in change.approvals)
+            word = "its approval has ended: " if ended and change.state is State.APPROVED else ""
+            return NotApplied(
+                change,
+                hits,
+                f"{word}change {number} needs the approval of a second person, not {change.author}: "
+                f"gatepost approve {number}",
+            )
+        approved = decode_preview(content).newly_cut if content is not None else frozenset[int]()
+        more, most = beyond(approved, found.newly_cut)
+        if more > most:
+            return NotApplied(
+                change,
+                hits,
+                f"{more} devices would be cut that were not in the preview that {approval.operator} approved (at most "
+                f"{most} may differ): preview it again (gatepost change preview {number}) and have that approved",
+            )
+        return None
+
+    async def _step(
+        self, writing: Writing, change: PolicyChange, policy: PolicyVersion, found: Previewed | None, by: str
+    ) -> tuple[PolicyChange, PolicyVersion]:
+        present, newest = await change_and_policy(writing, change.number)
+        if present != change or newest.number != policy.number:
+            # What was looked at is not what is there: look again.
+            raise Conflict(f"change {change.number} or the policy moved meanwhile")
+        now, stage = self._now(), change.next_stage
+        version = newest
+        if change.action is not None:
+            if self._perform is None:
+                raise InvalidValue(f"nobody here can do {change.action.kind}")
+            await self._perform(writing, change.action, change)
+        else:
+            version = await self._next_version(writing, lives.at_stage(change, newest, stage), newest, change, stage)
+        last = stage + 1 == len(change.stages)
+        words = f"stage {stage + 1} of {len(change.stages)}, policy version {version.number}"
+        done = replace(
+            lives.moved(change, State.APPLYING, now, by, words),
+            done=(*change.done, _stage_done(stage, version, found, now, by)),
+        )
+        if last:
+            done = lives.moved(done, State.APPLIED, now, by)
+        await writing.put_policy_change(done, now)
+        await self._told(writing, done, f"applied by {by}: {words}")
+        return done, version
+
+    async def _next_version(
+        self, writing: Writing, edited: PolicyVersion, newest: PolicyVersion, change: PolicyChange, stage: int
+    ) -> PolicyVersion:
+        if edited == newest:
+            return newest
+        place = f", stage {stage + 1} of {len(change.stages)}" if len(change.stages) > 1 else ""
+        note = f" ({change.note})" if change.note else ""
+        return await self._put(writing, edited, newest, change.author, f"{change.title}{place}{note}")
+
+    async def _put(
+        self, writing: Writing, edited: PolicyVersion, newest: PolicyVersion, author: str, summary: str
+    ) -> PolicyVersion:
+        version = replace(edited, number=newest.number + 1, created_at=self._now(), author=author, summary=summary)
+        await writing.put_policy(version)
+        writing.log_policy(version.number)
+        return version
+
+    # --- halting, and back
+
+    async def halt(self, number: int, by: str, words: str) -> PolicyChange:
+        """Stop a change between two stages; what is in force stays so. ``apply`` goes on with it."""
+
+        async def work(writing: Writing) -> PolicyChange:
+            change, _ = await change_and_policy(writing, number)
+            halted = lives.moved(change, State.HALTED, self._now(), by, words)
+            await writing.put_policy_change(halted, self._now())
+            await self._told(writing, halted, f"halted by {by}: {words}")
+            return halted
+
+        halted, _ = await self._store.write(work)
+        log.warning("change_halted", change=number, by=by, reason=words)
+        return halted
+
+    async def withdraw(self, number: int, by: str, words: str = "") -> Applied:
+        """Take a change back: at once, by one person, whatever else happened since.
+
+        What it touched is as before, as far as that enforces nothing more than now; waiting notices are cancelled in
+        the same unit of work. Raises ``InvalidValue`` only where the change is over already.
+        """
+        began = time.monotonic()
+
+        async def work(writing: Writing) -> tuple[PolicyChange, PolicyVersion, lives.TakenBack]:
+            change, newest = await change_and_policy(writing, number)
+            now = self._now()
+            if not change.done:
+                back, version, to = lives.TakenBack(newest), newest, State.REJECTED
+            else:
+                back, version, to = lives.taken_back(change, newest), newest, State.WITHDRAWN
+            ended = lives.moved(change, to, now, by, words)
+            if back.version != newest:
+                version = await self._put(
+                    writing, back.version, newest, by, f"change {number} withdrawn: {change.title}"
+                )
+            ended = replace(ended, withdrawn_by_version=version.number if change.done else None)
+            await writing.put_policy_change(ended, now)
+            await self._withdrawn(writing, ended, words)
+            await self._told(writing, ended, f"withdrawn by {by}")
+            return ended, version, back
+
+        (change, version, back), changes = await self._store.write(work)
+        await self._publish(changes)
+        in_force = await self._in_force.wait(version.number, self._timeout_seconds)
+        seconds = time.monotonic() - began
+        log.info("change_withdrawn", by=by, **_told_of(change, version, in_force, seconds))
+        return Applied(change, version, in_force, seconds, back.clashes, back.kept)
+
+
+def _told_of(
+    change: PolicyChange, version: PolicyVersion, in_force: InForceResult, seconds: float
+) -> dict[str, object]:
+    return {
+        "change": change.number,
+        "title": change.title,
+        "author": change.author,
+        "policy_version": version.number,
+        "workers": in_force.workers,
+        "in_force": in_force.in_force,
+        "silent": list(in_force.silent),
+        "seconds": round(seconds, 4),
+    }
+
+
+def _stage_done(stage: int, version: PolicyVersion, found: Previewed | None, now: float, by: str) -> StageDone:
+    cut, admitted = (found.measured.newly_cut, found.measured.newly_admitted) if found else (0, 0)
+    return StageDone(stage, version.number, now, by, cut, admitted)
+
+
+def _lasting(seconds: float) -> str:
+    """A time to wait in words."""
+    for size, word in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {word}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,224 @@
+"""The desk where changes are made: proposed, previewed, approved, rejected. Applying them is ``applying``'s.
+
+Each step is one unit of work on the store that reads the change anew, so that two people who act at once cannot undo
+one another, and a process that dies leaves a change as it was or one step further.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.changes.previews import Previewed, Previews, encode_preview
+from gateway.domain import change as lives
+from gateway.domain.change import Approval, GuardedAction, PolicyChange, State
+from gateway.domain.errors import InvalidValue
+from gateway.domain.policy import PolicyVersion
+from gateway.domain.policy_parts import differences
+from gateway.domain.stages import EVERYBODY, Stage, see_that_stages_rise, staged
+from gateway.ports.store import Reading, Store, Writing
+
+log = structlog.get_logger()
+
+TITLE_LONGEST = 300
+NOTE_LONGEST = 2_000
+SOURCE_LONGEST = 4 << 20
+APPROVAL_SECONDS = 86_400.0
+
+Edit = Callable[[PolicyVersion], PolicyVersion]
+Told = Callable[[Writing, PolicyChange, str], Awaitable[None]]
+"""Writes down in the same unit of work what happened to a change: the audit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts."""
+
+    name: str
+    token_id: str
+    may_approve: bool = True
+    first_start: bool = False
+    """By the token that the first start has written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants of a change beside its content."""
+
+    title: str = ""
+    note: str = ""
+    source: str = ""
+    stages: tuple[Stage, ...] = (EVERYBODY,)
+    starts_at: float | None = None
+
+
+class NoSuchChange(InvalidValue):
+    """There is no change of that number."""
+
+
+async def nothing_told(writing: Writing, change: PolicyChange, words: str) -> None:
+    """Where nobody listens."""
+
+
+class ChangeDesk:
+    """Makes changes and takes decisions about them."""
+
+    def __init__(
+        self,
+        store: Store,
+        previews: Previews,
+        now: Callable[[], float] = time.time,
+        told: Told = nothing_told,
+        *,
+        approval_seconds: float = APPROVAL_SECONDS,
+        operators: Callable[[Reading], Awaitable[int]] | None = None,
+    ) -> None:
+        """``operators``: how many named operators there are."""
+        self._store = store
+        self._previews = previews
+        self._now = now
+        self._told = told
+        self._approval_seconds = approval_seconds
+        self._operators = operators
+
+    async def propose(self, actor: Actor, edit: Edit, wanted: Wanted = Wanted()) -> PolicyChange | None:
+        """A draft of what ``edit`` does to the newest policy; None when that changes nothing.
+
+        Raises what ``edit`` raises (``InvalidValue``), and ``InvalidValue`` for what is wanted beside it.
+        """
+        _check(wanted)
+
+        async def work(writing: Writing) -> PolicyChange | None:
+            policy = await writing.policy()
+            if policy is None:
+                raise InvalidValue("there is no policy yet: the gateway is still starting")
+            edited = edit(policy)
+            touches = differences(policy, edited)
+            if not touches:
+                return None
+            title = wanted.title or edited.summary
+            change = await self._new(writing, actor, replace(wanted, title=title), policy.number)
+            change = replace(change, touches=touches)
+            for stage in change.stages:
+                for touch in touches:
+                    staged(touch, stage)
+            return await self._put(writing, change, "proposed")
+
+        change, _ = await self._store.write(work)
+        return change
+
+    async def propose_action(self, actor: Actor, action: GuardedAction, wanted: Wanted) -> PolicyChange:
+        """A draft of something that is no part of the policy and needs a second person."""
+        _check(wanted)
+
+        async def work(writing: Writing) -> PolicyChange:
+            policy = await writing.policy()
+            number = policy.number if policy else 0
+            change = replace(await self._new(writing, actor, wanted, number), action=action)
+            return await self._put(writing, change, "proposed")
+
+        change, _ = await self._store.write(work)
+        return change
+
+    async def _new(self, writing: Writing, actor: Actor, wanted: Wanted, base: int) -> PolicyChange:
+        newest = await writing.policy_changes(limit=1)
+        return PolicyChange(
+            number=newest[0].number + 1 if newest else 1,
+            author=actor.name,
+            token_id=actor.token_id,
+            created_at=self._now(),
+            title=wanted.title[:TITLE_LONGEST],
+            base_version=base,
+            stages=wanted.stages,
+            starts_at=wanted.starts_at,
+            note=wanted.note,
+            source=wanted.source,
+        )
+
+    async def preview(self, number: int, by: str) -> tuple[PolicyChange, Previewed]:
+        """What the whole change would do now; kept with it. An approval of another preview is void."""
+        async with self._store.read() as reading:
+            change, policy = await change_and_policy(reading, number)
+        if change.state not in (State.DRAFT, State.PREVIEWED, State.APPROVED, State.SCHEDULED):
+            raise InvalidValue(f"change {number} is {change.state}: there is nothing to preview any more")
+        after = policy if change.action else lives.at_stage(change, policy, len(change.stages) - 1)
+        found = await self._previews.of(policy, after)
+
+        async def work(writing: Writing) -> PolicyChange:
+            present, _ = await change_and_policy(writing, number)
+            changed = lives.previewed(present, found.seen, by)
+            await writing.put_change_preview(number, found.seen.digest, encode_preview(found))
+            return await self._put(writing, changed, f"previewed: {found.seen.newly_cut} newly cut")
+
+        seen, _ = await self._store.write(work)
+        return seen, found
+
+    async def approve(self, number: int, actor: Actor, digest: str) -> PolicyChange:
+        """A second person's yes to the preview with that digest. Raises ``InvalidValue`` where it does not count."""
+        if not actor.may_approve:
+            raise InvalidValue(f"{actor.name} may not approve: this needs the role approver")
+
+        async def work(writing: Writing) -> PolicyChange:
+            change, _ = await change_and_policy(writing, number)
+            if actor.token_id == change.token_id:
+                raise InvalidValue(f"change {number} was made with the same token: another person approves it")
+            await self._see_that_the_first_token_may(writing, actor)
+            now = self._now()
+            approval = Approval(actor.name, actor.token_id, now, digest, now + self._approval_seconds)
+            return await self._put(writing, lives.approved(change, approval), f"approved by {actor.name}")
+
+        change, _ = await self._store.write(work)
+        return change
+
+    async def _see_that_the_first_token_may(self, writing: Writing, actor: Actor) -> None:
+        if actor.first_start and self._operators is not None and await self._operators(writing) > 1:
+            raise InvalidValue(
+                "the token of the first start cannot approve now that there is a second operator: approve with a "
+                "token of your own name"
+            )
+
+    async def reject(self, number: int, actor: Actor, words: str = "") -> PolicyChange:
+        """The end of a change that has not begun; anybody who may change things can end it."""
+
+        async def work(writing: Writing) -> PolicyChange:
+            change, _ = await change_and_policy(writing, number)
+            if change.done:
+                raise InvalidValue(
+                    f"change {number} is {change.state}: withdraw it instead (gatepost withdraw {number})"
+                )
+            return await self._put(
+                writing,
+                lives.moved(change, State.REJECTED, self._now(), actor.name, words),
+                f"rejected by {actor.name}",
+            )
+
+        change, _ = await self._store.write(work)
+        return change
+
+    async def _put(self, writing: Writing, change: PolicyChange, words: str) -> PolicyChange:
+        await writing.put_policy_change(change, self._now())
+        await self._told(writing, change, words)
+        return change
+
+
+def _check(wanted: Wanted) -> None:
+    see_that_stages_rise(wanted.stages)
+    if len(wanted.note) > NOTE_LONGEST:
+        raise InvalidValue(f"a note has at most {NOTE_LONGEST} characters")
+    if len(wanted.source) > SOURCE_LONGEST:
+        raise InvalidValue("a policy file has at most 4 MB")
+
+
+async def change_and_policy(reading: Reading, number: int) -> tuple[PolicyChange, PolicyVersion]:
+    """A change and the newest policy. Raises ``NoSuchChange``."""
+    change = await reading.policy_change(number)
+    policy = await reading.policy()
+    if change is None or policy is None:
+        raise NoSuchChange(f"there is no change {number}: gatepost change list shows them")
+    return change, policy
+
+
+async def author_changes(reading: Reading, since: float) -> Sequence[PolicyChange]:
+    """Changes written since then, for guards that count a day."""
+    return await reading.policy_changes(limit=10_000, since=since)

@@ -1,0 +1,193 @@
+"""Guards: what makes a change need a second person, each with number, limit and what to do.
+
+They count what the preview found, together with what the same author applied within the last day, so that ten small
+changes are as guarded as a large one. A change that only turns flags down passes all of them: less enforcement by
+flags is one step for one person, always. Pure; the numbers come from ``changes.impact`` and the store.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from gateway.domain.change import PolicyChange, State
+from gateway.domain.freeze import FreezeSpan, opens_at
+from gateway.domain.policy import Exemption
+from gateway.domain.policy_parts import FlagPart, Recognition, Touch
+from gateway.domain.stages import is_milder
+
+COUNTED_SECONDS = 86_400.0
+"""An author's changes within so long are counted together."""
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """The settings of [changes]."""
+
+    devices: int = 50
+    """More newly cut and newly admitted ones than this within a day."""
+    percent: float = 1.0
+    """Or more than this share of the fleet, where it is at least ``at_least`` devices."""
+    at_least: int = 5
+    widest_percent: float = 20.0
+    """A ban that matches apps on more of the fleet than this is over-wide."""
+    freeze: tuple[FreezeSpan, ...] = ()
+    freeze_zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True)
+class WideBan:
+    """A ban of the change that very many devices fall under."""
+
+    ban: str
+    app: str
+    """The app that most of them have."""
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a preview found, as far as guards look at it."""
+
+    newly_cut: int
+    newly_admitted: int
+    devices: int
+    """All that are known."""
+    wide: tuple[WideBan, ...] = ()
+    named_cut: tuple[str, ...] = ()
+    """Operators and people of the VIP group among the newly cut, the author among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardHit:
+    """One reason why a second person has to approve."""
+
+    guard: str
+    sentence: str
+    number: float = 0.0
+    limit: float = 0.0
+
+
+def turns_down_only(touches: Iterable[Touch]) -> bool:
+    """Whether a change does nothing but turn flags, or the global switch, to less."""
+    return all(
+        is_milder(touch) and (touch.after is False or (isinstance(touch.after, FlagPart) and touch.before is not None))
+        for touch in touches
+    )
+
+
+def guard_hits(
+    change: PolicyChange,
+    measured: Measured,
+    recent: Sequence[PolicyChange],
+    limits: GuardLimits,
+    own_logins: Collection[str],
+    now: float,
+) -> tuple[GuardHit, ...]:
+    """Why the change needs a second person; empty where it does not.
+
+    ``recent`` are the author's other changes of the last day, ``own_logins`` the author's mail logins, if known.
+    """
+    if change.action is None and turns_down_only(change.touches):
+        return ()
+    found = [
+        *_acted(change),
+        *_counted(change, measured, recent, limits, now),
+        *_wide(measured, limits),
+        *_exempted(change, own_logins),
+        *_named(measured),
+        *_frozen(change, limits, now),
+    ]
+    return tuple(found)
+
+
+def _acted(change: PolicyChange) -> Iterable[GuardHit]:
+    if change.action is not None:
+        yield GuardHit("action", f"{change.title}: this always needs a second person")
+
+
+def _counted(
+    change: PolicyChange, measured: Measured, recent: Sequence[PolicyChange], limits: GuardLimits, now: float
+) -> Iterable[GuardHit]:
+    before = sum(_weight(each) for each in recent if each.number != change.number and _counts(each, change.author, now))
+    for words, number in (
+        ("newly cut", measured.newly_cut),
+        ("newly admitted", measured.newly_admitted),
+    ):
+        if not number:
+            continue
+        total = number + before
+        share = total / measured.devices * 100 if measured.devices else 0.0
+        earlier = f", {before} more by {change.author}'s changes of the last 24 hours" if before else ""
+        if total > limits.devices:
+            yield GuardHit(
+                words.replace(" ", "_"),
+                f"{number} devices {words}{earlier}; one person alone may turn {limits.devices} within a day",
+                total,
+                limits.devices,
+            )
+        elif share > limits.percent and total >= limits.at_least:
+            yield GuardHit(
+                words.replace(" ", "_"),
+                f"{number} devices {words}{earlier}, {share:.3g} % of the fleet; one person alone may turn "
+                f"{limits.percent:g} % within a day",
+                share,
+                limits.percent,
+            )
+
+
+def _weight(change: PolicyChange) -> int:
+    return sum(each.newly_cut + each.newly_admitted for each in change.done)
+
+
+def _counts(change: PolicyChange, author: str, now: float) -> bool:
+    applied = change.state in (State.APPLYING, State.APPLIED, State.HALTED, State.WITHDRAWN) and bool(change.done)
+    return applied and change.author.casefold() == author.casefold() and change.done[0].at > now - COUNTED_SECONDS
+
+
+def _wide(measured: Measured, limits: GuardLimits) -> Iterable[GuardHit]:
+    for ban in measured.wide:
+        share = ban.devices / measured.devices * 100 if measured.devices else 0.0
+        yield GuardHit(
+            "over_wide",
+            f"ban {ban.ban} matches {ban.app}, which is on {share:.3g} % of the devices; a ban of more than "
+            f"{limits.widest_percent:g} % is taken for a slip",
+            share,
+            limits.widest_percent,
+        )
+
+
+def _exempted(change: PolicyChange, own_logins: Collection[str]) -> Iterable[GuardHit]:
+    for touch in change.touches:
+        exemption = touch.after
+        if not isinstance(exemption, Exemption) or exemption == touch.before:
+            continue
+        if exemption.group:
+            yield GuardHit("exempts_group", f"the whole group {exemption.group} would be exempt")
+        elif exemption.login in own_logins:
+            yield GuardHit("exempts_author", f"{change.author} would be exempt by {change.author}'s own change")
+
+
+def _named(measured: Measured) -> Iterable[GuardHit]:
+    if measured.named_cut:
+        names = ", ".join(measured.named_cut[:NAMED])
+        more = len(measured.named_cut) - NAMED
+        yield GuardHit(
+            "named_people",
+            f"operators or people of the VIP group would be cut: {names}{f' and {more} more' if more > 0 else ''}",
+            len(measured.named_cut),
+        )
+
+
+def _frozen(change: PolicyChange, limits: GuardLimits, now: float) -> Iterable[GuardHit]:
+    if all(is_milder(touch) for touch in change.touches):
+        return
+    opens = opens_at(limits.freeze, limits.freeze_zone, now)
+    if opens is not None:
+        local = datetime.fromtimestamp(opens, UTC).astimezone(limits.freeze_zone)
+        yield GuardHit("freeze_hours", f"these are freeze hours, until {local:%a %d %b %H:%M %Z}")
+
+
+def recognises_more(touch: Touch) -> bool:
+    """Whether the touch makes a ban recognise more than before."""
+    return isinstance(touch.after, Recognition) and not is_milder(touch)

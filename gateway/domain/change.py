@@ -1,0 +1,256 @@
+"""A change: what an administrator wants of the policy, as data, and the states it lives through.
+
+A change holds the parts that it touches (``policy_parts``), never a whole policy: it can be put on a later version as
+long as nobody else has touched the same parts, and it can be taken back. Its states and the ways between them stand in
+one table, ``WAYS``; whoever moves a change does so by ``moved``, which writes its history.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.milder import milder
+from gateway.domain.policy import PolicyVersion
+from gateway.domain.policy_parts import PartValue, Touch, parts_of, put_parts
+from gateway.domain.stages import EVERYBODY, Stage, staged
+
+HISTORY_LONGEST = 500
+
+
+class State(StrEnum):
+    """Where a change stands."""
+
+    DRAFT = "draft"
+    PREVIEWED = "previewed"
+    APPROVED = "approved"
+    SCHEDULED = "scheduled"
+    APPLYING = "applying"
+    APPLIED = "applied"
+    HALTED = "halted"
+    WITHDRAWN = "withdrawn"
+    REJECTED = "rejected"
+
+
+WAYS: dict[State, frozenset[State]] = {
+    State.DRAFT: frozenset({State.PREVIEWED, State.APPLYING, State.REJECTED}),
+    State.PREVIEWED: frozenset({State.PREVIEWED, State.APPROVED, State.SCHEDULED, State.APPLYING, State.REJECTED}),
+    State.APPROVED: frozenset({State.PREVIEWED, State.SCHEDULED, State.APPLYING, State.REJECTED}),
+    State.SCHEDULED: frozenset({State.PREVIEWED, State.APPLYING, State.REJECTED}),
+    State.APPLYING: frozenset({State.APPLYING, State.APPLIED, State.HALTED, State.WITHDRAWN}),
+    State.HALTED: frozenset({State.APPLYING, State.WITHDRAWN}),
+    State.APPLIED: frozenset({State.WITHDRAWN}),
+    State.WITHDRAWN: frozenset(),
+    State.REJECTED: frozenset(),
+}
+"""From each state, where to. Only what turns enforcement down goes from draft at once. A new preview makes an approval
+void; a rejected or withdrawn change is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewSeen:
+    """The preview that a decision stands on; its numbers and its set of devices are kept beside the change."""
+
+    digest: str
+    """Over what it was computed from and the newly cut devices."""
+    policy_version: int
+    sequence: int
+    """Of the change log: what the evidence was."""
+    at: float
+    newly_cut: int
+    newly_admitted: int
+    devices: int
+    """All that are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A second person's yes to one preview."""
+
+    operator: str
+    token_id: str
+    at: float
+    digest: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageDone:
+    """A stage that is in force."""
+
+    stage: int
+    policy_version: int
+    at: float
+    by: str
+    newly_cut: int = 0
+    newly_admitted: int = 0
+    """As computed when it came into force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One step of a change's history."""
+
+    state: State
+    at: float
+    by: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedAction:
+    """What is no part of the policy and still needs a second person: an operator, a wide source, a bold binding."""
+
+    kind: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """A change as it stands."""
+
+    number: int
+    author: str
+    token_id: str
+    created_at: float
+    title: str
+    base_version: int
+    """The policy version that it was made against."""
+    touches: tuple[Touch, ...] = ()
+    action: GuardedAction | None = None
+    """Done when the change is applied; then nothing of the policy is touched."""
+    stages: tuple[Stage, ...] = (EVERYBODY,)
+    state: State = State.DRAFT
+    preview: PreviewSeen | None = None
+    approvals: tuple[Approval, ...] = ()
+    done: tuple[StageDone, ...] = ()
+    starts_at: float | None = None
+    """Not before this moment; None: when somebody applies it."""
+    withdrawn_by_version: int | None = None
+    note: str = ""
+    source: str = ""
+    """The policy file that it was made from, comments included; empty for single commands."""
+    history: tuple[Moved, ...] = field(default=(), repr=False)
+
+    @property
+    def next_stage(self) -> int:
+        """Number of the stage that comes next; ``len(stages)`` when all are in force."""
+        return len(self.done)
+
+
+def moved(change: PolicyChange, to: State, at: float, by: str, words: str = "") -> PolicyChange:
+    """The change in another state. Raises ``InvalidValue`` where no way leads there."""
+    if to not in WAYS[change.state]:
+        ways = ", ".join(sorted(WAYS[change.state])) or "nothing any more: make a new change"
+        raise InvalidValue(f"change {change.number} is {change.state}; from there it can become {ways}, not {to}")
+    steps = (*change.history, Moved(to, at, by, words))[-HISTORY_LONGEST:]
+    return replace(change, state=to, history=steps)
+
+
+def previewed(change: PolicyChange, preview: PreviewSeen, by: str) -> PolicyChange:
+    """With a (new) preview; an approval of another one is void."""
+    kept = tuple(each for each in change.approvals if each.digest == preview.digest)
+    words = f"{preview.newly_cut} newly cut, {preview.newly_admitted} newly admitted"
+    if change.state in (State.APPROVED, State.SCHEDULED) and kept:
+        return replace(change, preview=preview, approvals=kept)
+    return replace(moved(change, State.PREVIEWED, preview.at, by, words), preview=preview, approvals=kept)
+
+
+def approved(change: PolicyChange, approval: Approval) -> PolicyChange:
+    """With a second person's yes. Raises ``InvalidValue``: to another preview, by the author, in another state."""
+    if change.preview is None or change.preview.digest != approval.digest:
+        raise InvalidValue(
+            f"the preview of change {change.number} is another one by now: look at it again (gatepost change show "
+            f"{change.number}) and approve what it says"
+        )
+    if approval.operator.casefold() == change.author.casefold():
+        raise InvalidValue(f"{approval.operator} made change {change.number}: it needs another person's approval")
+    return replace(
+        moved(change, State.APPROVED, approval.at, approval.operator, f"preview {approval.digest[:12]} approved"),
+        approvals=(*change.approvals, approval),
+    )
+
+
+def approval_in_force(change: PolicyChange, now: float) -> Approval | None:
+    """The approval that stands behind the present preview, if one has not ended."""
+    digest = change.preview.digest if change.preview else ""
+    fitting = (each for each in change.approvals if each.digest == digest and now < each.ends_at)
+    return next(fitting, None)
+
+
+# --- what a change does to a policy
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A part that somebody else has touched meanwhile."""
+
+    part: str
+    expected: PartValue | None
+    present: PartValue | None
+
+
+def clashes(change: PolicyChange, version: PolicyVersion) -> tuple[Clash, ...]:
+    """The parts of the change that are no longer as it left or found them."""
+    parts = parts_of(version)
+    expected = {touch.part: _values(change, touch) for touch in change.touches}
+    return tuple(
+        Clash(touch.part, touch.before, parts.get(touch.part))
+        for touch in change.touches
+        if parts.get(touch.part) not in expected[touch.part]
+    )
+
+
+def _values(change: PolicyChange, touch: Touch) -> Sequence[PartValue | None]:
+    """What the part may be: as before, as after, or as the last stage made it."""
+    values = [touch.before, touch.after]
+    if change.done:
+        values.append(staged(touch, change.stages[change.done[-1].stage]))
+    return values
+
+
+def at_stage(change: PolicyChange, version: PolicyVersion, stage: int) -> PolicyVersion:
+    """The policy with the change up to that stage. Raises ``InvalidValue`` where somebody touched the same parts."""
+    found = clashes(change, version)
+    if found:
+        names = ", ".join(clash.part for clash in found)
+        raise InvalidValue(
+            f"somebody changed the same thing since change {change.number} was made (policy version "
+            f"{change.base_version}, now {version.number}): {names}. Plan it anew on what is there now"
+        )
+    values = {touch.part: staged(touch, change.stages[stage]) for touch in change.touches}
+    return put_parts(version, values)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A policy without a change."""
+
+    version: PolicyVersion
+    clashes: tuple[str, ...] = ()
+    """Parts that a later change had touched, too: the milder value stands."""
+    kept: tuple[str, ...] = ()
+    """Parts that are not as before the change, because that would enforce more than is enforced now."""
+
+
+def taken_back(change: PolicyChange, version: PolicyVersion) -> TakenBack:
+    """The policy in which what the change touched is as before, as far as that enforces nothing more. Never refuses."""
+    parts = parts_of(version)
+    later = {clash.part for clash in clashes(change, version)}
+    values = {touch.part: milder(touch.before, parts.get(touch.part)) for touch in change.touches}
+    whole = _whole_bans(values, parts)
+    return TakenBack(
+        put_parts(version, whole),
+        tuple(touch.part for touch in change.touches if touch.part in later),
+        tuple(touch.part for touch in change.touches if whole.get(touch.part) != touch.before),
+    )
+
+
+def _whole_bans(values: dict[str, PartValue | None], parts: dict[str, PartValue]) -> dict[str, PartValue | None]:
+    """Without flags of bans that are not there."""
+    present = {**parts, **values}
+    return {
+        part: value
+        for part, value in values.items()
+        if not part.startswith("flag:") or present.get(f"ban:{part.removeprefix('flag:')}") is not None
+    }

@@ -1,0 +1,50 @@
+"""Previews computed device by device with ``decide``: what the impact index must equal, and enough for a few people."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from gateway.changes.guards import Measured
+from gateway.changes.previews import Previewed, mark_of
+from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.change import PreviewSeen
+from gateway.domain.decide import decide
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.verdict import Effect
+
+
+@dataclass(slots=True)
+class ByHand:
+    """Previews over these records."""
+
+    records: list[PersonRecord] = field(default_factory=list)
+    now: float = 0.0
+    asked: int = 0
+
+    def refused(self, version: PolicyVersion) -> set[tuple[str, str]]:
+        policy = policy_of(version)
+        return {
+            (record.person_id, device_id)
+            for record in self.records
+            for device_id in record.devices
+            if decide(_asking(record, device_id), record, policy, self.now).effect is Effect.DENY
+        }
+
+    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+        self.asked += 1
+        earlier, later = self.refused(before), self.refused(after)
+        cut, admitted = later - earlier, earlier - later
+        devices = sum(len(record.devices) for record in self.records)
+        digest = sha256(repr((before.number, sorted(cut), sorted(admitted))).encode()).hexdigest()
+        seen = PreviewSeen(digest, before.number, 0, self.now, len(cut), len(admitted), devices)
+        measured = Measured(len(cut), len(admitted), devices)
+        return Previewed(seen, measured, marks(cut), {"newly_cut": len(cut)})
+
+
+def marks(devices: Iterable[tuple[str, str]]) -> frozenset[int]:
+    return frozenset(mark_of(*each) for each in devices)
+
+
+def _asking(record: PersonRecord, device_id: str) -> AccessRequest:
+    return AccessRequest(record.person_id, device_id, Protocol.ACTIVESYNC, IdentityStrength.DEVICE_ID)

@@ -1,0 +1,104 @@
+"""What makes a change need a second person, guard by guard."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.changes.guards import GuardLimits, Measured, WideBan, guard_hits, turns_down_only
+from gateway.domain.bans import Flag
+from gateway.domain.change import PolicyChange, StageDone, State
+from gateway.domain.policy import Exemption, PolicyVersion, Setting, UnknownSetting, first_policy
+from gateway.domain.policy_parts import differences
+from tests.support.evidence_strategies import NOW, TIKTOK_BAN
+
+EMPTY = first_policy(NOW)
+BANNED = replace(EMPTY, bans=(TIKTOK_BAN,))
+REPORTED = replace(EMPTY, bans=(replace(TIKTOK_BAN, flag=Flag.REPORT_ONLY),))
+FEW = Measured(3, 0, 1000)
+
+
+def change(before: PolicyVersion, after: PolicyVersion) -> PolicyChange:
+    return PolicyChange(9, "ann", "t1", NOW, "title", 1, differences(before, after))
+
+
+def guards(one: PolicyChange, measured: Measured = FEW, *recent: PolicyChange) -> list[str]:
+    return [hit.guard for hit in guard_hits(one, measured, recent, GuardLimits(), ("ann@corp.example",), NOW)]
+
+
+ENFORCES = change(REPORTED, BANNED)
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        (Measured(0, 0, 0), []),
+        (Measured(50, 0, 100_000), []),
+        (Measured(51, 0, 100_000), ["newly_cut"]),
+        (Measured(0, 51, 100_000), ["newly_admitted"]),
+        (Measured(4, 0, 4), []),
+        (Measured(5, 0, 500), []),
+        (Measured(6, 0, 500), ["newly_cut"]),
+        (Measured(30, 25, 100_000), []),
+        (Measured(60, 60, 100_000), ["newly_cut", "newly_admitted"]),
+        (Measured(1, 0, 1000, wide=(WideBan("Mail", "com.google.android.gm", 900),)), ["over_wide"]),
+        (Measured(1, 0, 1000, named_cut=("ann",)), ["named_people"]),
+    ],
+)
+def test_by_numbers(measured: Measured, expected: list[str]) -> None:
+    assert guards(ENFORCES, measured) == expected
+
+
+def applied(number: int, author: str, cut: int, at: float) -> PolicyChange:
+    done = (StageDone(0, 2, at, author, cut, 0),)
+    return replace(ENFORCES, number=number, author=author, state=State.APPLIED, done=done)
+
+
+@pytest.mark.parametrize(
+    ("recent", "expected"),
+    [
+        ((), []),
+        ((applied(1, "ann", 48, NOW - 60),), ["newly_cut"]),
+        ((applied(1, "ANN", 24, NOW - 60), applied(2, "ann", 24, NOW - 86_000)), ["newly_cut"]),
+        ((applied(1, "ann", 48, NOW - 86_401),), []),
+        ((applied(1, "bob", 48, NOW - 60),), []),
+        # Withdrawn or not, it was done.
+        ((replace(applied(1, "ann", 48, NOW - 60), state=State.WITHDRAWN),), ["newly_cut"]),
+        ((replace(applied(1, "ann", 48, NOW - 60), state=State.PREVIEWED, done=()),), []),
+    ],
+)
+def test_what_the_same_person_did_within_a_day_counts(recent: tuple[PolicyChange, ...], expected: list[str]) -> None:
+    assert guards(ENFORCES, FEW, *recent) == expected if len(recent) else guards(ENFORCES) == expected
+
+
+def test_exemptions_of_oneself_and_of_groups() -> None:
+    def exempting(login: str = "", group: str = "") -> PolicyChange:
+        exemption = Exemption("e1", "ann", "why", NOW, NOW + 60, login=login, group=group)
+        return change(EMPTY, replace(EMPTY, exemptions=(exemption,)))
+
+    assert guards(exempting(login="ann@corp.example")) == ["exempts_author"]
+    assert guards(exempting(login="bob@corp.example")) == []
+    assert guards(exempting(group="board")) == ["exempts_group"]
+
+
+OFF = replace(EMPTY, bans=(replace(TIKTOK_BAN, flag=Flag.OFF),))
+ALLOWING = replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=UnknownSetting(Setting.ALLOW)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (BANNED, REPORTED, True),
+        (BANNED, OFF, True),
+        (EMPTY, replace(EMPTY, enforcement_on=False), True),
+        (replace(EMPTY, enforcement_on=False), EMPTY, False),
+        (REPORTED, BANNED, False),
+        # Less, too, but not by a flag: who is admitted is counted.
+        (BANNED, EMPTY, False),
+        (EMPTY, ALLOWING, False),
+        (EMPTY, REPORTED, False),
+    ],
+)
+def test_turning_down_is_by_flags_and_the_switch(before: PolicyVersion, after: PolicyVersion, expected: bool) -> None:
+    assert turns_down_only(differences(before, after)) is expected
+    if expected:
+        assert guards(change(before, after), Measured(0, 100_000, 100_000)) == []
