@@ -17,6 +17,7 @@ from bench.budgets import judged
 from bench.figures import Outcome, rendered
 from bench.line_up import NAMES
 from bench.machine import ALL_CORES, Missing, raise_open_files
+from bench.mail_line_up import MAIL_NAMES
 from bench.options import Options
 
 PARTS = {
@@ -26,6 +27,10 @@ PARTS = {
     "parked": "memory and CPU of waiting phones, side by side",
     "people": "memory of people's records in a worker",
     "cut": "from a report to the cut, with 1 to 4 workers",
+    "mail": "CPU per IMAP and POP3 login and per GB after it, memory of IDLE, side by side",
+    "mailcut": "from a report to the end of a mail session",
+    "smtp": "CPU per submitted message, beside Postfix",
+    "askers": "answers to nginx, HAProxy, Dovecot, Postfix, and what asking adds at nginx",
     "policy": "from an edit of the policy to the last of 10,000 cuts",
     "reports": "reports per second",
     "start": "from the start to the first verdict",
@@ -50,7 +55,7 @@ def options_of(words: list[str]) -> tuple[list[str], Options]:
     defaults = Options()
     parser.add_argument("parts", nargs="*", metavar="PART", help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="small and short: shows that it works, no figures")
-    parser.add_argument("--targets", default="", help=f"some of {','.join(NAMES)}")
+    parser.add_argument("--targets", default="", help=f"some of {','.join((*NAMES, *MAIL_NAMES[:-1]))} …")
     parser.add_argument("--rounds", type=int, help=f"interleaved rounds (default {defaults.rounds})")
     parser.add_argument("--seconds", type=float, help=f"of a round (default {defaults.seconds:g})")
     parser.add_argument("--people", type=int, help=f"in memory (default {defaults.people})")
@@ -62,7 +67,7 @@ def options_of(words: list[str]) -> tuple[list[str], Options]:
     parser.add_argument("--spread", dest="shapes", action="store_const", const="spread", help="--shapes spread")
     parser.add_argument("--own", dest="shapes", action="store_const", const="own", help="--shapes own")
     parser.add_argument("--parked", type=int, help=f"waiting phones (default {defaults.parked})")
-    parser.add_argument("--workers", default="", help="for cut: 1,2,3,4")
+    parser.add_argument("--workers", default="", help="for cut: 1,2,3,4; for mailcut the most of them")
     parser.add_argument("--devices", type=int, help=f"for start (default {defaults.devices})")
     parser.add_argument("--reports", type=int, help=f"for reports (default {defaults.reports})")
     parser.add_argument("--postgresql", default="", metavar="URL", help="an empty database, for reports")

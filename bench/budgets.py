@@ -37,6 +37,33 @@ BUDGETS = (
     Budget("parked/tls", "the same over TLS", 26.0, 20.0, "KB", at_least=False),
     Budget("cut/p99", "report accepted to parked Ping cut, 4 workers, 1,000 parked, p99", 50, 10, "ms", at_least=False),
     Budget(
+        "mail/logins/imap/plain/nginx-mail", "IMAP logins per CPU second, beside nginx mail that asks itself", 1.0, 1.5
+    ),
+    Budget("mail/logins/imap/tls/nginx-mail", "the same over TLS", 1.0, 1.5),
+    Budget("mail/logins/imap/plain/nginx-mail-server", "beside nginx mail that asks a uvloop server", None, None),
+    Budget("mail/logins/imap/tls/nginx-mail-server", "the same over TLS", None, None),
+    Budget(
+        "mail/logins/pop3/plain/nginx-mail",
+        "POP3 logins per CPU second, beside nginx mail that asks itself",
+        None,
+        None,
+    ),
+    Budget(
+        "mail/10 MB read/plain/nginx-mail", "octets after an IMAP login per CPU second, beside nginx mail", 1.0, 1.5
+    ),
+    Budget("mail/10 MB read/tls/nginx-mail", "the same over TLS", 1.0, 1.5),
+    Budget("mail/10 MB read/plain/nginx-mail-64k", "beside nginx mail with proxy_buffer 64k", None, None),
+    Budget("mail/10 MB read/tls/nginx-mail-64k", "the same over TLS", None, None),
+    Budget("mail/idle/plain/gatepost", "memory of an IMAP session in IDLE", None, None, "KB", at_least=False),
+    Budget("mail/idle/tls/gatepost", "the same over TLS", None, None, "KB", at_least=False),
+    Budget(
+        "mailcut/p99", "report accepted to a mail session's end, the slowest way, p99", 50, 10, "ms", at_least=False
+    ),
+    Budget(
+        "smtp/2 KB/plain/postfix-policy", "messages per CPU second, beside Postfix with a policy service", None, None
+    ),
+    Budget("askers/nginx/added", "what asking Gatepost adds at nginx, p50", None, None, "µs", at_least=False),
+    Budget(
         "policy/tenth", "policy change, 4 workers, 10,000 parked, 1,000 turn: last cut", 250, 100, "ms", at_least=False
     ),
     Budget("policy/all", "the same, all 10,000 turn", 250, 100, "ms", at_least=False),

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,8 +18,12 @@ from bench.fleet import BANNED
 from bench.machine import child, descendants, wait_until
 
 OPENED = {
-    f"GATEPOST_HTTP__{name}": "30000"
-    for name in ("MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS", "UPSTREAM_CONNECTIONS")
+    **{
+        f"GATEPOST_{part}__{name}": "30000"
+        for part in ("HTTP", "IMAP", "POP3", "SMTP")
+        for name in ("MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS")
+    },
+    "GATEPOST_HTTP__UPSTREAM_CONNECTIONS": "30000",
 }
 
 
@@ -33,6 +37,12 @@ class Gatepost:
     https: str
     admin: str
     inventory: str
+    listening: Mapping[str, list[str]] = field(hash=False)
+    """All its URLs, by part."""
+
+    def port(self, part: str, scheme: str) -> int:
+        """Where a part listens by a scheme."""
+        return next(urlsplit(url).port or 0 for url in self.listening[part] if urlsplit(url).scheme == scheme)
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -72,12 +82,16 @@ def gatepost(
     *,
     workers: int = 1,
     port: int = 0,
+    more: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Gatepost]:
-    """Start it on ``data_dir``, all its processes on one core (None: any); inside it is ready."""
+    """Start it on ``data_dir``, all its processes on one core (None: any); inside it is ready.
+
+    ``more``: further tables of its configuration.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     config = data_dir / "gatepost.toml"
-    config.write_text(_configuration(data_dir, upstream, certificate, workers, port))
+    config.write_text(_configuration(data_dir, upstream, certificate, workers, port) + more)
     started = data_dir / "listening.json"
     argv = (sys.executable, "-m", "gateway.cli.main", "run", "--config", str(config))
     with child(core, *argv, environment={**OPENED, **(environment or {})}) as process:
@@ -91,7 +105,7 @@ def described(data_dir: Path, pid: int) -> Gatepost:
     """A gateway that has written where it listens."""
     urls = json.loads((data_dir / "listening.json").read_text())
     plain, secure = urls["http"]
-    return Gatepost(data_dir, descendants(pid), plain, secure, urls["admin"][0], urls["inventory"][0])
+    return Gatepost(data_dir, descendants(pid), plain, secure, urls["admin"][0], urls["inventory"][0], urls)
 
 
 def _configuration(data_dir: Path, upstream: str, certificate: Certificate, workers: int, port: int) -> str:

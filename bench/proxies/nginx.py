@@ -1,7 +1,8 @@
-"""nginx, three times: as a plain proxy, and asking for every request by ``auth_request``.
+"""nginx, four times: as a plain proxy, and asking for every request by ``auth_request``.
 
 It asks a uvloop server on a unix socket that knows the phones by heart, or the kindest there can be: itself, by a
-subrequest that never leaves the process, with the phones in a ``map``. ``mail_server`` stands behind every proxy.
+subrequest that never leaves the process, with the phones in a ``map``; or Gatepost. ``mail_server`` stands behind every
+proxy.
 """
 
 from collections.abc import Iterator
@@ -41,6 +42,12 @@ _AUTH = """location = /_auth { internal; proxy_pass http://auth$request_uri; pro
           proxy_set_header Connection ""; proxy_pass_request_body off; proxy_set_header Content-Length "";
           proxy_pass_request_headers off; proxy_method GET; }"""
 _ASKED = "upstream auth {{ server unix:{socket}; keepalive 1024; keepalive_requests 1000000000; }}"
+_ASK_GATEPOST = """location = /_auth {{ internal; proxy_pass http://auth/authz/v1/nginx; proxy_http_version 1.1;
+          proxy_set_header Connection ""; proxy_pass_request_body off; proxy_set_header Content-Length "";
+          proxy_method GET; proxy_set_header Host gatepost; proxy_set_header X-Original-Method $request_method;
+          proxy_set_header X-Original-URI $request_uri; proxy_set_header X-Client-IP $remote_addr;
+          proxy_set_header X-Gatepost-Key "{key}"; }}"""
+_GATEPOST = "upstream auth {{ server 127.0.0.1:{port}; keepalive 1024; keepalive_requests 1000000000; }}"
 _ASK_MAP = "location = /_auth { internal; if ($known) { return 200; } return 403; }"
 _MAP = """
     map $request_uri $device {{ "~*[?&]DeviceId=(?<id>[^&]*)" $id; }}
@@ -88,6 +95,18 @@ def auth_request(
         http = _proxy(mail, ports, certificate, more, "auth_request /_auth;", _AUTH)
         with _nginx(core, directory, "auth", http, ports[0]) as pids:
             yield (*pids, server.pid)
+
+
+@contextmanager
+def auth_request_to_gatepost(
+    core: int, directory: Path, mail: int, ports: tuple[int, int], certificate: Certificate, asked: int, key: str
+) -> Iterator[tuple[int, ...]]:
+    """A proxy that asks Gatepost at port ``asked``, as in ``config/examples/nginx``: its process ids."""
+    http = _proxy(
+        *(mail, ports, certificate, _GATEPOST.format(port=asked), "auth_request /_auth;", _ASK_GATEPOST.format(key=key))
+    )
+    with _nginx(core, directory, "asks", http, ports[0]) as pids:
+        yield pids
 
 
 @contextmanager
