@@ -1,8 +1,8 @@
 """CPU time of a login by IMAP and POP3, of octets after it, and memory of a session in IDLE; side by side.
 
 A login is a connection, TLS if any, the login and the hang-up. Octets are those of whole messages: 16 KB and 10 MB
-read, 10 MB stored. Behind every proxy is the same minimal mail server (``loads.mail_server``); logins are measured before a
-real Dovecot as well, if there is one, since the minimal one might be kinder to one of them.
+read, 10 MB stored. Behind every proxy is the same minimal mail server (``loads.mail_server``); logins are measured
+before a real Dovecot as well, if there is one, since the minimal one might be kinder to one of them.
 """
 
 import asyncio

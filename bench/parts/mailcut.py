@@ -2,7 +2,7 @@
 
 Everything is real but the mail server behind, which does as little as it can: ``gatepost run``, signed reports by
 HTTP, mail programs on their own connections, 1,000 more of them in IDLE meanwhile. An end before the 2xx counts as 0.
-Nothing is kept to a core: mail programs, mail server and clock are one process, which shares the machine with the gateway.
+Nothing is kept to a core: mail programs, mail server and clock are one process beside the gateway's.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """nginx's mail proxy for IMAP and POP3, which asks about each login (``auth_http``).
 
 It asks as kind an authorization server as there can be: an HTTP server in the same worker process, over a unix socket,
-with the people in a ``map``; or a minimal one on uvloop. It looks at no password: that the mail server does behind it, at which
-nginx logs in with what the client has said.
+with the people in a ``map``; or a minimal one on uvloop. It looks at no password: that the mail server does behind it,
+at which nginx logs in with what the client has said.
 """
 
 from collections.abc import Iterator
