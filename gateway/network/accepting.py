@@ -2,7 +2,8 @@
 
 The event loop's own servers make a protocol known only after its handshake, so handshakes that never end would count
 for nobody. Here a connection counts from the moment at which it is accepted, by its address and in all, and its
-handshake has a bounded time. What comes after belongs to the protocol.
+handshake has a bounded time. What comes after belongs to the protocol. Whoever has to look at a connection before the
+loop makes it known, for another reason than TLS, is an ``Acceptor`` as well (``network.proxied``).
 """
 
 import asyncio
@@ -10,8 +11,9 @@ import errno
 import functools
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import structlog
 
@@ -46,22 +48,11 @@ class Door(Protocol):
         ...
 
 
-class TlsAcceptor:
+class Acceptor(ABC):
     """One listening socket."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        tls: ServerTls,
-        protocol: Callable[[], asyncio.Protocol],
-        door: Door,
-        handshake_seconds: float,
-    ) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._tls = tls
-        self._protocol = protocol
-        self._door = door
-        self._handshake_seconds = handshake_seconds
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -98,12 +89,11 @@ class TlsAcceptor:
             except OSError as error:
                 self._rest(error)
                 return
-            address = str(peer[0]) if isinstance(peer, tuple) else ""
-            if self._door.arrived(address):
-                self._begin(accepted, address)
-            else:
-                # TLS has no word for it before a handshake, and the handshake is what there is no room for.
-                accepted.close()
+            self._take(accepted, str(peer[0]) if isinstance(peer, tuple) else "")
+
+    @abstractmethod
+    def _take(self, accepted: socket.socket, address: str) -> None:
+        """A connection has come: make it known, begin something about it, or close it."""
 
     def _rest(self, error: OSError) -> None:
         """The socket stays readable for as long as nobody accepts: look away for a moment."""
@@ -118,32 +108,67 @@ class TlsAcceptor:
         if not self._closed:
             self._loop.add_reader(self._socket.fileno(), self._accept)
 
-    def _begin(self, accepted: socket.socket, address: str) -> None:
-        task = self._loop.create_task(self._shake(accepted, address))
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _shake(self, accepted: socket.socket, address: str) -> None:
-        over: asyncio.Future[BaseException | None] = self._loop.create_future()
-        connection: TlsConnection | None = None
-        error: BaseException | None = None
-        try:
-            accepted.setblocking(False)
-            made = connection = TlsConnection(self._tls.context, self._protocol, functools.partial(_tell, over))
-            async with asyncio.timeout(self._handshake_seconds):
-                await self._loop.connect_accepted_socket(lambda: made, accepted)
-                error = await over
-        except (OSError, TimeoutError, asyncio.CancelledError) as given_up:
-            error = given_up
-            if connection is not None:
-                connection.abort()
+
+class TlsAcceptor(Acceptor):
+    """One listening socket with TLS."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        tls: ServerTls,
+        protocol: Callable[[], asyncio.Protocol],
+        door: Door,
+        handshake_seconds: float,
+    ) -> None:
+        super().__init__(sock)
+        self._tls = tls
+        self._protocol = protocol
+        self._door = door
+        self._handshake_seconds = handshake_seconds
+
+    def _take(self, accepted: socket.socket, address: str) -> None:
+        if self._door.arrived(address):
+            self._begin(shake(accepted, address, self._tls, self._protocol, self._door, self._handshake_seconds))
+        else:
+            # TLS has no word for it before a handshake, and the handshake is what there is no room for.
             accepted.close()
-            if isinstance(given_up, asyncio.CancelledError):
-                raise
-        finally:
-            self._door.shaken(address)
-            if error is not None and not isinstance(error, asyncio.CancelledError):
-                self._door.tls_failed(reason_of(error))
+
+
+async def shake(
+    accepted: socket.socket,
+    address: str,
+    tls: ServerTls,
+    protocol: Callable[[], asyncio.Protocol],
+    door: Door,
+    within_seconds: float,
+) -> None:
+    """The handshake of one connection that ``door`` has counted by ``address``, and then its protocol."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[BaseException | None] = loop.create_future()
+    connection: TlsConnection | None = None
+    error: BaseException | None = None
+    try:
+        accepted.setblocking(False)
+        made = connection = TlsConnection(tls.context, protocol, functools.partial(_tell, over))
+        async with asyncio.timeout(within_seconds):
+            await loop.connect_accepted_socket(lambda: made, accepted)
+            error = await over
+    except (OSError, TimeoutError, asyncio.CancelledError) as given_up:
+        error = given_up
+        if connection is not None:
+            connection.abort()
+        accepted.close()
+        if isinstance(given_up, asyncio.CancelledError):
+            raise
+    finally:
+        door.shaken(address)
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            door.tls_failed(reason_of(error))
 
 
 def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:
