@@ -29,6 +29,7 @@ from gateway.decision.sightings import SightingLog
 from gateway.domain.identity import IdentityRules
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
+from gateway.ports.marks import Marks
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.front import HttpFront
 from gateway.proxies.mail.front import MailFront
@@ -50,6 +51,8 @@ class Shared:
     attempts: Attempts
     """One bound for all protocols: to a mail server a failed login is one, whichever way it came."""
     now: Callable[[], float]
+    marks: Marks | None = None
+    """What all workers remember together; None: each by itself."""
 
 
 class Front(Protocol):
@@ -122,6 +125,7 @@ def _mail(spoken: Spoken, section: MailSection, shared: Shared) -> Front:
         shared.rules,
         shared.metrics,
         attempts=shared.attempts,
+        marks=shared.marks,
         now=shared.now,
     )
 

@@ -135,7 +135,8 @@ def _webmail_settings_of(section: WebmailSection) -> WebmailSettings:
 
 def mail_front_settings_of(section: MailSection) -> MailFrontSettings:
     """A section like [imap] as its front takes it: the same names, but for where it listens."""
-    return MailFrontSettings(**section.model_dump(exclude={"listen"}))
+    given = section.model_dump(exclude={"listen", "trusted_proxies"})
+    return MailFrontSettings(trusted_proxies=tuple(section.trusted_proxies), **given)
 
 
 def smtp_front_settings_of(section: SmtpSection) -> SmtpFrontSettings:
@@ -143,7 +144,9 @@ def smtp_front_settings_of(section: SmtpSection) -> SmtpFrontSettings:
     own = "".join(
         letter for letter in socket.gethostname() if letter.isascii() and (letter.isalnum() or letter in ".-")
     )
-    return SmtpFrontSettings(**{**section.model_dump(exclude={"listen"}), "name": section.name or own or "localhost"})
+    given = section.model_dump(exclude={"listen", "name", "trusted_proxies"})
+    proxies = tuple(section.trusted_proxies)
+    return SmtpFrontSettings(name=section.name or own or "localhost", trusted_proxies=proxies, **given)
 
 
 def record_loader(rules: IdentityRules) -> Callable[[Reading, str], Awaitable[PersonRecord]]:

@@ -38,6 +38,7 @@ from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import (
+    RedisMarks,
     RedisPublisher,
     RedisRecords,
     RedisSubscription,
@@ -80,7 +81,9 @@ class Worker:
         self._standstill = Standstill(self._decision, self._feed.catch_up)
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
         attempts, now = attempts_of(settings, self._clock.now), self._clock.now
-        self._fronts = Fronts(settings, Shared(self._decision, rules, self._sightings, self._metrics, attempts, now))
+        marks = RedisMarks(self._redis)
+        shared = Shared(self._decision, rules, self._sightings, self._metrics, attempts, now, marks)
+        self._fronts = Fronts(settings, shared)
         self._draining = asyncio.Event()
         self._handed_over = False
         """Others accept on the same sockets already."""

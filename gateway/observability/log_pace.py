@@ -25,6 +25,7 @@ PACED = frozenset(
         "credential_wrong",
         "open_files_exhausted",
         "operator_refused",
+        "proxy_header_refused",
         "receiver_failed",
         "record_load_failed",
         "report_not_authentic",

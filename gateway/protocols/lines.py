@@ -64,6 +64,12 @@ class LineReader:
         """The next ``size`` octets, whatever they are; None: more are needed."""
         return self._cut(size) if len(self._octets) >= size else None
 
+    def skip(self, most: int) -> int:
+        """Leave out as many octets as there are, and no more than ``most``: how many."""
+        size = min(most, len(self._octets))
+        self._cut(size)
+        return size
+
     def rest(self) -> bytes:
         """Everything that was received and not taken; nothing of it is kept."""
         return self._cut(len(self._octets))

@@ -135,6 +135,7 @@ class MailSection(Section):
     upstream: str = ""
     upstream_ca: str = ""
     client_address: Literal["protocol", "proxy-v1", "proxy-v2", "none"] = "protocol"
+    trusted_proxies: Networks = []
     cleartext_login: bool = False
     allow_unauthenticate: bool = False
     max_connections: Count = 20_000
@@ -152,6 +153,7 @@ class ImapSection(MailSection):
 
     listen: ImapListeners = []
     upstream: ImapServer = ""
+    refusal: Literal["words", "notice"] = "words"
 
 
 class Pop3Section(MailSection):
@@ -169,6 +171,7 @@ class SmtpSection(Section):
     upstream_ca: str = ""
     name: HostName = ""
     client_address: Literal["protocol", "proxy-v1", "proxy-v2", "none"] = "protocol"
+    trusted_proxies: Networks = []
     cleartext_login: bool = False
     max_message_bytes: Count = 104_857_600
     memory_bytes: Count = 134_217_728

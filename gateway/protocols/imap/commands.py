@@ -19,6 +19,7 @@ ID_VALUE_LONGEST: Final = 1024
 
 _HEAD = re.compile(rb"([!#$&',-/0-9:-\[\]^_`a-z|}~]{1,64}+) ([A-Za-z]{1,32}+)(?= |\Z)")
 _TAG = re.compile(rb"([!#$&',-/0-9:-\[\]^_`a-z|}~]{1,64}+)(?= |\Z)")
+_WORD = re.compile(rb"[A-Za-z]{1,32}+(?= |\Z)")
 _BLANKS = re.compile(rb" ++")
 _ATOM = re.compile(rb"[!#-'*-z|}~]++")
 _QUOTED = re.compile(rb'"((?:[^"\\\0]|\\["\\])*+)"')
@@ -99,13 +100,24 @@ class Arguments:
             return self.string()
         return self._expect(_ATOM)[0]
 
+    def word(self) -> bytes:
+        """A word of letters, in upper case."""
+        return self._expect(_WORD)[0].upper()
+
+    def rest(self) -> bytes:
+        """What is left of the line; no literal may follow."""
+        if self._line + 1 < len(self._lines):
+            raise BadCommand("no literal is expected here")
+        return self._lines[self._line][self._at :].strip(b" ")
+
     def end(self) -> None:
         """Nothing follows but blanks."""
         if self._line + 1 < len(self._lines) or self._lines[self._line][self._at :].strip(b" "):
             raise BadCommand("there are too many arguments")
 
 
-def _arguments(framed: Framed) -> Arguments:
+def arguments_of(framed: Framed) -> Arguments:
+    """The reader of a command's arguments; the command must have a head."""
     head = _HEAD.match(framed.lines[0])
     assert head is not None
     return Arguments(framed, head.end())
@@ -113,12 +125,12 @@ def _arguments(framed: Framed) -> Arguments:
 
 def without_arguments(framed: Framed) -> None:
     """Check that a command has none. Raises ``BadCommand``."""
-    _arguments(framed).end()
+    arguments_of(framed).end()
 
 
 def read_login(framed: Framed) -> Credentials:
     """The arguments of LOGIN, not ``checked`` yet. Raises ``BadCommand``."""
-    arguments = _arguments(framed)
+    arguments = arguments_of(framed)
     arguments.blanks()
     user = arguments.astring()
     arguments.blanks()
@@ -142,7 +154,7 @@ def read_id(framed: Framed) -> tuple[tuple[bytes, bytes], ...]:
     Keys in lower case. Those that begin with ``x-`` are left out: by them a proxy tells a mail server for whom it
     speaks, and no client has a say in that.
     """
-    arguments = _arguments(framed)
+    arguments = arguments_of(framed)
     arguments.blanks()
     pairs: list[tuple[bytes, bytes]] = []
     if not arguments.follows(b"NIL"):

@@ -1,4 +1,4 @@
-"""A client's commands before login, cut out of its octets: lines that end with CRLF, and the literals behind them.
+"""A client's commands, cut out of its octets: lines that end with CRLF, and the literals behind them.
 
 Nothing is interpreted here but what frames: ``{n}`` and ``{n+}`` at the end of a line (RFC 9051 §4.3, RFC 7888). A
 bare CR or LF ends nothing and is refused, as is whatever exceeds its bound before it is kept. However the octets are
@@ -49,9 +49,10 @@ class Announced(NamedTuple):
 class CommandFramer:
     """Takes octets, gives commands."""
 
-    __slots__ = ("_left", "_lines", "_literals", "_octets", "_taken", "_waits")
+    __slots__ = ("_left", "_lines", "_literals", "_octets", "_passes_over", "_skipped", "_taken", "_waits")
 
-    def __init__(self) -> None:
+    def __init__(self, *, passes_over: bool = False) -> None:
+        """``passes_over``: a literal that comes unasked and is too large is left out, not an end of everything."""
         self._octets = LineReader(LINES_LONGEST, PIPELINED_MOST)
         self._lines: list[bytes] = []
         self._literals: list[bytes] = []
@@ -61,6 +62,9 @@ class CommandFramer:
         """Octets of the literal that is being read; -1: a line is."""
         self._waits = False
         """A literal was announced, and nobody has said yet that it may come."""
+        self._passes_over = passes_over
+        self._skipped = False
+        """The literal that is being read is left out."""
 
     def receive(self, octets: bytes) -> None:
         """More octets. Raises ``Unframeable`` if more than is allowed are waiting already."""
@@ -82,12 +86,8 @@ class CommandFramer:
         Raises ``Unframeable``.
         """
         while not self._waits:
-            if self._left >= 0:
-                literal = self._octets.take(self._left)
-                if literal is None:
-                    return None
-                self._literals.append(literal)
-                self._left = -1
+            if self._left >= 0 and not self._literal():
+                return None
             line = self._octets.line()
             if line is None:
                 return None
@@ -97,6 +97,19 @@ class CommandFramer:
             if self._left < 0:
                 return self._whole()
         return None
+
+    def _literal(self) -> bool:
+        """Whether all of the literal has come."""
+        if self._skipped:
+            self._left -= self._octets.skip(self._left)
+            literal = None if self._left else b""
+        else:
+            literal = self._octets.take(self._left)
+        if literal is None:
+            return False
+        self._literals.append(literal)
+        self._left, self._skipped = -1, False
+        return True
 
     def _take(self, line: bytes) -> Announced | None:
         """A line of a command, the last one unless it announces a literal."""
@@ -115,7 +128,9 @@ class CommandFramer:
             return Announced(self._lines[0], size, allowed)
         if not allowed:
             # Its octets follow without being asked for (RFC 7888 §4), and nobody wants to read them.
-            raise Unframeable("literal_too_large")
+            if not self._passes_over or len(self._literals) >= LITERALS_MOST:
+                raise Unframeable("literal_too_large")
+            self._skipped = True
         return None
 
     def go_on(self) -> None:

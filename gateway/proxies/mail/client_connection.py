@@ -15,7 +15,9 @@ from gateway.network.addresses import read_address
 from gateway.network.resetting import reset
 from gateway.network.tls_connection import TlsConnection
 from gateway.protocols.login import Accepted, ChallengeAnswered, ClientEvent, Ended, Identified, LoginAsked, TlsAsked
+from gateway.protocols.proxy_protocol import Header
 from gateway.proxies.mail.login import Login
+from gateway.proxies.mail.notice_session import NoticeSession
 from gateway.proxies.mail.session import MailSession
 from gateway.proxies.mail.spoken import ClientDialogue
 from gateway.proxies.mail.upstream import Ends
@@ -37,12 +39,14 @@ class ClientConnection(asyncio.Protocol):
     """A mail program."""
 
     __slots__ = (
-        *("_answered", "_closing", "_dialogue", "_front", "_paused", "_task", "_within_tls"),
+        *("_answered", "_closing", "_dialogue", "_front", "_header", "_paused", "_task", "_within_tls"),
         *("address", "deadline", "ends", "secure", "session", "transport"),
     )
 
-    def __init__(self, front: "MailFront", *, secure: bool) -> None:
+    def __init__(self, front: "MailFront", *, secure: bool, header: Header | None = None) -> None:
+        """``header``: what a balancer has said of it."""
         self._front = front
+        self._header = header
         self.secure = secure
         self._within_tls = secure
         self.transport: asyncio.Transport | None = None
@@ -50,7 +54,7 @@ class ClientConnection(asyncio.Protocol):
         self.ends = Ends(("", 0), ("", 0))
         self.deadline = NEVER
         """When it has taken too long, by the front's clock; a session has its own measure."""
-        self.session: MailSession | None = None
+        self.session: MailSession | NoticeSession | None = None
         self._dialogue: ClientDialogue | None = None
         self._task: asyncio.Task[None] | None = None
         """The login that is asked about."""
@@ -70,7 +74,7 @@ class ClientConnection(asyncio.Protocol):
             self._within_tls = True
             self._dialogue = self._front.dialogue(within_tls=True)
             return
-        self.ends = Ends(_end(transport, "peername"), _end(transport, "sockname"))
+        self.ends = _ends(transport, self._header)
         self.address = self.ends.client[0]
         self._wait_at_most(self._front.settings.login_seconds)
         if not self._front.admission.admit(self):
@@ -201,6 +205,15 @@ class ClientConnection(asyncio.Protocol):
         self.resume()
         session.begin(accepted, dialogue.logged_in(), verdict)
 
+    def noticed(self, session: NoticeSession, tag: bytes) -> None:
+        """The login is refused, and a notice takes the place of the mailbox."""
+        dialogue, self._dialogue, self._task = self._dialogue, None, None
+        if dialogue is None or self._closing:
+            return
+        self._front.logins.inc(self._front.spoken.protocol.value, "noticed")
+        self.resume()
+        session.begin(tag, dialogue.logged_in())
+
     def refuse(self, answer: bytes, outcome: str) -> None:
         """The login is refused with this answer; the client may try again."""
         self._front.logins.inc(self._front.spoken.protocol.value, outcome)
@@ -293,6 +306,13 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         if self.transport is not None:
             reset(self.transport)
+
+
+def _ends(transport: asyncio.BaseTransport, header: Header | None) -> Ends:
+    """As a balancer says, else as the socket has it."""
+    if header is not None and header.source is not None and header.destination is not None:
+        return Ends(header.source, header.destination)
+    return Ends(_end(transport, "peername"), _end(transport, "sockname"))
 
 
 def _end(transport: asyncio.BaseTransport, name: str) -> tuple[str, int]:

@@ -17,16 +17,19 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.identity import IdentityRules
-from gateway.network.accepting import TlsAcceptor
+from gateway.network.accepting import Acceptor, TlsAcceptor
+from gateway.network.proxied import Balancers, ProxiedAcceptor
 from gateway.network.tls import ServerTls, TlsUnusable
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.observability.metrics import Metrics
+from gateway.ports.marks import Marks
 from gateway.protocols.login import Offer
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.mail.client_connection import ClientConnection
 from gateway.proxies.mail.front_settings import MailFrontSettings
+from gateway.proxies.mail.seen_accounts import SeenAccounts
 from gateway.proxies.mail.spoken import ClientDialogue, Spoken
 from gateway.proxies.mail.upstream import MailServer
 from gateway.proxies.proved import Proved
@@ -59,9 +62,13 @@ class MailFront:
         metrics: Metrics,
         *,
         attempts: Attempts | None = None,
+        marks: Marks | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Raises ``TlsUnusable``. ``attempts``: those of other proxies of this process count with ours."""
+        """Raises ``TlsUnusable``. ``attempts``: those of other proxies of this process count with ours.
+
+        ``marks``: where the accounts that were let in are known to all workers.
+        """
         self.spoken = spoken
         self.settings = settings
         self.decision = decision
@@ -77,6 +84,9 @@ class MailFront:
         self.pace = RefusalPace()
         self.refusals = RefusalLog(self.pace)
         self.credentials = DeviceCredentials(decision, metrics)
+        self.shows_notices = settings.refusal == "notice" and spoken.notice is not None
+        self.accounts = SeenAccounts(marks, now)
+        self.balancers = Balancers(settings.trusted_proxies)
         self.sessions_of: Counter[str] = Counter()
         self.logins = metrics.counter(
             "gatepost_mail_logins_total", "Logins by IMAP, POP3 and SMTP, by their end", "protocol", "outcome"
@@ -92,10 +102,14 @@ class MailFront:
             metrics,
             lambda: spoken.last_words.too_many,
             self._ticks,
+            self.balancers.__contains__,
+        )
+        self._headers_refused = metrics.counter(
+            "gatepost_proxy_headers_refused_total", "Connections of balancers without a PROXY header", "reason"
         )
         self._warned = False
         self._empty = asyncio.Event()
-        self._servers: list[asyncio.Server | TlsAcceptor] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         self._tls: list[ServerTls] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -125,6 +139,17 @@ class MailFront:
         """Serve a bound socket. ``secure``: TLS comes first; else STARTTLS is offered where there is ``tls``."""
         if tls is not None and tls not in self._tls:
             self._tls.append(tls)
+        if not secure:
+            self.tls = tls
+        if self.balancers:
+            proxied = ProxiedAcceptor(
+                *(sock, tls if secure else None),
+                lambda header: ClientConnection(self, secure=secure, header=header),
+                *(self.admission, self.settings.tls_handshake_seconds, self.balancers, self._refuse_header),
+            )
+            proxied.start()
+            self._servers.append(proxied)
+            return
         if secure:
             assert tls is not None
             acceptor = TlsAcceptor(
@@ -134,7 +159,6 @@ class MailFront:
             acceptor.start()
             self._servers.append(acceptor)
             return
-        self.tls = tls
         server = await asyncio.get_running_loop().create_server(
             lambda: ClientConnection(self, secure=False), sock=sock, backlog=4096
         )
@@ -156,7 +180,7 @@ class MailFront:
         """
         self.draining = True
         for server in self._servers:
-            if isinstance(server, TlsAcceptor):
+            if isinstance(server, Acceptor):
                 server.accept_no_more()
             else:
                 server.close()
@@ -199,6 +223,7 @@ class MailFront:
         for server in self._servers:
             server.close()
         self.admission.close()
+        await self.accounts.close()
         await asyncio.sleep(0)
 
     async def _sweep(self) -> None:
@@ -226,6 +251,10 @@ class MailFront:
         }
 
     # --- for the connections
+
+    def _refuse_header(self, address: str, reason: str) -> None:
+        self._headers_refused.inc(reason)
+        log.warning("proxy_header_refused", part=self.spoken.protocol.value, balancer=address, reason=reason)
 
     def _ticks(self) -> float:
         """The clock as it is set now."""

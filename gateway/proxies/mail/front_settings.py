@@ -18,6 +18,10 @@ class MailFrontSettings:
     """Whether a login without TLS is taken, as behind something that ends TLS."""
     allow_unauthenticate: bool = False
     """Whether a mail server may be used at which a session can become another user's (RFC 8437)."""
+    refusal: Literal["words", "notice"] = "words"
+    """How a banned app is told of: in the answer to the login, or to known accounts by a mailbox with one message."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of balancers, whose connections begin with the PROXY protocol's header."""
     max_connections: int = 20_000
     max_connections_per_address: int = 2_000
     sessions_per_user: int = 100

@@ -1,13 +1,18 @@
 """IMAP (RFC 9051, RFC 3501) as the mail front speaks it."""
 
-from gateway.domain.access import Protocol
+from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.verdict import Verdict
 from gateway.protocols.imap import refusals
 from gateway.protocols.imap.before_login import Dialogue
 from gateway.protocols.imap.capabilities import UNWATCHABLE, mechanisms
 from gateway.protocols.imap.client_stream import ClientFollower
+from gateway.protocols.imap.notice_mailbox import NoticeMailbox
+from gateway.protocols.imap.notice_message import Facts as Told
+from gateway.protocols.imap.notice_message import compose
 from gateway.protocols.imap.responses import ResponseFollower
 from gateway.protocols.imap.upstream_login import LOGOUT, UpstreamLogin
 from gateway.protocols.server_dialogue import Facts
+from gateway.protocols.wording import app_named
 from gateway.proxies.mail.spoken import LastWords, Spoken
 
 
@@ -38,6 +43,12 @@ def _facts(address: str, port: int) -> Facts:
     return (b"x-originating-ip", address.encode()), (b"x-originating-port", b"%d" % port)
 
 
+def _notice(request: AccessRequest, verdict: Verdict) -> NoticeMailbox:
+    """A mailbox with one message about the app that decided."""
+    told = Told(request.login, app_named(verdict), verdict.note, verdict.evidence_at, verdict.policy_version)
+    return NoticeMailbox(compose(told))
+
+
 IMAP = Spoken(
     protocol=Protocol.IMAP,
     alpn="imap",
@@ -60,4 +71,5 @@ IMAP = Spoken(
     ),
     farewell=LOGOUT,
     unwatchable=UNWATCHABLE,
+    notice=_notice,
 )

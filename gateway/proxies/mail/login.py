@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.domain.access import AccessRequest
-from gateway.domain.verdict import Effect, Verdict
+from gateway.domain.verdict import Effect, Reason, Verdict
 from gateway.network.addresses import counted_as
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.protocols.login import Accepted, LoginAsked, Rejected, Unusable
 from gateway.protocols.mail_identity import Presented, identity_of
 from gateway.protocols.wording import app_named
 from gateway.proxies.attempts import Attempt
+from gateway.proxies.mail.notice_session import NoticeSession
 from gateway.proxies.mail.session import MailSession
 from gateway.proxies.mail.upstream import UpstreamConnection
 
@@ -118,6 +119,8 @@ class Login:
                 self._defer("too_many_sessions")
             elif verdict.effect is Effect.ALLOW:
                 front.logins.inc(front.spoken.protocol.value, "accepted")
+                if front.shows_notices:
+                    front.accounts.note(request)
                 self._client.logged_in(session, accepted, verdict)
             else:
                 session.give_up()
@@ -127,7 +130,7 @@ class Login:
             raise
 
     async def _refuse(self, request: AccessRequest, verdict: Verdict) -> None:
-        """In words; a mail program that hammers is told later and later."""
+        """In words or by a notice; a mail program that hammers is told later and later."""
         front = self._front
         if verdict.effect is Effect.DEFER:
             self._defer("deferred")
@@ -135,7 +138,17 @@ class Login:
         front.refusals.write_down("refused", request, verdict)
         if delay := front.pace.delay(request.login, request.protocol.value):
             await asyncio.sleep(delay)
+        if front.spoken.notice is not None and await self._may_see_notice(request, verdict):
+            dialogue = front.spoken.notice(request, verdict)
+            self._client.noticed(NoticeSession(front, self._client, dialogue, request), self._asked.tag)
+            return
         self._client.refuse(front.spoken.denied(self._asked.tag, app_named(verdict), verdict.note), "refused")
+
+    async def _may_see_notice(self, request: AccessRequest, verdict: Verdict) -> bool:
+        """Only for an app that is banned, and an account whose mail program knows the real mailbox."""
+        front = self._front
+        banned = verdict.reason is Reason.BANNED_APP
+        return front.shows_notices and banned and await front.accounts.knows(request)
 
     def _defer(self, outcome: str) -> None:
         self._client.defer(self._asked.tag, outcome)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.domain.access import AccessRequest
 from gateway.domain.access import Protocol as WayIn
+from gateway.domain.verdict import Verdict
 from gateway.protocols.login import ClientEvent, Ended, Offer, Said
 from gateway.protocols.sasl import Mechanism
 from gateway.protocols.server_dialogue import Facts, ServerDialogue
@@ -47,6 +49,20 @@ class Following(Protocol):
     def answered(self, octets: bytes) -> None:
         """The server's next octets."""
         ...
+
+
+class NoticeDialogue(Protocol):
+    """With a client that is refused and finds a notice (``protocols.imap.notice_mailbox``)."""
+
+    def logged_in(self, tag: bytes) -> bytes: ...
+    def receive(self, octets: bytes) -> None: ...
+    def next(self) -> Said | Ended | None: ...
+    @property
+    def crowded(self) -> bool: ...
+    @property
+    def at_rest(self) -> bool: ...
+    @property
+    def released(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +106,5 @@ class Spoken:
     """For a mail server that accepted the login of somebody who may not have mail."""
     unwatchable: frozenset[bytes]
     """Capabilities that a mail server should not have for clients that come through a gateway."""
+    notice: Callable[[AccessRequest, Verdict], NoticeDialogue] | None = None
+    """What a refused client may find in the place of its mailbox; None: a refusal is told in words only."""

@@ -20,6 +20,7 @@ from gateway.network.resetting import reset
 from gateway.network.tls import ServerTls
 from gateway.network.tls_connection import TlsConnection
 from gateway.protocols.lines import Unframeable
+from gateway.protocols.proxy_protocol import End, Header
 from gateway.protocols.smtp import refusals
 from gateway.proxies.smtp.inbox import LINE_LONGEST, Inbox
 
@@ -77,12 +78,16 @@ class _Commands:
 class Connection(SMTP):
     """One client, from its greeting to its end."""
 
-    def __init__(self, front: "SmtpFront", tls: ServerTls | None, *, secure: bool) -> None:
-        """``tls``: what STARTTLS offers; ``secure``: TLS stands already."""
+    def __init__(
+        self, front: "SmtpFront", tls: ServerTls | None, *, secure: bool, header: Header | None = None
+    ) -> None:
+        """``tls``: what STARTTLS offers; ``secure``: TLS stands already; ``header``: what a balancer has said of it."""
         self.front = front
         self.secure = secure
-        self.address = ""
-        self.port = 0
+        self.source: End = ("", 0)
+        self.destination: End = ("", 0)
+        """Where the client comes from, and where it has come to."""
+        self._header = header
         self.gone = False
         self.how = "client_gone"
         """How it ended; a label of a metric."""
@@ -124,9 +129,11 @@ class Connection(SMTP):
         if self.seat is not None:
             self._secured()
             return
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self.address, self.port = str(peer[0]).partition("%")[0], int(peer[1])
+        header = self._header
+        if header is not None and header.source is not None and header.destination is not None:
+            self.source, self.destination = header.source, header.destination
+        else:
+            self.source, self.destination = _end(transport, "peername"), _end(transport, "sockname")
         seat = Seat(self, self.address, self.link, secure=self.secure)
         if not self.front.admission.admit(seat):
             return
@@ -167,6 +174,11 @@ class Connection(SMTP):
         self.gone = True
         super().connection_lost(error)
         self.front.leave(self.seat)
+
+    @property
+    def address(self) -> str:
+        """The client's."""
+        return self.source[0]
 
     # --- commands as they come
 
@@ -289,6 +301,12 @@ class Connection(SMTP):
             layer.abort()
             failed = error
         return failed
+
+
+def _end(transport: asyncio.BaseTransport, name: str) -> End:
+    """One end of the connection, without a zone."""
+    end = transport.get_extra_info(name)
+    return (str(end[0]).partition("%")[0], int(end[1])) if isinstance(end, tuple) else ("", 0)
 
 
 def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:

@@ -13,7 +13,8 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.identity import IdentityRules
-from gateway.network.accepting import TlsAcceptor
+from gateway.network.accepting import Acceptor, TlsAcceptor
+from gateway.network.proxied import Balancers, ProxiedAcceptor
 from gateway.network.tls import ServerTls, TlsUnusable
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.observability.metrics import Metrics
@@ -86,13 +87,18 @@ class SmtpFront:
         )
         self.messages = metrics.counter("gatepost_smtp_messages_total", "Messages submitted, by their end", "outcome")
         room = Room(settings.max_connections, settings.max_connections_per_address)
+        self.balancers = Balancers(settings.trusted_proxies)
         self.admission: Admission[Seat] = Admission(
-            room, metrics, lambda: refusals.TOO_MANY_CONNECTIONS + b"\r\n", self._ticks
+            *(room, metrics, lambda: refusals.TOO_MANY_CONNECTIONS + b"\r\n"),
+            *(self._ticks, self.balancers.__contains__),
+        )
+        self._headers_refused = metrics.counter(
+            "gatepost_proxy_headers_refused_total", "Connections of balancers without a PROXY header", "reason"
         )
         self._sessions_of: Counter[str] = Counter()
         self._extensions: Extensions | None = None
         self._kept: set[asyncio.Task[Any]] = set()
-        self._servers: list[asyncio.Server | TlsAcceptor] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         self._tls: list[ServerTls] = []
         self._probing: asyncio.Task[None] | None = None
         self._probed_at = 0.0
@@ -127,6 +133,15 @@ class SmtpFront:
         """Serve a bound socket. ``secure``: TLS comes first; else STARTTLS is offered where there is ``tls``."""
         if tls is not None and tls not in self._tls:
             self._tls.append(tls)
+        if self.balancers:
+            proxied = ProxiedAcceptor(
+                *(sock, tls if secure else None),
+                lambda header: Session(self, None if secure else tls, secure=secure, header=header),
+                *(self.admission, self.settings.tls_handshake_seconds, self.balancers, self._refuse_header),
+            )
+            proxied.start()
+            self._servers.append(proxied)
+            return
         if secure:
             assert tls is not None
             acceptor = TlsAcceptor(
@@ -156,7 +171,7 @@ class SmtpFront:
         ``handed_over``: others accept on the same sockets already, so whoever has come has some seconds for a message.
         """
         for server in self._servers:
-            if isinstance(server, TlsAcceptor):
+            if isinstance(server, Acceptor):
                 server.accept_no_more()
             else:
                 server.close()
@@ -213,6 +228,10 @@ class SmtpFront:
         }
 
     # --- for the sessions
+
+    def _refuse_header(self, address: str, reason: str) -> None:
+        self._headers_refused.inc(reason)
+        log.warning("proxy_header_refused", part="smtp", balancer=address, reason=reason)
 
     def _ticks(self) -> float:
         """The clock as it is set now."""

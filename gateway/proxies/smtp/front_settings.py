@@ -17,6 +17,8 @@ class SmtpFrontSettings:
     name: str = "localhost"
     """What we call ourselves, to clients and to the mail server."""
     client_address: AddressTold = "protocol"
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of balancers, whose connections begin with the PROXY protocol's header."""
     cleartext_login: bool = False
     """Whether a login without TLS is taken, as behind something that ends TLS."""
     max_message_bytes: int = 100 << 20

@@ -172,9 +172,7 @@ class Session(Connection):
 
     def _client(self) -> Client:
         assert self.session is not None
-        ours = self.link.get_extra_info("sockname")
-        destination = (str(ours[0]).partition("%")[0], int(ours[1])) if isinstance(ours, tuple) else ("", 0)
-        return Client((self.address, self.port), destination, _octets(self.session.host_name))
+        return Client(self.source, self.destination, _octets(self.session.host_name))
 
     async def _identified(self, proved: Proved) -> AuthResult:
         # Registered first, judged after, with no await between.

@@ -3,6 +3,7 @@
 from gateway.storage.redis.connection import RedisConnection
 from gateway.storage.redis.embedded import BinaryMissing, EmbeddedFailed, EmbeddedValkey, find_binary
 from gateway.storage.redis.feed import RedisPublisher, RedisSubscription
+from gateway.storage.redis.marks import RedisMarks
 from gateway.storage.redis.records import RedisRecords
 from gateway.storage.redis.sightings import SightingReceiver, SightingSender
 from gateway.storage.redis.worker_statuses import RedisWorkerStatuses
@@ -12,6 +13,7 @@ __all__ = [
     "EmbeddedFailed",
     "EmbeddedValkey",
     "RedisConnection",
+    "RedisMarks",
     "RedisPublisher",
     "RedisRecords",
     "RedisSubscription",

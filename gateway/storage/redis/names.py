@@ -3,13 +3,18 @@
 ``gp:{incarnation of the store}:{run id of the server}:`` holds what is worth something only in this life of both: a
 copy from an earlier life stands under a name nobody reads. The two streams are named without them, because their
 messages carry the incarnation and their readers begin at the newest position, and so is what workers say of themselves,
-which is renewed each second. Two installations share a server by
+which is renewed each second, and marks, which decide nothing. Two installations share a server by
 different database numbers.
 """
 
 FEED = "gp:feed"
 SIGHTINGS = "gp:sightings"
 WORKERS = "gp:workers"
+
+
+def mark_key(name: str) -> str:
+    """A mark: of no life in particular, since one too many says nothing wrong."""
+    return f"gp:mark:{name}"
 
 
 def life(incarnation: str, run_id: str) -> str:
