@@ -95,16 +95,15 @@ class ProxiedAcceptor(Acceptor):
     async def _connect(self, accepted: socket.socket, header: Header | None) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: self._protocol(header), accepted)
-        except (OSError, asyncio.CancelledError) as error:
+        except OSError:
             accepted.close()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except BaseException:
+            accepted.close()
+            raise
 
     async def _shaken(self, accepted: socket.socket, address: str, header: Header | None) -> None:
         assert self._tls is not None
-        await shake(
-            accepted, address, self._tls, lambda: self._protocol(header), self._door, self._handshake_seconds
-        )
+        await shake(accepted, address, self._tls, lambda: self._protocol(header), self._door, self._handshake_seconds)
 
 
 def _word_for(error: BaseException) -> str:

@@ -2,8 +2,9 @@
 
 It is spoken in the place of the mail server, which knows nothing of it: whatever a client does changes nothing there.
 What a client would change here stays with it: flags hold for the session, whatever would add, move or take away mail
-is refused, so that the client keeps it for later (RFC 5530 §3, NOPERM). INBOX is selected READ-WRITE, since programs give up
-at READ-ONLY, and has a UIDVALIDITY of its own (``notice_message``). No extension is offered that remembers anything.
+is refused, so that the client keeps it for later (RFC 5530 §3, NOPERM). INBOX is selected READ-WRITE, since programs
+give up at READ-ONLY, and has a UIDVALIDITY of its own (``notice_message``). No extension is offered that remembers
+anything.
 """
 
 import re

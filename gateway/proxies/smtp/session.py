@@ -18,6 +18,7 @@ from gateway.domain.verdict import FOREVER, Effect, Verdict
 from gateway.network.tls import ServerTls
 from gateway.protocols import sasl
 from gateway.protocols.lines import Unframeable
+from gateway.protocols.proxy_protocol import Header
 from gateway.protocols.sasl import Credentials, Mechanism
 from gateway.protocols.smtp import extensions, refusals
 from gateway.protocols.smtp.envelope import BadCommand, read_mail, read_rcpt
@@ -46,7 +47,9 @@ class Session(Connection):
     request: AccessRequest
     """What is judged; there is none before the login."""
 
-    def __init__(self, front: "SmtpFront", tls: ServerTls | None, *, secure: bool) -> None:
+    def __init__(
+        self, front: "SmtpFront", tls: ServerTls | None, *, secure: bool, header: Header | None = None
+    ) -> None:
         self._leg: Leg | None = None
         """The connection to the mail server; None: not logged in, or refused."""
         self._registered = False
@@ -63,7 +66,7 @@ class Session(Connection):
         self._failures = 0
         self._finishing = False
         """The mail server has a whole message and is to answer: nobody ends that."""
-        super().__init__(front, tls, secure=secure)
+        super().__init__(front, tls, secure=secure, header=header)
 
     # --- greeting
 

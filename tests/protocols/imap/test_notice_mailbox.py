@@ -56,7 +56,12 @@ def test_select_is_never_read_only() -> None:
     found = said(SELECTED)
     assert b"s OK [READ-WRITE] SELECT completed.\r\n" in found
     assert b"READ-ONLY" not in found
-    for line in (b"* 1 EXISTS", b"* 0 RECENT", b"* OK [UIDVALIDITY %d]" % UIDVALIDITY, b"* OK [UIDNEXT %d]" % (UID + 1)):
+    for line in (
+        b"* 1 EXISTS",
+        b"* 0 RECENT",
+        b"* OK [UIDVALIDITY %d]" % UIDVALIDITY,
+        b"* OK [UIDNEXT %d]" % (UID + 1),
+    ):
         assert b"\r\n" + line in b"\r\n" + found
     assert b"[PERMANENTFLAGS ()]" in found
     assert b"e OK [READ-ONLY] EXAMINE completed.\r\n" in said(b"e EXAMINE inbox\r\n")
@@ -98,7 +103,7 @@ def test_fetchmail() -> None:
 
 def test_thunderbird() -> None:
     found = said(
-        b'1 ID ("name" "Thunderbird" "version" "140")\r\n2 LSUB "" "*"\r\n3 LIST "" "INBOX"\r\n4 LIST "" "%"\r\n'
+        b'1 ID ("name" "Thunderbird" "version" "140")\r\n2 LSUB "" "*"\r\n3 LIST "" "INBOX"\r\n4 LIST "" "%%"\r\n'
         b'5 STATUS "INBOX" (UIDNEXT MESSAGES UNSEEN RECENT)\r\n6 SELECT "INBOX"\r\n7 UID FETCH 1:* (FLAGS)\r\n'
         b"8 UID FETCH %d (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Subject Date Message-ID)])\r\n"
         b"9 IDLE\r\nDONE\r\n10 NOOP\r\n11 UID FETCH %d (UID RFC822.SIZE BODY[])\r\n12 UNSELECT\r\n" % (UID, UID)
@@ -147,14 +152,18 @@ def test_a_large_message_that_is_sent_without_being_asked_for_is_passed_over() -
             assert isinstance(event, Said)
             found += event.octets
         assert not mailbox.crowded
-    assert found == b"a NO [NOPERM] Mail on this device is blocked. See the message in the Inbox.\r\nb OK NOOP completed.\r\n"
+    assert (
+        found
+        == b"a NO [NOPERM] Mail on this device is blocked. See the message in the Inbox.\r\nb OK NOOP completed.\r\n"
+    )
     assert mailbox.at_rest
 
 
 def test_flags_hold_for_the_session() -> None:
     found = selected(
         b"1 STORE 1 +FLAGS (\\Seen \\Flagged $Junk)\r\n2 FETCH 1 FLAGS\r\n3 STORE 1 -FLAGS \\Seen\r\n"
-        b"4 UID STORE %d FLAGS (\\Answered)\r\n5 UID STORE 99 +FLAGS (\\Seen)\r\n6 SEARCH UNSEEN\r\n7 SEARCH FLAGGED\r\n" % UID
+        b"4 UID STORE %d FLAGS (\\Answered)\r\n5 UID STORE 99 +FLAGS (\\Seen)\r\n6 SEARCH UNSEEN\r\n"
+        b"7 SEARCH FLAGGED\r\n" % UID
     )
     assert b"* 1 FETCH (FLAGS (\\Seen \\Flagged))\r\n1 OK " in found
     assert b"* 1 FETCH (FLAGS (\\Seen \\Flagged))\r\n2 OK " in found
@@ -174,12 +183,16 @@ ITEMS = {
     b"ALL": rb"FLAGS \(\) INTERNALDATE \"[^\"]+\" RFC822\.SIZE \d+ ENVELOPE \(.*\)",
     b"FULL": rb"FLAGS \(\) INTERNALDATE \"[^\"]+\" RFC822\.SIZE \d+ ENVELOPE \(.*\) BODY \(.*\)",
     b"FAST": rb"FLAGS \(\) INTERNALDATE \"[^\"]+\" RFC822\.SIZE \d+",
-    b"BODYSTRUCTURE": rb'BODYSTRUCTURE \("TEXT" "PLAIN" \("CHARSET" "utf-8"\) NIL NIL "QUOTED-PRINTABLE" \d+ \d+ NIL NIL NIL NIL\)',
+    b"BODYSTRUCTURE": (
+        rb'BODYSTRUCTURE \("TEXT" "PLAIN" \("CHARSET" "utf-8"\) NIL NIL "QUOTED-PRINTABLE" \d+ \d+ NIL NIL NIL NIL\)'
+    ),
     b"(BODY.PEEK[1])": rb"BODY\[1\] \{%d\}\r\n.*" % len(NOTICE.text),
     b"(BODY.PEEK[1.MIME])": rb"BODY\[1\.MIME\] \{\d+\}\r\nContent-Type: .*\r\nContent-Transfer-Encoding: .*\r\n\r\n",
     b"(BODY.PEEK[2])": rb"BODY\[2\] NIL",
-    b"(body.peek[header.fields.not (from to)])": rb"BODY\[HEADER\.FIELDS\.NOT \(FROM TO\)\] \{\d+\}\r\nSubject: .*\r\n\r\n",
-    b'(BODY.PEEK[HEADER.FIELDS ("Subject")])': rb'BODY\[HEADER\.FIELDS \("SUBJECT"\)\] \{41\}\r\nSubject: .*\r\n\r\n',
+    b"(body.peek[header.fields.not (from to)])": (
+        rb"BODY\[HEADER\.FIELDS\.NOT \(FROM TO\)\] \{\d+\}\r\nSubject: .*\r\n\r\n"
+    ),
+    b'(BODY.PEEK[HEADER.FIELDS ("Subject")])': rb'BODY\[HEADER\.FIELDS \("SUBJECT"\)\] \{43\}\r\nSubject: .*\r\n\r\n',
     b"(BODY.PEEK[]<0.10>)": rb'BODY\[\]<0> \{10\}\r\nFrom: "Mai',
     b"(BODY.PEEK[]<99999.10>)": rb"BODY\[\]<99999> \{0\}\r\n",
     b"BODY.PEEK[TEXT]<5.3>": rb"BODY\[TEXT\]<5> \{3\}\r\non ",
@@ -189,12 +202,25 @@ ITEMS = {
 @pytest.mark.parametrize("items", ITEMS)
 def test_fetch(items: bytes) -> None:
     found = selected(b"a FETCH 1 " + items + b"\r\n")
-    assert re.fullmatch(rb"\* 1 FETCH \(" + ITEMS[items] + rb"\)\r\na OK FETCH completed\.\r\n", found, re.DOTALL), found
+    assert re.fullmatch(rb"\* 1 FETCH \(" + ITEMS[items] + rb"\)\r\na OK FETCH completed\.\r\n", found, re.DOTALL), (
+        found
+    )
 
 
 @pytest.mark.parametrize(
     "items",
-    [b"", b"()", b"NOTHING", b"BODY[", b"BODY[]<1>", b"BODY[X]", b"(FLAGS", b"MODSEQ", b"(" + b"UID " * 65 + b")", b"BINARY[1]"],
+    [
+        b"",
+        b"()",
+        b"NOTHING",
+        b"BODY[",
+        b"BODY[]<1>",
+        b"BODY[X]",
+        b"(FLAGS",
+        b"MODSEQ",
+        b"(" + b"UID " * 65 + b")",
+        b"BINARY[1]",
+    ],
 )
 def test_fetch_of_what_there_is_not(items: bytes) -> None:
     assert selected(b"a FETCH 1 " + items + b"\r\n").startswith(b"a BAD ")
@@ -227,7 +253,9 @@ def test_sets_that_are_none(numbers: bytes) -> None:
 )
 def test_search(criteria: bytes, hit: bool) -> None:
     assert selected(b"a SEARCH " + criteria + b"\r\n").startswith(b"* SEARCH 1\r\n" if hit else b"* SEARCH\r\n")
-    assert selected(b"a UID SEARCH " + criteria + b"\r\n").startswith(b"* SEARCH %d\r\n" % UID if hit else b"* SEARCH\r\n")
+    assert selected(b"a UID SEARCH " + criteria + b"\r\n").startswith(
+        b"* SEARCH %d\r\n" % UID if hit else b"* SEARCH\r\n"
+    )
 
 
 def test_other_mailboxes_are_not_there() -> None:
@@ -237,15 +265,24 @@ def test_other_mailboxes_are_not_there() -> None:
     assert b"\r\n3 OK LIST completed.\r\n4 BAD No mailbox is selected.\r\n" in found
 
 
-@pytest.mark.parametrize("pattern", [b"*", b"%", b"INBOX", b"inb*", b"%x*", b"*" * 64, b"*I*N*B*O*X*"])
+@pytest.mark.parametrize("pattern", [b"*", b"%", b"INBOX", b"inb*", b"%y*", b"*" * 64, b"*I*N*B*O*X*"])
 def test_list(pattern: bytes) -> None:
     found = said(b'1 LIST "" "%b"\r\n' % pattern)
-    assert (b"INBOX\r\n" in found) is (b"x" not in pattern)
+    assert (b"INBOX\r\n" in found) is (b"y" not in pattern)
     assert said(b'1 LIST "" ""\r\n').startswith(b'* LIST (\\Noselect) "/" ""\r\n')
 
 
 @pytest.mark.parametrize(
-    "command", [b"LOGIN anna secret", b"AUTHENTICATE PLAIN", b"STARTTLS", b"COMPRESS DEFLATE", b"UNAUTHENTICATE", b"X", b"UID X 1"]
+    "command",
+    [
+        b"LOGIN anna secret",
+        b"AUTHENTICATE PLAIN",
+        b"STARTTLS",
+        b"COMPRESS DEFLATE",
+        b"UNAUTHENTICATE",
+        b"X",
+        b"UID X 1",
+    ],
 )
 def test_there_is_no_way_on_from_here(command: bytes) -> None:
     assert selected(b"a " + command + b"\r\n").startswith(b"a BAD ")
@@ -264,7 +301,9 @@ def test_what_cannot_be_told_apart_ends_it(octets: bytes) -> None:
 
 
 CONVERSATION = (
-    b'1 LIST {0}\r\n {1}\r\n*\r\n2 SELECT {5}\r\nINBOX\r\n3 APPEND x {6+}\r\nabcdef\r\n4 APPEND x {9000+}\r\n' + b"y" * 9000 + b"\r\n"
+    b"1 LIST {0}\r\n {1}\r\n*\r\n2 SELECT {5}\r\nINBOX\r\n3 APPEND x {6+}\r\nabcdef\r\n4 APPEND x {9000+}\r\n"
+    + b"y" * 9000
+    + b"\r\n"
     b"5 UID FETCH 1:* (FLAGS BODY[])\r\n6 IDLE\r\nDONE\r\n7 X\r\n8 STATUS INBOX (UNSEEN)\r\n9 LOGOUT\r\n"
 )
 
@@ -275,8 +314,11 @@ def test_the_same_at_every_split(cuts: list[int]) -> None:
     assert answered(CONVERSATION, cuts) == answered(CONVERSATION)
 
 
+FURTHER = (b"\r\n", b" ", b"a", b"FETCH", b"{9999999999}")
+
+
 @thorough
-@given(st.lists(st.sampled_from(CONVERSATION.split(b" ") + [b"\r\n", b" ", b"a", b"FETCH", b"{9999999999}"]), max_size=60))
+@given(st.lists(st.sampled_from([*CONVERSATION.split(b" "), *FURTHER]), max_size=60))
 def test_every_answer_is_whole(words: list[bytes]) -> None:
     """Whatever is asked: a last line of ours may stand behind each answer."""
     follower = ResponseFollower()

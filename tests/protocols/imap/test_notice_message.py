@@ -21,7 +21,7 @@ def read(notice: Notice) -> EmailMessage:
 
 
 def text(facts: Facts) -> str:
-    return str(read(compose(facts)).get_content())
+    return str(read(compose(facts)).get_content()).replace("\r\n", "\n")
 
 
 def test_it_names_the_app_the_report_and_what_to_do() -> None:
@@ -70,7 +70,9 @@ def test_what_a_phone_calls_an_app_stays_in_its_line(hostile: str) -> None:
 
 
 def test_a_note_of_many_lines_stays_as_it_is() -> None:
-    assert "What to do:\nRemove the app.\n\n1. Settings\n" in text(replace(FACTS, note="Remove the app.\r\n\r\n1. Settings"))
+    assert "What to do:\nRemove the app.\n\n1. Settings\n" in text(
+        replace(FACTS, note="Remove the app.\r\n\r\n1. Settings")
+    )
 
 
 def test_the_same_facts_are_the_same_message_and_newer_ones_have_a_higher_uid() -> None:

@@ -106,7 +106,8 @@ async def test_what_is_no_banned_app_is_told_in_words(imap: MailFronted, server:
     imap.evidence.records.pop(ANNA)
     version = replace(imap.decision.policy.version, number=2, unknowns=denying("unmatched"))
     await imap.decision.use(policy_of(version))
-    imap.decision.changed(ANNA, imap.evidence.sequence + 1)
+    imap.evidence.sequence += 1
+    imap.decision.changed(ANNA, imap.evidence.sequence)
     client, _ = await refused(imap, server)
     assert (await client.line()).startswith(b"* NO [ALERT] ")
 
@@ -146,7 +147,7 @@ async def test_it_ends_when_mail_is_allowed_again(imap: MailFronted, server: Scr
 async def test_it_stays_while_the_app_does(imap: MailFronted, server: ScriptedServer) -> None:
     client, _ = await noticed(imap, server)
     imap.dirty(ANNA)
-    await imap.ban(replace(BAN, note="Again."))
+    await imap.ban(replace(BAN, text="Again."))
     for _ in range(3):
         imap.front.sweep()
         assert (await client.ask(b"b NOOP\r\n")).startswith(b"b OK ")
