@@ -143,9 +143,13 @@ class MailFront:
             self.tls = tls
         if self.balancers:
             proxied = ProxiedAcceptor(
-                *(sock, tls if secure else None),
+                sock,
+                tls if secure else None,
                 lambda header: ClientConnection(self, secure=secure, header=header),
-                *(self.admission, self.settings.tls_handshake_seconds, self.balancers, self._refuse_header),
+                self.admission,
+                self.settings.tls_handshake_seconds,
+                self.balancers,
+                self._refuse_header,
             )
             proxied.start()
             self._servers.append(proxied)

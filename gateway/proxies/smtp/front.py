@@ -135,9 +135,13 @@ class SmtpFront:
             self._tls.append(tls)
         if self.balancers:
             proxied = ProxiedAcceptor(
-                *(sock, tls if secure else None),
+                sock,
+                tls if secure else None,
                 lambda header: Session(self, None if secure else tls, secure=secure, header=header),
-                *(self.admission, self.settings.tls_handshake_seconds, self.balancers, self._refuse_header),
+                self.admission,
+                self.settings.tls_handshake_seconds,
+                self.balancers,
+                self._refuse_header,
             )
             proxied.start()
             self._servers.append(proxied)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import cast
 
 import pytest
 
@@ -17,7 +16,7 @@ FACTS = Facts("anna@corp.example", "TikTok (com.zhiliaoapp.musically)", "Remove 
 
 def read(notice: Notice) -> EmailMessage:
     """By Python's own reader."""
-    return cast("EmailMessage", message_from_bytes(notice.octets, policy=default))
+    return message_from_bytes(notice.octets, policy=default)
 
 
 def text(facts: Facts) -> str:
