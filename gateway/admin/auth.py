@@ -20,6 +20,8 @@ from pathlib import Path
 
 import structlog
 
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import GATEPOST, moment_text
 from gateway.domain.errors import InvalidValue
 from gateway.network.addresses import counted_as
 from gateway.ports.store import OperatorToken, Store, Writing
@@ -162,6 +164,7 @@ async def first_token(store: Store, data_dir: Path, now: float | None = None) ->
 
     async def work(writing: Writing) -> None:
         await writing.put_token(token)
+        await writing.log_audit(token_created(token, GATEPOST, "first start"))
 
     await store.write(work)
     log.info("first_token_written", path=str(path), operator=FIRST_OPERATOR, token_id=token.id)
@@ -186,3 +189,19 @@ def _write_private(path: Path, text: str) -> None:
 def revoked(token: OperatorToken, now: float) -> OperatorToken:
     """The token, of no more use from now on."""
     return token if token.revoked_at is not None else replace(token, revoked_at=now)
+
+
+def token_created(token: OperatorToken, author: str, how: str = "") -> AuditEntry:
+    """What the audit log is told of a new token; ``how``: where it was not made by the API."""
+    details = {
+        "token": token.id,
+        "operator": token.operator,
+        "role": token.role,
+        "expires_at": None if token.expires_at is None else moment_text(token.expires_at),
+    }
+    return AuditEntry(AuditKind.TOKEN_CREATED, author, details={**details, **({"how": how} if how else {})})
+
+
+def token_revoked(token: OperatorToken, author: str) -> AuditEntry:
+    """What the audit log is told of the end of a token."""
+    return AuditEntry(AuditKind.TOKEN_REVOKED, author, details={"token": token.id, "operator": token.operator})

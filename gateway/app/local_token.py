@@ -7,12 +7,15 @@ running gateway as well, because a token is one row that no other process holds 
 import asyncio
 import time
 
-from gateway.admin.auth import Role, new_token
+from gateway.admin.auth import Role, new_token, token_created
 from gateway.app.parts import storage_url_of
 from gateway.domain.errors import DomainError
 from gateway.ports.store import Conflict, OperatorToken, StoreUnavailable, Writing
 from gateway.settings import Settings
 from gateway.storage.sql import SchemaMismatch, open_store, schema_at
+
+LOCAL = "local"
+"""The author: whoever may use the gateway's files."""
 
 
 def create_local_token(
@@ -36,6 +39,7 @@ async def _write(settings: Settings, token: OperatorToken) -> None:
 
     async def work(writing: Writing) -> None:
         await writing.put_token(token)
+        await writing.log_audit(token_created(token, LOCAL, "on the gateway's machine"))
 
     store = await open_store(url, writable=True)
     try:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.changes.audited import policy_begun, policy_edited
 from gateway.domain.policy import PolicyVersion, first_policy
 from gateway.ports.store import Change, Conflict, Store, Writing
 
@@ -135,6 +136,7 @@ async def _next_version(writing: Writing, author: str, edit: Edit, note: str, no
     )
     await writing.put_policy(version)
     writing.log_policy(version.number)
+    await writing.log_audit(policy_edited(current, version))
     return version, True
 
 
@@ -142,6 +144,7 @@ async def _begin(writing: Writing, now: float) -> PolicyVersion:
     first = first_policy(now)
     await writing.put_policy(first)
     writing.log_policy(first.number)
+    await writing.log_audit(policy_begun(first))
     return first
 
 

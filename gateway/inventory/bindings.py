@@ -6,6 +6,7 @@ device stays as a tombstone, so a banned phone does not become clean by being bo
 
 from collections.abc import Awaitable, Callable
 
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.errors import InvalidValue
 from gateway.inventory.consequences import Evidence
 from gateway.ports.store import PinnedBinding, Writing
@@ -26,17 +27,17 @@ class Bindings:
         async def put(writing: Writing) -> None:
             await writing.put_pin(pin)
 
-        await self._change(pin, put)
+        await self._change(pin, put, AuditKind.DEVICE_PINNED)
 
     async def unpin(self, pin: PinnedBinding) -> None:
-        """Remove a pin: from now on the ids decide again. Raises as ``pin``."""
+        """Remove a pin: from now on the ids decide again. ``pin.author`` is who says so. Raises as ``pin``."""
 
         async def delete(writing: Writing) -> None:
             await writing.delete_pin(pin.person_id, pin.device_id, pin.source_id, pin.source_device)
 
-        await self._change(pin, delete)
+        await self._change(pin, delete, AuditKind.DEVICE_UNPINNED)
 
-    async def _change(self, pin: PinnedBinding, write: Callable[[Writing], Awaitable[None]]) -> None:
+    async def _change(self, pin: PinnedBinding, write: Callable[[Writing], Awaitable[None]], kind: AuditKind) -> None:
         async def work(writing: Writing) -> None:
             inventory = await writing.inventory(pin.source_id, pin.source_device)
             if inventory is None:
@@ -51,5 +52,12 @@ class Bindings:
 
             everybody = dict.fromkeys((pin.person_id, *concerned))
             await self._evidence.announced(writing, everybody, change)
+            await writing.log_audit(_told(kind, pin))
 
         await self._evidence.write(work)
+
+
+def _told(kind: AuditKind, pin: PinnedBinding) -> AuditEntry:
+    """What the audit log is told of a pin."""
+    ends = (Subject(pin.person_id, pin.device_id), Subject(pin.person_id, pin.source_device, {"of": "source"}))
+    return AuditEntry(kind, pin.author, ends, {"source": pin.source_id, "bound": pin.bound})

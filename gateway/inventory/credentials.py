@@ -9,6 +9,8 @@ credential ends its sessions.
 import secrets
 from dataclasses import dataclass, replace
 
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.binding import claimed_logins
 from gateway.domain.credential import ALPHABET, ID_LENGTH, SECRET_LENGTH, device_known_by, digest_of
 from gateway.domain.errors import InvalidValue
@@ -74,11 +76,12 @@ class Credentials:
             )
             await self._check_inventory(writing, issued, record.logins)
             await self._put(writing, issued, revoked=False)
+            await writing.log_audit(_told(AuditKind.CREDENTIAL_ISSUED, issued, author))
             return issued
 
         return Issued(await self._evidence.write(work), f"%{credential_id}-{secret}")
 
-    async def revoke(self, credential_id: str, now: float) -> IssuedCredential | None:
+    async def revoke(self, credential_id: str, now: float, author: str = GATEPOST) -> IssuedCredential | None:
         """End a credential, once and for all; None: there is none. Raises ``StoreUnavailable``."""
 
         async def work(writing: Writing) -> IssuedCredential | None:
@@ -87,6 +90,7 @@ class Credentials:
                 return issued
             ended = replace(issued, revoked_at=now)
             await self._put(writing, ended, revoked=True)
+            await writing.log_audit(_told(AuditKind.CREDENTIAL_REVOKED, ended, author))
             return ended
 
         return await self._evidence.write(work)
@@ -122,6 +126,12 @@ class Credentials:
         inventory = await writing.inventory(issued.source_id, issued.source_device) if issued.source_id else None
         concerned = await self._evidence.concerned(writing, inventory)
         await self._evidence.announced(writing, dict.fromkeys((issued.person_id, *concerned)), change)
+
+
+def _told(kind: AuditKind, issued: IssuedCredential, author: str) -> AuditEntry:
+    """What the audit log is told of a credential."""
+    subject = Subject(issued.person_id, issued.source_device or issued.device_id)
+    return AuditEntry(kind, author, (subject,), {"credential": issued.id, "source": issued.source_id})
 
 
 def _random(length: int) -> str:

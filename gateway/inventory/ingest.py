@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 
 import structlog
 
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.binding import claimed_logins
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Applied, Inventory, InventoryReport, Outcome, apply_report
@@ -85,14 +87,18 @@ class Ingest:
         log.info("device_checked_out", source=source_id, device=source_device, known=known)
         return known
 
-    async def forget_device(self, person_id: str, device_id: str) -> Forgotten:
+    async def forget_device(self, person_id: str, device_id: str, author: str = GATEPOST) -> Forgotten:
         """Forget all that is known of a mail device, its open hits and tombstones included: the operator's way out.
 
         ``device_id`` empty: the person's inventory devices without a mail device. What comes later is taken as new.
         """
 
         async def work(writing: Writing) -> Forgotten:
-            return await self._forget(writing, person_id, device_id)
+            forgotten = await self._forget(writing, person_id, device_id)
+            told = {"inventories": forgotten.inventories, "tombstones": forgotten.tombstones}
+            subject = Subject(person_id, device_id)
+            await writing.log_audit(AuditEntry(AuditKind.DEVICE_FORGOTTEN, author, (subject,), told))
+            return forgotten
 
         forgotten = await self._evidence.write(work)
         log.info(

@@ -7,6 +7,8 @@ about mail, but groups and aliases are what bans and exemptions go by, so every 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 from gateway.inventory.consequences import Evidence
@@ -44,8 +46,8 @@ class People:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
 
-    async def take(self, rows: Sequence[PersonRow], *, dry_run: bool = False) -> Imported:
-        """Apply rows, all or none; ``dry_run`` only counts.
+    async def take(self, rows: Sequence[PersonRow], author: str = GATEPOST, *, dry_run: bool = False) -> Imported:
+        """Apply rows, all or none, as ``author`` says; ``dry_run`` only counts.
 
         Raises ``InvalidValue`` that names the row, ``Conflict`` when a login belongs to somebody else, and
         ``StoreUnavailable``.
@@ -56,7 +58,11 @@ class People:
                 return _counted(await _per_person(reading, stated))
 
         async def work(writing: Writing) -> Imported:
-            return await self._write(writing, stated)
+            done = await self._write(writing, stated)
+            if done.added or done.changed:
+                told = {"added": done.added, "changed": done.changed, "unchanged": done.unchanged}
+                await writing.log_audit(AuditEntry(AuditKind.PEOPLE_IMPORTED, author, details=told))
+            return done
 
         return await self._evidence.write(work)
 

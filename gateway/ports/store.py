@@ -16,6 +16,7 @@ from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
 from gateway.domain.policy import PolicyVersion
+from gateway.ports.audit_store import AuditReading, AuditWriting
 
 T = TypeVar("T")
 
@@ -186,7 +187,7 @@ class Lease:
     """By the store's own clock, epoch seconds."""
 
 
-class Reading(Protocol):
+class Reading(AuditReading, Protocol):
     """One snapshot of the store."""
 
     async def sequence(self) -> int:
@@ -306,8 +307,8 @@ class Reading(Protocol):
         ...
 
 
-class Writing(Reading, Protocol):
-    """A unit of work inside a transaction; reads see its own writes."""
+class Writing(Reading, AuditWriting, Protocol):
+    """A unit of work inside a transaction; reads see its own writes. ``log_audit`` tells of what it does."""
 
     async def put_policy(self, version: PolicyVersion) -> None:
         """Add a version; its number must be the newest plus one (``Conflict`` otherwise)."""

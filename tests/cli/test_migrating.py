@@ -35,6 +35,8 @@ def of_the_first_schema(data_dir: Path) -> None:
     with sqlite3.connect(data_dir / "gatepost.db") as connection:
         connection.execute("DROP TABLE leases")
         connection.execute("DROP TABLE credentials")
+        for name in ("entries", "head", "checkpoints", "dropped", "subjects"):
+            connection.execute(f"DROP TABLE audit_{name}")
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()

@@ -70,7 +70,7 @@ class Control:
         """The record that the test laid down, else the one that follows from the store."""
         return self.records.get(login) or await load_record(reading, login, RULES)
 
-    async def forget_device(self, person_id: str, device_id: str) -> Forgotten:
+    async def forget_device(self, person_id: str, device_id: str, author: str) -> Forgotten:
         """Remember which."""
         self.forgotten.append((person_id, device_id))
         return Forgotten(inventories=1, tombstones=2)

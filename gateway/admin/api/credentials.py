@@ -93,7 +93,7 @@ async def issue_credential(given: CredentialIn, deps: Deps, operator: Editing) -
 @router.delete("/credentials/{credential_id}")
 async def revoke_credential(credential_id: str, deps: Deps, operator: Editing) -> CredentialOut:
     """End a credential, once and for all; its sessions end as soon as the workers hear of it."""
-    ended = await deps.credentials.revoke(read_id(credential_id), deps.now())
+    ended = await deps.credentials.revoke(read_id(credential_id), deps.now(), operator.name)
     if ended is None:
         raise not_found(f"there is no credential {credential_id!r}: see the list of them")
     log.info("credential_revoked", **_named(ended), author=operator.name)

@@ -25,8 +25,8 @@ from gateway.ports.store import Change, Reading, Store
 class DeviceForgetter(Protocol):
     """The part of the ingest that the API uses."""
 
-    async def forget_device(self, person_id: str, device_id: str) -> Forgotten:
-        """Forget all that is known of a mail device, its open hits included."""
+    async def forget_device(self, person_id: str, device_id: str, author: str) -> Forgotten:
+        """Forget all that is known of a mail device, its open hits included; ``author`` says so."""
         ...
 
 

@@ -148,7 +148,7 @@ async def forget_without_mail(
     """Forget the inventory devices of a user that no mail device is known for, and their hits."""
     login = canonical_login(user, deps.rules)
     record, _, _ = await _read(deps, login)
-    forgotten = await deps.ingest.forget_device(record.person_id, "")
+    forgotten = await deps.ingest.forget_device(record.person_id, "", operator.name)
     log.info("device_forgotten", login=record.person_id, device="", author=operator.name)
     return DeviceForgotten(
         user=record.person_id, device="", inventories=forgotten.inventories, tombstones=forgotten.tombstones
@@ -162,7 +162,7 @@ async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -
     record, seen, _ = await _read(deps, login)
     if device_id not in seen and device_id not in record.devices:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
-    forgotten = await deps.ingest.forget_device(record.person_id, device_id)
+    forgotten = await deps.ingest.forget_device(record.person_id, device_id, operator.name)
     log.info("device_forgotten", login=record.person_id, device=device_id, author=operator.name)
     return DeviceForgotten(
         user=record.person_id,

@@ -114,7 +114,7 @@ async def _members(reading: Reading) -> tuple[Counter[str], int]:
 @router.post("/people/import")
 async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> ImportOut:
     """Set the groups (and aliases) of users; users that are not named stay as they are."""
-    done = await deps.people.take([_row(row) for row in given.rows], dry_run=given.dry_run)
+    done = await deps.people.take([_row(row) for row in given.rows], operator.name, dry_run=given.dry_run)
     if not given.dry_run:
         log.info("people_imported", author=operator.name, added=done.added, changed=done.changed)
     return ImportOut(

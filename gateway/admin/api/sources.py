@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.admin.api.deps import Deps, Editing, Viewing
 from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import Refused, not_found
+from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Scope
 from gateway.inventory.sources.push.secrets import PUBLIC, key_of, new_secret
@@ -117,6 +118,7 @@ async def add_source(given: SourceIn, deps: Deps, operator: Editing) -> SourceWi
             detail = f"source {source.name} was removed with its evidence, which would count again: choose another name"
             raise Refused(409, "exists", detail)
         await _put(writing, source)
+        await writing.log_audit(_told(AuditKind.SOURCE_ADDED, source, operator.name))
         return source
 
     await _write(deps, work)
@@ -137,6 +139,8 @@ async def rotate_source(name: str, given: RotationIn, deps: Deps, operator: Edit
             raise Refused(409, "too_many_secrets", f"{name} has {SECRETS_AT_MOST} secrets: finish its rotation first")
         rotated = replace(source, secrets=secrets)
         await writing.put_source(rotated)
+        entry = _told(AuditKind.SOURCE_ROTATED, rotated, operator.name, finished=given.finish)
+        await writing.log_audit(entry)
         return rotated
 
     rotated = await _write(deps, work)
@@ -161,11 +165,26 @@ async def remove_source(
         if with_evidence:
             removed = replace(removed, devices="")
         await _put(writing, removed)
+        entry = _told(AuditKind.SOURCE_REMOVED, removed, operator.name, with_evidence=with_evidence)
+        await writing.log_audit(entry)
         return removed
 
     removed = await _write(deps, work)
     log.info("source_removed", source=name, author=operator.name, with_evidence=with_evidence)
     return SourceOut.model_validate(_shown(removed))
+
+
+def _told(kind: AuditKind, source: Source, author: str, **more: bool) -> AuditEntry:
+    """What the audit log is told of a source; its secrets are counted."""
+    details = {
+        "source": source.name,
+        "devices": source.devices,
+        "scope": source.max_scope.value,
+        "max_age_seconds": round(source.max_age),
+        "limited_to_users": bool(source.user),
+        "secrets": len(source.secrets),
+    }
+    return AuditEntry(kind, author, details={**details, **more})
 
 
 async def _present(writing: Writing, name: str) -> Source:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.admin.api.deps import Deps, Editing, Viewing
 from gateway.admin.api.moments import GivenMoment, epoch, shown, surely_shown
 from gateway.admin.api.problems import Refused, not_found
-from gateway.admin.auth import Role, new_token, revoked, usable
+from gateway.admin.auth import Role, new_token, revoked, token_created, token_revoked, usable
 from gateway.ports.store import OperatorToken, Writing
 
 log = structlog.get_logger()
@@ -67,6 +67,7 @@ async def create_token(given: TokenIn, deps: Deps, operator: Editing) -> TokenCr
 
     async def work(writing: Writing) -> None:
         await writing.put_token(token)
+        await writing.log_audit(token_created(token, operator.name))
 
     await deps.store.write(work)
     log.info("token_created", token_id=token.id, operator=token.operator, role=token.role, author=operator.name)
@@ -88,6 +89,7 @@ async def revoke_token(token_id: str, deps: Deps, operator: Editing) -> TokenOut
             raise Refused(409, "last_token", "this is the last usable token of an editor: create another one first")
         ended = revoked(token, now)
         await writing.put_token(ended)
+        await writing.log_audit(token_revoked(ended, operator.name))
         return ended
 
     ended, _ = await deps.store.write(work)

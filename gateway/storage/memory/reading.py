@@ -17,14 +17,16 @@ from gateway.ports.store import (
     Source,
     StoredMessage,
 )
+from gateway.storage.memory.audit import MemoryAuditReading
 from gateway.storage.memory.tables import Tables
 
 
-class MemoryReading:
+class MemoryReading(MemoryAuditReading):
     """``ports.store.Reading`` over one ``Tables``."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+        self.audit = tables.audit
 
     async def sequence(self) -> int:
         return self.tables.sequence

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
+from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.change_rows import LOG_KEEPS
 from gateway.storage.memory.reading import MemoryReading
 from gateway.storage.memory.tables import Tables
@@ -22,10 +23,13 @@ T = TypeVar("T")
 class MemoryStore:
     """``ports.store.Store`` in memory."""
 
-    def __init__(self, *, keep_changes: int = LOG_KEEPS, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, *, keep_changes: int = LOG_KEEPS, now: Callable[[], float] = time.time, seal: Seal = unsealed
+    ) -> None:
         self._tables = Tables(incarnation=secrets.token_hex(8))
         self._keep_changes = keep_changes
         self._now = now
+        self._seal = seal
         self._turn = asyncio.Lock()
         self.unavailable = ""
         """While this is set, every call raises ``StoreUnavailable`` with it."""
@@ -51,7 +55,7 @@ class MemoryStore:
             writing = MemoryWriting(self._tables, self._now)
             result = await work(writing)
             self._check_available()
-            changes = writing.finish(self._now(), self._keep_changes)
+            changes = writing.finish(self._now(), self._keep_changes, self._seal)
             self._tables = writing.tables
         return result, changes
 

@@ -21,6 +21,7 @@ from gateway.ports.store import (
     Source,
     StoredMessage,
 )
+from gateway.storage.memory.audit import AuditTables
 
 InventoryId = tuple[str, str]
 """(source_id, source_device)"""
@@ -61,6 +62,7 @@ class Tables:
     tokens: dict[str, OperatorToken] = field(default_factory=dict)
     credentials: dict[str, IssuedCredential] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
+    audit: AuditTables = field(default_factory=AuditTables)
 
     def copy(self) -> "Tables":
         """A second state that shares every table with this one."""

@@ -20,8 +20,10 @@ from gateway.ports.store import (
     Source,
     StoredMessage,
 )
+from gateway.storage.audit_rows import Seal
 from gateway.storage.change_rows import LogRequests, numbered
 from gateway.storage.leases import taken
+from gateway.storage.memory.audit import MemoryAuditWriting
 from gateway.storage.memory.reading import MemoryReading
 from gateway.storage.memory.tables import InventoryEvent, InventoryId, Tables
 
@@ -29,11 +31,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class MemoryWriting(MemoryReading, LogRequests):
+class MemoryWriting(MemoryReading, MemoryAuditWriting, LogRequests):
     """``ports.store.Writing`` on a private copy of the tables."""
 
     def __init__(self, tables: Tables, now: Callable[[], float]) -> None:
         MemoryReading.__init__(self, tables.copy())
+        MemoryAuditWriting.__init__(self, tables.audit)
         LogRequests.__init__(self)
         self._now = now
         self._copied: set[str] = set()
@@ -47,8 +50,8 @@ class MemoryWriting(MemoryReading, LogRequests):
         setattr(self.tables, name, copy)
         return copy
 
-    def finish(self, at: float, keep_changes: int) -> tuple[Change, ...]:
-        """Number the change-log rows and trim the log."""
+    def finish(self, at: float, keep_changes: int, seal: Seal) -> tuple[Change, ...]:
+        """Number the change-log rows and trim the log; then chain the entries of the audit log."""
         made = numbered(self.rows(), self.tables.sequence, at)
         if made:
             self.tables.sequence = made[-1].sequence
@@ -56,6 +59,8 @@ class MemoryWriting(MemoryReading, LogRequests):
             changes.update((change.sequence, replace(change, records={})) for change in made)
             while len(changes) > keep_changes:
                 del changes[next(iter(changes))]
+        self.finish_audit(at, seal)
+        self.tables.audit = self.audit
         return made
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:

@@ -2,7 +2,8 @@
 
 Each work runs in its own savepoint, so that one failing undoes itself only; when the database ends the whole
 transaction under a failing work, the others run again from the start. The change-log rows of all are numbered by the
-locked counter row as the last statements, so that they are contiguous and in the order of commits.
+locked counter row as the last statements, so that they are contiguous and in the order of commits; behind them the
+entries of the audit log are chained.
 """
 
 import asyncio
@@ -18,8 +19,10 @@ import structlog
 from sqlalchemy import bindparam, delete, update
 
 from gateway.ports.store import Change, Conflict, StoreUnavailable, Writing
+from gateway.storage.audit_rows import Content, Seal, unsealed
 from gateway.storage.change_rows import numbered
 from gateway.storage.sql import schema as s
+from gateway.storage.sql.audit import chain_entries
 from gateway.storage.sql.remembered_rows import RememberedRows
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.writing import SqlWriting
@@ -97,6 +100,7 @@ class _Unit:
     task: asyncio.Task[Any] | None = None
     attempts: int = 0
     rows: list[Change] = field(default_factory=list)
+    audit: list[Content] = field(default_factory=list)
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
@@ -122,10 +126,12 @@ class GroupCommit:
         keep_changes: int,
         now: Callable[[], float],
         lease_clock: Callable[[], float] | None = None,
+        seal: Seal = unsealed,
     ) -> None:
-        """``lease_clock`` in place of the database's own."""
+        """``lease_clock`` in place of the database's own; ``seal`` marks the entries of the audit log."""
         self._begin = begin
         self._lease_clock = lease_clock
+        self._seal = seal
         self._keep_changes = keep_changes
         self._now = now
         self._waiting: deque[_Unit] = deque()
@@ -185,7 +191,10 @@ class GroupCommit:
         try:
             await self._collect(transaction, done)
             await transaction.settle()
-            changes = await self._log(transaction, [unit for unit, _ in done])
+            units = [unit for unit, _ in done]
+            changes = await self._log(transaction, units)
+            contents = [content for unit in units for content in unit.audit]
+            await chain_entries(transaction.rows, contents, self._now(), self._seal)
             committing = True
             await transaction.commit()
         except _TransactionLost as error:
@@ -238,7 +247,7 @@ class GroupCommit:
             raise _TransactionLost(ended)
         if error is None:
             await self._mark(transaction, unit, "RELEASE unit")
-            unit.rows = writing.rows()
+            unit.rows, unit.audit = writing.rows(), writing.audit_contents
             done.append((unit, result))
         else:
             unit.fail(error)

@@ -28,6 +28,7 @@ from gateway.storage.policies import decode_policy
 from gateway.storage.policy_changes import decode_policy_change
 from gateway.storage.rows import Unreadable
 from gateway.storage.sql import schema as s
+from gateway.storage.sql.audit import SqlAuditReading
 from gateway.storage.sql.rows import Rows
 
 S = TypeVar("S")
@@ -125,7 +126,7 @@ _COUNTS = select(
 )
 
 
-class SqlReading:
+class SqlReading(SqlAuditReading):
     """``ports.store.Reading`` on one transaction, whose state row was read as its first act."""
 
     def __init__(self, rows: Rows, sequence: int, incarnation: str) -> None:

@@ -243,3 +243,58 @@ tokens = Table(
     Column("revoked_at", Moment),
     Column("role", Text, nullable=False),
 )
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+)
+"""Triggers refuse UPDATE, a gap in the numbers, and DELETE of what ``audit_dropped`` does not cover."""
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("origin", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+"""One row once there is an entry; it is locked by whoever adds some. Triggers let it only grow."""
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("size", Serial, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+"""Triggers refuse UPDATE, and DELETE of the newest one."""
+
+audit_dropped = Table(
+    "audit_dropped",
+    metadata,
+    Column("upto", Serial, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+"""Which entries are not kept any more, and the checkpoint that stands for them. Triggers refuse UPDATE and DELETE.
+
+Its name comes before that of the entries: a restore fills tables in the order of their names.
+"""
+
+audit_subjects = Table(
+    "audit_subjects",
+    metadata,
+    Column("login", Name, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+)
+"""By which keys the log's pseudonyms are made; without its key nobody knows whom one means."""

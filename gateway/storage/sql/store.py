@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
+from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.change_rows import LOG_KEEPS
 from gateway.storage.sql.group_commit import GroupCommit, Transaction
 from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
@@ -54,9 +55,12 @@ class SqlStore:
         keep_changes: int,
         now: Callable[[], float],
         lease_clock: Callable[[], float] | None = None,
+        seal: Seal = unsealed,
     ) -> None:
         self._database = database
-        self._commits = GroupCommit(database.begin, keep_changes=keep_changes, now=now, lease_clock=lease_clock)
+        self._commits = GroupCommit(
+            database.begin, keep_changes=keep_changes, now=now, lease_clock=lease_clock, seal=seal
+        )
         self._closed = False
         self.place = database.place
         """Where it is, without secrets."""
@@ -98,10 +102,12 @@ async def open_store(
     bounds: PostgresBounds = PostgresBounds(),  # noqa: B008  (frozen)
     now: Callable[[], float] = time.time,
     lease_clock: Callable[[], float] | None = None,
+    seal: Seal = unsealed,
 ) -> SqlStore:
     """Open ``sqlite:////absolute/path`` or ``postgresql://…``; ``writable`` also makes the tables and migrates them.
 
-    ``busy_seconds`` is SQLite's, ``bounds`` PostgreSQL's; leases go by the database's clock where no other is given.
+    ``busy_seconds`` is SQLite's, ``bounds`` PostgreSQL's; leases go by the database's clock where no other is given;
+    ``seal`` marks what this process writes to the audit log.
     Raises ``StoreUnavailable``, ``SchemaTooOld`` (read-only open before the migration), ``SchemaTooNew``, and
     ``InvalidValue`` for a URL that means no database.
     """
@@ -114,7 +120,7 @@ async def open_store(
         path = sqlite_path(url)
         await asyncio.to_thread(prepare_sqlite, path, writable, busy_seconds)
         database = SqliteDatabase(path, writable=writable, busy_seconds=busy_seconds)
-    return SqlStore(database, keep_changes=keep_changes, now=now, lease_clock=lease_clock)
+    return SqlStore(database, keep_changes=keep_changes, now=now, lease_clock=lease_clock, seal=seal)
 
 
 def sqlite_path(url: str) -> Path:

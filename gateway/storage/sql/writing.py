@@ -29,6 +29,7 @@ from gateway.storage.leases import taken
 from gateway.storage.policies import encode_policy
 from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
+from gateway.storage.sql.audit import SqlAuditWriting
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
 
@@ -92,7 +93,7 @@ def _row(table: Table, value: object) -> dict[str, object]:
     return {column.name: getattr(value, column.name) for column in table.columns}
 
 
-class SqlWriting(SqlReading, LogRequests):
+class SqlWriting(SqlReading, SqlAuditWriting, LogRequests):
     """``ports.store.Writing`` inside a savepoint of the shared transaction."""
 
     def __init__(
@@ -100,6 +101,7 @@ class SqlWriting(SqlReading, LogRequests):
     ) -> None:
         """``lease_clock`` in place of the database's own."""
         SqlReading.__init__(self, rows, sequence, incarnation)
+        SqlAuditWriting.__init__(self)
         LogRequests.__init__(self)
         self._now = lease_clock
 

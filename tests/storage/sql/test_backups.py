@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Scope
 from gateway.domain.policy import first_policy
@@ -65,6 +67,28 @@ async def fill(store: Store) -> None:
     # In several units: one of so many takes too long on a machine that is busy.
     for first in range(0, INVENTORIES, 200):
         await store.write(partial(_fill_inventories, range(first, min(first + 200, INVENTORIES))))
+    await _fill_audit(store)
+
+
+async def _fill_audit(store: Store) -> None:
+    """A log whose first entries are dropped already."""
+
+    async def tell(writing: Writing) -> None:
+        for _ in range(3):
+            await writing.log_audit(AuditEntry(AuditKind.NOTICE, "root", (Subject("ann@corp.example"),)))
+
+    async def keep(writing: Writing) -> StoredCheckpoint:
+        head = await writing.audit_head()
+        made = StoredCheckpoint(head.size, 1.0, "a note", head.chain, head.frontier)
+        await writing.put_audit_checkpoint(made)
+        return made
+
+    await store.write(tell)
+    made, _ = await store.write(keep)
+    await store.write(tell)
+    await store.write(keep)
+    segment = DroppedSegment(made.size, 1.0, made.note, made.chain, made.frontier)
+    await store.write(lambda writing: writing.drop_audit_segment(segment))
 
 
 async def _fill_inventories(numbers: Iterable[int], writing: Writing) -> None:
@@ -160,6 +184,8 @@ async def test_a_backup_of_an_earlier_schema_is_migrated(store: SqlStore, path: 
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
         connection.execute("DROP TABLE credentials")
+        for name in ("entries", "head", "checkpoints", "dropped", "subjects"):
+            connection.execute(f"DROP TABLE audit_{name}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
     reader = await backed_up(path, tmp_path / "b")
