@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from gateway.cli.main import app
 from gateway.runtime.lock import DataDirLock
 from gateway.storage.sql import migrating, open_store
+from tests.support.stored_values import LATER_TABLES
 
 
 @pytest.fixture
@@ -34,9 +35,8 @@ def of_the_first_schema(data_dir: Path) -> None:
     asyncio.run(make())
     with sqlite3.connect(data_dir / "gatepost.db") as connection:
         connection.execute("DROP TABLE leases")
-        connection.execute("DROP TABLE credentials")
-        for name in ("entries", "head", "checkpoints", "dropped", "subjects"):
-            connection.execute(f"DROP TABLE audit_{name}")
+        for name in LATER_TABLES:
+            connection.execute(f"DROP TABLE {name}")
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()

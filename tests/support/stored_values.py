@@ -46,3 +46,10 @@ def mail_device(login: str = "ann@corp.example", device_id: str = "abc1", seen: 
 
 def source(name: str = "mdm") -> Source:
     return Source(name, "push", "*", Scope.DEVICE, 86400.0, ("whsec_b", "whsec_a"), 5.0, "root", None, "*@corp.example")
+
+
+LATER_TABLES = (
+    *("credentials", "change_previews", "policy_changes"),
+    *("audit_entries", "audit_head", "audit_checkpoints", "audit_dropped", "audit_subjects"),
+)
+"""What the first schema does not have."""

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint
+from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Scope
 from gateway.domain.policy import first_policy
@@ -29,7 +30,7 @@ from gateway.storage.sql.backups import load_backup, write_backup
 from gateway.storage.sql.replacing import begin_another_life, counted_since, put_in_place
 from gateway.storage.sql.schema import metadata
 from gateway.storage.sql.snapshot import LEFT_OUT
-from tests.support.stored_values import app, inventory, mail_device, person, source
+from tests.support.stored_values import LATER_TABLES, app, inventory, mail_device, person, source
 
 OPENED: list[BackupReader] = []
 
@@ -109,6 +110,8 @@ async def _fill_all_but_inventories(writing: Writing) -> None:
         IssuedCredential("aaaaaaaa", "ann@corp.example", "abc1", "digest", "", "", "root", 3.0)
     )
     await writing.put_token(OperatorToken("t1", "root", "digest", 2.0, None, None, "editor"))
+    await writing.put_policy_change(PolicyChange(1, "ann", "t1", 1.0, "a change", 1, ()), 1.0)
+    await writing.put_change_preview(1, "digest", b"content")
     writing.log_people(["ann@corp.example"])
 
 
@@ -183,9 +186,8 @@ async def test_a_backup_of_an_earlier_schema_is_migrated(store: SqlStore, path: 
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
-        connection.execute("DROP TABLE credentials")
-        for name in ("entries", "head", "checkpoints", "dropped", "subjects"):
-            connection.execute(f"DROP TABLE audit_{name}")
+        for name in LATER_TABLES:
+            connection.execute(f"DROP TABLE {name}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
     reader = await backed_up(path, tmp_path / "b")
