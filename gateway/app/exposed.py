@@ -19,6 +19,7 @@ _SENT = {
     "inventory": "inventories",
     "http": "users' passwords and mail",
 }
+_OR_WITHIN_TLS = {"authz": ", or use https", "envoy": ", or use grpcs"}
 _KEPT = (DATABASE_FILE, f"{DATABASE_FILE}-wal", "admin-token")
 
 
@@ -51,12 +52,12 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
         for url in getattr(settings, part).listen:
             if _in_clear(url, "http"):
                 yield f"[{part}] listen {url}: {sent} are in clear on the network, unless TLS ends before it: use https"
-    for part, scheme in (("authz", "http"), ("haproxy", "tcp"), ("postfix", "tcp")):
+    for part, scheme in (("authz", "http"), ("haproxy", "tcp"), ("postfix", "tcp"), ("envoy", "grpc")):
         for url in getattr(settings, part).listen:
             if _in_clear(url, scheme):
                 yield (
                     f"[{part}] listen {url}: the askers' key, users' names and passwords are in clear on the network: "
-                    "listen on an address of this machine or a unix socket" + (", or use https" * (part == "authz"))
+                    "listen on an address of this machine or a unix socket" + _OR_WITHIN_TLS.get(part, "")
                 )
     for url in settings.http.upstream:
         if _in_clear(url, "http"):

@@ -156,6 +156,20 @@ def _postfix(settings: Settings, shared: Shared) -> Front:
     return _asked(settings, shared, PostfixSpeech)
 
 
+def _envoy(settings: Settings, shared: Shared) -> Front:
+    # Here, because a worker without it need not hold gRPC in memory, which may not be installed either.
+    from gateway.authz.envoy_front import EnvoyFront
+
+    return EnvoyFront(
+        authz_settings_of(settings),
+        asker_keys_of(settings),
+        shared.decision,
+        shared.rules,
+        shared.metrics,
+        tls=authz_tls_of(settings, "envoy", ("h2",)),
+    )
+
+
 def _asked(settings: Settings, shared: Shared, speech: SpeechMaker, tls: ServerTls | None = None) -> Front:
     return AuthzFront(
         authz_settings_of(settings),
@@ -177,6 +191,7 @@ SERVED = (
     Served("authz", ("http/1.1",), _authz),
     Served("haproxy", (), _haproxy),
     Served("postfix", (), _postfix),
+    Served("envoy", ("h2",), _envoy),
 )
 
 

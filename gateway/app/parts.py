@@ -102,16 +102,16 @@ def asker_keys_of(settings: Settings) -> AskerKeys:
     return AskerKeys(settings.authz.key_files)
 
 
-def authz_tls_of(settings: Settings) -> ServerTls | None:
-    """The certificates of all listeners, and the authorities of askers' own; None: no asker comes within TLS.
+def authz_tls_of(settings: Settings, part: str = "authz", alpn: tuple[str, ...] = ("http/1.1",)) -> ServerTls | None:
+    """The certificates of all listeners, and the authorities of askers' own; None: no asker of that part comes so.
 
     Raises ``TlsUnusable``.
     """
-    if not any(url.startswith("https:") for url in settings.authz.listen):
+    if not any(url.startswith(("https:", "grpcs:")) for url in getattr(settings, part).listen):
         return None
     required = "required" if settings.authz.client_ca else "optional"
     asked = {"client_ca": settings.authz.client_ca, "client_crl": "", "client_certificate": required}
-    return server_tls_of(settings.model_copy(update={"tls": settings.tls.model_copy(update=asked)}))
+    return server_tls_of(settings.model_copy(update={"tls": settings.tls.model_copy(update=asked)}), alpn)
 
 
 def front_settings_of(settings: Settings) -> HttpFrontSettings:

@@ -209,6 +209,7 @@ def _check_files(settings: Settings) -> None:
     if settings.http.upstream_ca:
         client_context(settings.http.upstream_ca)
     authz_tls_of(settings)
+    authz_tls_of(settings, "envoy", ("h2",))
     asker_keys_of(settings)
     for part in ("imap", "pop3", "smtp"):
         if authorities := getattr(settings, part).upstream_ca:
@@ -221,7 +222,9 @@ def _open_files_wanted(settings: Settings, role: str) -> int:
         return FILES_BESIDE_PHONES
     sections = (settings.imap, settings.pop3, settings.smtp)
     mail = sum(2 * section.max_connections for section in sections if section.listen)
-    asked = (settings.authz.listen, settings.haproxy.listen, settings.postfix.listen)
+    asked = [settings.authz.listen, settings.haproxy.listen, settings.postfix.listen]
+    # Of an Envoy's connection there are three ends: Envoy's, and both of the one to gRPC.
+    asked += [settings.envoy.listen] * 3
     askers = settings.authz.max_connections * sum(map(bool, asked))
     phones = settings.http.max_connections + settings.http.upstream_connections
     return phones + mail + askers + FILES_BESIDE_PHONES

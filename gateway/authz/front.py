@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -35,6 +35,33 @@ BACKLOG = 1024
 _KEPT: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 """A unix socket is the supervisor's, and other workers go on serving it."""
 
+
+class Connection(Protocol):
+    """One of an asker, as the front sees it."""
+
+    peer: str
+    """Its address, for the log."""
+    deadline: float
+    """A moment of the front's clock."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        ...
+
+    def deadline_passed(self) -> None:
+        """The deadline is over."""
+        ...
+
+    def close(self) -> None:
+        """Send what is written, then close."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
 SpeechMaker = Callable[["AuthzFront", bool], Speech]
 """What is spoken on a new connection; the second argument: whether its asker is known already."""
 
@@ -50,10 +77,13 @@ class AuthzFront:
         identity: IdentityRules,
         metrics: Metrics,
         *,
-        speech: SpeechMaker,
+        speech: SpeechMaker | None = None,
         tls: ServerTls | None = None,
     ) -> None:
-        """``tls``: what listeners within TLS show, and which certificates they ask for."""
+        """``tls``: what listeners within TLS show, and which certificates they ask for.
+
+        ``speech``: what is spoken; None where ``connection`` says it.
+        """
         self.settings = settings
         self.keys = keys
         self.rules = identity
@@ -61,7 +91,7 @@ class AuthzFront:
         self.draining = False
         self._speech = speech
         self._tls = tls
-        self.connections: set[AskerConnection] = set()
+        self.connections: set[Connection] = set()
         self._decision = decision
         self._log = RefusalLog(RefusalPace())
         self._answers = metrics.counter("gatepost_authz_answers_total", "Answers to askers", "asker", "answer")
@@ -85,8 +115,8 @@ class AuthzFront:
         unix = sock.family == socket.AF_UNIX
         authentic = unix or (secure and self.settings.certificates_required)
 
-        def connection() -> AskerConnection:
-            return AskerConnection(self, self._speech(self, authentic))
+        def connection() -> asyncio.Protocol:
+            return self.connection(authentic=authentic)
 
         loop = asyncio.get_running_loop()
         if secure:
@@ -98,6 +128,11 @@ class AuthzFront:
             self._servers.append(await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG, **_KEPT))
         else:
             self._servers.append(await loop.create_server(connection, sock=sock, backlog=BACKLOG))
+
+    def connection(self, *, authentic: bool) -> asyncio.Protocol:
+        """A new one; ``authentic``: its asker is known already."""
+        assert self._speech is not None
+        return AskerConnection(self, self._speech(self, authentic))
 
     def reload_tls(self) -> None:
         """Read keys and certificates again; what cannot be used leaves the old one in place."""
@@ -174,7 +209,7 @@ class AuthzFront:
 
     # --- connections
 
-    def admit(self, connection: AskerConnection) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Whether there is room for one more."""
         if len(self.connections) >= self.settings.max_connections:
             self._refused.inc("too_many")
@@ -182,7 +217,7 @@ class AuthzFront:
         self.connections.add(connection)
         return True
 
-    def leave(self, connection: AskerConnection) -> None:
+    def leave(self, connection: Connection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
         if not self.connections:
@@ -206,7 +241,7 @@ class AuthzFront:
 
     # --- answers
 
-    def settled(self, connection: AskerConnection, asker: str, found: Settled[bytes]) -> None:
+    def settled(self, connection: Connection, asker: str, found: Settled[bytes]) -> None:
         """An answer without a verdict is about to be given."""
         self._answers.inc(asker, found.outcome)
         if found.outcome == "not_authentic":

@@ -7,14 +7,14 @@ verdict inside. Who asked with a wrong key learns nothing.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
-from urllib.parse import quote
 
+from gateway.authz.facts import facts_of
 from gateway.authz.inquiry import Judged, Settled
 from gateway.authz.settings import AuthzSettings
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
-from gateway.domain.verdict import FOREVER, Effect, Verdict
+from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz import dovecot, nginx_mail, original
@@ -67,19 +67,7 @@ def _forbidden(_: RequestHead) -> Answer:
 
 
 def _facts(request: AccessRequest | None, verdict: Verdict | None) -> tuple[tuple[str, str], ...]:
-    """For the asker's log and rules; without the app, which not every asker keeps to itself."""
-    if request is None or verdict is None:
-        return ("X-Gatepost-Verdict", "allow"), ("X-Gatepost-Reason", "not_asked"), _NO_STORE
-    facts = [
-        ("X-Gatepost-Verdict", verdict.effect.name.lower()),
-        ("X-Gatepost-Reason", verdict.reason.value),
-        ("X-Gatepost-User", quote(request.login, safe="@+")),
-        ("X-Gatepost-Identity", request.strength.word),
-        _NO_STORE,
-    ]
-    if verdict.valid_until != FOREVER:
-        facts.append(("X-Gatepost-Valid-Until", str(int(verdict.valid_until))))
-    return tuple(facts)
+    return *facts_of(request, verdict), _NO_STORE
 
 
 def _allowed(request: AccessRequest | None = None, verdict: Verdict | None = None) -> Answer:

@@ -1,5 +1,6 @@
 """Whether settings that are right one by one are enough, and fit each other, for a gateway to start."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,18 +38,26 @@ def check_complete(settings: Settings, role: str) -> None:
 def _check_askers(settings: Settings) -> None:
     """Whoever may ask learns who may have mail, so nobody is answered who has not shown who it is."""
     authz = settings.authz
-    asked = {"authz": authz.listen, "haproxy": settings.haproxy.listen, "postfix": settings.postfix.listen}
+    asked = {part: getattr(settings, part).listen for part in ("authz", "haproxy", "postfix", "envoy")}
     for part, urls in asked.items():
         for url in urls:
-            by_certificate = url.startswith("https:") and authz.client_ca
+            by_certificate = url.startswith(("https:", "grpcs:")) and authz.client_ca
             if not (url.startswith("unix:") or by_certificate or authz.key_files):
                 raise SettingsInvalid(
                     f"[{part}] listen {url} would answer anybody: name a file with a key in [authz] key_files "
-                    "(openssl rand -hex 32), use a unix socket, or https with [authz] client_ca"
+                    f"(openssl rand -hex 32), use a unix socket, or {_secure(part)} with [authz] client_ca"
                 )
+    if settings.envoy.listen and not (find_spec("grpc") and find_spec("envoy")):
+        raise SettingsInvalid(
+            "[envoy] listen needs grpcio and xds-protos, which are not installed: pip install 'gatepost[envoy]'"
+        )
     for file in authz.key_files:
         if not Path(file).is_file():
             raise SettingsInvalid(f"[authz] key_files: there is no file {file}: name one that holds a key")
+
+
+def _secure(part: str) -> str:
+    return "grpcs" if part == "envoy" else "https"
 
 
 def _mail_sections(settings: Settings) -> dict[str, MailSection | SmtpSection]:
@@ -57,7 +66,7 @@ def _mail_sections(settings: Settings) -> dict[str, MailSection | SmtpSection]:
 
 def _check_tls(settings: Settings) -> None:
     listeners = [*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen]
-    listeners += settings.authz.listen
+    listeners += [*settings.authz.listen, *settings.envoy.listen]
     for part, section in _mail_sections(settings).items():
         listeners += section.listen
         if section.listen and not settings.tls.certificate and not section.cleartext_login:

@@ -14,6 +14,7 @@ from gateway.settings.values import (
     Count,
     Directory,
     DomainNames,
+    EnvoyListeners,
     Files,
     HaproxyListeners,
     HostName,
@@ -217,6 +218,12 @@ class PostfixSection(Section):
     listen: PostfixListeners = []
 
 
+class EnvoySection(Section):
+    """[envoy]"""
+
+    listen: EnvoyListeners = []
+
+
 class IdentitySection(Section):
     """[identity]"""
 
@@ -287,6 +294,7 @@ class Settings(BaseSettings):
     authz: AuthzSection = AuthzSection()
     haproxy: HaproxySection = HaproxySection()
     postfix: PostfixSection = PostfixSection()
+    envoy: EnvoySection = EnvoySection()
     identity: IdentitySection = IdentitySection()
     admin: AdminSection = AdminSection()
     health: HealthSection = HealthSection()

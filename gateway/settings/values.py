@@ -234,6 +234,7 @@ _SMTP = AfterValidator(_listener("smtp", "smtps", example="smtps://127.0.0.1:465
 _ASKERS = AfterValidator(_asker_listener("http", "https", example="http://127.0.0.1:8070"))
 _POSTFIX = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8072"))
 _HAPROXY = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8071"))
+_ENVOY = AfterValidator(_asker_listener("grpc", "grpcs", example="grpc://127.0.0.1:8073"))
 
 Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(_listed)]
 ImapListeners = Annotated[list[Annotated[str, _IMAP]], BeforeValidator(_listed)]
@@ -242,6 +243,7 @@ SmtpListeners = Annotated[list[Annotated[str, _SMTP]], BeforeValidator(_listed)]
 AskerListeners = Annotated[list[Annotated[str, _ASKERS]], BeforeValidator(_listed)]
 PostfixListeners = Annotated[list[Annotated[str, _POSTFIX]], BeforeValidator(_listed)]
 HaproxyListeners = Annotated[list[Annotated[str, _HAPROXY]], BeforeValidator(_listed)]
+EnvoyListeners = Annotated[list[Annotated[str, _ENVOY]], BeforeValidator(_listed)]
 Files = Annotated[list[str], BeforeValidator(_listed)]
 _Place = Annotated[str, AfterValidator(_where)]
 Places = Annotated[dict[Literal["imap", "pop3", "smtp"], _Place], BeforeValidator(_mapped)]

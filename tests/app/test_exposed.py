@@ -69,6 +69,9 @@ def test_listeners(data_dir: Path, part: str, url: str, in_clear: bool) -> None:
         ("postfix", "tcp://10.0.0.1:8072", True),
         ("postfix", "tcp://127.0.0.1:8072", False),
         ("postfix", "unix:///run/gatepost/postfix.sock?mode=0660", False),
+        ("envoy", "grpc://10.0.0.1:8073", True),
+        ("envoy", "grpc://[::1]:8073", False),
+        ("envoy", "grpcs://10.0.0.1:8073", False),
     ],
 )
 def test_askers(data_dir: Path, part: str, url: str, in_clear: bool) -> None:

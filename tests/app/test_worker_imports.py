@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-NOT_NEEDED = ("aiosmtpd", "aiosmtplib", "alembic", "fastapi", "httpx", "starlette", "typer", "uvicorn")
+NOT_NEEDED = (
+    *("aiosmtpd", "aiosmtplib", "alembic", "envoy", "fastapi", "google.protobuf", "grpc", "httpx", "starlette"),
+    *("typer", "uvicorn"),
+)
 
 
 def test_a_worker_loads_no_library_of_the_control_process() -> None:

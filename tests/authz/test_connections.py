@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.authz.asker_connection import WAITING_MOST
+from gateway.authz.asker_connection import WAITING_MOST, AskerConnection
 from gateway.authz.keys import AskerKeys, KeyUnusable
 from gateway.protocols.authz import postfix
 from tests.support.asking import (
@@ -212,6 +212,7 @@ async def test_who_does_not_read_is_read_no_more(authz: Asking) -> None:
     for _ in range(300):
         await asyncio.sleep(0)
         (connection,) = authz.front.connections
+        assert isinstance(connection, AskerConnection)
         most = max(most, connection._speech.waiting)
     # What waits is bounded, give or take what one read of the loop brings.
     assert most < WAITING_MOST + (1 << 20)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.authz.front import AuthzFront
@@ -18,11 +19,15 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.domain.access import Protocol
 from gateway.domain.identity import IdentityRules
+from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.protocols.authz.spop import FrameType
 from tests.support import spop_frames
 from tests.support.fronted import BAN, TIKTOK, Clock, Evidence, policy, settled
 from tests.support.raw_http import Client, HttpAnswer, basic
+
+if TYPE_CHECKING:
+    from gateway.authz.envoy_front import EnvoyFront
 
 KEY = "0123456789abcdef0123456789abcdef"
 MAIL_SERVERS = {Protocol.IMAP: ("192.0.2.1", 143), Protocol.POP3: ("192.0.2.1", 110), Protocol.SMTP: ("192.0.2.1", 587)}
@@ -45,18 +50,21 @@ class Asking:
         self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
         self.metrics = Metrics()
         made = AuthzSettings(**{**USUAL, **settings})  # type: ignore[arg-type]
-        rules = IdentityRules("corp.example")
-        keys = AskerKeys([str(self.key_file)])
+        self._made = (made, AskerKeys([str(self.key_file)]), self.decision, IdentityRules("corp.example"), self.metrics)
         self.front, self.haproxy_front, self.postfix_front = (
-            AuthzFront(made, keys, self.decision, rules, self.metrics, speech=speech)
-            for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)
+            AuthzFront(*self._made, speech=speech) for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)
         )
-        self.fronts = {"http": self.front, "haproxy": self.haproxy_front, "postfix": self.postfix_front}
+        self.fronts: dict[str, AuthzFront] = {
+            "http": self.front,
+            "haproxy": self.haproxy_front,
+            "postfix": self.postfix_front,
+        }
         for front in self.fronts.values():
             front.clock = self.clock
         self.http = ""
         self.haproxy = ""
         self.postfix = ""
+        self._envoy = ""
         self._clients: list[Client] = []
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -67,6 +75,25 @@ class Asking:
             sock.bind(("127.0.0.1", 0))
             await front.listen(sock, None, secure=False)
             setattr(self, part, f"tcp://127.0.0.1:{sock.getsockname()[1]}")
+
+    async def envoy_front(self, tls: ServerTls | None = None) -> "EnvoyFront":
+        """A front for Envoy that listens nowhere yet; the others never hold gRPC."""
+        from gateway.authz.envoy_front import EnvoyFront
+
+        front = EnvoyFront(*self._made, tls=tls)
+        front.clock = self.clock
+        self.fronts[f"envoy {len(self.fronts)}"] = front
+        await front.start()
+        return front
+
+    async def for_envoy(self) -> str:
+        """Where an Envoy asks."""
+        if not self._envoy:
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", 0))
+            await (await self.envoy_front()).listen(sock, None, secure=False)
+            self._envoy = f"127.0.0.1:{sock.getsockname()[1]}"
+        return self._envoy
 
     def clean(self, login: str, device_id: str) -> None:
         """The device has no banned app; heard of at once."""

@@ -6,16 +6,20 @@ import signal
 import ssl
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 import pytest_asyncio
 
+from gateway.domain.verdict import Effect
 from tests.network.authority import Authority
 from tests.support import spop_frames
 from tests.support.asking import KEY, original, policy_request, question, read_action, read_frame, variables_of
+from tests.support.envoy_asks import Envoy, effect_of, envoy, phone
 from tests.support.raw_http import Client, HttpAnswer, eas
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
@@ -93,6 +97,18 @@ class Asked:
         finally:
             writer.close()
 
+    def envoy(self, scheme: str, *, certificate: bool = False) -> AbstractAsyncContextManager[Envoy]:
+        """An Envoy: with the key over TCP, with a certificate within TLS, with neither at the unix socket."""
+        if scheme == "unix":
+            return envoy(f"unix:{self.sockets}/envoy.sock", key="")
+        url = next(url for url in self.gateway.listening["envoy"] if url.startswith(f"{scheme}:"))
+        target = f"localhost:{urlsplit(url).port}" if scheme == "grpcs" else urlsplit(url).netloc
+        if scheme == "grpc":
+            return envoy(target)
+        shown = self.authority.issue("envoy", client=True)
+        pair = (shown.key.read_bytes(), shown.certificate.read_bytes()) if certificate else (None, None)
+        return envoy(target, "", grpc.ssl_channel_credentials(self.authority.certificate.read_bytes(), *pair))
+
     def told(self, event: str) -> list[dict[str, object]]:
         """The log lines of an event."""
         return [line for line in self.gateway.log if line.get("event") == event]
@@ -121,6 +137,8 @@ answer_seconds = 2.0
 listen = ["tcp://127.0.0.1:0", "unix://{directory}/haproxy.sock"]
 [postfix]
 listen = ["tcp://127.0.0.1:0", "unix://{directory}/postfix.sock"]
+[envoy]
+listen = ["grpc://127.0.0.1:0", "grpcs://localhost:0", "unix://{directory}/envoy.sock"]
 [identity]
 default_domain = "corp.example"
 """
@@ -206,7 +224,7 @@ async def test_what_is_counted_and_checked(asked: Asked) -> None:
         text = (await api.get(f"{asked.gateway.admin}/metrics")).text
     assert 'gatepost_authz_answers_total{answer="deny",asker="nginx"}' in text
     rows = json.loads(await asked.gateway.gatepost("check", "--json", expect=0))["checks"]
-    parts = ("listen authz", "listen haproxy", "listen postfix")
+    parts = ("listen authz", "listen haproxy", "listen postfix", "listen envoy")
     listeners = {row["what"]: row["state"] for row in rows if row["what"] in parts}
     assert listeners == dict.fromkeys(parts, "ok")
     # What was looked at is still served.
@@ -221,6 +239,34 @@ async def test_the_key_is_replaced_without_a_restart(asked: Asked) -> None:
     asked.key_file.write_text(KEY)
     asked.gateway.process.send_signal(signal.SIGHUP)
     await asked.until_told(BERT, "deny")
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "grpcs", "unix"])
+async def test_envoy_over_grpc(asked: Asked, scheme: str) -> None:
+    async with asked.envoy(scheme, certificate=True) as client:
+        for user, effect in (("anna", Effect.ALLOW), ("bert", Effect.DENY)):
+            question = phone(eas("Sync", user, f"{user.upper()}PHONE"), user)
+            assert effect_of(await client.ask(question)) is effect
+
+
+async def test_an_envoy_without_certificate(asked: Asked) -> None:
+    async with asked.envoy("grpcs") as client:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await client.ask(phone(eas("Sync", "anna", "ANNAPHONE"), "anna"), seconds=2.0)
+
+
+async def test_an_upgrade_loses_no_question_of_an_envoy(asked: Asked) -> None:
+    before = len(asked.told("upgraded"))
+    question = phone(eas("Sync", "bert", "BERTPHONE"), "bert")
+    answered = 0
+    async with asked.envoy("grpc") as tcp, asked.envoy("unix") as unix:
+        asked.gateway.process.send_signal(signal.SIGUSR2)
+        async with asyncio.timeout(90):
+            while len(asked.told("upgraded")) == before:
+                for client in (tcp, unix):
+                    assert effect_of(await client.ask(question)) is Effect.DENY
+                    answered += 1
+    assert answered > 10
 
 
 async def test_an_upgrade_keeps_the_sockets(asked: Asked) -> None:
