@@ -1,4 +1,4 @@
-"""The port that a real server asks at: Gatepost answers there, or nobody, or somebody who never says a word."""
+"""The port that a real server asks at: Gatepost answers, at once or late, or nobody, or one who says nothing."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,12 +12,15 @@ class Switch:
     def __init__(self, port: int, gatepost: str) -> None:
         self.port = port
         self._gatepost = urlsplit(gatepost)
+        self.delay_seconds = 0.0
+        """From an answer of Gatepost's until the server has it; of connections that stand, too."""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def on(self) -> None:
-        """Gatepost answers."""
+        """Gatepost answers, at once."""
+        self.delay_seconds = 0.0
         await self._become(self._passed_on)
 
     async def silent(self) -> None:
@@ -69,8 +72,8 @@ class Switch:
     async def _passed_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(self._gatepost.hostname, self._gatepost.port)
         ways = [
-            asyncio.create_task(_copied(reader, far_writer)),
-            asyncio.create_task(_copied(far_reader, writer)),
+            asyncio.create_task(_copied(reader, far_writer, lambda: 0.0)),
+            asyncio.create_task(_copied(far_reader, writer, lambda: self.delay_seconds)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -80,8 +83,10 @@ class Switch:
             far_writer.close()
 
 
-async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: Callable[[], float]) -> None:
     with suppress(OSError):
         while octets := await reader.read(65536):
+            # The delay is what a test is about.
+            await asyncio.sleep(delay())
             writer.write(octets)
             await writer.drain()
