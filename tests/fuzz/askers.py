@@ -231,7 +231,7 @@ SPOP = Target(
 Found = ClientQuestion | Answer
 
 
-def _by_asker(client: RequestHead, method: bytes, target: bytes) -> Found | None:
+def as_nginx_asks(client: RequestHead, method: bytes, target: bytes) -> Found | None:
     """The question as nginx asks it; None: it would not be asked so."""
     said = [(b"X-Original-Method", method), (b"X-Original-URI", target), (b"X-Client-IP", ADDRESS.encode())]
     own = {name.lower() for name, _ in said}
@@ -252,7 +252,7 @@ def check_askers(octets: bytes) -> str:
     except BadRequest:
         return REFUSED
     target = client.path if client.query is None else client.path + b"?" + client.query
-    found = _by_asker(client, client.method, target)
+    found = as_nginx_asks(client, client.method, target)
     hold("what is a request can be asked about", found is not None)
     behind = client._replace(path=b"/authz/v1/envoy" + client.path)
     by_envoy, _ = original.client_head_behind(b"/authz/v1/envoy", behind)

@@ -8,7 +8,8 @@ FINDINGS = HERE / "findings"
 
 NAMES = (
     *("heads", "usual", "usual-answers", "streams", "chunks", "answers", "documents", "queries", "credentials"),
-    *("discovery", "reports", "signatures", "imap", "pop3", "submission", "postfix", "dovecot", "spop", "askers"),
+    *("device-credentials", "discovery", "places", "reports", "signatures", "imap", "pop3", "submission", "postfix"),
+    *("dovecot", "spop", "askers", "envoy"),
 )
 
 

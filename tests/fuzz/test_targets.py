@@ -91,6 +91,20 @@ FAULTS: list[tuple[str, str, Any]] = [
     ),
     ("askers", "gateway.protocols.authz.original._said_once", lambda head, name: b"/"),
     ("askers", "gateway.protocols.authz.original._is_disguised", lambda path: 1 / 0),
+    ("envoy", "gateway.protocols.authz.envoy._ONCE", frozenset()),
+    (
+        "envoy",
+        "gateway.authz.envoy_messages._headers",
+        lambda asked: [(name, b"x") for name in asked.headers],
+    ),
+    ("places", "gateway.protocols.webmail.paths._is_plain_segment", lambda segment: True),
+    ("places", "gateway.protocols.webmail.paths._made_equal", lambda text: text),
+    ("device-credentials", "gateway.domain.identity.holds_credential", lambda name: False),
+    (
+        "device-credentials",
+        "gateway.domain.credential._WITH_CREDENTIAL",
+        re.compile(r"(.*?)%([a-z2-7]{8})-([a-z2-7]{26})((?:@[^@%]*)?)", re.IGNORECASE | re.DOTALL),
+    ),
     ("signatures", "gateway.inventory.sources.push.signatures.TOLERANCE_SECONDS", 10**10),
 ]
 
