@@ -31,6 +31,9 @@ _SPECIFICITY = {
 
 def folded_name(text: str) -> str:
     """A display name as names are compared: NFKC, case-folded, no bidi or zero-width characters, single blanks."""
+    if text.isascii():
+        # Nothing of the kind is in ASCII, and NFKC leaves it alone.
+        return " ".join(text.casefold().split())
     visible = "".join(char for char in normalize("NFKC", text) if category(char) != "Cf")
     return " ".join(visible.casefold().split())
 

@@ -65,6 +65,11 @@ def setting_for(cause: Cause, request: AccessRequest, device: DeviceEvidence, ve
     return max(setting, said, key=_STRICTNESS.__getitem__) if _has_evidence(device) else said
 
 
+def is_outlook(device_type: str) -> bool:
+    """Whether a device says that it is Outlook for iOS or Android."""
+    return device_type.lower() == _OUTLOOK_DEVICE_TYPE
+
+
 def _identified(request: AccessRequest, record: PersonRecord) -> DeviceEvidence:
     return record.devices.get(request.device_id) or replace(UNKNOWN_DEVICE, device_id=request.device_id)
 
@@ -74,7 +79,7 @@ def _is_outlook_mobile(request: AccessRequest, device: DeviceEvidence) -> bool:
     return (
         device.binding is BindingState.UNMATCHED
         and device.device_id == request.device_id
-        and request.device_type.lower() == _OUTLOOK_DEVICE_TYPE
+        and is_outlook(request.device_type)
     )
 
 

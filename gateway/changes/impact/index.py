@@ -1,0 +1,102 @@
+"""The impact index of a control process: kept up to date by one, asked by many.
+
+``update`` and ``view`` belong to one thread (the event loop's); what takes long runs in another one on a view, which
+stays as it is: ``preview``, ``save``, ``verify``. Numbers hold for the sequence that the view bears.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gateway.changes.impact.building import LoadRecord, Tell, build, catch_up
+from gateway.changes.impact.figures import Impact, NamedSet
+from gateway.changes.impact.fleet import Fleet
+from gateway.changes.impact.impact import HORIZONS, Asked, impact_of
+from gateway.changes.impact.live import LiveKey, live_on
+from gateway.changes.impact.saving import Unusable, frozen, load, save
+from gateway.changes.impact.verifying import Verified, sample_of, verify
+from gateway.changes.impact.writing import Update, Writer
+from gateway.domain.policy import Policy
+from gateway.ports.store import Store
+
+
+class ImpactIndex:
+    """See the module."""
+
+    def __init__(self, writer: Writer, store: Store, load_record: LoadRecord) -> None:
+        self._writer = writer
+        self._store = store
+        self._load_record = load_record
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def built(cls, store: Store, load_record: LoadRecord, tell: Tell = lambda _: None) -> "ImpactIndex":
+        """From the store alone. Raises ``StoreUnavailable``, ``MustRebuild``."""
+        return cls(await build(store, load_record, tell), store, load_record)
+
+    @classmethod
+    async def loaded(cls, path: Path, store: Store, load_record: LoadRecord) -> "ImpactIndex":
+        """From a file, brought up to date. ``Unusable``, ``MustRebuild``: build it then. Raises ``StoreUnavailable``."""
+        async with store.read() as reading:
+            incarnation, newest = await reading.incarnation(), await reading.sequence()
+        writer, unwritten = await asyncio.to_thread(load, path, incarnation)
+        if writer.sequence > newest:
+            raise Unusable("the saved index is ahead of the store")
+        await catch_up(writer, store, load_record, unwritten)
+        return cls(writer, store, load_record)
+
+    @property
+    def sequence(self) -> int:
+        """The change-log sequence up to which everything is in it."""
+        return self._writer.sequence
+
+    def update(self, updates: Iterable[Update], sequence: int) -> None:
+        """Take records as they are at ``sequence``; the caller leaves no change below it out."""
+        self._writer.put(updates)
+        self._writer.sequence = sequence
+
+    async def catch_up(self) -> int:
+        """Read what the change log names; how many people that were. Raises ``MustRebuild``, ``StoreUnavailable``."""
+        async with self._turn:
+            return await catch_up(self._writer, self._store, self._load_record)
+
+    def view(self) -> Fleet:
+        """The fleet of this moment, for good."""
+        return self._writer.view()
+
+    async def preview(
+        self,
+        before: Policy,
+        after: Policy,
+        now: float,
+        *,
+        sessions: Sequence[LiveKey] | None = None,
+        named: tuple[NamedSet, ...] = (),
+        horizons: tuple[float, ...] = HORIZONS,
+    ) -> Impact:
+        """What putting ``after`` in the place of ``before`` does to everybody, at ``now``."""
+        return await asyncio.to_thread(_preview, self.view(), before, after, now, sessions, named, horizons)
+
+    async def save(self, path: Path) -> None:
+        """Write the index beside the store. Raises ``OSError``."""
+        await asyncio.to_thread(save, frozen(self._writer), path)
+
+    async def verify(self, policy: Policy, now: float, sample: int, seed: int | None = None) -> Verified:
+        """Hold a random sample of people against ``decide``. Raises ``StoreUnavailable``."""
+        fleet = self.view()
+        people = sample_of(fleet, sample, random.Random(seed))  # noqa: S311  (a sample, not a secret)
+        return await verify(fleet, self._store, self._load_record, policy, now, people)
+
+
+def _preview(
+    fleet: Fleet,
+    before: Policy,
+    after: Policy,
+    now: float,
+    sessions: Sequence[LiveKey] | None,
+    named: tuple[NamedSet, ...],
+    horizons: tuple[float, ...],
+) -> Impact:
+    live = live_on(fleet, sessions) if sessions is not None else None
+    return impact_of(fleet, before, after, now, Asked(live, named, horizons))

@@ -1,0 +1,54 @@
+"""The index says what ``decide`` says: every device, every protocol, every person; now, later, and after changes.
+
+Random fleets by the hundred; ``python -m tests.support.impact_equality`` does it by the hundred thousand.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.policy import PolicyVersion, policy_of
+from tests.support import evidence_strategies as drawn
+from tests.support.evidence_strategies import NOW, thorough
+from tests.support.impact_equality import compare, compare_impact, round_of, written
+from tests.support.random_fleets import Drawn
+
+SEEDS = 120
+"""Some 40,000 decisions."""
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_random_fleets_under_random_policies(tenth: int) -> None:
+    found: Counter[str] = Counter()
+    for seed in range(tenth * SEEDS // 10, (tenth + 1) * SEEDS // 10):
+        round_of(seed, found)
+    assert found["denials"] > 100
+    assert found["devices"] - found["denials"] > 100
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> list[Drawn]:
+    """The first of the people is the one that the drawn exemptions name."""
+    records = draw(st.lists(drawn.records(), min_size=1, max_size=3))
+    others = [_other(record, number) for number, record in enumerate(records[1:])]
+    kinds = st.sampled_from(["", "iPhone", "Outlook"])
+    return [Drawn(each, {device: draw(kinds) for device in each.devices}) for each in (records[0], *others)]
+
+
+def _other(record: PersonRecord, number: int) -> PersonRecord:
+    login = f"other{number}@corp.example"
+    return replace(record, person_id=login, logins=(login,))
+
+
+@thorough
+@given(fleets(), drawn.policies(), drawn.policies())
+def test_any_fleet_under_any_policy(people: list[Drawn], one: PolicyVersion, other: PolicyVersion) -> None:
+    fleet, found = written(people).view(), Counter[str]()
+    before, after = policy_of(one), policy_of(other)
+    compare(fleet, people, before, NOW, found)
+    compare(fleet, people, after, NOW, found)
+    compare_impact(fleet, people, before, after, found)
