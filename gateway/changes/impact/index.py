@@ -37,7 +37,7 @@ class ImpactIndex:
 
     @classmethod
     async def loaded(cls, path: Path, store: Store, load_record: LoadRecord) -> "ImpactIndex":
-        """From a file, brought up to date. ``Unusable``, ``MustRebuild``: build it then. Raises ``StoreUnavailable``."""
+        """From a file, brought up to date. Raises ``Unusable``, ``MustRebuild`` (build it), ``StoreUnavailable``."""
         async with store.read() as reading:
             incarnation, newest = await reading.incarnation(), await reading.sequence()
         writer, unwritten = await asyncio.to_thread(load, path, incarnation)
