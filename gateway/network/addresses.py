@@ -4,6 +4,7 @@ One host has a whole /64 of IPv6 to choose addresses from (RFC 6177 §2), so suc
 """
 
 import ipaddress
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -17,6 +18,14 @@ def read_address(text: str) -> Address | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@lru_cache(maxsize=4096)
+def written(text: str) -> str:
+    """An end of a connection as it is told to others: without a zone, and IPv4 as IPv4; what is no address as it is."""
+    text = text.partition("%")[0]
+    address = read_address(text)
+    return text if address is None else str(address)
 
 
 def counted_as(text: str) -> str:

@@ -5,22 +5,33 @@ the octets of each event first, and then does what it says. Nothing here holds a
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gateway.protocols.sasl import Credentials, Mechanism
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Offer:
-    """What a client may do before login, as its connection stands now: in the clear, or within TLS."""
+    """What a client may do before login, as its connection stands now: in the clear, or within TLS.
+
+    Few are made (``offer_of``), so they are told apart by identity: nothing has to be hashed for each connection.
+    """
 
     mechanisms: tuple[Mechanism, ...] = ()
     """None: no login at all, as is right without TLS."""
     starttls: bool = False
+    password: bool = field(init=False)
+    """Whether LOGIN, or USER and PASS, is taken."""
 
-    @property
-    def password(self) -> bool:
-        """Whether LOGIN, or USER and PASS, is taken."""
-        return any(not each.by_token for each in self.mechanisms)
+    def __post_init__(self) -> None:
+        """By what there is."""
+        object.__setattr__(self, "password", any(not each.by_token for each in self.mechanisms))
+
+
+@lru_cache(maxsize=32)
+def offer_of(mechanisms: tuple[Mechanism, ...], starttls: bool) -> Offer:
+    """The same one for the same."""
+    return Offer(mechanisms, starttls)
 
 
 # --- with a client

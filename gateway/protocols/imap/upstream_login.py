@@ -7,7 +7,8 @@ the gateway is taken out of it. A server that is already logged in, or refers el
 
 import re
 from enum import Enum
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from gateway.protocols import sasl
 from gateway.protocols.imap.capabilities import edited, listed
@@ -19,6 +20,10 @@ __all__ = ["BEFORE_LOGIN_MOST", "LINE_LONGEST", "LOGOUT", "UpstreamLogin"]
 INITIAL_RESPONSE_LONGEST: Final = 8000
 """Octets of a line with an initial response; servers take lines of 8 KiB (RFC 7162 §4)."""
 KEPT_LINES_MOST: Final = 8
+REMEMBERED_MOST: Final = 256
+"""Lines whose meaning is remembered, of all connections together."""
+REMEMBERED_LONGEST: Final = 1024
+"""Octets of one."""
 LOGOUT: Final = b"g LOGOUT\r\n"
 """For a server that accepted the login of somebody who may not have mail."""
 
@@ -29,6 +34,34 @@ _LITERAL: Final = re.compile(rb"\{([0-9]{1,10}+)\}\Z")
 _WRONG: Final = frozenset((b"", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"EXPIRED"))
 """Codes of a NO that speak about the credentials, not about the server (RFC 5530 §3)."""
 _QUOTABLE: Final = re.compile(rb"[^\x20-\x7e]")
+
+
+class Understood(NamedTuple):
+    """A line of a server."""
+
+    tag: bytes
+    word: bytes
+    """OK, NO, BAD, BYE or PREAUTH; empty: it is no status, and has no tag and no text here."""
+    text: bytes
+    """What stands behind the word."""
+    capabilities: frozenset[bytes] | None
+    """Those that are listed in it, in upper case."""
+    edited: bytes
+    """The line as a client is given it."""
+
+
+def understood(line: bytes) -> Understood:
+    """What a line says. Servers say the same greeting and the same answers at each login, so short ones are remembered."""
+    return _remembered(line) if len(line) <= REMEMBERED_LONGEST else _understood(line)
+
+
+def _understood(line: bytes) -> Understood:
+    status, capabilities = _STATUS.match(line), listed(line)
+    words = (status[1], status[2].upper(), status[3] or b"") if status is not None else (b"", b"", b"")
+    return Understood(*words, capabilities, line if capabilities is None else edited(line))
+
+
+_remembered = lru_cache(REMEMBERED_MOST)(_understood)
 
 
 class _State(Enum):
@@ -73,31 +106,30 @@ class UpstreamLogin(ServerDialogue):
             return None
         if self._state is _State.GREETING:
             return self._greeted(line)
-        status = _STATUS.match(line)
-        word = status[2].upper() if status is not None else b""
-        if word == b"BYE":
+        said = understood(line)
+        if said.word == b"BYE":
             return self._unusable("bye")
         if line.startswith(b"* "):
-            return self._untagged(line, is_status=status is not None)
+            return self._untagged(line, said)
         if self._state is _State.LOGIN:
-            return self._answered(line, status, word)
-        agreed = status is not None and status[1] == _OURS and word == b"OK"
+            return self._answered(line, said)
+        agreed = said.tag == _OURS and said.word == b"OK"
         if self._state is _State.STARTTLS:
             return self._start_tls(agreed=agreed)
         # Some say it in the code of the answer only.
-        found = (self._capabilities or listed(line)) if agreed else None
+        found = (self._capabilities or said.capabilities) if agreed else None
         return self._unusable("no_capabilities") if found is None else self._know(found)
 
     def _greeted(self, line: bytes) -> ServerEvent:
-        status = _STATUS.match(line)
-        if status is None or status[1] != b"*" or status[2].upper() != b"OK":
-            word = status[2].upper() if status is not None and status[1] == b"*" else b""
+        said = understood(line)
+        if said.tag != b"*" or said.word != b"OK":
+            word = said.word if said.tag == b"*" else b""
             return self._unusable({b"PREAUTH": "preauth", b"BYE": "bye"}.get(word, "no_greeting"))
         if self._starttls:
             # Not looked up before: a list in the clear proves nothing, and without TLS there is no going on.
             self._state = _State.STARTTLS
             return Send(b"%b STARTTLS\r\n" % _OURS)
-        return self._know(listed(line) or self._known)
+        return self._know(said.capabilities or self._known)
 
     def _ask_for_capabilities(self) -> Send:
         self._state = _State.CAPABILITY
@@ -124,13 +156,13 @@ class UpstreamLogin(ServerDialogue):
         told = b"%b ID (%b)\r\n" % (_beside(tag), _listed(client)) if client and b"ID" in capabilities else b""
         return Send(told + steps[0])
 
-    def _untagged(self, line: bytes, *, is_status: bool) -> ServerEvent | None:
-        capabilities = listed(line)
+    def _untagged(self, line: bytes, said: "Understood") -> ServerEvent | None:
+        capabilities, is_status = said.capabilities, bool(said.word)
         if capabilities is not None and self._state is _State.CAPABILITY:
             self._capabilities = capabilities
         if self._state is _State.LOGIN and (is_status or capabilities is not None) and not _refers(line):
             if len(self._kept) < KEPT_LINES_MOST:
-                self._kept.append(edited(line) + b"\r\n")
+                self._kept.append(said.edited + b"\r\n")
             self._listed_now = capabilities or self._listed_now
             return None
         if not is_status:
@@ -144,22 +176,23 @@ class UpstreamLogin(ServerDialogue):
             self._literal, self._within_line = int(announced[1]), True
             self._said += self._literal
 
-    def _answered(self, line: bytes, status: re.Match[bytes] | None, word: bytes) -> ServerEvent | None:
+    def _answered(self, line: bytes, said: "Understood") -> ServerEvent | None:
         if line.startswith(b"+"):
             return self._continued(line)
-        if status is not None and status[1] == _beside(self._tag):
+        if said.word and said.tag == _beside(self._tag):
             return None
-        if status is None or status[1] != self._tag:
+        if not said.word or said.tag != self._tag:
             return self._unusable("malformed_answer")
-        text = status[3] or b""
+        text = said.text
         if _refers(text):
             return self._unusable("referral")
-        if word == b"OK":
+        if said.word == b"OK":
             self._phase = Phase.OVER
-            worded = line if _CODE.sub(b"", text, count=1).strip(b" ") else line.rstrip() + b" Logged in."
-            answer = b"".join(self._kept) + edited(worded) + b"\r\n"
-            return Accepted(answer, self._lines.rest(), listed(line) or self._listed_now)
-        if word != b"NO":
+            wordless = not _CODE.sub(b"", text, count=1).strip(b" ")
+            worded = edited(line.rstrip() + b" Logged in.") if wordless else said.edited
+            answer = b"".join((*self._kept, worded, b"\r\n"))
+            return Accepted(answer, self._lines.rest(), said.capabilities or self._listed_now)
+        if said.word != b"NO":
             return self._unusable("server_said_bad")
         self._phase = Phase.OVER
         code = _CODE.match(text)

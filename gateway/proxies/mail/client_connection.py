@@ -11,7 +11,7 @@ import structlog
 
 from gateway.domain.verdict import Verdict
 from gateway.network.accepting import reason_of
-from gateway.network.addresses import read_address
+from gateway.network.addresses import written
 from gateway.network.resetting import reset
 from gateway.network.tls_connection import TlsConnection
 from gateway.protocols.login import Accepted, ChallengeAnswered, ClientEvent, Ended, Identified, LoginAsked, TlsAsked
@@ -320,6 +320,4 @@ def _end(transport: asyncio.BaseTransport, name: str) -> tuple[str, int]:
     end = transport.get_extra_info(name)
     if not isinstance(end, tuple):
         return "", 0
-    text = str(end[0]).partition("%")[0]
-    address = read_address(text)
-    return text if address is None else str(address), int(end[1])
+    return written(str(end[0])), int(end[1])

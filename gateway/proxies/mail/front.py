@@ -23,7 +23,7 @@ from gateway.network.tls import ServerTls, TlsUnusable
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.observability.metrics import Metrics
 from gateway.ports.marks import Marks
-from gateway.protocols.login import Offer
+from gateway.protocols.login import offer_of
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.device_credentials import DeviceCredentials
@@ -268,7 +268,7 @@ class MailFront:
         """A new one, that offers what is right in this state of the connection."""
         may_log_in = within_tls or self.settings.cleartext_login
         mechanisms = self.server.mechanisms if may_log_in else ()
-        return self.spoken.dialogue(Offer(mechanisms, starttls=self.tls is not None and not within_tls))
+        return self.spoken.dialogue(offer_of(mechanisms, self.tls is not None and not within_tls))
 
     def leave(self, connection: ClientConnection) -> None:
         """A connection is gone."""

@@ -50,7 +50,8 @@ class Login:
         if await front.credentials.are_wrong(request):
             self._client.refuse(front.spoken.wrong_credentials(self._asked.tag), "wrong_credential")
             return
-        self._asked = replace(self._asked, credentials=replace(credentials, user=identified.user))
+        if identified.user != credentials.user:
+            self._asked = replace(self._asked, credentials=replace(credentials, user=identified.user))
         digest = front.proved.digest(request.login, credentials.secret)
         await front.proved.turn(digest)
         attempt = front.attempts.begin(request.login, counted_as(request.client_address))

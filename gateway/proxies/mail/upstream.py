@@ -40,7 +40,7 @@ class Ends(NamedTuple):
 class UpstreamConnection(asyncio.Protocol):
     """One connection to the mail server."""
 
-    __slots__ = ("_dialogue", "_ends", "_held", "_lost", "_more", "_paused", "_server", "session", "transport")
+    __slots__ = ("_dialogue", "_ends", "_held", "_lost", "_more", "_paused", "_server", "_silent", "session", "transport")
 
     def __init__(self, server: "MailServer", dialogue: ServerDialogue, ends: Ends | None) -> None:
         self._server = server
@@ -48,6 +48,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._ends = ends
         self._more: asyncio.Future[None] | None = None
         self._lost = False
+        self._silent = False
+        """It has not answered in time."""
         self._paused = False
         self._held = b""
         """What came before there was a session to take it."""
@@ -145,13 +147,21 @@ class UpstreamConnection(asyncio.Protocol):
         while (event := self._dialogue.next()) is None:
             if self._lost:
                 return Unusable("hung_up")
-            self._more = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            more = self._more = loop.create_future()
+            # Not by ``asyncio.timeout``, which costs several times as much: there are three of these in each login.
+            bound = loop.call_later(self._server.settings.upstream_login_seconds, self._give_up)
             try:
-                async with asyncio.timeout(self._server.settings.upstream_login_seconds):
-                    await self._more
-            except TimeoutError:
+                await more
+            finally:
+                bound.cancel()
+            if self._silent:
                 return Unusable("silent")
         return event
+
+    def _give_up(self) -> None:
+        self._silent = True
+        self._wake()
 
     def _wake(self) -> None:
         if self._more is not None and not self._more.done():
