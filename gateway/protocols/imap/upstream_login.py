@@ -51,7 +51,7 @@ class Understood(NamedTuple):
 
 
 def understood(line: bytes) -> Understood:
-    """What a line says. Servers say the same greeting and the same answers at each login, so short ones are remembered."""
+    """What a line says. Servers say the same lines at each login, so short ones are remembered."""
     return _remembered(line) if len(line) <= REMEMBERED_LONGEST else _understood(line)
 
 

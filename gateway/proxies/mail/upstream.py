@@ -40,7 +40,10 @@ class Ends(NamedTuple):
 class UpstreamConnection(asyncio.Protocol):
     """One connection to the mail server."""
 
-    __slots__ = ("_dialogue", "_ends", "_held", "_lost", "_more", "_paused", "_server", "_silent", "session", "transport")
+    __slots__ = (
+        *("_dialogue", "_ends", "_held", "_lost", "_more", "_paused", "_server", "_silent"),
+        *("session", "transport"),
+    )
 
     def __init__(self, server: "MailServer", dialogue: ServerDialogue, ends: Ends | None) -> None:
         self._server = server

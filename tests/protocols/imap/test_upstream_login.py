@@ -8,11 +8,15 @@ from itertools import pairwise
 import pytest
 
 from gateway.protocols import sasl
+from gateway.protocols.imap import upstream_login
 from gateway.protocols.imap.capabilities import UNWATCHABLE
 from gateway.protocols.imap.upstream_login import (
     BEFORE_LOGIN_MOST,
     LINE_LONGEST,
+    REMEMBERED_LONGEST,
+    REMEMBERED_MOST,
     UpstreamLogin,
+    understood,
 )
 from gateway.protocols.login import Accepted, Challenged, Opened, Rejected, Send, ServerEvent, StartTls, Unusable
 from gateway.protocols.sasl import Credentials, Mechanism
@@ -256,3 +260,16 @@ def test_no_secret_in_a_representation() -> None:
     upstream.next()
     event = upstream.login(b"t1", ANNA)
     assert PLAIN.decode() not in repr(event)
+
+
+def test_what_lines_say_is_remembered_within_bounds() -> None:
+    for number in range(2 * REMEMBERED_MOST):
+        assert understood(b"t%d OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] in" % number) == (
+            *(b"t%d" % number, b"OK", b"[CAPABILITY IMAP4rev1 AUTH=PLAIN] in"),
+            *(frozenset((b"IMAP4REV1", b"AUTH=PLAIN")), b"t%d OK [CAPABILITY IMAP4rev1] in" % number),
+        )
+    before = upstream_login._remembered.cache_info()
+    assert before.currsize <= REMEMBERED_MOST
+    long = b"* OK " + b"x" * REMEMBERED_LONGEST
+    assert understood(long) == understood(long) == (b"*", b"OK", long[5:], None, long)
+    assert upstream_login._remembered.cache_info().misses == before.misses
