@@ -8,6 +8,7 @@ known before stays one.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -16,6 +17,7 @@ from gateway.decision.live_sessions import LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.decide import decide
 from gateway.domain.policy import Policy
+from gateway.domain.shown import Demands, certificate_ended, refused_by_demand
 from gateway.domain.verdict import Effect, Posture, Verdict
 
 log = structlog.get_logger()
@@ -32,7 +34,12 @@ ATTEMPTS = 8
 class DecisionPoint:
     """One per process."""
 
-    def __init__(self, cache: DeviceCache, policy: Policy, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, cache: DeviceCache, policy: Policy, now: Callable[[], float] = time.time, demands: Demands | None = None
+    ) -> None:
+        """``demands``: what logins must bring beside the password, by protocol."""
+        self._demands = demands or {}
+        self._revoked: frozenset[str] = frozenset()
         self.cache = cache
         self.policy = policy
         self.sessions = LiveSessions()
@@ -47,6 +54,9 @@ class DecisionPoint:
 
     def judge(self, request: AccessRequest) -> Verdict | None:
         """The verdict from memory; None when the record is not at hand, or may be outdated (``judge_loading`` then)."""
+        refused = self._turned_away(request)
+        if refused is not None:
+            return refused
         entry, now = self._entries.get(request.login), self._now()
         if entry is None or entry.record is None or now > self.trusted_until:
             return None
@@ -59,10 +69,33 @@ class DecisionPoint:
             key = (request.device_id, request.protocol, request.device_type)
             if request.credential is not None:
                 key = (*key, request.credential.id, request.credential.digest)
+        if request.certificate is not None:
+            key = (request.device_id, request.protocol, request.device_type, *_shown_in(request))
         verdict = entry.verdict(key)
         if verdict is None or now >= verdict.valid_until:
             verdict = self._decide(request, entry, key)
         return self._without_state(request, verdict) if self.state_lost else verdict
+
+    def _turned_away(self, request: AccessRequest) -> Verdict | None:
+        """The refusal of what comes by a revoked certificate, or without what is demanded; before any state counts."""
+        certificate, version = request.certificate, self.policy.version.number
+        if certificate is not None and certificate.id in self._revoked:
+            return certificate_ended(version)
+        return refused_by_demand(request, self._demands, version) if self._demands else None
+
+    def revoke(self, certificates: frozenset[str]) -> None:
+        """Take these client certificates, and no others, for revoked, and end the sessions that came by them.
+
+        What is remembered of phones rests on the policy object, so another one makes all of it be looked at anew.
+        """
+        if certificates == self._revoked:
+            return
+        self._revoked = certificates
+        self.policy = replace(self.policy)
+        for session in self.sessions:
+            refused = self._turned_away(session.request)
+            if refused is not None:
+                _tell(session, refused)
 
     def _decide(self, request: AccessRequest, entry: Entry, key: VerdictKey) -> Verdict:
         verdict = decide(request, entry.record, self.policy, self._now())
@@ -206,6 +239,15 @@ class DecisionPoint:
         for task in tuple(self._retries):
             task.cancel()
         await asyncio.gather(*self._retries, return_exceptions=True)
+
+
+def _shown_in(request: AccessRequest) -> tuple[str, ...]:
+    """What tells apart two questions by the same certificate, or by the same words and another certificate."""
+    assert request.certificate is not None
+    certificate, credential = request.certificate, request.credential
+    shown = () if credential is None else (credential.id, credential.digest)
+    # More than the number: an authority may be careless with numbers.
+    return (certificate.id, certificate.device_key or "", "\n".join(certificate.logins or ()), *shown)
 
 
 def _tell(session: LiveSession, verdict: Verdict) -> None:

@@ -34,11 +34,12 @@ class RefusalLog:
             policy_version=verdict.policy_version,
             client=request.client_address,
             times=count,
-            **credential_in(request),
+            **shown_in(request),
             **({"asker": asker} if asker else {}),
         )
 
 
-def credential_in(request: AccessRequest) -> dict[str, str]:
-    """The ID for a log line, if there is one."""
-    return {} if request.credential is None else {"credential": request.credential.id}
+def shown_in(request: AccessRequest) -> dict[str, str]:
+    """What was shown beside the password, by the ID of each, for a log line."""
+    shown = {} if request.credential is None else {"credential": request.credential.id}
+    return shown if request.certificate is None else {**shown, "certificate": request.certificate.id}

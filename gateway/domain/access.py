@@ -7,6 +7,7 @@ it (NIST SP 800-207: enforcement point asks decision point).
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.credential import CredentialShown
 
 
@@ -53,3 +54,16 @@ class AccessRequest(NamedTuple):
     client_address: str = ""
     credential: CredentialShown | None = None
     """Shown with the login; ``decide`` finds out whether it is good, and which device it stands for."""
+    certificate: CertificateShown | None = None
+    """Of the connection; ``decide`` finds out whether it is the user's, and which device it names."""
+
+
+def strength_of(
+    device_id: str = "", credential: CredentialShown | None = None, certificate: CertificateShown | None = None
+) -> IdentityStrength:
+    """How well the device is known by what was shown."""
+    if certificate is not None and certificate.device_key:
+        return IdentityStrength.CLIENT_CERTIFICATE
+    if credential is not None:
+        return IdentityStrength.DEVICE_CREDENTIAL
+    return IdentityStrength.DEVICE_ID if device_id else IdentityStrength.USER_WIDE

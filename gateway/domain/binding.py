@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from gateway.domain.certificate import keys_of
 from gateway.domain.credential import DeviceCredential
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
@@ -188,6 +189,7 @@ class _Claim:
             compromised=inventory.compromised,
             compliant=inventory.compliant,
             suspicious=inventory.suspicious,
+            keys=keys_of(inventory.device_keys),
         )
 
     def is_apple_serial_of(self, device_id: str) -> bool:

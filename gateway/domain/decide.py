@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Flag
-from gateway.domain.credential import standing_behind
 from gateway.domain.enforcement import flag_in_force
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.grace import grace_of
 from gateway.domain.policy import Policy, PolicyVersion, Setting, Unavailable
 from gateway.domain.posture import open_hits, sufficiency
 from gateway.domain.question import devices_in_question, nobody_reported, setting_for
+from gateway.domain.shown import refused_as_shown, until_it_ends, with_its_device
 from gateway.domain.strictest import Contribution, Judged, let_through, strictest
 from gateway.domain.verdict import Cause, Effect, Posture, Reason, Verdict
 
@@ -32,15 +32,13 @@ _REASON_OF = {
 def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, now: float) -> Verdict:
     """The verdict on ``request``; ``record`` is None when the state cannot be read beyond its bound."""
     version = policy.version
-    if record is not None and request.credential is not None:
-        standing = standing_behind(request.credential, record.credentials)
-        if standing is None:
-            # No switch and no exemption lets in a wrong login.
-            return Verdict(Effect.DENY, Reason.CREDENTIAL_INVALID, Posture.UNKNOWN, version.number)
-        request = request._replace(device_id=standing.device_id)
+    refused = refused_as_shown(request, record, version.number, now)
+    if refused is not None:
+        return refused
     if record is None:
         verdict = _state_unavailable(version)
     else:
+        request = with_its_device(request, record)
         judged = [
             Judged(device, open_hits(device, policy.index), sufficiency(device, now))
             for device in devices_in_question(request, record, version)
@@ -51,10 +49,10 @@ def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, 
             *_insufficient_evidence(request, record, judged, policy, now),
         ]
         verdict = strictest(contributions, judged, record, version)
-        verdict = _exempted(verdict, request, record, version, now)
+        verdict = _exempted(verdict, _sole_device(request, judged), record, version, now)
     if not version.enforcement_on and verdict.effect is not Effect.ALLOW:
-        return let_through(verdict, Reason.ENFORCEMENT_OFF)
-    return verdict
+        verdict = let_through(verdict, Reason.ENFORCEMENT_OFF)
+    return until_it_ends(verdict, request)
 
 
 def _hits(request: AccessRequest, record: PersonRecord, judged: list[Judged], now: float) -> Iterator[Contribution]:
@@ -109,14 +107,22 @@ def _by_setting(setting: Setting, reason: Reason, device_id: str) -> Contributio
     return Contribution(effect, would, reason, device_id=device_id)
 
 
+def _sole_device(request: AccessRequest, judged: list[Judged]) -> str | None:
+    """The device whose exemption counts; with a certificate it must be the only one that answers."""
+    if request.certificate is None or request.certificate.device_key is None:
+        return request.device_id
+    ids = {each.device.device_id for each in judged}
+    return ids.pop() if len(ids) == 1 else None
+
+
 def _exempted(
-    verdict: Verdict, request: AccessRequest, record: PersonRecord, version: PolicyVersion, now: float
+    verdict: Verdict, device_id: str | None, record: PersonRecord, version: PolicyVersion, now: float
 ) -> Verdict:
     """An exemption in force lets through; its beginning and end are moments at which the answer may change."""
     until, exempt = verdict.valid_until, False
     for exemption in version.exemptions:
         concerned = (
-            exemption.login in (record.person_id, *record.logins) and exemption.device_id in ("", request.device_id)
+            exemption.login in (record.person_id, *record.logins) and exemption.device_id in ("", device_id)
             if exemption.login
             else exemption.group in record.groups
         )

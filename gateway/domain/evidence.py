@@ -38,6 +38,8 @@ class SourceEvidence:
     compromised: bool | None = None
     compliant: bool | None = None
     suspicious: bool = False
+    keys: tuple[str, ...] = ()
+    """What a client certificate may call the inventory device (``certificate.keys_of``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag
+from gateway.domain.certificate import UNKNOWN_PREFIX
 from gateway.domain.credential import DEVICE_PREFIX
 from gateway.domain.enforcement import FlagInForce, flag_in_force
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
@@ -60,7 +61,7 @@ def grace_of(
 
 def _is_noted(device_id: str, protocol: Protocol) -> bool:
     """Whether a device that asks is written down; one that never is would be new at each request."""
-    return protocol is Protocol.ACTIVESYNC and not device_id.startswith(DEVICE_PREFIX)
+    return protocol is Protocol.ACTIVESYNC and not device_id.startswith((DEVICE_PREFIX, UNKNOWN_PREFIX))
 
 
 def _first_seen(record: PersonRecord) -> Iterator[tuple[str, float]]:

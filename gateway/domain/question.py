@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.domain.access import AccessRequest
+from gateway.domain.certificate import devices_named
 from gateway.domain.evidence import UNKNOWN_DEVICE, BindingState, DeviceEvidence, PersonRecord
 from gateway.domain.policy import OutlookMobile, PolicyVersion, Setting
 from gateway.domain.verdict import Cause
@@ -25,7 +26,7 @@ _STRICTNESS = {Setting.ALLOW: 0, Setting.REPORT_ONLY: 1, Setting.DENY: 2}
 def is_user_wide(request: AccessRequest, record: PersonRecord, version: PolicyVersion) -> bool:
     """Whether all devices of the person answer for the request."""
     if not request.device_id:
-        return True
+        return request.certificate is None or not devices_named(request.certificate, record)
     by_rule = version.outlook_mobile is OutlookMobile.USER_WIDE
     return by_rule and _is_outlook_mobile(request, _identified(request, record))
 
@@ -33,11 +34,31 @@ def is_user_wide(request: AccessRequest, record: PersonRecord, version: PolicyVe
 def devices_in_question(
     request: AccessRequest, record: PersonRecord, version: PolicyVersion
 ) -> tuple[DeviceEvidence, ...]:
-    """The identified device, or all of the person's when identity is user-wide.
+    """The identified device, or all of the person's when identity is user-wide; and the one that a certificate names.
 
-    The cloud's own DeviceId is none of the person's phones: it is left out as long as nothing is known of it.
+    A certificate adds its device to that of a DeviceId or credential, so it makes no verdict milder. It stands alone
+    where nothing else names a device; if no source reports the one that it names, it identifies nothing, and an unknown
+    device answers beside whichever would without it.
     """
-    if not is_user_wide(request, record, version):
+    asked = _without_certificate(request, record, version)
+    certificate = request.certificate
+    if certificate is None or certificate.device_key is None:
+        return asked
+    named = devices_named(certificate, record)
+    if not named:
+        return (*asked, replace(UNKNOWN_DEVICE, device_id=certificate.unknown_device))
+    if not request.device_id:
+        return named
+    if is_user_wide(request, record, version):
+        return asked
+    return (*asked, *(each for each in named if each.device_id != request.device_id))
+
+
+def _without_certificate(
+    request: AccessRequest, record: PersonRecord, version: PolicyVersion
+) -> tuple[DeviceEvidence, ...]:
+    """The cloud's own DeviceId is none of the person's phones: it is left out as long as nothing is known of it."""
+    if request.device_id and not is_user_wide(request, record, version):
         return (_identified(request, record),)
     everything = (*record.devices.values(), *record.unbound)
     if not request.device_id:

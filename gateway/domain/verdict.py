@@ -58,6 +58,9 @@ class Reason(StrEnum):
     BINDING_CONFLICT = "binding_conflict"
     STATE_UNAVAILABLE = "state_unavailable"
     CREDENTIAL_INVALID = "credential_invalid"
+    CERTIFICATE_INVALID = "certificate_invalid"
+    CERTIFICATE_ENDED = "certificate_ended"
+    IDENTITY_DEMANDED = "identity_demanded"
 
 
 @dataclass(frozen=True, slots=True)

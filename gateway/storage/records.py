@@ -43,6 +43,8 @@ class SourceRow(msgspec.Struct, Generic[A], array_like=True, frozen=True):
     compromised: bool | None = None
     compliant: bool | None = None
     suspicious: bool = False
+    keys: tuple[str, ...] = ()
+    """Left out where there is none."""
 
 
 class DeviceRow(msgspec.Struct, Generic[A], array_like=True, frozen=True):
@@ -138,6 +140,7 @@ def _source_row(source: SourceEvidence, name: Callable[[App], object]) -> tuple[
         source.compromised,
         source.compliant,
         source.suspicious,
+        *([source.keys] if source.keys else ()),
     )
 
 
@@ -169,6 +172,7 @@ def _source(row: SourceRow[A], read: Callable[[tuple[A, ...]], tuple[App, ...]])
         row.compromised,
         row.compliant,
         row.suspicious,
+        row.keys,
     )
 
 

@@ -1,0 +1,208 @@
+"""Client certificates as values: what stands in one, whether an authority of ours issued it, and what a list revokes.
+
+Reading one takes some 100 µs, so it is done once for each connection. Whatever cannot be read in it is left out: the
+chain was verified by TLS, so nothing here decides whether it is good, but for one that somebody else hands on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
+from gateway.network.tls import TlsUnusable
+
+LONGEST: Final = 16 << 10
+"""Octets of one; TLS itself takes more."""
+VALUES_MOST: Final = 16
+"""Of one kind that are read."""
+VALUE_LONGEST: Final = 256
+"""Characters; a longer value is left out."""
+_UPN: Final = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+"""userPrincipalName, an otherName ([MS-WCCE] 2.2.2.7.7.4)."""
+_UTF8_STRING: Final = 0x0C
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """What stands in a certificate."""
+
+    issuer: bytes
+    """The authority's name, in DER."""
+    number: int
+    """Its serial number, unique for each authority (RFC 5280 §4.1.2.2)."""
+    digest: str
+    """SHA-256 of the whole of it, in lower-case hex."""
+    ends_at: float
+    """Epoch seconds."""
+    common_names: tuple[str, ...] = ()
+    subject_serials: tuple[str, ...] = ()
+    """serialNumber of the subject (X.520 6.2.9), which is a device's, not the certificate's."""
+    emails: tuple[str, ...] = ()
+    """Of subjectAltName, as the next three; rfc822Name."""
+    upns: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Its number and whose, for people: the number in hex and a digest of the authority's name."""
+        return id_of(self.issuer, self.number)
+
+
+def id_of(issuer: bytes, number: int) -> str:
+    """The id of the certificate with that number by the authority of that name."""
+    return f"{number:x}@{sha256(issuer).hexdigest()[:16]}"
+
+
+def peer_certificate(der: bytes) -> PeerCertificate | None:
+    """What stands in a certificate in DER; None: it is none, or too long."""
+    try:
+        certificate = _loaded(der)
+        return None if certificate is None else _read(certificate, der)
+    except (ValueError, TypeError, x509.InvalidVersion, OverflowError):
+        # OpenSSL reads more than cryptography takes for proper.
+        return None
+
+
+def _loaded(der: bytes) -> x509.Certificate | None:
+    return x509.load_der_x509_certificate(der) if len(der) <= LONGEST else None
+
+
+def _read(certificate: x509.Certificate, der: bytes) -> PeerCertificate:
+    names = _alternative_names(certificate)
+    return PeerCertificate(
+        issuer=certificate.issuer.public_bytes(),
+        number=certificate.serial_number,
+        digest=sha256(der).hexdigest(),
+        ends_at=certificate.not_valid_after_utc.timestamp(),
+        common_names=_of_subject(certificate, NameOID.COMMON_NAME),
+        subject_serials=_of_subject(certificate, NameOID.SERIAL_NUMBER),
+        emails=_kept(names.get_values_for_type(x509.RFC822Name)) if names else (),
+        upns=_kept([_upn(each) for each in names.get_values_for_type(x509.OtherName)]) if names else (),
+        dns_names=_kept(names.get_values_for_type(x509.DNSName)) if names else (),
+        uris=_kept(names.get_values_for_type(x509.UniformResourceIdentifier)) if names else (),
+    )
+
+
+def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return None
+
+
+def _of_subject(certificate: x509.Certificate, oid: ObjectIdentifier) -> tuple[str, ...]:
+    return _kept([str(each.value) for each in certificate.subject.get_attributes_for_oid(oid)])
+
+
+def _kept(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(each for each in values if 0 < len(each) <= VALUE_LONGEST and each.isprintable())[:VALUES_MOST]
+
+
+def _upn(name: x509.OtherName) -> str:
+    """A UTF8String of a short length; empty: another otherName."""
+    value = name.value
+    if name.type_id != _UPN or len(value) < 2 or value[0] != _UTF8_STRING:
+        return ""
+    head, length = (2, value[1]) if value[1] < 0x80 else (3, value[2] if value[1] == 0x81 and len(value) > 2 else -1)
+    return value[head:].decode("utf-8", "replace") if len(value) - head == length else ""
+
+
+class Revoked:
+    """What the lists in a file revoke."""
+
+    def __init__(self, path: str, setting: str = "[tls] client_crl") -> None:
+        """Empty ``path``: nothing is revoked. Raises ``TlsUnusable``."""
+        self._path, self._setting = path, setting
+        self.ids = self._read()
+
+    def reload(self) -> None:
+        """Read the file again. Raises ``TlsUnusable`` and keeps what was known."""
+        self.ids = self._read()
+
+    def _read(self) -> frozenset[str]:
+        if not self._path:
+            return frozenset()
+        try:
+            lists = _lists_in(Path(self._path).read_bytes())
+            return frozenset(id_of(issuer, number) for issuer, numbers in lists for number in numbers)
+        except OSError as error:
+            reason = error.strerror or "unreadable"
+        except ValueError:
+            reason = "no PEM list of revoked certificates"
+        raise TlsUnusable(f"{self._setting} {self._path} cannot be used ({reason}): name a file that holds such lists")
+
+
+_END: Final = b"-----END X509 CRL-----"
+
+
+def _lists_in(pem: bytes) -> list[tuple[bytes, list[int]]]:
+    """The authority of each list, and the numbers on it. Raises ``ValueError``."""
+    lists = [x509.load_pem_x509_crl(part + _END) for part in pem.split(_END)[:-1]]
+    if not lists:
+        raise ValueError("no list")
+    return [(each.issuer.public_bytes(), [one.serial_number for one in each]) for each in lists]
+
+
+class Issuers:
+    """Authorities, for certificates that somebody else took from a client and hands on.
+
+    Only what one of them has signed itself is theirs: who hands a certificate on does not hand on its chain.
+    """
+
+    def __init__(self, path: str, setting: str = "[tls] client_ca") -> None:
+        """Raises ``TlsUnusable``."""
+        self._path, self._setting = path, setting
+        self._authorities = self._read()
+
+    def reload(self) -> None:
+        """Read the file again. Raises ``TlsUnusable`` and keeps what was known."""
+        self._authorities = self._read()
+
+    def _read(self) -> list[x509.Certificate]:
+        try:
+            return x509.load_pem_x509_certificates(Path(self._path).read_bytes())
+        except (OSError, ValueError):
+            raise TlsUnusable(
+                f"{self._setting} {self._path} holds no PEM certificates of authorities: "
+                "name a file that holds the certificate of the issuer"
+            ) from None
+
+    def vouched(self, der: bytes, now: float) -> PeerCertificate | None:
+        """What stands in a certificate that one of them has issued for clients and that has not ended; else None."""
+        found = peer_certificate(der)
+        if found is None:
+            return None
+        certificate = x509.load_der_x509_certificate(der)
+        moment = datetime.fromtimestamp(now, UTC)
+        in_time = certificate.not_valid_before_utc <= moment < certificate.not_valid_after_utc
+        return found if in_time and _is_for_clients(certificate) and self._have_issued(certificate) else None
+
+    def _have_issued(self, certificate: x509.Certificate) -> bool:
+        return any(_has_issued(authority, certificate) for authority in self._authorities)
+
+
+def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+        basic = authority.extensions.get_extension_for_class(x509.BasicConstraints)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return basic.value.ca
+
+
+def _is_for_clients(certificate: x509.Certificate) -> bool:
+    """By extKeyUsage, where there is one (RFC 5280 §4.2.1.12)."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except (ValueError, x509.DuplicateExtension):
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
