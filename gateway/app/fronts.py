@@ -31,6 +31,7 @@ from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.ports.marks import Marks
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.client_certificates import ClientCertificates
 from gateway.proxies.front import HttpFront
 from gateway.proxies.mail.front import MailFront
 from gateway.proxies.mail.imap import IMAP
@@ -53,6 +54,8 @@ class Shared:
     now: Callable[[], float]
     marks: Marks | None = None
     """What all workers remember together; None: each by itself."""
+    certificates: ClientCertificates | None = None
+    """What clients show within TLS; None: they are not asked."""
 
 
 class Front(Protocol):
@@ -105,6 +108,7 @@ def _http(settings: Settings, shared: Shared) -> Front:
         shared.sightings,
         shared.metrics,
         attempts=shared.attempts,
+        certificates=shared.certificates,
         now=shared.now,
     )
 
@@ -126,6 +130,7 @@ def _mail(spoken: Spoken, section: MailSection, shared: Shared) -> Front:
         shared.metrics,
         attempts=shared.attempts,
         marks=shared.marks,
+        certificates=shared.certificates,
         now=shared.now,
     )
 
@@ -140,6 +145,7 @@ def _smtp(settings: Settings, shared: Shared) -> Front:
         shared.rules,
         shared.metrics,
         attempts=shared.attempts,
+        certificates=shared.certificates,
         now=shared.now,
     )
 
@@ -179,6 +185,7 @@ def _asked(settings: Settings, shared: Shared, speech: SpeechMaker, tls: ServerT
         shared.metrics,
         speech=speech,
         tls=tls,
+        vouched=None if shared.certificates is None else shared.certificates.handed_on,
     )
 
 
@@ -206,12 +213,15 @@ class Fronts:
 
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
+        self._shared = shared
         self._fronts: dict[str, Front] = {
             each.part: each.front(settings, shared) for each in SERVED if getattr(settings, each.part).listen
         }
 
     async def start(self) -> None:
         """Start all of them."""
+        if self._shared.certificates is not None:
+            self._shared.certificates.tell(self._shared.decision)
         await asyncio.gather(*(front.start() for front in self._fronts.values()))
 
     async def listen(self, sockets: Callable[[str], Sequence[BoundSocket]]) -> None:
@@ -228,6 +238,8 @@ class Fronts:
         """Read the certificates of all of them again."""
         for front in self._fronts.values():
             front.reload_tls()
+        if self._shared.certificates is not None:
+            self._shared.certificates.reload(self._shared.decision)
 
     async def drain(self, within_seconds: float, *, handed_over: bool) -> None:
         """Drain all at the same time."""

@@ -10,11 +10,14 @@ from gateway.authz.settings import AuthzSettings
 from gateway.domain.access import Protocol
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules, identity_rules
+from gateway.domain.shown import Demand, Demands
 from gateway.inventory.records import load_record
+from gateway.network.client_certificate import Issuers, Revoked
 from gateway.network.tls import ServerFiles, ServerTls
 from gateway.ports.store import Reading, Store
 from gateway.protocols.webmail.paths import Rule
 from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
+from gateway.proxies.client_certificates import CertificateFields, ClientCertificates
 from gateway.proxies.front import HttpFrontSettings
 from gateway.proxies.mail.front_settings import MailFrontSettings
 from gateway.proxies.smtp.front_settings import SmtpFrontSettings
@@ -54,6 +57,28 @@ def identity_of(settings: Settings) -> IdentityRules:
     return identity_rules(settings.identity.default_domain, settings.identity.domains, settings.identity.token_claim)
 
 
+def demands_of(settings: Settings) -> Demands:
+    """What logins must bring beside the password, by protocol."""
+    return {Protocol(protocol): Demand(demand) for protocol, demand in settings.identity.demand.items()}
+
+
+def client_certificates_of(
+    settings: Settings, rules: IdentityRules, now: Callable[[], float]
+) -> ClientCertificates | None:
+    """Reads what clients show; None: none are asked for. Raises ``TlsUnusable``."""
+    tls, identity = settings.tls, settings.identity
+    if not tls.client_ca:
+        return None
+    fields = CertificateFields(
+        user=identity.certificate_user,
+        device=identity.certificate_device,
+        device_form=identity.certificate_device_form,
+        device_key=identity.certificate_device_key,
+    )
+    issuers = Issuers(tls.client_ca) if settings.authz.certificates_from else None
+    return ClientCertificates(fields, rules, revoked=Revoked(tls.client_crl), issuers=issuers, now=now)
+
+
 def attempts_of(settings: Settings, now: Callable[[], float]) -> Attempts:
     """A worker's share of the failed logins that all of them may cause: none knows of the others' questions."""
     return Attempts(now, max(1, FAILURES_PER_MINUTE // workers_of(settings)))
@@ -87,9 +112,16 @@ def watched_files_of(settings: Settings) -> tuple[str, ...]:
 
 def authz_settings_of(settings: Settings) -> AuthzSettings:
     """The [authz] section as its fronts take it."""
-    given = settings.authz.model_dump(exclude={"listen", "key_files", "client_ca", "mail_servers"})
+    given = settings.authz.model_dump(
+        exclude={"listen", "key_files", "client_ca", "certificates_from", "mail_servers"}
+    )
     servers = {Protocol(name): _host_and_port(place) for name, place in settings.authz.mail_servers.items()}
-    return AuthzSettings(certificates_required=bool(settings.authz.client_ca), mail_servers=servers, **given)
+    return AuthzSettings(
+        certificates_required=bool(settings.authz.client_ca),
+        certificates_from=frozenset(settings.authz.certificates_from),
+        mail_servers=servers,
+        **given,
+    )
 
 
 def _host_and_port(place: str) -> tuple[str, int]:

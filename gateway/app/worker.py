@@ -16,6 +16,8 @@ from gateway.app.fronts import Fronts, Shared, servers_away
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     attempts_of,
+    client_certificates_of,
+    demands_of,
     identity_of,
     record_reader,
     redis_of,
@@ -70,7 +72,7 @@ class Worker:
         self._clock = SteadyClock()
         records = RedisRecords(self._redis, incarnation, RECORD_TTL_SECONDS)
         cache = DeviceCache(record_reader(store, rules), records, settings.decision.cache_people)
-        self._decision = DecisionPoint(cache, policy_of(first_policy(0.0)), self._clock.now)
+        self._decision = DecisionPoint(cache, policy_of(first_policy(0.0)), self._clock.now, demands_of(settings))
         self._feed = PolicyFeed(
             store,
             RedisSubscription(self._redis),
@@ -81,8 +83,8 @@ class Worker:
         self._standstill = Standstill(self._decision, self._feed.catch_up)
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
         attempts, now = attempts_of(settings, self._clock.now), self._clock.now
-        marks = RedisMarks(self._redis)
-        shared = Shared(self._decision, rules, self._sightings, self._metrics, attempts, now, marks)
+        marks, certificates = RedisMarks(self._redis), client_certificates_of(settings, rules, now)
+        shared = Shared(self._decision, rules, self._sightings, self._metrics, attempts, now, marks, certificates)
         self._fronts = Fronts(settings, shared)
         self._draining = asyncio.Event()
         self._handed_over = False

@@ -18,6 +18,7 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Posture, Reason, Verdict
 from gateway.network.accepting import TlsAcceptor
@@ -79,11 +80,14 @@ class AuthzFront:
         *,
         speech: SpeechMaker | None = None,
         tls: ServerTls | None = None,
+        vouched: Callable[[bytes], CertificateShown | None] | None = None,
     ) -> None:
         """``tls``: what listeners within TLS show, and which certificates they ask for.
 
-        ``speech``: what is spoken; None where ``connection`` says it.
+        ``speech``: what is spoken; None where ``connection`` says it. ``vouched``: what the certificate of an asker's
+        client says, if it is good.
         """
+        self.vouched = vouched
         self.settings = settings
         self.keys = keys
         self.rules = identity

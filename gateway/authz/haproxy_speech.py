@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.authz.inquiry import Inquiry, Judged, Settled
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.verdict import FOREVER, Effect, Verdict
 from gateway.protocols.answer import Answer
@@ -84,7 +85,7 @@ class HaproxySpeech:
 
     def _found(self, notify: Notify, said: "_Said") -> Found:
         try:
-            asked = original.question(said.head(), said.address, self._front.rules)
+            asked = original.question(said.head(), said.address, self._front.rules, self._certificate(said))
         except original.Misconfigured as error:
             return Settled(
                 spop.ack(notify, {"verdict": "defer", "reason": "misconfigured"}), "misconfigured", str(error)
@@ -105,6 +106,14 @@ class HaproxySpeech:
         return Judged(asked.request, answer)
 
 
+    def _certificate(self, said: "_Said") -> CertificateShown | None:
+        """Of the client, where HAProxy is believed to say so."""
+        vouched = self._front.vouched
+        if vouched is None or ASKER not in self._front.settings.certificates_from or said.certificate is None:
+            return None
+        return vouched(said.certificate)
+
+
 def _not_understood() -> dict[str, str]:
     return {"verdict": "refuse", "reason": "not_understood"}
 
@@ -118,6 +127,11 @@ class _Said:
     def _text(self, name: bytes) -> bytes | None:
         value = self._said.get(name)
         return value if isinstance(value, bytes) else None
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The client's certificate in DER."""
+        return self._text(b"cert") or None
 
     @property
     def address(self) -> str:

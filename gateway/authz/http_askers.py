@@ -12,12 +12,13 @@ from gateway.authz.facts import facts_of
 from gateway.authz.inquiry import Judged, Settled
 from gateway.authz.settings import AuthzSettings
 from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
-from gateway.protocols.authz import dovecot, nginx_mail, original
+from gateway.protocols.authz import client_certificate, dovecot, nginx_mail, original
 from gateway.protocols.authz.original import ClientQuestion, Kind, Misconfigured
 from gateway.protocols.http.request_head import RequestHead
 
@@ -38,6 +39,18 @@ class HttpContext(NamedTuple):
 
     rules: IdentityRules
     settings: AuthzSettings
+    vouched: Callable[[bytes], CertificateShown | None] | None = None
+    """What a client's certificate says, if an authority of ours has issued it; None: none is taken from askers."""
+
+    def certificate(self, head: RequestHead, *askers: str) -> CertificateShown | None:
+        """What the client has shown to the asker, where one of these ``askers`` is believed.
+
+        Raises ``Misconfigured``.
+        """
+        if self.vouched is None or self.settings.certificates_from.isdisjoint(askers):
+            return None
+        der = client_certificate.handed_on(head)
+        return None if der is None else self.vouched(der)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,8 @@ def _allowed(request: AccessRequest | None = None, verdict: Verdict | None = Non
 
 def _nginx(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     try:
-        asked = original.question(*original.client_head(head, Kind.NGINX), context.rules)
+        certificate = context.certificate(head, "nginx")
+        asked = original.question(*original.client_head(head, Kind.NGINX), context.rules, certificate)
     except Misconfigured as error:
         return Settled(_nginx_says("defer", "misconfigured"), "misconfigured", str(error))
     except InvalidValue:
@@ -109,7 +123,8 @@ def _refusal(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     """The client's own answer, by a verdict of its own."""
     again = refusals.defer(AGAIN_SECONDS)
     try:
-        asked = original.question(*original.client_head(head, Kind.NGINX), context.rules)
+        certificate = context.certificate(head, "nginx", "haproxy")
+        asked = original.question(*original.client_head(head, Kind.NGINX), context.rules, certificate)
     except Misconfigured as error:
         return Settled(refusals.defer(context.settings.retry_after_seconds), "misconfigured", str(error))
     except InvalidValue:
@@ -132,16 +147,21 @@ def _refusal(head: RequestHead, body: bytes, context: HttpContext) -> Found:
 
 
 def _forward(head: RequestHead, body: bytes, context: HttpContext) -> Found:
-    return _checked(lambda: original.client_head(head, Kind.FORWARDED), context)
+    return _checked(
+        lambda: (*original.client_head(head, Kind.FORWARDED), context.certificate(head, "forward")), context
+    )
 
 
 def _envoy(head: RequestHead, body: bytes, context: HttpContext) -> Found:
-    return _checked(lambda: original.client_head_behind(ENVOY, head), context)
+    return _checked(lambda: (*original.client_head_behind(ENVOY, head), None), context)
 
 
-def _checked(client_head: Callable[[], tuple[RequestHead, str]], context: HttpContext) -> Found:
+def _checked(
+    client_head: Callable[[], tuple[RequestHead, str, CertificateShown | None]], context: HttpContext
+) -> Found:
     try:
-        asked = original.question(*client_head(), context.rules)
+        client, address, certificate = client_head()
+        asked = original.question(client, address, context.rules, certificate)
     except Misconfigured as error:
         put_off = refusals.defer(context.settings.retry_after_seconds)
         return Settled(_for_the_client(put_off, "defer"), "misconfigured", str(error))
@@ -176,7 +196,7 @@ def _mail(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     protocol = Protocol.WEBMAIL
     try:
         protocol = nginx_mail.protocol_of(head.named)
-        identified = nginx_mail.asked(head.named, context.rules)
+        identified = nginx_mail.asked(head.named, context.rules, context.certificate(head, "nginx_mail"))
         server = context.settings.mail_servers.get(protocol)
         if server is None:
             raise Misconfigured(f"[authz] mail_servers has no {protocol.value}: write the address where nginx goes on")

@@ -82,7 +82,7 @@ class HttpSpeech:
         self._head = None
         if not self._is_authentic(asker, head):
             return self._inquiry(head, asker.name, Settled(asker.stranger(head), "not_authentic"))
-        context = HttpContext(self._front.rules, self._front.settings)
+        context = HttpContext(self._front.rules, self._front.settings, self._front.vouched)
         return self._inquiry(head, asker.name, asker.understood(head, body, context), read=bool(body))
 
     def _is_authentic(self, asker: HttpAsker, head: RequestHead) -> bool:

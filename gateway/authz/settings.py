@@ -19,6 +19,8 @@ class AuthzSettings:
     max_connections: int = 2_000
     certificates_required: bool = False
     """Whether listeners within TLS let in only who shows a certificate of ours."""
+    certificates_from: frozenset[str] = frozenset()
+    """Askers whose word on a client's certificate is taken, by their names; their configuration must always set it."""
     retry_after_seconds: int = 30
     dovecot_proved: bool = False
     """Whether Dovecot asks only after it has checked the password: then the refusal names the app."""

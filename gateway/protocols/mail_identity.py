@@ -1,14 +1,15 @@
 """From a login by IMAP, POP3 or SMTP to the question that is judged.
 
-These protocols carry no device. A device credential behind the user's name names one; without it all devices of the
-user answer. Whatever else names the device better one day (a client certificate) comes in here and nowhere else.
+These protocols carry no device. A device credential behind the user's name names one, and so does the certificate that
+the client has shown within TLS; without them all devices of the user answer.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.domain import credential
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol, strength_of
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 
@@ -21,6 +22,7 @@ class Presented:
     user: bytes = field(repr=False)
     """The name as it was given; a device credential may stand behind it."""
     address: str
+    certificate: CertificateShown | None = None
 
 
 class Identified(NamedTuple):
@@ -45,9 +47,10 @@ def identity_of(presented: Presented, rules: IdentityRules) -> Identified | None
         login,
         device_id="",
         protocol=presented.protocol,
-        strength=IdentityStrength.USER_WIDE if shown is None else IdentityStrength.DEVICE_CREDENTIAL,
+        strength=strength_of(credential=shown, certificate=presented.certificate),
         action="LOGIN",
         client_address=presented.address,
         credential=shown,
+        certificate=presented.certificate,
     )
     return Identified(request, name.encode())

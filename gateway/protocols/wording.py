@@ -38,8 +38,8 @@ def blocked(app: str, note: str) -> str:
     said = _STEERING.sub("", note).strip()
     if not name and not said:
         return BLOCKED_TEXT
-    because = f"because of this app: {name}" if name else "because of what is installed on it"
-    return f"Mail on this device is blocked by your organization {because}\n{said or 'Ask your help desk.'}"
+    because = f" because of this app: {name}" if name else ""
+    return f"Mail on this device is blocked by your organization{because}\n{said or 'Ask your help desk.'}"
 
 
 def one_line(text: str, longest: int, *, utf8: bool = False) -> bytes:

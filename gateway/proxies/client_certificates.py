@@ -11,6 +11,8 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
+from math import inf
 from typing import Literal
 
 import structlog
@@ -29,7 +31,6 @@ DeviceField = Literal["none", "cn", "subject_serial", "dns", "uri", "fingerprint
 DeviceKeyType = Literal[
     "serial", "udid", "imei", "meid", "entra_device_id", "mdm_id", "cert_sha256", "subject"
 ]
-UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,12 @@ class ClientCertificates:
         if der is None:
             return None
         found = peer_certificate(der)
-        # Verified all the same, so it is not none: it is one that names nobody.
-        return self._shown(found) if found is not None else CertificateShown(UNREADABLE, 0.0)
+        return self._shown(found) if found is not None else self._unreadable(der)
+
+    def _unreadable(self, der: bytes) -> CertificateShown:
+        """Verified all the same, so it is not none: it is one that names nobody and no device."""
+        names, device = self._fields.user != "none", self._fields.device != "none"
+        return CertificateShown(sha256(der).hexdigest(), inf, () if names else None, "" if device else None)
 
     def handed_on(self, der: bytes) -> CertificateShown | None:
         """What an asker says that its client has shown; None: nothing that an authority of ours vouches for."""

@@ -8,12 +8,14 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, cast
 
+from gateway.domain.certificate import CertificateShown
 from gateway.network.resetting import reset
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.chunked import BadChunk, ChunkedReader
 from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
 from gateway.protocols.http.writing import written
+from gateway.proxies.standing import certificate_mark
 
 if TYPE_CHECKING:
     from gateway.proxies.front import HttpFront
@@ -74,6 +76,8 @@ class ClientConnection(asyncio.Protocol):
         "_requests",
         "address",
         "answer_begun",
+        "certificate",
+        "certificate_mark",
         "deadline",
         "exchange",
         "forwarded_end",
@@ -91,6 +95,9 @@ class ClientConnection(asyncio.Protocol):
         self.secure = secure
         self.transport: asyncio.Transport | None = None
         self.address = ""
+        self.certificate: CertificateShown | None = None
+        """What the client has shown within TLS; read once."""
+        self.certificate_mark = 0
         self.forwarded_end = b""
         """The line that tells the mail server whose request it is, and the empty one behind it."""
         self.exchange: Exchange | None = None
@@ -135,6 +142,9 @@ class ClientConnection(asyncio.Protocol):
         if not self.front.admission.admit(self):
             self._closing, self._idle = True, False
             self.transport = None
+        elif self.secure:
+            self.certificate = self.front.certificate_of(transport)
+            self.certificate_mark = certificate_mark(self.certificate)
 
     def data_received(self, data: bytes) -> None:
         """Octets of the present request's body, of the next request, or of one behind it."""
@@ -454,6 +464,12 @@ class ClientConnection(asyncio.Protocol):
         """Close between two requests; a client that has come and not asked yet keeps its time for it."""
         begun = self.exchange is not None or self._arrived or self._buffer or self.body_to_come
         if self._requests and not begun:
+            self.close()
+
+    def certificate_ended(self) -> None:
+        """It was revoked, or has expired: nothing more is taken by it. A request under way is told by its verdict."""
+        self.keep_alive = False
+        if self.exchange is None and not self._arrived:
             self.close()
 
     def close(self) -> None:

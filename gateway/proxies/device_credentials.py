@@ -1,6 +1,6 @@
-"""Device credentials at a login: is one wrong, and is one in use at two places.
+"""Device credentials and client certificates at a login: is one wrong, and is a credential in use at two places.
 
-A wrong one is known before the mail server is asked, and is answered as a wrong password is; what the device behind a
+A wrong one (or the certificate of another user) is known before the mail server is asked, and is answered as a wrong password is; what the device behind a
 good one may is the verdict's to say. A credential can be copied: two sessions with the same one from different
 addresses are told of, as far as this worker sees them. A phone that changes networks looks the same for a moment.
 """
@@ -11,9 +11,10 @@ from collections.abc import Callable
 import structlog
 
 from gateway.decision.decision_point import DecisionPoint
-from gateway.decision.refusal_log import credential_in
+from gateway.decision.refusal_log import shown_in
 from gateway.domain.access import AccessRequest
-from gateway.domain.verdict import Reason
+from gateway.domain.shown import WRONG_LOGINS
+from gateway.domain.verdict import Reason, Verdict
 from gateway.network.addresses import counted_as
 from gateway.observability.metrics import Metrics
 
@@ -36,28 +37,38 @@ class DeviceCredentials:
         self._wrong = metrics.counter(
             "gatepost_credentials_wrong_total", "Logins with a wrong or revoked device credential", "protocol"
         )
+        self._others = metrics.counter(
+            "gatepost_certificates_wrong_total", "Logins with the client certificate of another user", "protocol"
+        )
         self._twice = metrics.counter(
             "gatepost_credentials_used_twice_total", "Sessions with a device credential in use elsewhere", "protocol"
         )
 
     async def are_wrong(self, request: AccessRequest) -> bool:
-        """Whether a credential was shown that is wrong, revoked or another person's.
+        """Whether a credential or certificate was shown that is wrong, revoked or another person's.
 
         Where the state cannot be read now it is not called wrong; the verdict then is that of the setting for it.
         """
-        if request.credential is None:
+        if request.credential is None and request.certificate is None:
             return False
-        verdict = await self._decision.judge_loading(request)
-        if verdict.reason is not Reason.CREDENTIAL_INVALID:
+        return self.is_wrong(request, await self._decision.judge_loading(request))
+
+    def is_wrong(self, request: AccessRequest, verdict: Verdict) -> bool:
+        """Whether the verdict says so; then it is written down."""
+        if verdict.reason not in WRONG_LOGINS:
             return False
-        self._wrong.inc(request.protocol.value)
-        log.warning(
-            "credential_wrong",
-            login=request.login,
-            **credential_in(request),
-            protocol=request.protocol.value,
-            client=request.client_address,
-        )
+        by_certificate = verdict.reason is Reason.CERTIFICATE_INVALID
+        (self._others if by_certificate else self._wrong).inc(request.protocol.value)
+        told = {
+            "login": request.login,
+            **shown_in(request),
+            "protocol": request.protocol.value,
+            "client": request.client_address,
+        }
+        if by_certificate:
+            log.warning("certificate_wrong", **told)
+        else:
+            log.warning("credential_wrong", **told)
         return True
 
     def used(self, request: AccessRequest) -> None:
@@ -81,7 +92,7 @@ class DeviceCredentials:
         log.warning(
             "credential_used_twice",
             login=request.login,
-            **credential_in(request),
+            **shown_in(request),
             protocol=request.protocol.value,
             client=request.client_address,
             other=other.client_address,

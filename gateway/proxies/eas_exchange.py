@@ -64,7 +64,7 @@ class EasExchange(JudgedExchange):
         """Identify and judge."""
         front, head = self._front, self._head
         assert head is not None
-        asked = identify(head, front.client_address(self._client, head), front.rules)
+        asked = identify(head, front.client_address(self._client, head), front.rules, self._client.certificate)
         if isinstance(asked, Answer):
             front.requests.inc("", "malformed" if asked.status != 401 else "unauthenticated")
             self.state = State.ENDED

@@ -17,6 +17,7 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.live_sessions import LiveSession
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.decision.sightings import SightingLog
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
 from gateway.network.accepting import TlsAcceptor
@@ -33,8 +34,10 @@ from gateway.protocols.http.request_head import RequestHead
 from gateway.protocols.http.writing import written
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.client_certificates import ClientCertificates
 from gateway.proxies.client_connection import ClientConnection, Exchange
 from gateway.proxies.credential_check import CredentialChecks
+from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.eas_exchange import EasExchange
 from gateway.proxies.exchange_state import State
 from gateway.proxies.front_settings import HttpFrontSettings
@@ -83,9 +86,10 @@ class HttpFront:
         metrics: Metrics,
         *,
         attempts: Attempts | None = None,
+        certificates: ClientCertificates | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``attempts``: those of other proxies of this process count with ours."""
+        """``attempts``: those of other proxies of this process count with ours; ``certificates``: of clients."""
         self.settings = settings
         self.decision = decision
         self.rules = identity
@@ -95,7 +99,10 @@ class HttpFront:
         self.rounds = Rounds(self._take_arrived)
         self.upstreams = Upstreams([_pool(url, settings, self.rounds) for url in settings.upstreams])
         self.checks = CredentialChecks(self.upstreams, now, attempts, credential_questions(settings.webmail))
-        self.refusing = Refusing(self.checks, RefusalPace(), settings.retry_after_seconds)
+        self.certificates = certificates
+        self.refusing = Refusing(
+            self.checks, RefusalPace(), DeviceCredentials(decision, metrics), settings.retry_after_seconds
+        )
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")
         self.bad_requests = metrics.counter("gatepost_bad_requests_total", "Requests not understood", "reason")
@@ -228,6 +235,8 @@ class HttpFront:
         now = self.clock()
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.deadline_passed()
+        if self.certificates is not None:
+            self._close_ended(self.certificates)
         self.admission.sweep(now)
         self.upstreams.drop_old()
         self._probes = [probe for probe in self._probes if not probe.done()]
@@ -235,6 +244,13 @@ class HttpFront:
             # Nobody else may ask a mail server that was away, and health should know when it is back.
             lost = [pool for pool in self.upstreams.pools if not pool.reached and pool.healthy]
             self._probes = [asyncio.create_task(self._look_for(pool)) for pool in lost]
+
+    def _close_ended(self, certificates: ClientCertificates) -> None:
+        """Close connections whose certificate is worth nothing any more."""
+        certified = [(each, each.certificate) for each in self._connections if each.certificate is not None]
+        for connection, certificate in certified:
+            if certificates.has_ended(certificate):
+                connection.certificate_ended()
 
     def status(self) -> dict[str, object]:
         """For the operator."""
@@ -247,6 +263,10 @@ class HttpFront:
         }
 
     # --- for the connections
+
+    def certificate_of(self, transport: asyncio.BaseTransport) -> CertificateShown | None:
+        """What a client has shown within TLS."""
+        return None if self.certificates is None else self.certificates.of(transport)
 
     def _ticks(self) -> float:
         """The clock as it is set now."""

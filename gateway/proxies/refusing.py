@@ -14,6 +14,7 @@ from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.answer import Answer
 from gateway.proxies.credential_check import CheckResult, CredentialChecks, Credibility
+from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.simple import unauthorized
 
 
@@ -50,8 +51,11 @@ class Told(NamedTuple):
 class Refusing:
     """Finds the words; one per front."""
 
-    def __init__(self, checks: CredentialChecks, pace: RefusalPace, retry_after_seconds: int) -> None:
+    def __init__(
+        self, checks: CredentialChecks, pace: RefusalPace, devices: DeviceCredentials, retry_after_seconds: int
+    ) -> None:
         self._checks = checks
+        self._devices = devices
         self.pace = pace
         self.log = RefusalLog(pace)
         self._put_off = refusals.defer(retry_after_seconds)
@@ -62,6 +66,9 @@ class Refusing:
         assert asked.credentials is not None
         if verdict.effect is Effect.DEFER:
             return self.deferred("deferred")
+        if self._devices.is_wrong(asked.request, verdict):
+            # As a wrong password: whoever has somebody else's certificate learns nothing of anybody's phone.
+            return Told(unauthorized(()), "wrong_credential")
         known = self._checks.known(asked.request.login, asked.credentials)
         return None if known is None else self._told(asked, asked.request, verdict, known)
 

@@ -7,7 +7,7 @@ first. False means that nothing has happened: the octets are read step by step t
 
 from typing import TYPE_CHECKING
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol, strength_of
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import canonical_login
 from gateway.domain.verdict import Effect
@@ -41,7 +41,7 @@ class ShortWay:
         if recognised is None or now > self.decision.trusted_until:
             return False
         _, _, who, secret = recognised
-        standing = self._standings.get(mark_of(who, secret))
+        standing = self._standings.get(mark_of(who, secret) ^ client.certificate_mark)
         if standing is None or not standing.holds(self.decision, now + VALID_AT_LEAST_SECONDS):
             return self._begin_unknown(client, recognised, now, clock)
         exchange = UsualExchange(self, client, recognised, standing)
@@ -60,10 +60,11 @@ class ShortWay:
             login,
             usual.device_id,
             Protocol.ACTIVESYNC,
-            IdentityStrength.DEVICE_ID,
+            strength_of(usual.device_id, certificate=client.certificate),
             usual.command,
             usual.device_type,
             client.address,
+            certificate=client.certificate,
         )
         verdict = self.decision.judge(request)
         if verdict is None or verdict.effect is not Effect.ALLOW:
@@ -93,5 +94,5 @@ class ShortWay:
         if command not in PARKING or standing.told_until <= now:
             self.front.sighted.served(exchange.asked(), b"")
             standing.told_until = self.front.sighted.due_at(standing.login, standing.device_id)
-            self.standings.keep(mark_of(who, secret), standing)
+            self.standings.keep(mark_of(who, secret) ^ exchange.certificate_mark, standing)
         self.front.requests.inc(command, "forwarded")

@@ -5,10 +5,12 @@ its place: the person's entry in the cache with the very verdicts of that moment
 policy, the state, the time. Else the phone is identified and judged anew.
 """
 
+from hashlib import blake2b
 from typing import Final
 
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import Entry
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.policy import Policy
 from gateway.domain.verdict import Verdict
 
@@ -52,6 +54,17 @@ def mark_of(who: bytes, secret: bytes) -> int:
 
 
 _LOW = (1 << 64) - 1
+
+
+def certificate_mark(certificate: CertificateShown | None) -> int:
+    """What a connection's certificate adds to the marks of what comes by it, so that a standing is for it alone.
+
+    It is no secret, but what it is added to cannot be foreseen. Made once for each connection.
+    """
+    if certificate is None:
+        return 0
+    shown = repr((certificate.id, certificate.logins, certificate.device_key)).encode()
+    return int.from_bytes(blake2b(shown, digest_size=16).digest())
 
 
 class Standings:

@@ -7,7 +7,7 @@ somebody goes away), it becomes an ``EasExchange`` at that very moment and is ov
 
 from typing import TYPE_CHECKING
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol, strength_of
 from gateway.domain.verdict import Verdict
 from gateway.network.upstream import UpstreamConnection
 from gateway.protocols.activesync.identify import Asked
@@ -46,15 +46,21 @@ class UsualExchange:
         """What is judged (``LiveSession``)."""
         return self._request(self._usual())
 
+    @property
+    def certificate_mark(self) -> int:
+        """That of its connection."""
+        return self._client.certificate_mark
+
     def _request(self, usual: UsualRequest) -> AccessRequest:
         return AccessRequest(
             self.standing.login,
             self.standing.device_id,
             Protocol.ACTIVESYNC,
-            IdentityStrength.DEVICE_ID,
+            strength_of(self.standing.device_id, certificate=self._client.certificate),
             usual.command,
             usual.device_type,
             self._client.address,
+            certificate=self._client.certificate,
         )
 
     def _usual(self) -> UsualRequest:

@@ -64,6 +64,26 @@ def _mail_sections(settings: Settings) -> dict[str, MailSection | SmtpSection]:
     return {"imap": settings.imap, "pop3": settings.pop3, "smtp": settings.smtp}
 
 
+def _check_no_certificates(settings: Settings) -> None:
+    """Whether nothing needs certificates of clients where no authority of them is named."""
+    identity = settings.identity
+    demanded = [protocol for protocol, demand in identity.demand.items() if demand == "certificate"]
+    opened = [rule for rule, openings in settings.webmail if "certificate" in openings]
+    needing = {
+        f"[identity] demand = {{ {', '.join(demanded)} }}": bool(demanded),
+        "[identity] certificate_user": identity.certificate_user != "none",
+        "[identity] certificate_device": identity.certificate_device != "none",
+        f"[webmail] {', '.join(opened)}": bool(opened),
+        "[authz] certificates_from": bool(settings.authz.certificates_from),
+    }
+    for name, needs in needing.items():
+        if needs:
+            raise SettingsInvalid(
+                f"{name} needs certificates of clients, but [tls] client_ca is not set: name the PEM file of the "
+                "authorities that issue them"
+            )
+
+
 def _check_tls(settings: Settings) -> None:
     listeners = [*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen]
     listeners += [*settings.authz.listen, *settings.envoy.listen]
@@ -90,6 +110,8 @@ def _check_tls(settings: Settings) -> None:
             "[tls] client_certificate is required, but client_ca is not set: name the PEM file of the authorities that "
             "issue them"
         )
+    if not settings.tls.client_ca:
+        _check_no_certificates(settings)
     if settings.tls.client_crl and not settings.tls.client_ca:
         raise SettingsInvalid(
             "[tls] client_crl is set, but client_ca is not: name the PEM file of the authorities whose list it is"

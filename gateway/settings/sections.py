@@ -9,13 +9,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings.values import (
+    AskerKinds,
     AskerListeners,
     CookieOpenings,
     Count,
+    DemandedOf,
     Directory,
     DomainNames,
     EnvoyListeners,
     Files,
+    Form,
     HaproxyListeners,
     HostName,
     ImapListeners,
@@ -197,6 +200,7 @@ class AuthzSection(Section):
     listen: AskerListeners = []
     key_files: Files = []
     client_ca: str = ""
+    certificates_from: AskerKinds = []
     answer_seconds: Annotated[float, Field(gt=0, le=5), Number] = 0.1
     head_seconds: Seconds = 10.0
     idle_seconds: Seconds = 320.0
@@ -230,6 +234,13 @@ class IdentitySection(Section):
     default_domain: str = ""
     domains: DomainNames = {}
     token_claim: str = ""
+    certificate_user: Literal["none", "cn", "email", "upn"] = "none"
+    certificate_device: Literal["none", "cn", "subject_serial", "dns", "uri", "fingerprint"] = "none"
+    certificate_device_form: Form = "{}"
+    certificate_device_key: Literal[
+        "serial", "udid", "imei", "meid", "entra_device_id", "mdm_id", "cert_sha256", "subject"
+    ] = "serial"
+    demand: DemandedOf = {}
 
 
 class AdminSection(Section):

@@ -91,6 +91,26 @@ def _asker_listener(*schemes: str, example: str) -> Callable[[str], str]:
     return checked
 
 
+_DEMAND_REMEDY = 'write it like { imap = "either", smtp = "certificate" }'
+_WITHOUT_CREDENTIALS = ("activesync", "webmail")
+
+
+def _demanded(value: dict[str, str]) -> dict[str, str]:
+    """ActiveSync and other mail by HTTP have no place for a device credential."""
+    for protocol in _WITHOUT_CREDENTIALS:
+        if value.get(protocol) in ("credential", "either"):
+            raise ValueError(
+                f'nobody can show a device credential by {protocol}: write {protocol} = "certificate", or "none"'
+            )
+    return value
+
+
+def _form(value: str) -> str:
+    if value.count("{}") != 1:
+        raise ValueError('write the whole text with {} where the key stands, like "IntuneDeviceId://{}"')
+    return value
+
+
 def _where(value: str) -> str:
     """ADDRESS:PORT as nginx takes it: a literal address, no name."""
     remedy = "write an address and a port, like 10.0.0.5:143 or [fd00::5]:143"
@@ -174,16 +194,16 @@ _TAKEN_PATHS = frozenset(
 
 
 def _opening(value: str) -> str:
-    if value == "verdict":
+    if value in ("verdict", "certificate"):
         return value
     try:
         return _network(value)
     except ValueError as error:
-        raise ValueError(f'{error}, or "verdict"') from None
+        raise ValueError(f'{error}, "certificate" or "verdict"') from None
 
 
 def _cookie_opening(value: str) -> str:
-    if value == "verdict":
+    if value in ("verdict", "certificate"):
         raise ValueError("a cookie names nobody who could be judged: write networks only, like 10.1.0.0/16")
     return _network(value)
 
@@ -256,6 +276,16 @@ Openings = Annotated[list[Annotated[str, AfterValidator(_opening)]], BeforeValid
 CookieOpenings = Annotated[list[Annotated[str, AfterValidator(_cookie_opening)]], BeforeValidator(_listed)]
 ServedPaths = Annotated[list[Annotated[str, AfterValidator(_served_path)]], BeforeValidator(_listed)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
+DemandedOf = Annotated[
+    dict[
+        Literal["activesync", "webmail", "imap", "pop3", "smtp"],
+        Literal["none", "certificate", "credential", "either"],
+    ],
+    BeforeValidator(_mapped),
+    AfterValidator(_demanded),
+]
+Form = Annotated[str, AfterValidator(_form)]
+AskerKinds = Annotated[list[Literal["nginx", "forward", "haproxy", "nginx_mail"]], BeforeValidator(_listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
 PublicUrl = Annotated[str, AfterValidator(_public)]
 RedisUrl = Annotated[str, AfterValidator(_redis)]

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol, strength_of
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 from gateway.domain.verdict import Verdict
@@ -39,10 +40,12 @@ class Asked(NamedTuple):
 _OPTIONS = EasQuery(Command.OPTIONS, None, "", b"", "")
 
 
-def identify(head: RequestHead, client_address: str, rules: IdentityRules) -> Asked | Answer:
-    """What is asked, or the answer to a request that cannot be asked."""
+def identify(
+    head: RequestHead, client_address: str, rules: IdentityRules, certificate: CertificateShown | None = None
+) -> Asked | Answer:
+    """What is asked, or the answer to a request that cannot be asked. ``certificate``: of the client's connection."""
     try:
-        return _identified(head, client_address, rules)
+        return _identified(head, client_address, rules, certificate)
     except UnknownCommand:
         return refusals.unknown_command()
     except InvalidValue as error:
@@ -50,7 +53,9 @@ def identify(head: RequestHead, client_address: str, rules: IdentityRules) -> As
         return refusals.malformed(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
-def _identified(head: RequestHead, client_address: str, rules: IdentityRules) -> Asked | Answer:
+def _identified(
+    head: RequestHead, client_address: str, rules: IdentityRules, certificate: CertificateShown | None
+) -> Asked | Answer:
     named = head.named
     if b"content-encoding" in named:
         return refusals.coded_content()
@@ -72,18 +77,22 @@ def _identified(head: RequestHead, client_address: str, rules: IdentityRules) ->
     login = _login(credentials, query, rules)
     if login is None:
         return refusals.not_authenticated("mail")
-    return Asked(query, version, credentials, _access(login, query, client_address), user_agent, fields)
+    request = _access(login, query, client_address, certificate)
+    return Asked(query, version, credentials, request, user_agent, fields)
 
 
-def _access(login: str, query: EasQuery, client_address: str) -> AccessRequest:
+def _access(
+    login: str, query: EasQuery, client_address: str, certificate: CertificateShown | None
+) -> AccessRequest:
     return AccessRequest(
         login,
         query.device_id,
         Protocol.ACTIVESYNC,
-        IdentityStrength.DEVICE_ID,
+        strength_of(query.device_id, certificate=certificate),
         query.command,
         query.device_type,
         client_address,
+        certificate=certificate,
     )
 
 

@@ -10,9 +10,11 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.access import Protocol
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
-from gateway.domain.verdict import Effect, Reason, Verdict
+from gateway.domain.shown import WRONG_LOGINS
+from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz.original import Misconfigured
 from gateway.protocols.mail_identity import Identified, Presented, identity_of
@@ -34,8 +36,10 @@ def protocol_of(named: Mapping[bytes, bytes]) -> Protocol:
     return protocol
 
 
-def asked(named: Mapping[bytes, bytes], rules: IdentityRules) -> Identified:
-    """What is judged; ``named``: the request's headers by lower-case name.
+def asked(
+    named: Mapping[bytes, bytes], rules: IdentityRules, certificate: CertificateShown | None = None
+) -> Identified:
+    """What is judged; ``named``: the request's headers by lower-case name; ``certificate``: of the client.
 
     Raises ``Misconfigured``, also for a mechanism that does not show the password: the mail server would not be asked
     about it; and ``InvalidValue`` for a name that is none.
@@ -45,7 +49,7 @@ def asked(named: Mapping[bytes, bytes], rules: IdentityRules) -> Identified:
         raise Misconfigured("Auth-Method is not plain: allow plain and login only (imap_auth, pop3_auth, smtp_auth)")
     user = unquote_to_bytes(named.get(b"auth-user", b""))
     address = named.get(b"client-ip", b"").decode("ascii", "replace")
-    identified = identity_of(Presented(protocol, user, address), rules)
+    identified = identity_of(Presented(protocol, user, address, certificate), rules)
     if identified is None:
         raise InvalidValue("the user name can be nobody's")
     return identified
@@ -62,7 +66,7 @@ def allowed(address: str, port: int, identified: Identified) -> Answer:
 
 def refused(protocol: Protocol, verdict: Verdict) -> Answer:
     """The client is told one line and its connection closed."""
-    if verdict.reason is Reason.CREDENTIAL_INVALID:
+    if verdict.reason in WRONG_LOGINS:
         return wrong_login(protocol)
     if verdict.effect is Effect.DENY:
         return _answer(_DENIED.get(protocol, "") + BLOCKED_TEXT, *_code(protocol, "550 5.7.1"))

@@ -10,7 +10,8 @@ from enum import Enum
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol, strength_of
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Verdict
@@ -100,11 +101,16 @@ def _address(head: RequestHead, name: bytes) -> str:
     return last.decode("ascii") if _ADDRESS.match(last) else ""
 
 
-def question(head: RequestHead, client_address: str, rules: IdentityRules) -> ClientQuestion | Answer:
-    """What the client's own ``head`` asks, or the answer to a request that cannot be asked. Never raises."""
+def question(
+    head: RequestHead, client_address: str, rules: IdentityRules, certificate: CertificateShown | None = None
+) -> ClientQuestion | Answer:
+    """What the client's own ``head`` asks, or the answer to a request that cannot be asked. Never raises.
+
+    ``certificate``: what the client has shown to the asker, verified.
+    """
     mount = mount_of(head.path)
     if mount is Mount.EAS:
-        return _activesync(head, client_address, rules)
+        return _activesync(head, client_address, rules, certificate)
     if mount is not None:
         return ClientQuestion(None)
     if _is_disguised(head.path) or not is_plain(head.path):
@@ -112,13 +118,15 @@ def question(head: RequestHead, client_address: str, rules: IdentityRules) -> Cl
     if carries_token(head.query):
         return refusals.malformed()
     try:
-        return _webmail(head, client_address, rules)
+        return _webmail(head, client_address, rules, certificate)
     except InvalidValue:
         return refusals.not_authenticated("mail")
 
 
-def _activesync(head: RequestHead, client_address: str, rules: IdentityRules) -> ClientQuestion | Answer:
-    asked = identify(head, client_address, rules)
+def _activesync(
+    head: RequestHead, client_address: str, rules: IdentityRules, certificate: CertificateShown | None
+) -> ClientQuestion | Answer:
+    asked = identify(head, client_address, rules, certificate)
     if isinstance(asked, Answer):
         return asked
     unproved = asked.credentials is None and asked.query.command is not Command.OPTIONS
@@ -134,7 +142,9 @@ def _is_disguised(path: bytes) -> bool:
     return any(disguise in decoded for disguise in _DISGUISES)
 
 
-def _webmail(head: RequestHead, client_address: str, rules: IdentityRules) -> ClientQuestion | Answer:
+def _webmail(
+    head: RequestHead, client_address: str, rules: IdentityRules, certificate: CertificateShown | None
+) -> ClientQuestion | Answer:
     """Raises ``InvalidValue`` for a login that is none."""
     authorization = head.named.get(b"authorization")
     if authorization is None:
@@ -152,9 +162,10 @@ def _webmail(head: RequestHead, client_address: str, rules: IdentityRules) -> Cl
             login,
             "",
             Protocol.WEBMAIL,
-            IdentityStrength.USER_WIDE,
+            strength_of(certificate=certificate),
             action,
             client_address=client_address,
+            certificate=certificate,
         )
     )
 

@@ -7,7 +7,8 @@ else: a cookie carries no name that could be trusted.
 import re
 from typing import NamedTuple
 
-from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.access import AccessRequest, Protocol, strength_of
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Verdict
@@ -45,9 +46,19 @@ class WebmailAsked(NamedTuple):
 
 
 def identify(
-    head: RequestHead, rule: Rule, places: Places, client_address: str, rules: IdentityRules, *, judged: bool
+    head: RequestHead,
+    rule: Rule,
+    places: Places,
+    client_address: str,
+    rules: IdentityRules,
+    *,
+    judged: bool,
+    certificate: CertificateShown | None = None,
 ) -> WebmailAsked | Answer:
-    """What is asked, or the answer to a request that cannot be asked. ``judged``: under a verdict."""
+    """What is asked, or the answer to a request that cannot be asked.
+
+    ``judged``: under a verdict; ``certificate``: of the client's connection.
+    """
     if head.method not in METHODS[rule]:
         return refusals.method_not_allowed(rule)
     try:
@@ -56,7 +67,7 @@ def identify(
     except InvalidValue as error:
         return refusals.wrong_destination(_sentence(error))
     try:
-        return _identified(head, rule, client_address, rules, judged=judged)
+        return _identified(head, rule, client_address, rules, certificate, judged=judged)
     except InvalidValue as error:
         return malformed(f"{_sentence(error)}.")
 
@@ -67,7 +78,13 @@ def _sentence(error: InvalidValue) -> str:
 
 
 def _identified(
-    head: RequestHead, rule: Rule, client_address: str, rules: IdentityRules, *, judged: bool
+    head: RequestHead,
+    rule: Rule,
+    client_address: str,
+    rules: IdentityRules,
+    certificate: CertificateShown | None,
+    *,
+    judged: bool,
 ) -> WebmailAsked | Answer:
     action = f"{rule} {head.method.decode('ascii')}"
     fields = to_upstream(rule, head.fields, judged=judged)
@@ -93,7 +110,10 @@ def _identified(
     login = login_of(credentials, rules)
     if login is None:
         return not_authenticated("mail")
-    request = AccessRequest(login, "", Protocol.WEBMAIL, IdentityStrength.USER_WIDE, action, "", client_address)
+    strength = strength_of(certificate=certificate)
+    request = AccessRequest(
+        login, "", Protocol.WEBMAIL, strength, action, "", client_address, certificate=certificate
+    )
     return WebmailAsked(rule, action, credentials, request, fields)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.verdict import Verdict
 from gateway.network.accepting import reason_of
 from gateway.network.addresses import written
@@ -40,7 +41,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         *("_answered", "_closing", "_dialogue", "_front", "_header", "_paused", "_task", "_within_tls"),
-        *("address", "deadline", "ends", "secure", "session", "transport"),
+        *("address", "certificate", "deadline", "ends", "secure", "session", "transport"),
     )
 
     def __init__(self, front: "MailFront", *, secure: bool, header: Header | None = None) -> None:
@@ -51,6 +52,8 @@ class ClientConnection(asyncio.Protocol):
         self._within_tls = secure
         self.transport: asyncio.Transport | None = None
         self.address = ""
+        self.certificate: CertificateShown | None = None
+        """What the client has shown within TLS; read once."""
         self.ends = Ends(("", 0), ("", 0))
         self.deadline = NEVER
         """When it has taken too long, by the front's clock; a session has its own measure."""
@@ -72,6 +75,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         if not begins:
             self._within_tls = True
+            self.certificate = self._front.certificate_of(transport)
             self._dialogue = self._front.dialogue(within_tls=True)
             return
         self.ends = _ends(transport, self._header)
@@ -81,6 +85,8 @@ class ClientConnection(asyncio.Protocol):
             self._closing = True
             self.transport = None
             return
+        if self._within_tls:
+            self.certificate = self._front.certificate_of(transport)
         self._dialogue = self._front.dialogue(within_tls=self._within_tls)
         self.write(self._dialogue.greeting())
 

@@ -16,6 +16,7 @@ import structlog
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.network.accepting import Acceptor, TlsAcceptor
 from gateway.network.proxied import Balancers, ProxiedAcceptor
@@ -26,6 +27,7 @@ from gateway.ports.marks import Marks
 from gateway.protocols.login import offer_of
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.client_certificates import ClientCertificates
 from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.mail.client_connection import ClientConnection
 from gateway.proxies.mail.front_settings import MailFrontSettings
@@ -63,12 +65,15 @@ class MailFront:
         *,
         attempts: Attempts | None = None,
         marks: Marks | None = None,
+        certificates: ClientCertificates | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Raises ``TlsUnusable``. ``attempts``: those of other proxies of this process count with ours.
 
-        ``marks``: where the accounts that were let in are known to all workers.
+        ``marks``: where the accounts that were let in are known to all workers; ``certificates``: reads those of
+        clients.
         """
+        self._certificates = certificates
         self.spoken = spoken
         self.settings = settings
         self.decision = decision
@@ -259,6 +264,10 @@ class MailFront:
     def _refuse_header(self, address: str, reason: str) -> None:
         self._headers_refused.inc(reason)
         log.warning("proxy_header_refused", part=self.spoken.protocol.value, balancer=address, reason=reason)
+
+    def certificate_of(self, transport: asyncio.BaseTransport) -> CertificateShown | None:
+        """What a client has shown within TLS."""
+        return None if self._certificates is None else self._certificates.of(transport)
 
     def _ticks(self) -> float:
         """The clock as it is set now."""

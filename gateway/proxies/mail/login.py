@@ -42,7 +42,9 @@ class Login:
     async def run(self) -> None:
         """Find out, and tell the client; cancelled when the client goes away."""
         front, credentials = self._front, self._asked.credentials
-        identified = identity_of(Presented(front.spoken.protocol, credentials.user, self._client.address), front.rules)
+        client = self._client
+        presented = Presented(front.spoken.protocol, credentials.user, client.address, client.certificate)
+        identified = identity_of(presented, front.rules)
         if identified is None:
             self._client.refuse(front.spoken.wrong_credentials(self._asked.tag), "not_asked")
             return

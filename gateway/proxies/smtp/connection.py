@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, AnyStr, NoReturn, cast
 import structlog
 from aiosmtpd.smtp import SMTP
 
+from gateway.domain.certificate import CertificateShown
 from gateway.network.accepting import reason_of
 from gateway.network.resetting import reset
 from gateway.network.tls import ServerTls
@@ -100,6 +101,8 @@ class Connection(SMTP):
         """What is said in place of an answer to the next command; then the connection ends."""
         self.seat: Seat | None = None
         """None: it was not admitted."""
+        self.certificate: CertificateShown | None = None
+        """What the client has shown within TLS; read once."""
         self._tls = tls
         self.link: asyncio.Transport
         self.inbox: Inbox
@@ -138,6 +141,8 @@ class Connection(SMTP):
         if not self.front.admission.admit(seat):
             return
         self.seat = seat
+        if self.secure:
+            self.certificate = self.front.certificate_of(self.link)
         super().connection_made(transport)
         assert self._handler_coroutine is not None
         self._handler_coroutine.add_done_callback(_ended)
@@ -149,6 +154,7 @@ class Connection(SMTP):
     def _secured(self) -> None:
         """What was said in the clear is forgotten (RFC 3207 §4.2)."""
         self.secure = True
+        self.certificate = self.front.certificate_of(self.link)
         self.transport = self.link
         self._writer._transport = self.link  # type: ignore[attr-defined]
         self.session = self._create_session()

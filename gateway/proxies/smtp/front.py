@@ -12,6 +12,7 @@ import structlog
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.network.accepting import Acceptor, TlsAcceptor
 from gateway.network.proxied import Balancers, ProxiedAcceptor
@@ -23,6 +24,7 @@ from gateway.protocols.smtp.extensions import UNKNOWN, Extensions
 from gateway.protocols.smtp.forwarded_client import Client
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
+from gateway.proxies.client_certificates import ClientCertificates
 from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.proved import Proved
 from gateway.proxies.smtp.connection import Seat
@@ -62,9 +64,11 @@ class SmtpFront:
         metrics: Metrics,
         *,
         attempts: Attempts | None = None,
+        certificates: ClientCertificates | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Raises ``TlsUnusable``. ``attempts``: those of other proxies of this process count with ours."""
+        self._certificates = certificates
         self.settings = settings
         self.decision = decision
         self.now = now
@@ -236,6 +240,10 @@ class SmtpFront:
     def _refuse_header(self, address: str, reason: str) -> None:
         self._headers_refused.inc(reason)
         log.warning("proxy_header_refused", part="smtp", balancer=address, reason=reason)
+
+    def certificate_of(self, transport: asyncio.BaseTransport) -> CertificateShown | None:
+        """What a client has shown within TLS."""
+        return None if self._certificates is None else self._certificates.of(transport)
 
     def _ticks(self) -> float:
         """The clock as it is set now."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.network.addresses import counted_as
 from gateway.network.upstream import UpstreamUnavailable
@@ -66,9 +67,12 @@ class Logins:
         self._devices = devices
         self._open_leg = open_leg
 
-    async def prove(self, credentials: Credentials, client: Client) -> Proved | NotProved:
-        """Ask the mail server."""
-        identified = identity_of(Presented(Protocol.SMTP, credentials.user, client.source[0]), self._rules)
+    async def prove(
+        self, credentials: Credentials, client: Client, certificate: CertificateShown | None = None
+    ) -> Proved | NotProved:
+        """Ask the mail server. ``certificate``: of the client's connection."""
+        presented = Presented(Protocol.SMTP, credentials.user, client.source[0], certificate)
+        identified = identity_of(presented, self._rules)
         if identified is None:
             return NotProved(refusals.WRONG_CREDENTIALS, "not_asked")
         request = identified.request

@@ -150,7 +150,7 @@ class Session(Connection):
             return _answered(refusals.bad_response(error.fault))
         except Unframeable as error:
             self.over(refusals.unframeable(error.reason), error.reason)
-        proved = await self.front.logins.prove(credentials, self._client())
+        proved = await self.front.logins.prove(credentials, self._client(), self.certificate)
         if isinstance(proved, NotProved):
             self._failures += proved.outcome in ("unauthenticated", "wrong_credential", "too_many_attempts")
             self.front.logged_in.inc("smtp", proved.outcome)

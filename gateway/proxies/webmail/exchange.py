@@ -64,7 +64,11 @@ class WebmailExchange(JudgedExchange):
         front, head = self._front, self._head
         assert head is not None
         address = front.client_address(self._client, head)
-        asked = identify(head, self._rule, self._places, address, front.rules, judged=self._judged)
+        asked = identify(
+            *(head, self._rule, self._places, address, front.rules),
+            judged=self._judged,
+            certificate=self._client.certificate,
+        )
         if isinstance(asked, Answer):
             front.requests.inc(self._rule, "malformed" if asked.status != 401 else "unauthenticated")
             self.state = State.ENDED

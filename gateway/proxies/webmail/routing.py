@@ -29,7 +29,7 @@ class Webmail:
         if place is None:
             return None
         rule = Rule.DAV if isinstance(place, Discovery) else place
-        opened = self._exposure.opened(rule, self._front.client_address(client, head))
+        opened = self._exposure.opened(rule, self._front.client_address(client, head), client.certificate)
         if opened is Opened.CLOSED:
             return None
         if isinstance(place, Discovery):
