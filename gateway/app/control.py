@@ -22,6 +22,7 @@ from gateway.app.lookout import Looked, Lookout
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     data_dir_of,
+    demands_of,
     identity_of,
     record_loader,
     redis_of,
@@ -121,6 +122,7 @@ class Control:
                 credentials=Credentials(evidence),
                 people=People(evidence),
                 rules=rules,
+                demands=demands_of(settings),
                 publish=publish,
                 load_record=load,
                 status=self._status,

@@ -11,6 +11,7 @@ from itertools import pairwise
 from gateway.changes.remedies import ways_to_allow
 from gateway.domain.access import AccessRequest
 from gateway.domain.bans import Ban, Flag
+from gateway.domain.certificate import UNKNOWN_PREFIX
 from gateway.domain.decide import decide
 from gateway.domain.enforcement import flag_in_force
 from gateway.domain.evidence import PersonRecord
@@ -67,12 +68,12 @@ def headline(verdict: Verdict, now: float) -> str:
     word = {Effect.ALLOW: "Allowed", Effect.DEFER: "Deferred", Effect.DENY: "Refused"}[verdict.effect]
     if verdict.reason is Reason.BANNED_APP:
         return f"{word}: {_hit_words(verdict.ban, verdict.app, verdict, now)}."
-    sentence = f"{word}: {_REASONS[verdict.reason]}"
+    sentence = f"{word}: {_reason_words(verdict, verdict.reason)}"
     if verdict.effect is Effect.ALLOW and verdict.would is not Effect.ALLOW:
         if verdict.would_reason is Reason.BANNED_APP:
             would = _hit_words(verdict.would_ban, verdict.would_app, verdict, now)
         else:
-            would = _REASONS[verdict.would_reason]
+            would = _reason_words(verdict, verdict.would_reason)
         return f"{sentence}; enforced, it would be refused: {would}."
     return f"{sentence}."
 
@@ -82,6 +83,13 @@ def _hit_words(ban: str, app: App | None, verdict: Verdict, now: float) -> str:
     by = f", reported by {verdict.source_id}" if verdict.source_id else ""
     age = f" {age_words(now - verdict.evidence_at)} ago" if verdict.evidence_at is not None else ""
     return f"{seen} is on the device{by}{age}; it falls under ban {ban}"
+
+
+def _reason_words(verdict: Verdict, reason: Reason) -> str:
+    if reason is Reason.DEVICE_UNMATCHED and verdict.device_id.startswith(UNKNOWN_PREFIX):
+        key = verdict.device_id.removeprefix(UNKNOWN_PREFIX)
+        return f"no source reports a device of this user that is called {key}, as the client certificate names it"
+    return _REASONS[reason]
 
 
 _REASONS = {
@@ -101,6 +109,9 @@ _REASONS = {
     Reason.BINDING_CONFLICT: "several inventory devices claim to be this mail device",
     Reason.STATE_UNAVAILABLE: "the state cannot be read",
     Reason.CREDENTIAL_INVALID: "the device credential is wrong or revoked",
+    Reason.CERTIFICATE_INVALID: "the client certificate is another user's",
+    Reason.CERTIFICATE_ENDED: "the client certificate was revoked or has expired",
+    Reason.IDENTITY_DEMANDED: "what [identity] demand asks for by this way in was not shown",
 }
 
 

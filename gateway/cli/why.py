@@ -14,6 +14,9 @@ def why(
     user: Annotated[str, typer.Argument(help="The user, in any spelling: a, DOMAIN\\a, a@domain.")],
     device: Annotated[str, typer.Argument(help="ActiveSync DeviceId; without it all devices of the user.")] = "",
     protocol: Annotated[Protocol, typer.Option("--protocol", help="By which way in.")] = Protocol.ACTIVESYNC,
+    certificate: Annotated[
+        str, typer.Option("--certificate", metavar="TYPE:KEY", help="With a client certificate that names a device so.")
+    ] = "",
 ) -> None:
     """Tell why a user or device is let through or refused, and what would change it.
 
@@ -21,17 +24,28 @@ def why(
     Examples:
       gatepost why anna@corp.example
       gatepost why anna@corp.example ApplDX3Q --json
+      gatepost why anna@corp.example --protocol imap --certificate serial:F9FXJ0
     """
     with desk.api() as api:
-        answer = api.get("/why", user=user, device=device, protocol=protocol.value)
+        answer = api.get("/why", user=user, device=device, protocol=protocol.value, certificate=certificate)
     if desk.as_json:
         desk.show(answer)
         return
     devices = [each for each in answer["answers"] if each["device"]]
-    if device or len(devices) == 1:
-        _show_one(answer, devices[0])
+    if certificate or device or len(devices) == 1:
+        _show_one(answer, answer["answers"][0] if certificate else devices[0])
         return
     _show_all(answer)
+
+
+def _tell_demand(answer: dict[str, Any]) -> None:
+    shown = {
+        "certificate": "a client certificate",
+        "credential": "a device credential",
+        "either": "a client certificate or a device credential",
+    }
+    if answer.get("demand") in shown:
+        print(f"By {answer['protocol']} nobody gets in without {shown[answer['demand']]} ([identity] demand).")
 
 
 def _show_all(answer: dict[str, Any]) -> None:
@@ -40,12 +54,14 @@ def _show_all(answer: dict[str, Any]) -> None:
     print(
         f"{output.harmless(answer['person'])}{known}; policy version {answer['policy']['number']}, {answer['protocol']}"
     )
+    _tell_demand(answer)
     output.print_rows(output.Rows(("device", "answer", "why"), rows))
 
 
 def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
     now, policy, setter = answer["at"], answer["policy"], why["flag_set_by"]
     print(output.harmless(why["headline"]))
+    _tell_demand(answer)
     output.print_pairs(
         [
             ("answer", why["effect"]),

@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,7 +59,7 @@ class Authority:
         self.certificate = self.directory / f"authority-{self.name}.pem"
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         own = (
-            self._builder(f"authority {self.name}", self._key, datetime.now(UTC) + DAY)
+            self._builder(_name(f"authority {self.name}"), self._key, datetime.now(UTC) + DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
@@ -72,15 +73,21 @@ class Authority:
         client: bool = False,
         passphrase: bytes = b"",
         with_rsa: bool = False,
+        subject: x509.Name | None = None,
+        further: Sequence[x509.GeneralName] = (),
     ) -> Issued:
-        """A certificate for DNS names and addresses; with ``ends`` past, an expired one."""
+        """A certificate for DNS names and addresses; with ``ends`` past, an expired one.
+
+        ``further``: what else stands in its subjectAltName.
+        """
         self._issued += 1
         key: _Key = rsa.generate_private_key(65537, 2048) if with_rsa else ec.generate_private_key(ec.SECP256R1())
-        alternative = x509.SubjectAlternativeName([_alternative(name) for name in names or ("localhost", "127.0.0.1")])
+        named = [_alternative(name) for name in names or (() if further else ("localhost", "127.0.0.1"))]
+        alternative = x509.SubjectAlternativeName([*named, *further])
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            self._builder("leaf", key, ends or datetime.now(UTC) + DAY)
+            self._builder(subject or _name("leaf"), key, ends or datetime.now(UTC) + DAY)
             .add_extension(alternative, critical=False)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(issuer, critical=False)
@@ -111,10 +118,10 @@ class Authority:
         """A context of the standard library's own for clients that know the authority."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
-    def _builder(self, subject: str, key: _Key, ends: datetime) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: _Key, ends: datetime) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
-            .subject_name(_name(subject))
+            .subject_name(subject)
             .issuer_name(_name(f"authority {self.name}"))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())

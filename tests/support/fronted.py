@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,16 +17,22 @@ from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import App, Naming, Platform, Scope
 from gateway.domain.matching import compiled
 from gateway.domain.policy import Policy, first_policy
+from gateway.domain.shown import Demands
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import StoreUnavailable
 from gateway.protocols.activesync.requests import Credentials, read_authorization
+from gateway.proxies.client_certificates import ClientCertificates
 from gateway.proxies.front import HttpFront, HttpFrontSettings
 from tests.support.raw_http import Client, basic
 
 TIKTOK = App(Platform.ANDROID, "com.zhiliaoapp.musically")
 CLEAN_APP = App(Platform.ANDROID, "com.google.android.gm")
 BAN = Ban("TikTok", (Matcher(MatcherKind.ID, TIKTOK.id, Platform.ANDROID),), flag=Flag.ENFORCE)
+
+
+Certificates = Callable[[Callable[[], float]], ClientCertificates]
+"""Makes the reader of client certificates for a front's own time."""
 
 
 class Clock:
@@ -51,12 +58,14 @@ class Evidence:
         """Set to an unset event: every read waits for it."""
         self.reads = 0
 
-    def put(self, login: str, device_id: str, *apps: App) -> int:
-        """Write what a device has; returns the change's sequence."""
+    def put(self, login: str, device_id: str, *apps: App, keys: tuple[str, ...] = ()) -> int:
+        """Write what a device has; returns the change's sequence. ``keys``: what a certificate may call it."""
         self.sequence += 1
         now = time.time()
         source = SourceEvidence(
-            "mdm", device_id, Scope.DEVICE, Naming.IDENTIFIER, now, 86400.0, (CLEAN_APP, *apps), full_at=now
+            *("mdm", device_id, Scope.DEVICE, Naming.IDENTIFIER, now, 86400.0, (CLEAN_APP, *apps)),
+            full_at=now,
+            keys=keys,
         )
         device = DeviceEvidence(
             device_id, BindingState.BOUND, (source,), first_seen_at=now - 1e6, platform=Platform.ANDROID
@@ -86,16 +95,27 @@ def policy(*bans: Ban, number: int = 1) -> Policy:
 class Fronted:
     """The front with everything behind it."""
 
-    def __init__(self, settings: HttpFrontSettings, rules: IdentityRules) -> None:
+    def __init__(
+        self,
+        settings: HttpFrontSettings,
+        rules: IdentityRules,
+        certificates: Certificates | None = None,
+        demands: Demands | None = None,
+    ) -> None:
         self.now = Clock(time.time)
         self.clock = Clock(time.monotonic)
         self.evidence = Evidence()
         self.cache = DeviceCache(self.evidence.read)
-        self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
+        self.decision = DecisionPoint(self.cache, policy(BAN), self.now, demands)
         self.sighted: list[bytes] = []
         self.sightings = SightingLog(self._take)
         self.metrics = Metrics()
-        self.front = HttpFront(settings, self.decision, rules, self.sightings, self.metrics, now=self.now)
+        self.certificates = certificates and certificates(self.now)
+        self.front = HttpFront(
+            *(settings, self.decision, rules, self.sightings, self.metrics),
+            certificates=self.certificates,
+            now=self.now,
+        )
         self.front.clock = self.clock
         self.url = ""
         self._clients: list[Client] = []
@@ -112,9 +132,9 @@ class Fronted:
         await self.front.listen(sock, tls)
         return f"{'https' if tls else 'http'}://127.0.0.1:{sock.getsockname()[1]}"
 
-    async def client(self, source: str = "") -> Client:
+    async def client(self, source: str = "", tls: ssl.SSLContext | None = None) -> Client:
         """A phone's connection; ``source``: the address of this machine that it comes from."""
-        client = await Client.connected(self.url, source)
+        client = await Client.connected(self.url, source, tls)
         self._clients.append(client)
         return client
 
@@ -163,11 +183,17 @@ class Fronted:
 
 @asynccontextmanager
 async def fronted(
-    *upstreams: str, rules: IdentityRules | None = None, start: bool = False, send_buffer: int = 0, **settings: object
+    *upstreams: str,
+    rules: IdentityRules | None = None,
+    start: bool = False,
+    send_buffer: int = 0,
+    certificates: Certificates | None = None,
+    demands: Demands | None = None,
+    **settings: object,
 ) -> AsyncIterator[Fronted]:
     """A front that serves; ``start``: with its start-up questions to the mail server and its sweep of deadlines."""
     made = HttpFrontSettings(upstreams=upstreams, **settings)  # type: ignore[arg-type]
-    front = Fronted(made, rules or IdentityRules())
+    front = Fronted(made, rules or IdentityRules(), certificates, demands)
     if start:
         await front.front.start()
     front.url = await front.listen(send_buffer=send_buffer)

@@ -11,12 +11,13 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.domain.bans import Ban
 from gateway.domain.identity import IdentityRules
+from gateway.domain.shown import Demands
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.proxies.mail.front import MailFront
 from gateway.proxies.mail.front_settings import MailFrontSettings
 from gateway.proxies.mail.spoken import Spoken
-from tests.support.fronted import BAN, TIKTOK, Clock, Evidence, policy, settled
+from tests.support.fronted import BAN, TIKTOK, Certificates, Clock, Evidence, policy, settled
 
 PATIENCE_SECONDS = 20.0
 
@@ -105,12 +106,23 @@ class ScriptedServer:
 class MailFronted:
     """The front with everything behind it."""
 
-    def __init__(self, spoken: Spoken, settings: MailFrontSettings) -> None:
+    def __init__(
+        self,
+        spoken: Spoken,
+        settings: MailFrontSettings,
+        certificates: Certificates | None = None,
+        demands: Demands | None = None,
+    ) -> None:
         self.now, self.clock = Clock(time.time), Clock(time.monotonic)
         self.evidence = Evidence()
-        self.decision = DecisionPoint(DeviceCache(self.evidence.read), policy(BAN), self.now)
+        self.decision = DecisionPoint(DeviceCache(self.evidence.read), policy(BAN), self.now, demands)
+        self.certificates = certificates and certificates(self.now)
         self.metrics = Metrics()
-        self.front = MailFront(spoken, settings, self.decision, IdentityRules(), self.metrics, now=self.now)
+        self.front = MailFront(
+            *(spoken, settings, self.decision, IdentityRules(), self.metrics),
+            certificates=self.certificates,
+            now=self.now,
+        )
         self.front.clock = self.clock
         self.address = ("", 0)
         self._clients: list[Peer] = []
@@ -167,11 +179,19 @@ class MailFronted:
 
 @asynccontextmanager
 async def mail_fronted(
-    spoken: Spoken, upstream: str, tls: ServerTls | None = None, *, secure: bool = False, **settings: object
+    spoken: Spoken,
+    upstream: str,
+    tls: ServerTls | None = None,
+    *,
+    secure: bool = False,
+    certificates: Certificates | None = None,
+    demands: Demands | None = None,
+    **settings: object,
 ) -> AsyncIterator[MailFronted]:
     """A front that serves; logins without TLS are taken unless told otherwise."""
     told = {"cleartext_login": True, **settings}
-    fronted = MailFronted(spoken, MailFrontSettings(upstream=upstream, **told))  # type: ignore[arg-type]
+    made = MailFrontSettings(upstream=upstream, **told)  # type: ignore[arg-type]
+    fronted = MailFronted(spoken, made, certificates, demands)
     fronted.address = await fronted.listen(tls, secure=secure)
     try:
         yield fronted

@@ -15,10 +15,11 @@ from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.domain.bans import Ban
 from gateway.domain.identity import identity_rules
+from gateway.domain.shown import Demands
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.proxies.smtp.front import SmtpFront, SmtpFrontSettings
-from tests.support.fronted import BAN, TIKTOK, Clock, Evidence, policy, settled
+from tests.support.fronted import BAN, TIKTOK, Certificates, Clock, Evidence, policy, settled
 
 ANNA = "anna@corp.example"
 WITHIN_SECONDS = 20.0
@@ -115,13 +116,20 @@ def plain(user: str, password: str = "secret", authzid: str = "") -> bytes:  # n
 class Submitted:
     """The front with everything behind it."""
 
-    def __init__(self, settings: SmtpFrontSettings) -> None:
+    def __init__(
+        self, settings: SmtpFrontSettings, certificates: Certificates | None = None, demands: Demands | None = None
+    ) -> None:
         self.now = Clock(time.time)
         self.evidence = Evidence()
         self.cache = DeviceCache(self.evidence.read)
-        self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
+        self.decision = DecisionPoint(self.cache, policy(BAN), self.now, demands)
+        self.certificates = certificates and certificates(self.now)
         self.metrics = Metrics()
-        self.front = SmtpFront(settings, self.decision, identity_rules("corp.example", {}), self.metrics, now=self.now)
+        self.front = SmtpFront(
+            *(settings, self.decision, identity_rules("corp.example", {}), self.metrics),
+            certificates=self.certificates,
+            now=self.now,
+        )
         self.clock = Clock(time.monotonic)
         self.front.clock = self.clock
         self.port = 0
@@ -183,10 +191,17 @@ class Submitted:
 
 
 @asynccontextmanager
-async def submitted(upstream: str, *, start: bool = False, **settings: Any) -> AsyncIterator[Submitted]:
+async def submitted(
+    upstream: str,
+    *,
+    start: bool = False,
+    certificates: Certificates | None = None,
+    demands: Demands | None = None,
+    **settings: Any,
+) -> AsyncIterator[Submitted]:
     """A front without TLS that takes logins; ``start``: with its question to the mail server and its sweep."""
     made = SmtpFrontSettings(**{"upstream": upstream, "cleartext_login": True, "name": "gate.example", **settings})
-    front = Submitted(made)
+    front = Submitted(made, certificates, demands)
     if start:
         await front.front.start()
     front.port = await front.listen()

@@ -15,6 +15,7 @@ from gateway.changes.apply import PolicyEditor
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.policy import PolicyVersion
+from gateway.domain.shown import Demands
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.credentials import Credentials
 from gateway.inventory.ingest import Forgotten
@@ -53,6 +54,8 @@ class ApiDeps:
     ready: Callable[[], tuple[bool, dict[str, object]]]
     """Whether mail can be judged and forwarded, and what was looked at."""
     now: Callable[[], float] = time.time
+    demands: Demands = field(default_factory=dict)
+    """What logins must bring beside the password, by protocol."""
     limits: BodyLimits = field(default_factory=BodyLimits)
     count_refused: Callable[[str], None] = lambda reason: None
 

@@ -1,7 +1,7 @@
 """Why a user, or one device of a user, is let through or refused."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -12,13 +12,16 @@ from gateway.admin.api.moments import shown, surely_shown
 from gateway.changes.explain import Explanation, explain, version_that_set
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.bans import Flag
+from gateway.domain.certificate import KEY_TYPES, SUBJECT, CertificateShown, key_named
 from gateway.domain.credential import DEVICE_PREFIX
+from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import DeviceEvidence, PersonRecord, SourceEvidence
 from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.inventory import Scope
 from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.domain.posture import expires_at
-from gateway.domain.verdict import Cause, Effect, Posture, Reason
+from gateway.domain.shown import Demand
+from gateway.domain.verdict import FOREVER, Cause, Effect, Posture, Reason
 from gateway.ports.store import Reading
 
 router = APIRouter(tags=["why"])
@@ -67,7 +70,9 @@ class Why(BaseModel):
     """One answer, with its reasons."""
 
     device: str = Field(description="canonical DeviceId; empty: the user without a device (all devices together)")
-    identity: str = Field(description="by what the device is known: user_wide, device_id, device_credential")
+    identity: str = Field(
+        description="by what the device is known: user_wide, device_id, device_credential, client_certificate"
+    )
     credentials: list[str] = Field(description="IDs of the good credentials that stand for the device")
     effect: EffectWord
     reason: Reason
@@ -103,6 +108,7 @@ class WhyUser(BaseModel):
     at: datetime
     policy: PolicyBehind
     enforcement_on: bool
+    demand: Demand = Field(description="what this way in asks for beside the password; without it nobody gets in")
     answers: list[Why]
 
 
@@ -113,19 +119,29 @@ async def why(
     user: Annotated[str, Query(max_length=300)],
     device: Annotated[str, Query(max_length=100)] = "",
     protocol: Protocol = Protocol.ACTIVESYNC,
+    certificate: Annotated[str, Query(max_length=300, description="as it names a device: serial:F9FXJ0")] = "",
 ) -> WhyUser:
-    """Why; without ``device`` for every known device of the user and for the user as a whole."""
+    """Why; without ``device`` for every known device of the user and for the user as a whole.
+
+    ``certificate``: as if a client certificate came with it that names a device so.
+    """
     login = canonical_login(user, deps.rules)
     device_id = device_named(device) if device else ""
+    named = _certificate(certificate) if certificate else None
     now = deps.now()
     async with deps.store.read() as reading:
         version = await policy_in_store(reading)
         record = await deps.load_record(reading, login)
         types = {seen.device_id: seen.device_type for seen in await reading.mail_devices(record.person_id)}
-        asked = [device_id] if device_id else [*list(record.devices)[:DEVICES_AT_MOST], ""]
+        one = device_id or named is not None
+        asked = [device_id] if one else [*list(record.devices)[:DEVICES_AT_MOST], ""]
         policy = policy_of(version)
         explained = [
-            explain(_request(login, each, protocol, types.get(each, ""), record), record, policy, now) for each in asked
+            explain(
+                _request(login, each, protocol, types.get(each, ""), record)._replace(**named or {}),
+                *(record, policy, now),
+            )
+            for each in asked
         ]
         history = await _history(reading, explained)
     return WhyUser(
@@ -137,8 +153,22 @@ async def why(
         at=surely_shown(now),
         policy=_behind(version),
         enforcement_on=version.enforcement_on,
+        demand=deps.demands.get(protocol, Demand.NONE),
         answers=[_why(each, record, history, now) for each in explained],
     )
+
+
+def _certificate(text: str) -> dict[str, Any]:
+    """What a certificate that names a device so changes in a question. Raises ``InvalidValue``."""
+    key_type, colon, value = text.partition(":")
+    key = key_named(key_type.strip().lower(), value)
+    if not colon or not key or key.partition(":")[0] not in {*KEY_TYPES, SUBJECT}:
+        kinds = ", ".join(sorted({*KEY_TYPES, SUBJECT}))
+        raise InvalidValue(f"write how the certificate names the device, like serial:F9FXJ0; there are {kinds}")
+    return {
+        "certificate": CertificateShown("", FOREVER, None, key),
+        "strength": IdentityStrength.CLIENT_CERTIFICATE,
+    }
 
 
 def _request(login: str, device_id: str, protocol: Protocol, device_type: str, record: PersonRecord) -> AccessRequest:

@@ -14,6 +14,7 @@ from gateway.domain.access import AccessRequest, Protocol, strength_of
 from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
+from gateway.domain.shown import WRONG_LOGINS
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.commands import Command
@@ -177,4 +178,6 @@ def refusal(asked: ClientQuestion, verdict: Verdict, retry_after_seconds: int) -
     """
     if verdict.effect is Effect.DEFER:
         return refusals.defer(retry_after_seconds)
+    if verdict.reason in WRONG_LOGINS:
+        return refusals.not_authenticated("mail")
     return refusals.forbidden() if asked.command is None else refusals.deny(asked.command, asked.version)

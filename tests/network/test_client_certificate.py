@@ -1,0 +1,115 @@
+"""What is read in a client's certificate, what a list revokes, and whom an authority vouches for."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from gateway.network.client_certificate import Issuers, Revoked, id_of, peer_certificate
+from gateway.network.tls import TlsUnusable
+from tests.network.authority import Authority, Issued
+
+UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def der_of(issued: Issued) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(issued.certificate.read_text())
+
+
+def utf8(text: str) -> bytes:
+    octets = text.encode()
+    return b"\x0c" + (bytes([len(octets)]) if len(octets) < 0x80 else bytes([0x81, len(octets)])) + octets
+
+
+def test_every_field(authority: Authority) -> None:
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, "Anna's phone"),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, "F9FXJ0"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "second"),
+        ]
+    )
+    further = [
+        x509.RFC822Name("anna@corp.example"),
+        x509.OtherName(UPN, utf8("ann@corp.example")),
+        x509.OtherName(UPN, utf8("a" * 140 + "@corp.example")),
+        x509.OtherName(ObjectIdentifier("1.2.3"), utf8("no upn")),
+        x509.OtherName(UPN, b"\x16\x02hi"),
+        x509.OtherName(UPN, b"\x0c\x7fshort"),
+        x509.DNSName("phone.corp.example"),
+        x509.UniformResourceIdentifier("IntuneDeviceId://0b1c"),
+    ]
+    issued = authority.issue(client=True, subject=subject, further=further)
+    found = peer_certificate(der_of(issued))
+    assert found is not None
+    assert found.common_names == ("Anna's phone", "second")
+    assert found.subject_serials == ("F9FXJ0",)
+    assert found.emails == ("anna@corp.example",)
+    assert found.upns == ("ann@corp.example", "a" * 140 + "@corp.example")
+    assert (found.dns_names, found.uris) == (("phone.corp.example",), ("IntuneDeviceId://0b1c",))
+    loaded = x509.load_pem_x509_certificate(issued.certificate.read_bytes())
+    assert found.ends_at == loaded.not_valid_after_utc.timestamp()
+    assert found.id == id_of(loaded.issuer.public_bytes(), loaded.serial_number)
+    assert f"{loaded.serial_number:x}" in found.id
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x30\x03\x02\x01\x00", b"\x30" * 20_000, b"-----BEGIN CERTIFICATE-----"])
+def test_what_is_none(octets: bytes) -> None:
+    assert peer_certificate(octets) is None
+
+
+def test_a_broken_one_is_read_or_is_none(authority: Authority) -> None:
+    whole = der_of(authority.issue(client=True))
+    for place in range(0, len(whole), 3):
+        broken = bytearray(whole)
+        broken[place] ^= 0x21
+        peer_certificate(bytes(broken))
+
+
+def test_a_list_revokes_by_number_and_authority(authority: Authority, tmp_path: Path) -> None:
+    kept, lost = authority.issue(client=True), authority.issue(client=True)
+    other = Authority(tmp_path, "two")
+    lists = tmp_path / "lists.pem"
+    lists.write_bytes(authority.revoke(lost).read_bytes() + other.revoke().read_bytes())
+    revoked = Revoked(str(lists))
+    assert [peer_certificate(der_of(each)).id in revoked.ids for each in (kept, lost)] == [False, True]  # type: ignore[union-attr]
+    lists.write_bytes(authority.revoke(lost, kept).read_bytes())
+    revoked.reload()
+    assert len(revoked.ids) == 2
+    lists.write_bytes(b"nothing")
+    with pytest.raises(TlsUnusable, match=r"\[tls\] client_crl .* cannot be used \(no PEM list"):
+        revoked.reload()
+    assert len(revoked.ids) == 2
+    lists.unlink()
+    with pytest.raises(TlsUnusable, match="No such file"):
+        Revoked(str(lists))
+    assert Revoked("").ids == frozenset()
+
+
+def test_an_authority_vouches_for_what_it_has_issued_for_clients(authority: Authority, tmp_path: Path) -> None:
+    other = Authority(tmp_path, "two")
+    issuers, now = Issuers(str(authority.certificate)), datetime.now(UTC)
+    good = der_of(authority.issue(client=True))
+    assert issuers.vouched(good, now.timestamp()) == peer_certificate(good)
+    for bad in (
+        authority.issue(client=True, ends=now - timedelta(hours=1)),
+        authority.issue(),
+        other.issue(client=True),
+    ):
+        assert issuers.vouched(der_of(bad), now.timestamp()) is None
+    assert issuers.vouched(good, (now + timedelta(days=2)).timestamp()) is None
+    assert issuers.vouched(b"\x30", now.timestamp()) is None
+    assert issuers.vouched(ssl.PEM_cert_to_DER_cert(authority.certificate.read_text()), now.timestamp()) is None
+    forged = bytearray(good)
+    forged[-1] ^= 1
+    assert issuers.vouched(bytes(forged), now.timestamp()) is None
+    with pytest.raises(TlsUnusable, match="holds no PEM certificates of authorities"):
+        Issuers(str(tmp_path / "missing"))
