@@ -23,7 +23,7 @@ from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.protocols.authz.spop import FrameType
 from tests.support import spop_frames
-from tests.support.fronted import BAN, TIKTOK, Clock, Evidence, policy, settled
+from tests.support.fronted import BAN, TIKTOK, Certificates, Clock, Evidence, policy, settled
 from tests.support.raw_http import Client, HttpAnswer, basic
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ USUAL: dict[str, object] = {"mail_servers": MAIL_SERVERS, "answer_seconds": 20.0
 class Asking:
     """The front with everything behind it, and askers' words."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(self, directory: Path, certificates: Certificates | None = None, **settings: object) -> None:
         self.key_file = directory / "key"
         self.key_file.write_text(KEY + "\n")
         self.now = Clock(time.time)
@@ -50,9 +50,13 @@ class Asking:
         self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
         self.metrics = Metrics()
         made = AuthzSettings(**{**USUAL, **settings})  # type: ignore[arg-type]
-        self._made = (made, AskerKeys([str(self.key_file)]), self.decision, IdentityRules("corp.example"), self.metrics)
+        keys = AskerKeys([str(self.key_file)])
+        self._made = (made, keys, self.decision, IdentityRules("corp.example"), self.metrics)
+        self.certificates = certificates and certificates(self.now)
+        vouched = self.certificates and self.certificates.handed_on
         self.front, self.haproxy_front, self.postfix_front = (
-            AuthzFront(*self._made, speech=speech) for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)
+            AuthzFront(*self._made, speech=speech, vouched=vouched)
+            for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)
         )
         self.fronts: dict[str, AuthzFront] = {
             "http": self.front,
@@ -180,9 +184,11 @@ def variables_of(frame: bytes) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def asking(directory: Path, **settings: object) -> AsyncIterator[Asking]:
+async def asking(
+    directory: Path, certificates: Certificates | None = None, **settings: object
+) -> AsyncIterator[Asking]:
     """A front that serves."""
-    made = Asking(directory, **settings)
+    made = Asking(directory, certificates, **settings)
     await made.listen()
     try:
         yield made

@@ -4,8 +4,9 @@ import ipaddress
 
 import pytest
 
+from gateway.domain.certificate import CertificateShown
 from gateway.protocols.webmail.paths import Rule
-from gateway.proxies.webmail.exposure import VERDICT, Exposure, Opened, WebmailSettings
+from gateway.proxies.webmail.exposure import CERTIFICATE, VERDICT, Exposure, Opened, WebmailSettings
 
 INSIDE, OUTSIDE, FRONT = "10.20.3.4", "203.0.113.9", "10.20.0.1"
 
@@ -45,3 +46,20 @@ def test_a_front_proxy_is_no_client() -> None:
 def test_under_the_verdict() -> None:
     both = exposure(dav=(VERDICT, "10.20.0.0/16"))
     assert (both.opened(Rule.DAV, INSIDE), both.opened(Rule.DAV, OUTSIDE)) == (Opened.UNJUDGED, Opened.JUDGED)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "opened"),
+    [
+        (None, Opened.CLOSED),
+        (CertificateShown("4d@ca", 0.0, None, "serial:f9fxj0"), Opened.JUDGED),
+        (CertificateShown("4d@ca", 0.0, None, None), Opened.JUDGED),
+        # The field that should name its device is not there.
+        (CertificateShown("4d@ca", 0.0, None, ""), Opened.CLOSED),
+    ],
+)
+def test_for_certificates(certificate: CertificateShown | None, opened: Opened) -> None:
+    ews = exposure(ews=(CERTIFICATE, "10.20.0.0/16"))
+    assert ews.opened(Rule.EWS, OUTSIDE, certificate) is opened
+    assert ews.opened(Rule.EWS, INSIDE, certificate) is Opened.UNJUDGED
+    assert ews.opened(Rule.DAV, OUTSIDE, certificate) is Opened.CLOSED
