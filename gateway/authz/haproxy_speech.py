@@ -105,7 +105,6 @@ class HaproxySpeech:
 
         return Judged(asked.request, answer)
 
-
     def _certificate(self, said: "_Said") -> CertificateShown | None:
         """Of the client, where HAProxy is believed to say so."""
         vouched = self._front.vouched

@@ -28,9 +28,7 @@ log = structlog.get_logger()
 
 UserField = Literal["none", "cn", "email", "upn"]
 DeviceField = Literal["none", "cn", "subject_serial", "dns", "uri", "fingerprint"]
-DeviceKeyType = Literal[
-    "serial", "udid", "imei", "meid", "entra_device_id", "mdm_id", "cert_sha256", "subject"
-]
+DeviceKeyType = Literal["serial", "udid", "imei", "meid", "entra_device_id", "mdm_id", "cert_sha256", "subject"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Device credentials and client certificates at a login: is one wrong, and is a credential in use at two places.
 
-A wrong one (or the certificate of another user) is known before the mail server is asked, and is answered as a wrong password is; what the device behind a
-good one may is the verdict's to say. A credential can be copied: two sessions with the same one from different
-addresses are told of, as far as this worker sees them. A phone that changes networks looks the same for a moment.
+A wrong one (or the certificate of another user) is known before the mail server is asked, and is answered as a wrong
+password is; what the device behind a good one may is the verdict's to say. A credential can be copied: two sessions
+with the same one from different addresses are told of, as far as this worker sees them. A phone that changes networks
+looks the same for a moment.
 """
 
 import time

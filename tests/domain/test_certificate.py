@@ -51,7 +51,9 @@ def asking(
     return AccessRequest(LOGIN, device_id, protocol, strength_of(device_id, certificate=shown), certificate=shown)
 
 
-def judged(request: AccessRequest, record: PersonRecord, version: PolicyVersion = ENFORCING, at: float = NOW) -> Verdict:
+def judged(
+    request: AccessRequest, record: PersonRecord, version: PolicyVersion = ENFORCING, at: float = NOW
+) -> Verdict:
     return decide(request, record, policy_of(version), at)
 
 

@@ -160,8 +160,9 @@ async def test_a_connection_at_rest_is_closed_when_its_certificate_ends(
 ) -> None:
     async with asking(enrolment, mailbox.url) as gateway:
         issued = enrolment.issue(ANNA, "F9FXJ0")
-        ending, staying = await gateway.client(tls=enrolment.client(issued)), await gateway.client(
-            tls=enrolment.device(ANNA, "F9FXJ0")
+        ending, staying = (
+            await gateway.client(tls=enrolment.client(issued)),
+            await gateway.client(tls=enrolment.device(ANNA, "F9FXJ0")),
         )
         for client in (ending, staying):
             assert (await client.ask(folder_sync())).status == 200

@@ -81,9 +81,7 @@ def _identified(
     return Asked(query, version, credentials, request, user_agent, fields)
 
 
-def _access(
-    login: str, query: EasQuery, client_address: str, certificate: CertificateShown | None
-) -> AccessRequest:
+def _access(login: str, query: EasQuery, client_address: str, certificate: CertificateShown | None) -> AccessRequest:
     return AccessRequest(
         login,
         query.device_id,

@@ -111,9 +111,7 @@ def _identified(
     if login is None:
         return not_authenticated("mail")
     strength = strength_of(certificate=certificate)
-    request = AccessRequest(
-        login, "", Protocol.WEBMAIL, strength, action, "", client_address, certificate=certificate
-    )
+    request = AccessRequest(login, "", Protocol.WEBMAIL, strength, action, "", client_address, certificate=certificate)
     return WebmailAsked(rule, action, credentials, request, fields)
 
 

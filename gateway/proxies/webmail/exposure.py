@@ -1,8 +1,8 @@
 """Which of the other ways to mail by HTTP are open, and for whom.
 
-A rule is closed until it is opened: for networks, from which nothing is judged; for clients that show the certificate of
-a device; or for everybody. The latter two are under the verdict: over the device of the certificate, or over all devices
-of the user.
+A rule is closed until it is opened: for networks, from which nothing is judged; for clients that show the certificate
+of a device; or for everybody. The latter two are under the verdict: over the device of the certificate, or over all
+devices of the user.
 """
 
 import ipaddress

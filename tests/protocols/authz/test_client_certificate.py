@@ -37,7 +37,8 @@ def test_every_spelling(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"{http.request.tls.client.certificate_der_base64}", b"%", b"not base64!", b"A" * (LONGEST + 1), PEM + PEM]
+    "value",
+    [b"{http.request.tls.client.certificate_der_base64}", b"%", b"not base64!", b"A" * (LONGEST + 1), PEM + PEM],
 )
 def test_what_is_none(value: bytes) -> None:
     assert der_of(value) is None

@@ -199,9 +199,7 @@ async def test_by_pop3(enrolment: Enrolment, server: ScriptedServer) -> None:
         peer.close()
 
 
-async def logged_in_by_pop3(
-    gateway: MailFronted, server: ScriptedServer, tls: ssl.SSLContext
-) -> tuple[Peer, Peer]:
+async def logged_in_by_pop3(gateway: MailFronted, server: ScriptedServer, tls: ssl.SSLContext) -> tuple[Peer, Peer]:
     """As far as the mail server has accepted the password."""
     client = await greeted(gateway, tls)
     assert (await client.ask(b"USER %b\r\n" % ANNA.encode())).startswith(b"+OK")
