@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from gateway.network.tls import TlsUnusable
 
@@ -26,6 +26,12 @@ VALUE_LONGEST: Final = 256
 _UPN: Final = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 """userPrincipalName, an otherName ([MS-WCCE] 2.2.2.7.7.4)."""
 _UTF8_STRING: Final = 0x0C
+_CLIENTS: Final = frozenset((ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE))
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, OverflowError),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
+"""OpenSSL takes more for proper than cryptography reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,7 @@ def peer_certificate(der: bytes) -> PeerCertificate | None:
     try:
         certificate = _loaded(der)
         return None if certificate is None else _read(certificate, der)
-    except (ValueError, TypeError, x509.InvalidVersion, OverflowError):
-        # OpenSSL reads more than cryptography takes for proper.
+    except _UNREADABLE:
         return None
 
 
@@ -93,7 +98,7 @@ def _read(certificate: x509.Certificate, der: bytes) -> PeerCertificate:
 def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *_UNREADABLE):
         return None
 
 
@@ -192,17 +197,19 @@ def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> b
     try:
         certificate.verify_directly_issued_by(authority)
         basic = authority.extensions.get_extension_for_class(x509.BasicConstraints)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound, *_UNREADABLE):
         return False
     return basic.value.ca
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    """By extKeyUsage, where there is one (RFC 5280 §4.2.1.12)."""
+    """By extKeyUsage, where there is one (RFC 5280 §4.2.1.12), and no authority's own."""
     try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return True
-    except (ValueError, x509.DuplicateExtension):
+        extensions = {each.oid: each.value for each in certificate.extensions}
+    except _UNREADABLE:
         return False
-    return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+    usage = extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
+    basic = extensions.get(ExtensionOID.BASIC_CONSTRAINTS)
+    if isinstance(basic, x509.BasicConstraints) and basic.ca:
+        return False
+    return not isinstance(usage, x509.ExtendedKeyUsage) or not _CLIENTS.isdisjoint(usage)

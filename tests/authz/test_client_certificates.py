@@ -14,6 +14,7 @@ from tests.support.asking import Asking, asking, forwarded, mail_login, original
 from tests.support.certified import Enrolment
 from tests.support.fronted import TIKTOK
 from tests.support.raw_http import HttpAnswer, eas
+from tests.support.spop_frames import text
 
 ANNA = "anna@corp.example"
 ACTIVESYNC = eas("FolderSync", "anna", "PHONE1")
@@ -113,6 +114,8 @@ async def test_by_caddy_traefik_and_nginx_mail(tmp_path: Path, enrolment: Enrolm
 
 async def test_by_haproxy(tmp_path: Path, enrolment: Enrolment) -> None:
     dirty = ssl.PEM_cert_to_DER_cert(enrolment.issue(ANNA, "DIRTY").certificate.read_text())
+    # Octets, as HAProxy writes ssl_c_der (SPOE.txt §3.1).
+    binary = b"\x09" + text(dirty)
     for askers, verdict in (((), "allow"), (("haproxy",), "refuse")):
         async with believing(tmp_path, enrolment, *askers) as authz:
-            assert (await authz.variables(ACTIVESYNC, "anna", cert=dirty))["verdict"] == verdict
+            assert (await authz.variables(ACTIVESYNC, "anna", cert=binary))["verdict"] == verdict

@@ -53,7 +53,7 @@ class Asking:
         keys = AskerKeys([str(self.key_file)])
         self._made = (made, keys, self.decision, IdentityRules("corp.example"), self.metrics)
         self.certificates = certificates and certificates(self.now)
-        vouched = self.certificates and self.certificates.handed_on
+        vouched = None if self.certificates is None else self.certificates.handed_on
         self.front, self.haproxy_front, self.postfix_front = (
             AuthzFront(*self._made, speech=speech, vouched=vouched)
             for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)

@@ -133,7 +133,7 @@ async def test_its_end_cuts_an_idling_session(enrolment: Enrolment, server: Scri
             said = await client.rest()
         assert said.startswith(b"* BYE [ALERT] Mail on this device is blocked by your organization.")
         assert b"The client certificate of this device was revoked or has expired." in said
-        assert [each["reason"] for each in logs if each["event"] == "cut"][0] == "certificate_ended"
+        assert next(each["reason"] for each in logs if each["event"] == "cut") == "certificate_ended"
         if end == "revoked":
             other.send(b"b NOOP\r\n")
             assert await server.peers[-1].line() == b"b NOOP\r\n"

@@ -99,7 +99,7 @@ async def test_its_end_ends_the_session(enrolment: Enrolment, server: Submission
         assert said[:9] == b"421 4.7.0"
         assert b"The client certificate of this device was revoked or has expired." in said
         assert await client.closed()
-        assert [each["reason"] for each in logs if each["event"] == "cut"][0] == "certificate_ended"
+        assert next(each["reason"] for each in logs if each["event"] == "cut") == "certificate_ended"
         if end == "revoked":
             assert (await other.ask(MAIL))[:3] == b"250"
 

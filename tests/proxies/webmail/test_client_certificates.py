@@ -1,4 +1,4 @@
-"""Other mail by HTTP that is open for the certificates of devices: judged by that device, and for nobody without one."""
+"""Other mail by HTTP that is open for the certificates of devices: judged by it, and for nobody without one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
