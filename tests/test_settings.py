@@ -52,7 +52,7 @@ WRONG = [
     ({"GATEPOST_HTTP__UPSTREAM": "https://[::1"}, "no URL with a port from 0 to 65535"),
     ({"GATEPOST_HTTP__UPSTREAM": '["https://a.example"'}, 'write a list like ["one", "two"]'),
     ({"GATEPOST_HTTP__PUBLIC_URL": "https://me:hidden@mail"}, "write scheme and host only"),
-    ({"GATEPOST_WEBMAIL__EWS": "everybody"}, 'is no network: write it like 10.1.0.0/16, or "verdict"'),
+    ({"GATEPOST_WEBMAIL__EWS": "everybody"}, 'is no network: write it like 10.1.0.0/16, "certificate" or "verdict"'),
     ({"GATEPOST_WEBMAIL__DAV": "10.1.2.3/16"}, "write it like 10.1.0.0/16"),
     ({"GATEPOST_WEBMAIL__OWA": "verdict"}, "a cookie names nobody who could be judged: write networks only"),
     ({"GATEPOST_WEBMAIL__ECP": "verdict"}, "GATEPOST_WEBMAIL__ECP is no setting"),
