@@ -1,0 +1,275 @@
+"""Previews over the whole fleet, by the impact index that this control process keeps.
+
+The index is loaded or built beside everything else and then follows the change log. Until it is there nobody can know
+what a change would do: whatever needs a preview is refused in words that say how far it is; turning down needs none.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from gateway.changes.guards import Measured, WideBan
+from gateway.changes.impact.bitmaps import numbers_of
+from gateway.changes.impact.building import LoadRecord, MustRebuild, Progress
+from gateway.changes.impact.figures import Impact, NamedSet, Tally, page_of
+from gateway.changes.impact.fleet import Fleet
+from gateway.changes.impact.index import ImpactIndex
+from gateway.changes.impact.saving import Unusable
+from gateway.changes.previews import Previewed
+from gateway.domain.change import PreviewSeen
+from gateway.domain.errors import InvalidValue
+from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.policy_parts import parts_of
+from gateway.ports.store import Reading, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+FOLLOW_EVERY_SECONDS = 1.0
+SAVE_EVERY_SECONDS = 600.0
+AGAIN_AFTER_SECONDS = 5.0
+FIRST_NAMES = 50
+
+NamedSets = Callable[[Reading], Awaitable[Collection[NamedSet]]]
+
+
+class NotReadyYet(InvalidValue):
+    """The impact index is not there yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """What previews are asked to look at beside the numbers that they always have."""
+
+    widest_percent: float = 20.0
+
+
+async def _nobody(reading: Reading) -> Collection[NamedSet]:
+    return ()
+
+
+class FleetPreviews:
+    """``changes.previews.Previews`` over everybody."""
+
+    def __init__(
+        self,
+        store: Store,
+        load_record: LoadRecord,
+        path: Path | None,
+        now: Callable[[], float] = time.time,
+        *,
+        settings: FleetSettings = FleetSettings(),  # noqa: B008  (frozen)
+        named: NamedSets = _nobody,
+    ) -> None:
+        """``path``: where the index is kept between two lives of the process; ``named``: whom to name among the cut."""
+        self._store = store
+        self._load_record = load_record
+        self._path = path
+        self._now = now
+        self._settings = settings
+        self._named = named
+        self._index: ImpactIndex | None = None
+        self._progress = Progress(0, 0)
+        self._ready = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether previews can be made."""
+        return self._index is not None
+
+    @property
+    def progress(self) -> Progress:
+        """How far the index is while it is built."""
+        return self._progress
+
+    async def wait(self) -> None:
+        """Until the index is there."""
+        await self._ready.wait()
+
+    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+        """See ``Previews``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
+        return previewed(await self.impact(before, after), after, before, self._settings.widest_percent)
+
+    async def impact(self, before: PolicyVersion, after: PolicyVersion) -> Impact:
+        """Everything that a preview says. Raises ``NotReadyYet``, ``StoreUnavailable``."""
+        index = self._index
+        if index is None:
+            raise NotReadyYet(f"{self._how_far()}: what this change does to the fleet is not known before; try again")
+        await self._caught_up(index)
+        async with self._store.read() as reading:
+            named = tuple(await self._named(reading))
+        earlier = policy_of(before)
+        return await index.preview(earlier, policy_of(after, earlier), self._now(), named=named)
+
+    def _how_far(self) -> str:
+        done, of = self._progress.people, self._progress.of
+        share = f", {done * 100 // of} % of {of} people" if of else ""
+        return f"the index of the fleet is being built{share}"
+
+    async def _caught_up(self, index: ImpactIndex) -> None:
+        try:
+            await index.catch_up()
+        except MustRebuild as error:
+            self._begin_anew(str(error))
+            raise NotReadyYet(f"the index of the fleet is built anew ({error}): try again in a moment") from None
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Load or build the index, follow the log, keep the index; until cancelled."""
+        saved_at = time.monotonic()
+        try:
+            while True:
+                try:
+                    await self._step()
+                except StoreUnavailable as error:
+                    log.warning("impact_index_waits", error=str(error))
+                    await asyncio.sleep(AGAIN_AFTER_SECONDS)
+                    continue
+                if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+                    saved_at = time.monotonic()
+                    await self._save()
+                await asyncio.sleep(FOLLOW_EVERY_SECONDS)
+        finally:
+            await self._save()
+
+    async def _step(self) -> None:
+        if self._index is None:
+            began = time.monotonic()
+            self._index = await self._made()
+            self._ready.set()
+            fleet = self._index.view()
+            seconds = round(time.monotonic() - began, 3)
+            log.info("impact_index_ready", devices=fleet.device_count, people=fleet.people_count, seconds=seconds)
+            return
+        try:
+            await self._index.catch_up()
+        except MustRebuild as error:
+            self._begin_anew(str(error))
+
+    def _begin_anew(self, reason: str) -> None:
+        self._index = None
+        self._ready.clear()
+        log.info("impact_index_rebuilt", reason=reason)
+
+    async def _made(self) -> ImpactIndex:
+        if self._path is not None:
+            try:
+                return await ImpactIndex.loaded(self._path, self._store, self._load_record)
+            except (Unusable, MustRebuild) as error:
+                log.info("impact_index_built", reason=str(error))
+        while True:
+            try:
+                return await ImpactIndex.built(self._store, self._load_record, self._tell)
+            except MustRebuild:
+                # Everybody's record changed again and again meanwhile.
+                await asyncio.sleep(AGAIN_AFTER_SECONDS)
+
+    def _tell(self, progress: Progress) -> None:
+        self._progress = progress
+
+    async def _save(self) -> None:
+        if self._index is None or self._path is None:
+            return
+        try:
+            await self._index.save(self._path)
+        except OSError as error:
+            log.warning("impact_index_not_kept", path=str(self._path), error=error.strerror)
+
+
+# --- what of an impact is kept and shown
+
+
+def previewed(impact: Impact, after: PolicyVersion, before: PolicyVersion, widest_percent: float) -> Previewed:
+    """An impact as decisions stand on it."""
+    fleet = impact.sets.fleet
+    seen = PreviewSeen(
+        impact.digest, before.number, impact.sequence, impact.at, impact.cut, impact.admitted, impact.devices
+    )
+    named = dict.fromkeys(name for each in impact.named for name in each.cut)
+    measured = Measured(
+        impact.cut, impact.admitted, impact.devices, _wide(fleet, impact, before, after, widest_percent), tuple(named)
+    )
+    marks = fleet.devices.key[numbers_of(impact.sets.cut)].astype(np.uint64)
+    return Previewed(seen, measured, frozenset(marks.tolist()), shown(impact))
+
+
+def _wide(
+    fleet: Fleet, impact: Impact, before: PolicyVersion, after: PolicyVersion, widest_percent: float
+) -> tuple[WideBan, ...]:
+    """The bans that are new or recognise something else than before, and very many devices."""
+    earlier = parts_of(before)
+    found = []
+    for ban in after.bans:
+        key = f"ban:{ban.name.casefold()}"
+        if parts_of(after)[key] == earlier.get(key):
+            continue
+        apps = [(len(devices), entry) for entry in fleet.catalogue.entries_of(ban) if (devices := fleet.entries.get(entry))]
+        holders = len(fleet.holders((ban,), {}))
+        if apps and impact.devices and holders * 100 > widest_percent * impact.devices:
+            app = fleet.catalogue.app(max(apps)[1])
+            found.append(WideBan(ban.name, app.name or app.id, holders))
+    return tuple(found)
+
+
+def shown(impact: Impact) -> dict[str, Any]:
+    """All numbers of an impact and the first names, fit for JSON."""
+    return {
+        "devices": impact.devices,
+        "people": impact.people,
+        "newly_cut": impact.cut,
+        "newly_admitted": impact.admitted,
+        "unchanged": impact.unchanged,
+        "refused_before": impact.refused_before,
+        "refused_after": impact.refused_after,
+        "exempt": impact.exempt,
+        "dirty": impact.dirty,
+        "unjudged": impact.unjudged,
+        "unjudged_by_cause": {str(cause): number for cause, number in impact.unjudged_by_cause.items()},
+        "people_cut": impact.people_cut,
+        "people_cut_off": impact.people_cut_off,
+        "people_admitted": impact.people_admitted,
+        "by_protocol": {
+            str(protocol): {
+                "cut": each.cut,
+                "admitted": each.admitted,
+                "people_cut": each.people_cut,
+                "people_admitted": each.people_admitted,
+            }
+            for protocol, each in impact.by_protocol.items()
+        },
+        "by_reason": {str(reason): number for reason, number in impact.by_reason.items()},
+        "by_ban": dict(impact.by_ban),
+        "groups": [_tally(each) for each in impact.largest_groups],
+        "platforms": [_tally(each) for each in impact.platforms],
+        "ownerships": [_tally(each) for each in impact.ownerships],
+        "sources": [_tally(each) for each in impact.sources],
+        "later": [
+            {"within_seconds": each.within_seconds, "devices": len(each.devices), "exact": each.exact}
+            for each in impact.later
+        ],
+        "sessions_ended": impact.sessions.total,
+        "named": [
+            {"name": each.name, "people": each.people, "cut": list(each.cut), "people_cut": each.people_cut}
+            for each in impact.named
+        ],
+        "first_cut": [
+            {"person": each.person_id, "device": each.device_id}
+            for each in page_of(impact.sets.fleet, impact.sets.cut, limit=FIRST_NAMES)
+        ],
+    }
+
+
+def _tally(each: Tally) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "devices": each.devices,
+        "cut": each.cut,
+        "admitted": each.admitted,
+        "unjudged": each.unjudged,
+    }
