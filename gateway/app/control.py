@@ -30,7 +30,11 @@ from gateway.app.parts import (
     storage_url_of,
 )
 from gateway.app.serving import Serving, ServingLimits
-from gateway.changes.apply import PolicyEditor, ensure_first_policy
+from gateway.changes.apply import ensure_first_policy
+from gateway.changes.applying import Applier
+from gateway.changes.desk import ChangeDesk
+from gateway.changes.fleet_previews import FleetPreviews
+from gateway.changes.short_form import ShortForm
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
@@ -63,6 +67,8 @@ log = structlog.get_logger()
 SIGHTINGS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
 TIDY_EVERY_SECONDS = 3600.0
+INDEX_FILE = "impact.index"
+"""In data_dir: who has which app, so that a start need not read it all again. It may be deleted at any time."""
 MESSAGES_KEPT_SECONDS = 7 * 86_400.0
 """A repeated message id is recognised for so long; Standard Webhooks gives up long before."""
 
@@ -113,10 +119,15 @@ class Control:
         )
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
+        self._previews = FleetPreviews(store, load, data_dir_of(settings) / INDEX_FILE, now)
+        desk = ChangeDesk(store, self._previews, now)
+        applier = Applier(store, self._previews, publish, self._board, now)
         api = create_api(
             ApiDeps(
                 store=store,
-                editor=PolicyEditor(store, publish, self._board, now),
+                desk=desk,
+                applier=applier,
+                editor=ShortForm(store, desk, applier, now),
                 ingest=ingest,
                 bindings=Bindings(evidence),
                 credentials=Credentials(evidence),
@@ -181,6 +192,7 @@ class Control:
             self._elsewhere.run(),
             self._leases.run("sightings", self._take_sightings),
             self._lookout.run(),
+            self._previews.run(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
             linked,

@@ -92,6 +92,10 @@ class Applier:
         self._logins_of = logins_of
         self._timeout_seconds = timeout_seconds
 
+    async def in_force(self, version: PolicyVersion) -> InForceResult:
+        """Wait until every worker judges by that version or a newer one; who does not is named."""
+        return await self._in_force.wait(version.number, self._timeout_seconds)
+
     # --- applying
 
     async def apply(self, number: int, by: str) -> Applied | NotApplied:
@@ -123,7 +127,7 @@ class Applier:
                 continue
             await self._publish(changes)
             version = done[1]
-            in_force = await self._in_force.wait(version.number, self._timeout_seconds)
+            in_force = await self.in_force(version)
             seconds = time.monotonic() - began
             log.info("change_applied", stage=stage + 1, **_told_of(done[0], version, in_force, seconds))
             return Applied(done[0], version, in_force, seconds)
@@ -283,7 +287,7 @@ class Applier:
 
         (change, version, back), changes = await self._store.write(work)
         await self._publish(changes)
-        in_force = await self._in_force.wait(version.number, self._timeout_seconds)
+        in_force = await self.in_force(version)
         seconds = time.monotonic() - began
         log.info("change_withdrawn", by=by, **_told_of(change, version, in_force, seconds))
         return Applied(change, version, in_force, seconds, back.clashes, back.kept)

@@ -7,6 +7,7 @@ what a change would do: whatever needs a preview is refused in words that say ho
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ FOLLOW_EVERY_SECONDS = 1.0
 SAVE_EVERY_SECONDS = 600.0
 AGAIN_AFTER_SECONDS = 5.0
 FIRST_NAMES = 50
+READY_WITHIN_SECONDS = 5.0
+"""So long a preview waits for the index of a gateway that has just started."""
 
 NamedSets = Callable[[Reading], Awaitable[Collection[NamedSet]]]
 
@@ -63,7 +66,7 @@ class FleetPreviews:
         path: Path | None,
         now: Callable[[], float] = time.time,
         *,
-        settings: FleetSettings = FleetSettings(),  # noqa: B008  (frozen)
+        settings: FleetSettings = FleetSettings(),
         named: NamedSets = _nobody,
     ) -> None:
         """``path``: where the index is kept between two lives of the process; ``named``: whom to name among the cut."""
@@ -97,6 +100,10 @@ class FleetPreviews:
 
     async def impact(self, before: PolicyVersion, after: PolicyVersion) -> Impact:
         """Everything that a preview says. Raises ``NotReadyYet``, ``StoreUnavailable``."""
+        if self._index is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(READY_WITHIN_SECONDS):
+                    await self._ready.wait()
         index = self._index
         if index is None:
             raise NotReadyYet(f"{self._how_far()}: what this change does to the fleet is not known before; try again")
@@ -209,7 +216,9 @@ def _wide(
         key = f"ban:{ban.name.casefold()}"
         if parts_of(after)[key] == earlier.get(key):
             continue
-        apps = [(len(devices), entry) for entry in fleet.catalogue.entries_of(ban) if (devices := fleet.entries.get(entry))]
+        apps = [
+            (len(devices), entry) for entry in fleet.catalogue.entries_of(ban) if (devices := fleet.entries.get(entry))
+        ]
         holders = len(fleet.holders((ban,), {}))
         if apps and impact.devices and holders * 100 > widest_percent * impact.devices:
             app = fleet.catalogue.app(max(apps)[1])

@@ -5,13 +5,19 @@ from dataclasses import dataclass, field
 
 import httpx
 from fastapi import FastAPI
+from gateway.changes.impact.index import ImpactIndex
 
 from gateway.admin.api import ApiDeps, create_api
 from gateway.admin.auth import Role, new_token
-from gateway.changes.apply import InForceResult, PolicyEditor, ensure_first_policy
+from gateway.changes.apply import InForceResult, ensure_first_policy
+from gateway.changes.applying import Applier
+from gateway.changes.desk import ChangeDesk
+from gateway.changes.fleet_previews import previewed
+from gateway.changes.previews import Previewed
+from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
-from gateway.domain.policy import Policy, first_policy, policy_of
+from gateway.domain.policy import Policy, PolicyVersion, first_policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.credentials import Credentials
@@ -75,12 +81,21 @@ class Control:
         self.forgotten.append((person_id, device_id))
         return Forgotten(inventories=1, tombstones=2)
 
+    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+        """A preview, by an index that is built for it."""
+        index = await ImpactIndex.built(self.store, self.load_record)
+        return previewed(await index.preview(policy_of(before), policy_of(after), self.now), after, before, 20.0)
+
     def api(self) -> FastAPI:
         """The application."""
+        desk = ChangeDesk(self.store, self, lambda: self.now)
+        applier = Applier(self.store, self, self.publish, self.workers, lambda: self.now)
         return create_api(
             ApiDeps(
                 store=self.store,
-                editor=PolicyEditor(self.store, self.publish, self.workers, lambda: self.now),
+                desk=desk,
+                applier=applier,
+                editor=ShortForm(self.store, desk, applier, lambda: self.now),
                 ingest=self,
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 bindings=Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy)),

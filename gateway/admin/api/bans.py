@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.applied import Applied, applied
-from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
 from gateway.admin.api.flags import FlagRuleOut, rule_out
 from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, shown
@@ -106,7 +106,7 @@ async def add_ban(given: BanIn, deps: Deps, operator: Editing) -> Applied:
     )
     async with deps.store.read() as reading:
         warnings = await group_warnings(reading, sorted(ban.groups))
-    edit = await deps.editor.apply(operator.name, lambda version: edits.add_ban(version, ban), given.note)
+    edit = await deps.editor.apply(actor_of(operator), lambda version: edits.add_ban(version, ban), given.note)
     return applied(edit, (*warnings_for(ban), *warnings))
 
 
@@ -119,7 +119,9 @@ async def remove_ban(name: str, deps: Deps, operator: Editing, note: str = "") -
         edits.find_ban(version, name)
     except InvalidValue as error:
         raise not_found(str(error)) from None
-    return applied(await deps.editor.apply(operator.name, lambda version: edits.remove_ban(version, name), note[:200]))
+    return applied(
+        await deps.editor.apply(actor_of(operator), lambda version: edits.remove_ban(version, name), note[:200])
+    )
 
 
 def _matcher(given: MatcherModel) -> Matcher:

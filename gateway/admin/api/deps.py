@@ -11,7 +11,9 @@ from gateway.admin.api.gate import BodyLimits
 from gateway.admin.api.problems import Refused
 from gateway.admin.auth import Operator, Role
 from gateway.admin.unjudged import FleetCounter
-from gateway.changes.apply import PolicyEditor
+from gateway.changes.applying import Applier
+from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.policy import PolicyVersion
@@ -36,7 +38,9 @@ class ApiDeps:
     """Everything the API needs from the rest of the control process."""
 
     store: Store
-    editor: PolicyEditor
+    desk: ChangeDesk
+    applier: Applier
+    editor: ShortForm
     ingest: DeviceForgetter
     people: People
     bindings: Bindings
@@ -80,6 +84,11 @@ async def _editor(request: Request) -> Operator:
     if operator.role is not Role.EDITOR:
         raise Refused(403, "not_allowed", f"{operator.name} may look but not change: this needs the role editor")
     return operator
+
+
+def actor_of(operator: Operator) -> Actor:
+    """The operator as changes know one."""
+    return Actor(operator.name, operator.token_id, operator.role is Role.EDITOR)
 
 
 Deps = Annotated[ApiDeps, Depends(_deps)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.applied import Applied, applied
-from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
 from gateway.admin.api.mistyped import group_warnings, user_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, surely_shown
 from gateway.admin.api.problems import not_found
@@ -86,7 +86,7 @@ async def add_exemption(given: ExemptionIn, deps: Deps, operator: Editing) -> Ex
     async with deps.store.read() as reading:
         warnings = await user_warnings(reading, exemption.login)
         warnings += await group_warnings(reading, [exemption.group] if exemption.group else [])
-    edit = await deps.editor.apply(operator.name, lambda version: edits.add_exemption(version, exemption, now))
+    edit = await deps.editor.apply(actor_of(operator), lambda version: edits.add_exemption(version, exemption, now))
     return ExemptionAdded(id=exemption.id, **applied(edit, tuple(warnings)).model_dump())
 
 
@@ -98,7 +98,7 @@ async def remove_exemption(exemption_id: str, deps: Deps, operator: Editing) -> 
     if all(each.id != exemption_id for each in version.exemptions):
         raise not_found(f"there is no exemption {exemption_id!r}: see the list of them")
     return applied(
-        await deps.editor.apply(operator.name, lambda version: edits.remove_exemption(version, exemption_id))
+        await deps.editor.apply(actor_of(operator), lambda version: edits.remove_exemption(version, exemption_id))
     )
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.applied import Applied, applied
-from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
 from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
@@ -152,7 +152,7 @@ async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing) -> A
             version, name, given.flag, protocol=given.protocol, group=given.group, percent=given.percent
         )
 
-    done = await deps.editor.apply(operator.name, edit, given.note)
+    done = await deps.editor.apply(actor_of(operator), edit, given.note)
     if given.flag is Flag.ENFORCE:
         warnings += _let_through(done.version)
     return applied(done, tuple(warnings))
@@ -195,7 +195,7 @@ async def set_grace(given: GraceIn, deps: Deps, operator: Editing) -> Applied:
 
 
 async def _apply(deps: Deps, operator: Editing, edit: Edit, note: str) -> Applied:
-    return applied(await deps.editor.apply(operator.name, edit, note))
+    return applied(await deps.editor.apply(actor_of(operator), edit, note))
 
 
 def _let_through(version: PolicyVersion) -> list[str]:

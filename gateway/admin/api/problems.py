@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from gateway.changes.short_form import NeedsApproval
 from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Conflict, StoreUnavailable
 
@@ -26,6 +27,8 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="One sentence: what was wrong here, and the remedy")
     errors: list[dict[str, str]] = Field(default=[], description="Field by field, where the request's form was wrong")
+    change: int | None = Field(None, description="Of needs_approval: the change that waits for a second person")
+    guards: list[dict[str, str]] = Field(default=[], description="Of needs_approval: what stopped it")
 
 
 class Refused(Exception):  # noqa: N818  (an answer, not a mistake)
@@ -51,13 +54,15 @@ def problem(
     *,
     headers: dict[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
+    more: dict[str, object] | None = None,
 ) -> JSONResponse:
-    """The response for a problem."""
+    """The response for a problem; ``more``: members of its own kind."""
     content: dict[str, Any] = {
         "type": f"urn:gatepost:problem:{kind}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        **(more or {}),
     }
     if errors:
         content["errors"] = errors
@@ -70,6 +75,12 @@ def add_handlers(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
         return problem(error.status, error.kind, error.detail, headers=error.headers)
+
+    async def needs_approval(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, NeedsApproval)
+        refused, more = error.refused, {"change": error.refused.change.number}
+        hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits]
+        return problem(409, "needs_approval", _sentence(str(error)), more={**more, "guards": hits})
 
     async def invalid_value(request: Request, error: Exception) -> JSONResponse:
         return problem(422, "invalid_value", _sentence(str(error)))
@@ -104,6 +115,7 @@ def add_handlers(app: FastAPI) -> None:
         return problem(500, "internal", "the gateway failed to answer; its log has the reason")
 
     app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(NeedsApproval, needs_approval)
     app.add_exception_handler(InvalidValue, invalid_value)
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(Conflict, conflict)
