@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from gateway.changes.guards import Measured, WideBan
 from gateway.changes.impact.bitmaps import numbers_of
 from gateway.changes.impact.building import LoadRecord, MustRebuild, Progress
 from gateway.changes.impact.figures import Impact, NamedSet, Tally, page_of
-from gateway.changes.impact.fleet import Fleet
+from gateway.changes.impact.fleet import NOBODY, Fleet
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.previews import Previewed
@@ -200,17 +199,15 @@ def previewed(impact: Impact, after: PolicyVersion, before: PolicyVersion, wides
     )
     named = dict.fromkeys(name for each in impact.named for name in each.cut)
     measured = Measured(
-        impact.cut, impact.admitted, impact.devices, _wide(fleet, impact, before, after, widest_percent), tuple(named)
+        impact.cut, impact.admitted, impact.devices, _wide(fleet, before, after, widest_percent), tuple(named)
     )
-    marks = fleet.devices.key[numbers_of(impact.sets.cut)].astype(np.uint64)
+    marks = fleet.devices.key[numbers_of(impact.sets.cut)]
     return Previewed(seen, measured, frozenset(marks.tolist()), shown(impact))
 
 
-def _wide(
-    fleet: Fleet, impact: Impact, before: PolicyVersion, after: PolicyVersion, widest_percent: float
-) -> tuple[WideBan, ...]:
+def _wide(fleet: Fleet, before: PolicyVersion, after: PolicyVersion, widest_percent: float) -> tuple[WideBan, ...]:
     """The bans that are new or recognise something else than before, and very many devices."""
-    earlier = parts_of(before)
+    earlier, present = parts_of(before), int((fleet.devices.person != NOBODY).sum())
     found = []
     for ban in after.bans:
         key = f"ban:{ban.name.casefold()}"
@@ -220,9 +217,9 @@ def _wide(
             (len(devices), entry) for entry in fleet.catalogue.entries_of(ban) if (devices := fleet.entries.get(entry))
         ]
         holders = len(fleet.holders((ban,), {}))
-        if apps and impact.devices and holders * 100 > widest_percent * impact.devices:
+        if apps and holders * 100 > widest_percent * present:
             app = fleet.catalogue.app(max(apps)[1])
-            found.append(WideBan(ban.name, app.name or app.id, holders))
+            found.append(WideBan(ban.name, app.name or app.id, holders, holders * 100 / present))
     return tuple(found)
 
 

@@ -43,6 +43,8 @@ class WideBan:
     app: str
     """The app that most of them have."""
     devices: int
+    percent: float
+    """Of all that are known, mail devices or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +149,15 @@ def _counts(change: PolicyChange, author: str, now: float) -> bool:
 
 def _wide(measured: Measured, limits: GuardLimits) -> Iterable[GuardHit]:
     for ban in measured.wide:
-        share = ban.devices / measured.devices * 100 if measured.devices else 0.0
-        yield GuardHit(
-            "over_wide",
-            f"ban {ban.ban} matches {ban.app}, which is on {share:.3g} % of the devices; a ban of more than "
-            f"{limits.widest_percent:g} % is taken for a slip",
-            share,
-            limits.widest_percent,
-        )
+        # In a small fleet every app is on a large share of it.
+        if ban.devices > limits.devices and ban.percent > limits.widest_percent:
+            yield GuardHit(
+                "over_wide",
+                f"ban {ban.ban} matches {ban.app}, which is on {ban.percent:.3g} % of the devices; a ban of more than "
+                f"{limits.widest_percent:g} % is taken for a slip",
+                ban.percent,
+                limits.widest_percent,
+            )
 
 
 def _exempted(change: PolicyChange, own_logins: Collection[str]) -> Iterable[GuardHit]:

@@ -1,4 +1,4 @@
-"""Applying edits: numbers, authors, conflicts, and waiting for the workers."""
+"""Edits of one step: numbers, authors, conflicts, and waiting for the workers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,15 +7,20 @@ from typing import TypeVar
 import pytest
 
 from gateway.changes import edits
-from gateway.changes.apply import ATTEMPTS, InForceResult, PolicyEditor, ensure_first_policy
+from gateway.changes.apply import ATTEMPTS, ensure_first_policy
+from gateway.changes.applying import Applier
+from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.short_form import ShortForm
 from gateway.domain.bans import Flag
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Change, ChangeKind, Conflict, Writing
+from gateway.ports.store import Change, ChangeKind, Conflict, Store, Writing
 from gateway.storage.memory import MemoryStore
+from tests.changes.by_hand import ByHand
 from tests.support.control import Workers
 
 T = TypeVar("T")
+ANNA = Actor("anna", "t1")
 
 
 class Sent:
@@ -29,14 +34,14 @@ class Sent:
 
 
 class Contended(MemoryStore):
-    """A store in which somebody else wins the first races."""
+    """A store in which somebody else makes a version before each step of ours."""
 
     def __init__(self, losses: int) -> None:
         super().__init__()
         self.losses = losses
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
-        if self.losses > 0:
+        if self.losses > 0 and work.__qualname__.startswith("Applier.apply"):
             self.losses -= 1
             raise Conflict("the version number is taken")
         return await super().write(work)
@@ -46,10 +51,17 @@ def switch(on: bool) -> Callable[[PolicyVersion], PolicyVersion]:
     return lambda version: edits.set_global(version, on)
 
 
+async def short_form(store: Store, sent: Sent, workers: Workers | None = None) -> ShortForm:
+    await ensure_first_policy(store, sent, 5.0)
+    previews = ByHand()
+    desk = ChangeDesk(store, previews, lambda: 77.0)
+    return ShortForm(store, desk, Applier(store, previews, sent, workers or Workers(), lambda: 77.0), lambda: 77.0)
+
+
 async def test_an_edit_makes_the_next_version_and_waits_for_the_workers() -> None:
     store, sent, workers = MemoryStore(), Sent(), Workers(("worker-1", "worker-2"))
-    editor = PolicyEditor(store, sent, workers, lambda: 77.0)
-    done = await editor.apply("anna", switch(on=False), "ticket 4711")
+    editor = await short_form(store, sent, workers)
+    done = await editor.apply(ANNA, switch(on=False), "ticket 4711")
     assert (done.version.number, done.version.author, done.version.created_at) == (2, "anna", 77.0)
     assert done.version.summary == "enforcement switched off globally (ticket 4711)"
     assert (done.workers, done.in_force_on, done.in_force, done.changed) == (2, 2, True, True)
@@ -62,50 +74,41 @@ async def test_an_edit_makes_the_next_version_and_waits_for_the_workers() -> Non
 
 async def test_silent_workers_are_named() -> None:
     workers = Workers(("worker-1", "worker-2"), silent=("worker-2",))
-    done = await PolicyEditor(MemoryStore(), Sent(), workers).apply("anna", switch(on=False))
+    done = await (await short_form(MemoryStore(), Sent(), workers)).apply(ANNA, switch(on=False))
     assert (done.in_force_on, done.silent, done.in_force) == (1, ("worker-2",), False)
 
 
 async def test_an_edit_that_changes_nothing_makes_no_version() -> None:
     sent = Sent()
-    editor = PolicyEditor(MemoryStore(), sent, Workers())
-    done = await editor.apply("anna", switch(on=True))
+    done = await (await short_form(MemoryStore(), sent)).apply(ANNA, switch(on=True))
     assert (done.changed, done.version.number, len(sent.changes)) == (False, 1, 1)
 
 
 async def test_a_refused_edit_leaves_no_trace() -> None:
     store, sent = MemoryStore(), Sent()
-    await ensure_first_policy(store, sent, 5.0)
-    editor = PolicyEditor(store, sent, Workers())
+    editor = await short_form(store, sent)
     with pytest.raises(InvalidValue):
-        await editor.apply("anna", lambda version: edits.set_flag(version, "nothing", Flag.OFF))
+        await editor.apply(ANNA, lambda version: edits.set_flag(version, "nothing", Flag.OFF))
     async with store.read() as reading:
-        assert [each.number for each in await reading.policies()] == [1]
+        assert len(await reading.policies()) == 1
+        assert await reading.policy_changes() == []
 
 
-async def test_edits_at_once_come_one_after_the_other() -> None:
+async def test_edits_at_once_follow_one_another() -> None:
     store = MemoryStore()
-    editor = PolicyEditor(store, Sent(), Workers())
-    await asyncio.gather(*(editor.apply(f"a{n}", switch(on=bool(n % 2))) for n in range(10)))
+    editor = await short_form(store, Sent())
+    edited = [
+        editor.apply(Actor(f"a{n}", f"t{n}"), lambda version, n=n: edits.set_grace(version, 0.0, n))  # type: ignore[misc]
+        for n in (3,)
+    ]
+    edited += [editor.apply(ANNA, switch(on=False))]
+    await asyncio.gather(*edited)
     async with store.read() as reading:
-        numbers = [each.number for each in await reading.policies()]
-    assert numbers == sorted(range(1, len(numbers) + 1), reverse=True)
+        assert [version.number for version in await reading.policies()] == [3, 2, 1]
 
 
-async def test_who_loses_the_race_tries_again() -> None:
-    done = await PolicyEditor(Contended(ATTEMPTS - 1), Sent(), Workers()).apply("anna", switch(on=False))
+async def test_an_edit_is_tried_again_when_others_were_faster() -> None:
+    done = await (await short_form(Contended(ATTEMPTS - 1), Sent())).apply(ANNA, switch(on=False))
     assert done.version.number == 2
-    with pytest.raises(Conflict):
-        await PolicyEditor(Contended(ATTEMPTS), Sent(), Workers()).apply("anna", switch(on=False))
-
-
-async def test_the_first_policy_is_made_once() -> None:
-    store, sent = MemoryStore(), Sent()
-    first = await ensure_first_policy(store, sent, 5.0)
-    assert (first.number, first.author) == (1, "gatepost")
-    assert await ensure_first_policy(store, sent, 6.0) == first
-    assert len(sent.changes) == 1
-
-
-async def test_the_result_counts_workers() -> None:
-    assert InForceResult(2, 2, 0.1).silent == ()
+    with pytest.raises(Conflict, match="others keep changing the policy"):
+        await (await short_form(Contended(ATTEMPTS), Sent())).apply(ANNA, switch(on=False))

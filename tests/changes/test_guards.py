@@ -40,7 +40,8 @@ ENFORCES = change(REPORTED, BANNED)
         (Measured(6, 0, 500), ["newly_cut"]),
         (Measured(30, 25, 100_000), []),
         (Measured(60, 60, 100_000), ["newly_cut", "newly_admitted"]),
-        (Measured(1, 0, 1000, wide=(WideBan("Mail", "com.google.android.gm", 900),)), ["over_wide"]),
+        (Measured(1, 0, 1000, wide=(WideBan("Mail", "com.google.android.gm", 900, 90.0),)), ["over_wide"]),
+        (Measured(1, 0, 50, wide=(WideBan("Mail", "com.google.android.gm", 45, 90.0),)), []),
         (Measured(1, 0, 1000, named_cut=("ann",)), ["named_people"]),
     ],
 )

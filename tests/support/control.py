@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import httpx
 from fastapi import FastAPI
-from gateway.changes.impact.index import ImpactIndex
 
 from gateway.admin.api import ApiDeps, create_api
 from gateway.admin.auth import Role, new_token
 from gateway.changes.apply import InForceResult, ensure_first_policy
-from gateway.changes.applying import Applier
+from gateway.changes.applying import Applier, Rules
 from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import previewed
+from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.previews import Previewed
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
@@ -62,6 +62,8 @@ class Control:
     """What readiness looked at; empty: the store, as it is ready."""
     warnings: list[str] = field(default_factory=list)
     now: float = NOW
+    rules: Rules = field(default_factory=Rules)
+    """Who may apply what alone."""
     policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
 
     async def publish(self, changes: Sequence[Change]) -> None:
@@ -89,7 +91,7 @@ class Control:
     def api(self) -> FastAPI:
         """The application."""
         desk = ChangeDesk(self.store, self, lambda: self.now)
-        applier = Applier(self.store, self, self.publish, self.workers, lambda: self.now)
+        applier = Applier(self.store, self, self.publish, self.workers, lambda: self.now, rules=lambda: self.rules)
         return create_api(
             ApiDeps(
                 store=self.store,

@@ -8,7 +8,7 @@ from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_s
 from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
-from gateway.changes.apply import Edit
+from gateway.changes.desk import Edit
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue

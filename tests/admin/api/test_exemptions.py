@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.changes.applying import Rules
 from tests.support.control import Control
 
 ANN = {"user": "CORP\\Ann", "reason": "on the road", "ends_at": "2023-11-16T00:00:00Z"}
@@ -32,6 +33,7 @@ async def test_an_exemption_is_added_listed_and_removed(api: httpx.AsyncClient) 
 
 
 async def test_one_for_a_group_that_begins_later(api: httpx.AsyncClient, control: Control) -> None:
+    control.rules = Rules(second_person=False)
     body = {"group": "board", "reason": "x", "starts_at": "2023-11-15T00:00:00Z", "ends_at": "2023-11-16T00:00:00Z"}
     assert (await api.post("/exemptions", json=body)).status_code == 201
     assert (await api.get("/exemptions")).json()["exemptions"][0]["in_force"] is False
@@ -39,7 +41,8 @@ async def test_one_for_a_group_that_begins_later(api: httpx.AsyncClient, control
     assert (await api.get("/exemptions")).json()["exemptions"][0]["in_force"] is True
 
 
-async def test_names_that_nobody_has_are_warned_about(api: httpx.AsyncClient) -> None:
+async def test_names_that_nobody_has_are_warned_about(api: httpx.AsyncClient, control: Control) -> None:
+    control.rules = Rules(second_person=False)
     user = (await api.post("/exemptions", json=ANN)).json()
     assert user["warnings"] == ["no user ann@corp.example is known from any import or report"]
     group = (await api.post("/exemptions", json={**ANN, "user": "", "group": "board"})).json()
@@ -65,3 +68,15 @@ async def test_what_is_no_exemption(api: httpx.AsyncClient, change: dict[str, An
     refused = await api.post("/exemptions", json={**ANN, **change})
     assert refused.status_code == 422
     assert words in refused.json()["detail"]
+
+
+async def test_a_whole_group_needs_a_second_person(api: httpx.AsyncClient, control: Control) -> None:
+    answer = await api.post("/exemptions", json={**ANN, "user": "", "group": "board"})
+    told = answer.json()
+    assert (answer.status_code, told["type"], told["change"]) == (409, "urn:gatepost:problem:needs_approval", 1)
+    assert told["guards"] == [{"guard": "exempts_group", "detail": "the whole group board would be exempt"}]
+    assert told["detail"] == (
+        "the whole group board would be exempt. Nothing is in force: change 1 needs the approval of a second person, "
+        "not anna: gatepost approve 1"
+    )
+    assert (await api.get("/exemptions")).json()["exemptions"] == []
