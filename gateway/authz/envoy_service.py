@@ -19,7 +19,7 @@ from gateway.authz import envoy_messages
 from gateway.authz.envoy_messages import QUESTION_LONGEST, Question
 from gateway.authz.facts import facts_of
 from gateway.authz.inquiry import Judged, Settled
-from gateway.domain.errors import InvalidValue
+from gateway.domain.errors import DomainError, InvalidValue
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
@@ -49,6 +49,10 @@ _OPTIONS: Final = (
 Found = Judged[bytes] | Settled[bytes]
 
 
+class CannotServeEnvoy(DomainError):  # noqa: N818
+    """There is no gRPC server on this machine; the text says why and what to do."""
+
+
 class CheckService:
     """The gRPC server and its one method."""
 
@@ -59,16 +63,17 @@ class CheckService:
         """In the abstract namespace of unix sockets (unix(7)): no file is left, and no directory is needed."""
 
     async def start(self) -> None:
-        """Serve at ``address``. Raises ``OSError``."""
+        """Serve at ``address``. Raises ``CannotServeEnvoy``."""
         handler = grpc.unary_unary_rpc_method_handler(self._check)
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Check": handler}),))
         try:
-            bound = self._server.add_insecure_port(f"unix-abstract:{self.address}")
+            self._server.add_insecure_port(f"unix-abstract:{self.address}")
         except RuntimeError as error:
-            raise OSError(f"gRPC cannot listen: {error}") from None
-        if not bound:
-            raise OSError("gRPC cannot listen")
+            raise CannotServeEnvoy(
+                f"[envoy] listen: gRPC cannot use an abstract unix socket ({error}): this needs Linux; elsewhere let "
+                "Envoy ask over HTTP"
+            ) from None
         await self._server.start()
 
     async def stop(self) -> None:

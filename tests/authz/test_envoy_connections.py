@@ -74,17 +74,20 @@ async def test_a_question_that_is_under_way_is_answered_when_draining(authz: Ask
             await drained
 
 
-async def test_an_idle_connection_is_told_to_leave(authz: Asking) -> None:
+async def test_an_idle_connection_is_told_to_leave(authz: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     sock, target = listening()
     front = await authz.envoy_front()
     await front.listen(sock, None, secure=False)
     async with envoy(target) as client:
         await client.ask(ANNA)
         (connection,) = front.connections
+        aborted: list[object] = []
+        monkeypatch.setattr(connection, "abort", lambda: aborted.append(connection))
         authz.clock.ahead += 321
         front.sweep()
         # gRPC's client does as it is told, like Envoy; nobody had to close.
         await until(lambda: not front.connections)
+        assert not aborted
         assert effect_of(await client.ask(ANNA)) is Effect.ALLOW
         assert front.connections
         assert connection not in front.connections
@@ -113,6 +116,54 @@ async def test_who_asks_nothing_is_closed(authz: Asking, octets: bytes) -> None:
     writer.close()
     async with envoy(target) as client:
         assert effect_of(await client.ask(ANNA)) is Effect.ALLOW
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """RFC 9113 §4.1."""
+    return len(payload).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + payload
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """A header by RFC 7541 §6.2.2, its name by number where that is short enough to say, else in letters."""
+    return name + bytes((len(value),)) + value
+
+
+BEGIN = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+HEADERS = b"\x83\x86" + b"".join(
+    (
+        literal(b"\x04", b"/envoy.service.auth.v3.Authorization/Check"),
+        *(literal(b"\x01", b"gatepost"), literal(b"\x0f\x10", b"application/grpc"), literal(b"\0\2te", b"trailers")),
+    )
+)
+FLOODS = {
+    "resets": b"".join(
+        frame(1, 4, stream, HEADERS) + frame(3, 0, stream, bytes(4)) for stream in range(1, 2 * 5_000, 2)
+    ),
+    "questions without end": b"".join(frame(1, 4, stream, HEADERS) for stream in range(1, 2 * 5_000, 2)),
+    "headers without end": frame(1, 0, 1, HEADERS) + frame(9, 0, 1, literal(b"\0\1x", b"y" * 100) * 100) * 500,
+    "pings": frame(6, 0, 0, bytes(8)) * 50_000,
+    "settings": frame(4, 0, 0, b"\0\4\0\0\xff\xff") * 20_000,
+}
+
+
+@pytest.mark.parametrize("flood", list(FLOODS))
+async def test_a_flood_by_one_holds_nobody_else_back(authz: Asking, flood: str) -> None:
+    """It has no key, and takes nothing of what it is told."""
+    sock, target = listening()
+    front = await authz.envoy_front()
+    await front.listen(sock, None, secure=False)
+    host, port = target.split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(BEGIN + FLOODS[flood])
+    async with envoy(target) as client:
+        for _ in range(20):
+            assert effect_of(await client.ask(ANNA)) is Effect.ALLOW
+    assert authz.evidence.reads == 1
+    writer.close()
+    for ahead in (11, 2, 11):
+        authz.clock.ahead += ahead
+        front.sweep()
+    await until(lambda: not front.connections)
 
 
 async def test_one_connection_too_many(tmp_path: Path) -> None:
