@@ -22,7 +22,7 @@ from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, 
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Naming, Platform, Scope
 from gateway.domain.policy import first_policy, policy_of
-from gateway.network.upstream import UpstreamConnection
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.observability.metrics import Metrics
 from gateway.protocols.activesync.usual import forwarded_usual, recognise
 from gateway.proxies.client_connection import ClientConnection

@@ -16,6 +16,7 @@ import uvloop
 from pydantic import ValidationError
 
 from gateway.app.kinds import SETTINGS_VARIABLE, Kind, own_place
+from gateway.app.tasks import TaskFailed
 from gateway.domain.errors import DomainError
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import StoreUnavailable
@@ -85,6 +86,9 @@ async def _live(link: SupervisorLink, life: Awaitable[None]) -> int:
         await life
     except (DomainError, StoreUnavailable) as error:
         link.send({"type": "failed", "sentence": str(error)})
+        return 1
+    except TaskFailed:
+        # Told in the log, where it happened; it could begin, so the supervisor needs no sentence.
         return 1
     return 0
 

@@ -30,6 +30,7 @@ from gateway.app.parts import (
     storage_url_of,
 )
 from gateway.app.serving import Serving, ServingLimits
+from gateway.app.tasks import Tasks
 from gateway.changes.apply import ensure_first_policy
 from gateway.changes.applying import Applier
 from gateway.changes.desk import ChangeDesk
@@ -184,7 +185,7 @@ class Control:
         )
 
     async def run(self, linked: Awaitable[None]) -> None:
-        """Serve until told to end, or until the supervisor is gone (``linked`` is done)."""
+        """Serve until told to end, or until the supervisor is gone (``linked`` is done). Raises ``TaskFailed``."""
         await self._publication.start()
         works: tuple[Awaitable[object], ...] = (
             *(serving.run() for serving in self._servings),
@@ -198,23 +199,21 @@ class Control:
             linked,
             self._draining.wait(),
         )
-        tasks = [asyncio.ensure_future(work) for work in works]
+        tasks = Tasks(works, tell_of_the_end)
         try:
             await asyncio.gather(*(serving.started() for serving in self._servings))
             self._link.send({"type": "ready"})
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await tasks.until_one_ends()
         finally:
             await self._end(tasks)
+        tasks.see_that_none_failed()
 
-    async def _end(self, tasks: Sequence[asyncio.Future[object]]) -> None:
+    async def _end(self, tasks: Tasks) -> None:
         for serving in self._servings:
             serving.stop()
         # The servers end by themselves, with what is under way; they come first among the tasks.
-        await asyncio.wait(tasks[: len(self._servings)], timeout=self._settings.gateway.drain_seconds)
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            tell_of_the_end(outcome)
+        await asyncio.wait(tasks.running[: len(self._servings)], timeout=self._settings.gateway.drain_seconds)
+        await tasks.end()
         await self._store.close()
         await self._redis.close()
 
@@ -298,17 +297,19 @@ def _receiver_limits(settings: Settings) -> ReceiverLimits:
     )
 
 
-def tell_of_the_end(outcome: object) -> None:
-    """Log how a task of the control process ended, where somebody should know."""
+def tell_of_the_end(outcome: object) -> bool:
+    """Log how a task of the control process ended, where somebody should know; whether that was a fault."""
     if isinstance(outcome, StoreWentBack):
         # Not a fault: the next control process begins another life of the store.
         log.warning("control_begins_anew", reason=str(outcome))
     elif isinstance(outcome, Exception):
         log.error("control_task_failed", error=repr(outcome), exc_info=outcome)
+        return True
+    return False
 
 
 async def run_control(settings: Settings, link: SupervisorLink, place: Place, *, alone: bool) -> None:
-    """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``.
+    """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``, ``TaskFailed``.
 
     It begins when it is told to: another version's may have to end before, as one process writes the store.
     """

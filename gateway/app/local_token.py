@@ -1,33 +1,41 @@
 """``gatepost token create --local``: the way back when every operator's token is lost.
 
 It writes into the database itself, which whoever may use ``data_dir`` or ``[storage] url`` could do anyhow; beside a
-running gateway as well, because a token is one row that no other process holds in memory.
+running gateway as well, because a token is one row that no other process holds in memory. It is logged as others are,
+on this command's standard error.
 """
 
 import asyncio
+import os
 import time
+
+import structlog
 
 from gateway.admin.auth import Role, new_token, token_created
 from gateway.app.parts import storage_url_of
 from gateway.domain.errors import DomainError
+from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import Conflict, OperatorToken, StoreUnavailable, Writing
 from gateway.settings import Settings
 from gateway.storage.sql import SchemaMismatch, open_store, schema_at
 
 LOCAL = "local"
 """The author: whoever may use the gateway's files."""
+log = structlog.get_logger()
 
 
 def create_local_token(
     settings: Settings, operator: str, role: Role, for_seconds: float | None
 ) -> tuple[str, OperatorToken]:
     """The token, shown once, and what is stored of it. Raises ``DomainError`` with one sentence."""
+    configure_logging(settings.log.level, json=wants_json(settings.log.format))
     now = time.time()
     text, token = new_token(operator, role, now, None if for_seconds is None else now + for_seconds)
     try:
         asyncio.run(_write(settings, token))
     except (StoreUnavailable, SchemaMismatch, Conflict) as error:
         raise DomainError(str(error)) from None
+    log.info("token_created", token_id=token.id, operator=operator, role=token.role, author=LOCAL, uid=os.getuid())
     return text, token
 
 

@@ -49,10 +49,14 @@ class Lookout:
     async def run(self) -> None:
         """Look, until cancelled."""
         while True:
-            self.unready = await store_trouble(self._store)
-            if not self.unready:
-                await self._read()
+            await self.look()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def look(self) -> None:
+        """Look once."""
+        self.unready = await store_trouble(self._store)
+        if not self.unready:
+            await self._read()
 
     async def _read(self) -> None:
         try:

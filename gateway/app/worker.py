@@ -8,7 +8,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 
 import structlog
 
@@ -23,6 +23,7 @@ from gateway.app.parts import (
     redis_of,
     storage_url_of,
 )
+from gateway.app.tasks import Tasks
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.policy_feed import PolicyFeed
@@ -92,7 +93,7 @@ class Worker:
         self._serving = False
 
     async def run(self) -> None:
-        """Serve until told to drain, or until the supervisor is gone."""
+        """Serve until told to drain, or until the supervisor is gone. Raises ``TaskFailed``."""
         await self._feed.start()
         await self._doubt_an_earlier_state()
         await self._fronts.start()
@@ -113,12 +114,13 @@ class Worker:
             self._link.run(self._take),
             self._draining.wait(),
         )
-        tasks = [asyncio.ensure_future(work) for work in works]
+        tasks = Tasks(works, tell_of_the_end)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await tasks.until_one_ends()
             await self._fronts.drain(self._settings.gateway.drain_seconds, handed_over=self._handed_over)
         finally:
             await self._end(tasks)
+        tasks.see_that_none_failed()
 
     async def _doubt_an_earlier_state(self) -> None:
         """Believe no shared record if the cache knows of changes that the store does not have.
@@ -135,13 +137,9 @@ class Worker:
             log.warning("shared_records_doubted", reason=str(error))
             self._decision.cache.begin_anew("", self._feed.sequence)
 
-    async def _end(self, tasks: Sequence[asyncio.Future[object]]) -> None:
+    async def _end(self, tasks: Tasks) -> None:
         await self._fronts.close()
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.error("worker_task_failed", error=repr(outcome), exc_info=outcome)
+        await tasks.end()
         await self._decision.close()
         try:
             async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
@@ -210,8 +208,16 @@ class Worker:
         )
 
 
+def tell_of_the_end(outcome: object) -> bool:
+    """Log how a task of a worker ended, where somebody should know; whether that was a fault."""
+    if not isinstance(outcome, Exception):
+        return False
+    log.error("worker_task_failed", error=repr(outcome), exc_info=outcome)
+    return True
+
+
 async def run_worker(settings: Settings, link: SupervisorLink, place: Place) -> None:
-    """A worker's whole life. Raises ``StoreUnavailable``, ``TlsUnusable``."""
+    """A worker's whole life. Raises ``StoreUnavailable``, ``TlsUnusable``, ``TaskFailed``."""
     store, incarnation = await _store_with_policy(settings)
     await Worker(settings, link, store, incarnation, place).run()
 

@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from gateway.authz.inquiry import Inquiry, Judged, Speech
+from gateway.network.paused_reading import PausedReading
 
 if TYPE_CHECKING:
     from gateway.authz.front import AuthzFront
@@ -22,16 +23,15 @@ DISCARDING_SECONDS = 2.0
 NEVER = float("inf")
 
 
-class AskerConnection(asyncio.Protocol):
+class AskerConnection(PausedReading):
     """Reads questions and writes answers."""
 
     def __init__(self, front: "AuthzFront", speech: Speech) -> None:
+        super().__init__()
         self._front = front
         self._speech = speech
-        self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._choked = False
-        self._paused = False
         self._ending = False
         """The last answer is written."""
         self._discarded = 0
@@ -41,18 +41,18 @@ class AskerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """An asker has come."""
         # uvloop's transports are none of asyncio's by inheritance.
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else "unix"
         if not self._front.admit(self):
             self._ending = True
-            self._transport.abort()
+            self.transport.abort()
             return
         self._wait_at_most(self._front.settings.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The asker is gone."""
-        self._transport = None
+        self.transport = None
         self._ending = True
         if self._task is not None:
             self._task.cancel()
@@ -69,9 +69,8 @@ class AskerConnection(asyncio.Protocol):
             self._wait_at_most(self._front.settings.head_seconds)
         self._speech.receive(data)
         self._advance()
-        if self._speech.waiting > WAITING_MOST and self._transport is not None and not self._ending:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._speech.waiting > WAITING_MOST and not self._ending:
+            self.pause()
 
     def eof_received(self) -> bool:
         """Nobody who asks half-closes."""
@@ -96,9 +95,7 @@ class AskerConnection(asyncio.Protocol):
             self._answer(inquiry)
 
     def _read_on(self) -> None:
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
+        self.resume()
         if self._speech.waiting:
             # Only from the first octet on: what comes slowly gains no time by it.
             if self.deadline == NEVER:
@@ -130,9 +127,9 @@ class AskerConnection(asyncio.Protocol):
             raise
 
     def _write(self, inquiry: Inquiry, octets: bytes) -> None:
-        if self._transport is None:
+        if self.transport is None:
             return
-        self._transport.write(octets)
+        self.transport.write(octets)
         if not inquiry.last:
             return
         self._ending = True
@@ -162,11 +159,11 @@ class AskerConnection(asyncio.Protocol):
         """Send what is written, then close."""
         self._ending = True
         self._wait_at_most(WRITE_SECONDS)
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def abort(self) -> None:
         """Close at once."""
         self._ending = True
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()

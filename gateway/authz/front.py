@@ -2,11 +2,9 @@
 
 import asyncio
 import socket
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -21,20 +19,16 @@ from gateway.domain.access import AccessRequest
 from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.domain.verdict import Effect, Posture, Reason, Verdict
-from gateway.network.accepting import TlsAcceptor
-from gateway.network.tls import ServerTls, TlsUnusable
+from gateway.network.attendance import Attendance
+from gateway.network.listening import Listening
+from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 1.0
 HANDSHAKE_SECONDS = 5.0
 LAST_QUESTION_SECONDS = 1.0
 """How long a kept connection may bring one more question when the worker drains."""
-LOOK_SECONDS = 0.05
-BACKLOG = 1024
-_KEPT: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-"""A unix socket is the supervisor's, and other workers go on serving it."""
 
 
 class Connection(Protocol):
@@ -95,43 +89,30 @@ class AuthzFront:
         self.draining = False
         self._speech = speech
         self._tls = tls
-        self.connections: set[Connection] = set()
+        self._there: Attendance[Connection] = Attendance()
+        self.connections = self._there.connections
         self._decision = decision
         self._log = RefusalLog(RefusalPace())
         self._answers = metrics.counter("gatepost_authz_answers_total", "Answers to askers", "asker", "answer")
         self._refused = metrics.counter("gatepost_authz_askers_refused_total", "Askers turned away", "reason")
-        self._empty = asyncio.Event()
-        self._handshakes = 0
-        self._servers: list[asyncio.Server | TlsAcceptor] = []
-        self._sweeper: asyncio.Task[None] | None = None
+        self._listening = Listening(self, HANDSHAKE_SECONDS, self.sweep)
+        if tls is not None:
+            self._listening.show(tls)
 
     # --- life
 
     async def start(self) -> None:
         """Begin to look after deadlines."""
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._listening.start()
 
     async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool) -> None:
         """Serve a bound socket; ``secure``: within TLS, by the front's own certificates instead of those of phones.
 
         Whoever reaches a unix socket, or shows a certificate where one is required, has shown by that who it is.
         """
-        unix = sock.family == socket.AF_UNIX
-        authentic = unix or (secure and self.settings.certificates_required)
-
-        def connection() -> asyncio.Protocol:
-            return self.connection(authentic=authentic)
-
-        loop = asyncio.get_running_loop()
-        if secure:
-            assert self._tls is not None
-            acceptor = TlsAcceptor(sock, self._tls, connection, self, HANDSHAKE_SECONDS)
-            acceptor.start()
-            self._servers.append(acceptor)
-        elif unix:
-            self._servers.append(await loop.create_unix_server(connection, sock=sock, backlog=BACKLOG, **_KEPT))
-        else:
-            self._servers.append(await loop.create_server(connection, sock=sock, backlog=BACKLOG))
+        assert self._tls is not None or not secure
+        authentic = sock.family == socket.AF_UNIX or (secure and self.settings.certificates_required)
+        await self._listening.serve(sock, lambda: self.connection(authentic=authentic), self._tls if secure else None)
 
     def connection(self, *, authentic: bool) -> asyncio.Protocol:
         """A new one; ``authentic``: its asker is known already."""
@@ -146,13 +127,7 @@ class AuthzFront:
                 log.info("asker_keys_reloaded")
         except KeyUnusable as error:
             log.error("asker_keys_not_reloaded", reason=str(error))
-        if self._tls is None:
-            return
-        try:
-            self._tls.reload()
-            log.info("certificate_reloaded")
-        except TlsUnusable as error:
-            log.error("certificate_not_reloaded", reason=str(error))
+        self._listening.reload_tls()
 
     async def drain(self, within_seconds: float, *, handed_over: bool) -> None:
         """Accept no more, end each connection with its next answer, and soon those that ask nothing; then close.
@@ -160,46 +135,21 @@ class AuthzFront:
         That is also right if others serve already (``handed_over``): an asker is told to connect anew, and does.
         """
         self.draining = True
-        for server in self._servers:
-            if isinstance(server, TlsAcceptor):
-                server.accept_no_more()
-            else:
-                server.close()
-        # What the loop has accepted already becomes known.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await self._listening.accept_no_more()
         until = self.clock() + within_seconds
-        await self._all_gone(min(until, self.clock() + LAST_QUESTION_SECONDS))
+        await self._there.emptied(min(within_seconds, LAST_QUESTION_SECONDS))
         for connection in tuple(self.connections):
             if connection.idle:
                 connection.close()
-        await self._all_gone(until)
+        await self._there.emptied(until - self.clock())
         await self.close()
 
-    async def _all_gone(self, until: float) -> None:
-        """Wait until there is no connection, or until that moment of the front's clock."""
-        while self.connections and (left := until - self.clock()) > 0:
-            self._empty.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), min(left, LOOK_SECONDS))
-
     async def close(self) -> None:
-        """Close everything at once."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeper
-            self._sweeper = None
-        for server in self._servers:
-            server.close()
+        """Close everything at once; may be called again."""
+        await self._listening.close()
         for connection in tuple(self.connections):
             connection.abort()
         await asyncio.sleep(0)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            self.sweep()
 
     def sweep(self) -> None:
         """End what has taken too long."""
@@ -218,26 +168,24 @@ class AuthzFront:
         if len(self.connections) >= self.settings.max_connections:
             self._refused.inc("too_many")
             return False
-        self.connections.add(connection)
+        self._there.come(connection)
         return True
 
     def leave(self, connection: Connection) -> None:
         """A connection is gone."""
-        self.connections.discard(connection)
-        if not self.connections:
-            self._empty.set()
+        self._there.leave(connection)
 
     def arrived(self, address: str) -> bool:
         """A TLS connection has come (``Door``)."""
-        if len(self.connections) + self._handshakes >= self.settings.max_connections:
+        if len(self._there) >= self.settings.max_connections:
             self._refused.inc("too_many")
             return False
-        self._handshakes += 1
+        self._there.arrived()
         return True
 
     def shaken(self, address: str) -> None:
         """Its handshake is over."""
-        self._handshakes -= 1
+        self._there.shaken()
 
     def tls_failed(self, reason: str) -> None:
         """It failed: without a certificate that we know, for example."""

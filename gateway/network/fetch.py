@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.network.upstream import UpstreamConnection, UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.protocols.http.writing import request_head
 

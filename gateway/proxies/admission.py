@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from gateway.network.addresses import counted_as
+from gateway.network.attendance import Attendance
 from gateway.observability.metrics import Metrics
 from gateway.proxies.turned_away import TOLD_MOST, WITHIN_SECONDS, TurnedAway
 
@@ -56,43 +57,50 @@ class Admission(Generic[Connection]):
         self._is_trusted = is_trusted
         self._over = metrics.counter("gatepost_connections_refused_total", "Connections over a limit", "limit")
         self._tls_failed = metrics.counter("gatepost_tls_failed_total", "TLS handshakes that failed", "reason")
-        self.connections: set[Connection] = set()
+        self._there: Attendance[Connection] = Attendance()
+        self.connections = self._there.connections
         self.by_address: Counter[str] = Counter()
-        self.handshakes = 0
-        """Under way."""
         self._told: set[TurnedAway] = set()
+
+    @property
+    def handshakes(self) -> int:
+        """TLS handshakes under way."""
+        return self._there.handshakes
 
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for one more connection; those by TLS were asked about before their handshake."""
         if not connection.secure and not self._has_room(connection.address):
             self._turn_away(connection)
             return False
-        self.connections.add(connection)
+        self._there.come(connection)
         self.by_address[counted_as(connection.address)] += 1
         return True
 
     def leave(self, connection: Connection) -> None:
         """A connection is gone."""
-        if connection in self.connections:
-            self.connections.discard(connection)
+        if self._there.leave(connection):
             self._one_less(connection.address)
 
     def arrived(self, address: str) -> bool:
         """Count a connection whose TLS handshake is to come."""
         if not self._has_room(address):
             return False
-        self.handshakes += 1
+        self._there.arrived()
         self.by_address[counted_as(address)] += 1
         return True
 
     def shaken(self, address: str) -> None:
         """A handshake is over: what came of it is a connection, and counts as one."""
-        self.handshakes -= 1
+        self._there.shaken()
         self._one_less(address)
 
     def tls_failed(self, reason: str) -> None:
         """A handshake failed."""
         self._tls_failed.inc(reason)
+
+    async def emptied(self, within_seconds: float) -> bool:
+        """Wait until there is neither connection nor handshake, or for so long; whether there is none."""
+        return await self._there.emptied(within_seconds)
 
     def sweep(self, now: float) -> None:
         """End the last words that take too long; ``now`` by the front's clock."""
@@ -107,7 +115,7 @@ class Admission(Generic[Connection]):
             told.abort()
 
     def _has_room(self, address: str) -> bool:
-        if len(self.connections) + self.handshakes >= self._room.in_all:
+        if len(self._there) >= self._room.in_all:
             self._over.inc("all")
             return False
         there = self.by_address[counted_as(address)]

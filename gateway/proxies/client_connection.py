@@ -6,15 +6,18 @@ read to its end (within a bound) or the connection closed; nothing behind it is 
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from gateway.domain.certificate import CertificateShown
+from gateway.network.paused_reading import PausedReading
 from gateway.network.resetting import reset
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
-from gateway.protocols.http.chunked import BadChunk, ChunkedReader
-from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request
+from gateway.protocols.http.chunked import BadChunk
+from gateway.protocols.http.request_body import RequestBody, request_body
+from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request, why_hopeless
 from gateway.protocols.http.writing import written
+from gateway.proxies.exchange import Exchange
 from gateway.proxies.standing import certificate_mark
 
 if TYPE_CHECKING:
@@ -29,49 +32,18 @@ PIPELINED_MOST = 64 << 10
 NEVER = float("inf")
 
 
-class Exchange(Protocol):
-    """Answers one request."""
-
-    def begin(self) -> None:
-        """Start; the head is known, the body comes by ``body``."""
-        ...
-
-    def body(self, octets: bytes, *, last: bool) -> None:
-        """A piece of the request's body."""
-        ...
-
-    def client_gone(self) -> None:
-        """Nobody waits for the answer any more."""
-        ...
-
-    def client_writable(self, *, writable: bool) -> None:
-        """Whether the client takes more of the answer now."""
-        ...
-
-    def out_of_time(self) -> None:
-        """The connection's deadline has passed."""
-        ...
-
-    def drain(self) -> None:
-        """The gateway stops: end what merely waits."""
-        ...
-
-
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(PausedReading):
     """Reads requests and writes answers."""
 
     __slots__ = (
         "_answered",
         "_arrived",
-        "_body_left",
-        "_body_received",
+        "_body",
         "_buffer",
         "_choked",
-        "_chunks",
         "_closing",
         "_continue_owed",
         "_idle",
-        "_paused",
         "_reading_head",
         "_requests",
         "address",
@@ -87,13 +59,12 @@ class ClientConnection(asyncio.Protocol):
         "keep_alive",
         "modern",
         "secure",
-        "transport",
     )
 
     def __init__(self, front: "HttpFront", *, secure: bool) -> None:
+        super().__init__()
         self.front = front
         self.secure = secure
-        self.transport: asyncio.Transport | None = None
         self.address = ""
         self.certificate: CertificateShown | None = None
         """What the client has shown within TLS; read once."""
@@ -113,10 +84,8 @@ class ClientConnection(asyncio.Protocol):
         self._arrived = b""
         """What came on an idle connection in this round of the loop."""
         self._buffer = b""
-        self._body_left = 0
-        """Octets of the present request's body still to come."""
-        self._chunks: ChunkedReader | None = None
-        self._body_received = 0
+        self._body: RequestBody | None = None
+        """The present request's, while it is not whole."""
         self._answered = True
         self.head_only = False
         """Whether the present request is a HEAD, whose answer has no body."""
@@ -124,7 +93,6 @@ class ClientConnection(asyncio.Protocol):
         """The client waits for 100 before it sends the body, and may decide either way without it."""
         self._requests = 0
         self._reading_head = True
-        self._paused = False
         self._choked = False
         """The client does not take what is written: nothing new is begun for it."""
         self._closing = False
@@ -161,8 +129,8 @@ class ClientConnection(asyncio.Protocol):
                 # A large body: a round may bring megabytes of it, which the mail server may not take so fast.
                 octets, self._arrived = self._arrived, b""
                 self._read_on(octets)
-        elif self._body_left or self._chunks is not None:
-            self._take_body(data)
+        elif self._body is not None:
+            self._take_body(self._body, data)
         else:
             self._read_on(data)
 
@@ -247,11 +215,9 @@ class ClientConnection(asyncio.Protocol):
         self._begin(parsed)
 
     def _wait_for_head(self, limit: int) -> None:
-        if len(self._buffer) >= limit:
-            self._refuse_head(BadRequest("head_too_long", 431))
-        elif b"\n\n" in self._buffer or b"\0" in self._buffer:
-            # Such a head never ends with CRLF CRLF: no use in waiting for it.
-            self._refuse_head(BadRequest("nul" if b"\0" in self._buffer else "bare_line_end"))
+        error = why_hopeless(self._buffer, limit)
+        if error is not None:
+            self._refuse_head(error)
         elif not self._reading_head:
             # Once per head: a client that sends an octet now and then gains no time by it.
             self._reading_head = True
@@ -263,10 +229,8 @@ class ClientConnection(asyncio.Protocol):
         self.keep_alive = head.keep_alive and self._requests < self.front.settings.requests_per_connection
         self.modern, self.host, self.head_only = head.modern, head.named[b"host"], head.method == b"HEAD"
         self._answered = self.answer_begun = False
-        self._body_received = 0
-        self._chunks = ChunkedReader() if head.chunked else None
-        self._body_left = head.content_length
-        if self._body_left > self.front.settings.max_body_bytes:
+        self._body = request_body(head)
+        if self._body is not None and self._body.left > self.front.settings.max_body_bytes:
             self._refuse_head(BadRequest("body_too_large", 413))
             return
         self._continue_owed = head.expects_continue
@@ -287,50 +251,43 @@ class ClientConnection(asyncio.Protocol):
         self.wait_at_most(self.front.settings.body_seconds)
         self.resume()
         rest, self._buffer = self._buffer, b""
-        if rest:
-            self._take_body(rest)
+        if rest and self._body is not None:
+            self._take_body(self._body, rest)
 
     @property
     def body_to_come(self) -> bool:
         """Whether the present request's body is not whole yet."""
-        return self._body_left > 0 or self._chunks is not None
+        return self._body is not None
 
-    def _take_body(self, data: bytes) -> None:
-        if self._chunks is not None:
-            try:
-                content, rest = self._chunks.feed(data)
-            except BadChunk:
-                self._refuse_head(BadRequest("chunk"))
-                return
-            last = self._chunks.done
-            if last:
-                self._chunks = None
-        else:
-            content, rest = data[: self._body_left], data[self._body_left :]
-            self._body_left -= len(content)
-            last = not self._body_left
-        self._body_received += len(content)
-        self._buffer = rest
+    def _take_body(self, body: RequestBody, data: bytes) -> None:
+        try:
+            content, self._buffer = body.feed(data)
+        except BadChunk:
+            self._refuse_head(BadRequest("chunk"))
+            return
+        if body.whole:
+            self._body = None
         if self._answered:
-            self._discard(last=last)
-        elif self._body_received > self.front.settings.max_body_bytes:
+            self._discard(body)
+        elif body.received > self.front.settings.max_body_bytes:
             self._refuse_head(BadRequest("body_too_large", 413))
         elif self.exchange is not None:
-            if not last:
+            if not body.whole:
                 self.wait_at_most(self.front.settings.body_seconds)
-            self.exchange.body(content, last=last)
+            self.exchange.body(content, last=body.whole)
 
-    def _discard(self, *, last: bool) -> None:
-        if last:
+    def _discard(self, body: RequestBody) -> None:
+        if body.whole:
             self._next()
-        elif self._body_received > DISCARDED_MOST:
+        elif body.received > DISCARDED_MOST:
             self.close()
 
     # --- answers
 
     def stays(self) -> bool:
         """Whether the connection outlives the present answer; asked right before its head is written."""
-        if self.front.draining or self._body_left > DISCARDED_MOST or (self._continue_owed and self.body_to_come):
+        body = self._body
+        if self.front.draining or (body is not None and (self._continue_owed or body.left > DISCARDED_MOST)):
             self.keep_alive = False
         return self.keep_alive
 
@@ -400,7 +357,7 @@ class ClientConnection(asyncio.Protocol):
             return
         begun = self.answer_begun and not self._answered
         self._buffer = b""
-        self._body_left, self._chunks = 0, None
+        self._body = None
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.client_gone()
@@ -409,8 +366,7 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
             return
         self.keep_alive = False
-        refusal = refusals.content_too_large() if error.status == 413 else refusals.malformed()
-        answer = Answer(error.status, HTTPStatus(error.status).phrase, refusal.headers, refusal.body)
+        answer = _answer_to(error)
         # The request before this head may have been a HEAD; what this one is nobody knows.
         self.write(written(answer, close=True, head_only=self.head_only and not self._answered))
         self.close()
@@ -420,18 +376,6 @@ class ClientConnection(asyncio.Protocol):
         self.answer_begun = True
         if self.transport is not None:
             self.transport.write(octets)
-
-    def pause(self) -> None:
-        """Read no more for now."""
-        if self.transport is not None and not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.transport is not None and self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
 
     def wait_at_most(self, seconds: float) -> None:
         """Set the deadline; it is looked at about once a second."""
@@ -487,3 +431,8 @@ class ClientConnection(asyncio.Protocol):
         self._idle = False
         if self.transport is not None:
             reset(self.transport)
+
+
+def _answer_to(error: BadRequest) -> Answer:
+    refusal = refusals.content_too_large() if error.status == 413 else refusals.malformed()
+    return Answer(error.status, HTTPStatus(error.status).phrase, refusal.headers, refusal.body)

@@ -7,7 +7,7 @@ when the gateway stops. A command with an effect that has gone upstream is let f
 import asyncio
 
 from gateway.domain.verdict import Effect, Verdict
-from gateway.network.upstream import UpstreamConnection
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.protocols.activesync import refusals
 from gateway.protocols.activesync.commands import WITH_EFFECT, Command
 from gateway.protocols.activesync.headers import to_client

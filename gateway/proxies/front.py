@@ -1,4 +1,4 @@
-"""The HTTP front: listeners, limits, routing by an allow-list of paths, and what all its exchanges share.
+"""The HTTP front: limits, routing by an allow-list of paths, and what all its exchanges share.
 
 One object per worker. It owns the client connections, the pools to the mail servers, the credential checks, and the
 sweep that ends what takes too long.
@@ -9,7 +9,6 @@ import ipaddress
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -20,10 +19,10 @@ from gateway.decision.sightings import SightingLog
 from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
-from gateway.network.accepting import TlsAcceptor
 from gateway.network.addresses import read_address
+from gateway.network.listening import Listening
 from gateway.network.rounds import Rounds
-from gateway.network.tls import ServerTls, TlsUnusable, client_context
+from gateway.network.tls import ServerTls, client_context
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
 from gateway.network.upstreams import Upstreams
 from gateway.observability.metrics import Metrics
@@ -35,10 +34,11 @@ from gateway.protocols.http.writing import written
 from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.client_certificates import ClientCertificates
-from gateway.proxies.client_connection import ClientConnection, Exchange
+from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.credential_check import CredentialChecks
 from gateway.proxies.device_credentials import DeviceCredentials
 from gateway.proxies.eas_exchange import EasExchange
+from gateway.proxies.exchange import Exchange
 from gateway.proxies.exchange_state import State
 from gateway.proxies.front_settings import HttpFrontSettings
 from gateway.proxies.judged_exchange import JudgedExchange
@@ -51,7 +51,6 @@ from gateway.proxies.webmail.routing import Webmail
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 1.0
 PROBE_SECONDS = 2.0
 """Start waits no longer for the mail servers; what they say later counts just as well."""
 DRAINED_AT_ONCE = 200
@@ -69,7 +68,6 @@ SESSIONS_LOOKED_AT = 500
 """Of one login for one request, beyond those that it may have: strangers open as many as they like under any name."""
 IDLE_HANDED_OVER_SECONDS = 2.0
 """How long a kept connection may bring another request to a worker whose successor serves already."""
-LOOK_SECONDS = 0.1
 
 __all__ = ["HttpFront", "HttpFrontSettings"]
 
@@ -119,17 +117,14 @@ class HttpFront:
         self.short_way = ShortWay(self)
         self._webmail = Webmail(self, settings.webmail, self._trusted)
         self._arrived: list[ClientConnection] = []
-        self._servers: list[asyncio.Server | TlsAcceptor] = []
-        self._tls: list[ServerTls] = []
-        self._empty = asyncio.Event()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._listening = Listening(self.admission, settings.tls_handshake_seconds, self.sweep)
         self._probes: list[asyncio.Task[None]] = []
 
     # --- life
 
     async def start(self) -> None:
         """Find out how the mail servers can be asked about credentials. Never fails for one that is away."""
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._listening.start()
         self._probes = [asyncio.create_task(self._probe(pool)) for pool in self.upstreams.pools]
         if self._probes:
             await asyncio.wait(self._probes, timeout=PROBE_SECONDS)
@@ -151,29 +146,12 @@ class HttpFront:
 
     async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool = True) -> None:
         """Serve a bound socket; may be called for several. ``secure``: by TLS, if there is a certificate."""
-        if tls is None or not secure:
-            server = await asyncio.get_running_loop().create_server(
-                lambda: ClientConnection(self, secure=False), sock=sock, backlog=4096
-            )
-            self._servers.append(server)
-            return
-        acceptor = TlsAcceptor(
-            *(sock, tls, lambda: ClientConnection(self, secure=True)),
-            *(self.admission, self.settings.tls_handshake_seconds),
-        )
-        acceptor.start()
-        self._servers.append(acceptor)
-        if tls not in self._tls:
-            self._tls.append(tls)
+        within = tls if secure else None
+        await self._listening.serve(sock, lambda: ClientConnection(self, secure=within is not None), within)
 
     def reload_tls(self) -> None:
         """Read the certificates again; one that cannot be used leaves the old one in place."""
-        for tls in self._tls:
-            try:
-                tls.reload()
-                log.info("certificate_reloaded")
-            except TlsUnusable as error:
-                log.error("certificate_not_reloaded", reason=str(error))
+        self._listening.reload_tls()
 
     async def drain(self, within_seconds: float, *, handed_over: bool = False) -> None:
         """Accept no more, send waiting phones back staggered, let the rest finish within the time, then close.
@@ -182,20 +160,13 @@ class HttpFront:
         a phone between two requests is told with its next answer, or is closed when it has none for a while.
         """
         self.draining = True
-        for server in self._servers:
-            if isinstance(server, TlsAcceptor):
-                server.accept_no_more()
-            else:
-                server.close()
-        # What the loop has accepted already becomes known.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await self._listening.accept_no_more()
         until = self.clock() + within_seconds
         await self._each_apart(within_seconds, lambda each: each.drain(keep_idle=handed_over))
         if handed_over:
-            await self._all_gone(min(until, self.clock() + IDLE_HANDED_OVER_SECONDS))
+            await self.admission.emptied(min(until - self.clock(), IDLE_HANDED_OVER_SECONDS))
             await self._each_apart(within_seconds, lambda each: each.close_if_idle())
-        await self._all_gone(until)
+        await self.admission.emptied(until - self.clock())
         await self.close()
 
     async def _each_apart(self, within_seconds: float, act: Callable[[ClientConnection], None]) -> None:
@@ -206,29 +177,15 @@ class HttpFront:
             if number % DRAINED_AT_ONCE == DRAINED_AT_ONCE - 1:
                 await asyncio.sleep(pause)
 
-    async def _all_gone(self, until: float) -> None:
-        """Wait until there is neither connection nor handshake, or until that moment of the front's clock."""
-        while (self._connections or self.admission.handshakes) and (left := until - self.clock()) > 0:
-            self._empty.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), min(left, LOOK_SECONDS))
-
     async def close(self) -> None:
-        """Close everything at once."""
-        for task in (self._sweeper, *self._probes):
-            if task is not None:
-                task.cancel()
-        for server in self._servers:
-            server.close()
+        """Close everything at once; may be called again."""
+        for probe in self._probes:
+            probe.cancel()
+        await self._listening.close()
         self.admission.close()
         await self.checks.close()
         self.upstreams.close()
         await asyncio.sleep(0)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            self.sweep()
 
     def sweep(self) -> None:
         """End what has taken too long."""
@@ -275,8 +232,6 @@ class HttpFront:
     def leave(self, connection: ClientConnection) -> None:
         """A connection is gone."""
         self.admission.leave(connection)
-        if not self._connections:
-            self._empty.set()
 
     def arrived(self, connection: ClientConnection) -> None:
         """A connection on which nothing was under way brought something; it is looked at at the end of the round."""

@@ -7,6 +7,7 @@ methods of the first part what is peculiar to it.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,7 +15,8 @@ import structlog
 from gateway.decision.live_sessions import LiveSession
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
-from gateway.network.upstream import UpstreamConnection, UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.protocols.http.request_head import RequestHead
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.protocols.http.writing import Pair
@@ -34,7 +36,7 @@ HELD_MOST = 64 << 10
 """Octets of a body held while nothing may be forwarded yet."""
 
 
-class JudgedExchange:
+class JudgedExchange(ABC):
     """Answers one request (``Exchange``, ``LiveSession``); ``begin`` is the protocol's."""
 
     __slots__ = (
@@ -78,21 +80,21 @@ class JudgedExchange:
     # --- what is the protocol's
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What is asked, in one word or two, for metrics and logs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self) -> None:
         """Identify; then ``_begin_judged``, or answer, or leave ``asked.request`` empty: nothing is to be judged."""
-        raise NotImplementedError
 
     def _ready(self) -> bool:
         """Whether as much of the body is here as it takes; it may be answered instead."""
         return True
 
+    @abstractmethod
     def _octets(self, head: RequestHead, body: bytes, *, complete: bool) -> tuple[bytes, bool]:
         """What goes to the mail server, and whether more of it goes in chunks. What is not needed then is dropped."""
-        raise NotImplementedError
 
     @property
     def _has_effect(self) -> bool:
@@ -107,9 +109,9 @@ class JudgedExchange:
         """End a request that merely waits with a word of its own; False: it is no such request, or has no word."""
         return False
 
+    @abstractmethod
     def fields_for_client(self, head: ResponseHead) -> list[Pair] | None:
         """The headers of the answer that pass; None: this answer does not pass, the client was told another."""
-        raise NotImplementedError
 
     def streams(self, head: ResponseHead) -> bool:
         """Whether the answer is there for what may come later: its head does not wait for the body."""
@@ -359,5 +361,5 @@ class JudgedExchange:
         else:
             self.break_off("out_of_time")
 
-    def drain(self) -> None:
+    def drain(self) -> None:  # noqa: B027  (as a rule there is nothing to do)
         """The gateway stops; an answer may be just on its way."""

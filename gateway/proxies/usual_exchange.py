@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.domain.access import AccessRequest, Protocol, strength_of
 from gateway.domain.verdict import Verdict
-from gateway.network.upstream import UpstreamConnection
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.protocols.activesync.identify import Asked
 from gateway.protocols.activesync.usual import (
     Recognised,

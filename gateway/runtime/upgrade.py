@@ -29,7 +29,10 @@ HANDED_OVER = {"type": "drain", "handed_over": True}
 class Household(Protocol):
     """What an upgrade needs of the supervisor."""
 
-    generation: int
+    @property
+    def generation(self) -> int:
+        """How many upgrades there were."""
+        ...
 
     @property
     def kept(self) -> Sequence[Kept]:

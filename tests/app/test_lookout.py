@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from gateway.app import lookout
-from gateway.app.health import CERTIFICATES_EVERY_SECONDS, CertificateDates
+from gateway.app.health import CERTIFICATES_EVERY_SECONDS, CertificateDates, store_trouble
 from gateway.app.lookout import Looked, Lookout
 from gateway.changes.apply import ensure_first_policy
 from gateway.domain.inventory import Scope
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import Change, Source, Writing
+from gateway.ports.store import Change, Source, Store, Writing
 from gateway.settings import Settings
 from gateway.storage.memory import MemoryStore
 from gateway.storage.memory.reading import MemoryReading
@@ -40,10 +40,7 @@ class Site:
 
     async def look(self) -> list[str]:
         """One look; what is said of it."""
-        looking = asyncio.create_task(self.lookout.run())
-        await asyncio.sleep(0.01)
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        await self.lookout.look()
         return self.lookout.sentences()
 
     def figures(self) -> dict[str, dict[tuple[str, ...], float]]:
@@ -81,7 +78,13 @@ async def test_a_store_that_cannot_be_read() -> None:
 
 async def test_a_store_that_answers_once_and_then_hangs_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site()
-    hangs = asyncio.Event()
+    hangs, found = asyncio.Event(), asyncio.Event()
+
+    async def looked_at(store: Store) -> dict[str, str]:
+        trouble = await store_trouble(store)
+        if trouble:
+            found.set()
+        return trouble
 
     async def sources(reading: MemoryReading) -> Sequence[Source]:
         hangs.set()
@@ -89,6 +92,7 @@ async def test_a_store_that_answers_once_and_then_hangs_is_looked_at_again(monke
         return ()
 
     monkeypatch.setattr(MemoryReading, "sources", sources)
+    monkeypatch.setattr(lookout, "store_trouble", looked_at)
     monkeypatch.setattr(lookout, "LOOK_WITHIN_SECONDS", 0.01)
     monkeypatch.setattr(lookout, "LOOK_EVERY_SECONDS", 0.01)
     looking = asyncio.create_task(site.lookout.run())
@@ -96,8 +100,8 @@ async def test_a_store_that_answers_once_and_then_hangs_is_looked_at_again(monke
         async with asyncio.timeout(5):
             await hangs.wait()
             site.store.unavailable = "the disk fails: check the disk"
-            while not site.lookout.unready:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await found.wait()
+        assert site.lookout.unready == {"store": "the disk fails: check the disk"}
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)

@@ -2,20 +2,30 @@
 
 import asyncio
 import json
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from gateway.admin.auth import Authenticator, Operator, Role
 from gateway.cli.main import app
+from gateway.observability.lines import STDERR
 from gateway.storage.sql import open_store
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
+def data_dir(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "gatepost.toml").write_text(f'[gateway]\ndata_dir = "{tmp_path}"\n')
-    return tmp_path
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield tmp_path
+    # The command sets up logging, for this whole process.
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
 
 
 def create(data_dir: Path, *words: str) -> Result:
@@ -46,6 +56,19 @@ def test_it_is_good_at_once(data_dir: Path) -> None:
     operator = asyncio.run(known(data_dir, viewer["token"]))
     assert isinstance(operator, Operator)
     assert operator.role is Role.VIEWER
+
+
+def test_it_leaves_a_line_in_the_log(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(made(data_dir))
+    said, wrote = os.pipe()
+    monkeypatch.setattr(STDERR, "_fd", lambda: wrote)
+    created = create(data_dir, "--role", "viewer")
+    os.close(wrote)
+    with open(said) as lines:
+        (line,) = [json.loads(each) for each in lines]
+    assert (line["event"], line["operator"], line["role"]) == ("token_created", "anna", "viewer")
+    assert (line["author"], line["uid"]) == ("local", os.getuid())
+    assert created.stdout.strip() not in json.dumps(line)
 
 
 def test_a_database_that_is_not_there_is_not_made(data_dir: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, cast
 import h11
 import httptools
 
-from gateway.network.upstream import UpstreamConnection, UpstreamPool
+from gateway.network.upstream import UpstreamPool
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.protocols.activesync.headers import to_client
 from gateway.protocols.http.chunked import LAST_CHUNK, chunk
 from gateway.protocols.http.response_head import ResponseHead

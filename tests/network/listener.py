@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.network.upstream import UpstreamConnection, UpstreamPool
+from gateway.network.upstream import UpstreamPool
+from gateway.network.upstream_connection import UpstreamConnection
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.protocols.http.writing import request_head
 

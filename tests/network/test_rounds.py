@@ -10,7 +10,8 @@ import pytest
 import uvloop
 
 from gateway.network.rounds import Rounds
-from gateway.network.upstream import UpstreamConnection, UpstreamPool
+from gateway.network.upstream import UpstreamPool
+from gateway.network.upstream_connection import UpstreamConnection
 from tests.network.listener import begun
 from tests.support.scripted_origin import OriginConnection, scripted_origin
 

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from gateway.network.upstream import INTERIM_MOST, UpstreamConnection, UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream_connection import INTERIM_MOST, UpstreamConnection
 from gateway.protocols.http.response_head import HEAD_LONGEST
 from tests.network.listener import PING, Listener, begun
 from tests.support.scripted_origin import Origin, scripted_origin

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.runtime import child_output, hanging
+from gateway.runtime import child_output, hanging, starting
 from gateway.runtime import supervisor as supervising
 from gateway.runtime.child import ChildSpec
 from gateway.storage.redis import EmbeddedValkey
@@ -192,7 +192,7 @@ async def test_what_fails_after_all_are_ready_ends_the_start() -> None:
 async def test_a_child_that_speaks_nonsense_is_killed() -> None:
     async with supervised([child("worker-1", "nonsense", number=1)]) as run:
         assert await run.ended() == 1
-        assert len(run.logs("child_speaks_nonsense")) == supervising.START_TRIES
+        assert len(run.logs("child_speaks_nonsense")) == starting.START_TRIES
         assert "SIGKILL" in run.supervisor.failure
 
 

@@ -162,11 +162,11 @@ class MailFronted:
 
     def logins(self, outcome: str) -> float:
         """How many logins ended so."""
-        return self.front.logins.get(self.front.spoken.protocol.value, outcome)
+        return self.counted("gatepost_mail_logins_total", self.front.spoken.protocol.value, outcome)
 
     def sessions(self, how: str) -> float:
         """How many sessions ended so."""
-        return self.front.ended.get(self.front.spoken.protocol.value, how)
+        return self.counted("gatepost_mail_sessions_total", self.front.spoken.protocol.value, how)
 
     async def close(self) -> None:
         """End everything."""

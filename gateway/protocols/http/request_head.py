@@ -38,6 +38,18 @@ class BadRequest(DomainError):  # noqa: N818  (the name of the status)
         self.status = status
 
 
+def why_hopeless(octets: bytes, limit: int) -> BadRequest | None:
+    """Why the beginning of a head will never be one, if it is known already."""
+    if len(octets) >= limit:
+        return BadRequest("head_too_long", 431)
+    if b"\0" in octets:
+        return BadRequest("nul")
+    if b"\n\n" in octets:
+        # It never ends with CRLF CRLF: no use in waiting for that.
+        return BadRequest("bare_line_end")
+    return None
+
+
 class RequestHead(NamedTuple):
     """A request line and its fields."""
 

@@ -13,6 +13,7 @@ from gateway.domain.certificate import CertificateShown
 from gateway.domain.verdict import Verdict
 from gateway.network.accepting import reason_of
 from gateway.network.addresses import written
+from gateway.network.paused_reading import PausedReading
 from gateway.network.resetting import reset
 from gateway.network.tls_connection import TlsConnection
 from gateway.protocols.login import Accepted, ChallengeAnswered, ClientEvent, Ended, Identified, LoginAsked, TlsAsked
@@ -36,21 +37,21 @@ _SAID_OF_CLIENTS = (b"name", b"version", b"os", b"vendor")
 _SAID_LONGEST = 64
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(PausedReading):
     """A mail program."""
 
     __slots__ = (
-        *("_answered", "_closing", "_dialogue", "_front", "_header", "_paused", "_task", "_within_tls"),
-        *("address", "certificate", "deadline", "ends", "secure", "session", "transport"),
+        *("_answered", "_closing", "_dialogue", "_front", "_header", "_task", "_within_tls"),
+        *("address", "certificate", "deadline", "ends", "secure", "session"),
     )
 
     def __init__(self, front: "MailFront", *, secure: bool, header: Header | None = None) -> None:
         """``header``: what a balancer has said of it."""
+        super().__init__()
         self._front = front
         self._header = header
         self.secure = secure
         self._within_tls = secure
-        self.transport: asyncio.Transport | None = None
         self.address = ""
         self.certificate: CertificateShown | None = None
         """What the client has shown within TLS; read once."""
@@ -63,7 +64,6 @@ class ClientConnection(asyncio.Protocol):
         """The login that is asked about."""
         self._answered: asyncio.Future[None] | None = None
         """Until the client has noted a challenge."""
-        self._paused = False
         self._closing = False
 
     # --- the transport's callbacks
@@ -113,7 +113,7 @@ class ClientConnection(asyncio.Protocol):
         if session is not None:
             session.client_gone()
         elif self._task is not None:
-            self._front.logins.inc(self._front.spoken.protocol.value, "client_gone")
+            self._front.sessions.count_login("client_gone")
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -160,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
             words = {key.decode(): value.decode("utf-8", "replace") for key, value in said.items()}
             log.debug("client_identified", client=self.address, said=words)
         elif isinstance(event, Ended):
-            self._front.ended_early.inc(self._front.spoken.protocol.value, event.reason)
+            self._front.sessions.count_early_end(event.reason)
             self.close()
 
     def _start_tls(self) -> None:
@@ -216,19 +216,19 @@ class ClientConnection(asyncio.Protocol):
         dialogue, self._dialogue, self._task = self._dialogue, None, None
         if dialogue is None or self._closing:
             return
-        self._front.logins.inc(self._front.spoken.protocol.value, "noticed")
+        self._front.sessions.count_login("noticed")
         self.resume()
         session.begin(tag, dialogue.logged_in())
 
     def refuse(self, answer: bytes, outcome: str) -> None:
         """The login is refused with this answer; the client may try again."""
-        self._front.logins.inc(self._front.spoken.protocol.value, outcome)
+        self._front.sessions.count_login(outcome)
         if self._dialogue is not None:
             self._go_on(self._dialogue.refuse(answer))
 
     def defer(self, tag: bytes, outcome: str) -> None:
         """Nobody can say now whether it stands."""
-        self._front.logins.inc(self._front.spoken.protocol.value, outcome)
+        self._front.sessions.count_login(outcome)
         if self._dialogue is not None:
             self._go_on(self._dialogue.defer(tag))
 
@@ -255,18 +255,6 @@ class ClientConnection(asyncio.Protocol):
         if octets and self.transport is not None and not self.transport.is_closing():
             self.transport.write(octets)
 
-    def pause(self) -> None:
-        """Read no more for now."""
-        if self.transport is not None and not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.transport is not None and self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
-
     def _wait_at_most(self, seconds: float) -> None:
         self.deadline = self._front.clock() + seconds
 
@@ -282,7 +270,7 @@ class ClientConnection(asyncio.Protocol):
         if self._closing or self._dialogue is None:
             self.abort()
             return
-        self._front.ended_early.inc(self._front.spoken.protocol.value, "too_slow")
+        self._front.sessions.count_early_end("too_slow")
         self.write(self._front.spoken.last_words.too_slow)
         self.close()
 

@@ -1,4 +1,4 @@
-"""A mail front: listeners, limits, and what all its connections share. One object per protocol and worker.
+"""A mail front: limits, deadlines, drain, and what all its connections share. One object per protocol and worker.
 
 It accepts by the network kit's own TLS, or without TLS for STARTTLS, and ends what takes too long. What is said in the
 protocol comes from its ``Spoken``.
@@ -7,9 +7,7 @@ protocol comes from its ``Spoken``.
 import asyncio
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -18,10 +16,9 @@ from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
-from gateway.network.accepting import Acceptor, TlsAcceptor
-from gateway.network.proxied import Balancers, ProxiedAcceptor
-from gateway.network.tls import ServerTls, TlsUnusable
-from gateway.network.upstream import UpstreamUnavailable
+from gateway.network.listening import Listening
+from gateway.network.proxied import Balancers
+from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.ports.marks import Marks
 from gateway.protocols.login import offer_of
@@ -29,20 +26,17 @@ from gateway.proxies.admission import Admission, Room
 from gateway.proxies.attempts import Attempts
 from gateway.proxies.client_certificates import ClientCertificates
 from gateway.proxies.device_credentials import DeviceCredentials
+from gateway.proxies.login_sessions import LoginSessions
 from gateway.proxies.mail.client_connection import ClientConnection
 from gateway.proxies.mail.front_settings import MailFrontSettings
 from gateway.proxies.mail.seen_accounts import SeenAccounts
 from gateway.proxies.mail.spoken import ClientDialogue, Spoken
 from gateway.proxies.mail.upstream import MailServer
 from gateway.proxies.proved import Proved
+from gateway.proxies.upstream_watch import UpstreamWatch
 
 log = structlog.get_logger()
 
-SWEEP_SECONDS = 1.0
-PROBE_SECONDS = 2.0
-"""Start waits no longer for the mail server; what it says later counts just as well."""
-PROBE_EVERY_SECONDS = 5.0
-"""While it is away."""
 DRAINED_AT_ONCE = 200
 """Sessions ended together while draining, so that mail programs do not all come back together."""
 LOOK_SECONDS = 0.1
@@ -92,16 +86,7 @@ class MailFront:
         self.shows_notices = settings.refusal == "notice" and spoken.notice is not None
         self.accounts = SeenAccounts(marks, now)
         self.balancers = Balancers(settings.trusted_proxies)
-        self.sessions_of: Counter[str] = Counter()
-        self.logins = metrics.counter(
-            "gatepost_mail_logins_total", "Logins by IMAP, POP3 and SMTP, by their end", "protocol", "outcome"
-        )
-        self.ended = metrics.counter(
-            "gatepost_mail_sessions_total", "Sessions of IMAP, POP3 and SMTP, by their end", "protocol", "how"
-        )
-        self.ended_early = metrics.counter(
-            "gatepost_mail_ended_before_login_total", "Connections that we ended before a login", "protocol", "reason"
-        )
+        self.sessions = LoginSessions(metrics, spoken.protocol.value)
         self.admission: Admission[ClientConnection] = Admission(
             Room(settings.max_connections, settings.max_connections_per_address),
             metrics,
@@ -109,78 +94,32 @@ class MailFront:
             self._ticks,
             self.balancers.__contains__,
         )
-        self._headers_refused = metrics.counter(
-            "gatepost_proxy_headers_refused_total", "Connections of balancers without a PROXY header", "reason"
-        )
+        self._listening = Listening(self.admission, settings.tls_handshake_seconds, self.sweep)
+        self._watch = UpstreamWatch(self.server, self.server.probe, self._ticks)
         self._warned = False
-        self._empty = asyncio.Event()
-        self._servers: list[asyncio.Server | Acceptor] = []
-        self._tls: list[ServerTls] = []
-        self._sweeper: asyncio.Task[None] | None = None
-        self._probing: asyncio.Task[None] | None = None
-        self._probed_at = 0.0
 
     # --- life
 
     async def start(self) -> None:
         """Ask the mail server what it can do. Never fails for one that is away."""
-        self._sweeper = asyncio.create_task(self._sweep())
-        self._probing = asyncio.create_task(self._probe())
-        await asyncio.wait([self._probing], timeout=PROBE_SECONDS)
-
-    async def _probe(self) -> None:
-        self._probed_at = self.clock()
-        was_away = not self.server.reached
-        try:
-            await self.server.probe()
-        except UpstreamUnavailable as error:
-            if not was_away:
-                log.warning("upstream_unavailable", reason=str(error))
-            return
-        if was_away:
-            log.info("upstream_back", upstream=self.server.url)
+        self._listening.start()
+        await self._watch.ask()
 
     async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool) -> None:
         """Serve a bound socket. ``secure``: TLS comes first; else STARTTLS is offered where there is ``tls``."""
-        if tls is not None and tls not in self._tls:
-            self._tls.append(tls)
+        assert tls is not None or not secure
         if not secure:
             self.tls = tls
-        if self.balancers:
-            proxied = ProxiedAcceptor(
-                sock,
-                tls if secure else None,
-                lambda header: ClientConnection(self, secure=secure, header=header),
-                self.admission,
-                self.settings.tls_handshake_seconds,
-                self.balancers,
-                self._refuse_header,
-            )
-            proxied.start()
-            self._servers.append(proxied)
-            return
-        if secure:
-            assert tls is not None
-            acceptor = TlsAcceptor(
-                *(sock, tls, lambda: ClientConnection(self, secure=True)),
-                *(self.admission, self.settings.tls_handshake_seconds),
-            )
-            acceptor.start()
-            self._servers.append(acceptor)
-            return
-        server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self, secure=False), sock=sock, backlog=4096
+            if tls is not None:
+                self._listening.show(tls)
+        await self._listening.serve_for_balancers(
+            *(sock, lambda header: ClientConnection(self, secure=secure, header=header), tls if secure else None),
+            *(self.balancers, self.sessions.refuse_header),
         )
-        self._servers.append(server)
 
     def reload_tls(self) -> None:
         """Read the certificates again; one that cannot be used leaves the old one in place."""
-        for tls in self._tls:
-            try:
-                tls.reload()
-                log.info("certificate_reloaded")
-            except TlsUnusable as error:
-                log.error("certificate_not_reloaded", reason=str(error))
+        self._listening.reload_tls()
 
     async def drain(self, within_seconds: float, *, handed_over: bool = False) -> None:
         """Accept no more, end sessions as they come to rest, then those that are left, and close.
@@ -188,14 +127,7 @@ class MailFront:
         ``handed_over``: others accept on the same sockets already; who has just come may still log in.
         """
         self.draining = True
-        for server in self._servers:
-            if isinstance(server, Acceptor):
-                server.accept_no_more()
-            else:
-                server.close()
-        # What the loop has accepted already becomes known.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await self._listening.accept_no_more()
         began = self.clock()
         patience = HANDED_OVER_SECONDS if handed_over else 0.0
         while self.admission.connections or self.admission.handshakes:
@@ -206,10 +138,7 @@ class MailFront:
             await asyncio.sleep(min(LOOK_SECONDS, within_seconds / 4))
         for connection in tuple(self.admission.connections):
             connection.drain(self.clock(), at_once=True)
-        if self.admission.connections:
-            self._empty.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), LAST_WORDS_SECONDS)
+        await self.admission.emptied(LAST_WORDS_SECONDS)
         await self.close()
 
     def _drain_some(self, *, before_login: bool) -> None:
@@ -223,22 +152,12 @@ class MailFront:
                 return
 
     async def close(self) -> None:
-        """Close everything at once."""
-        for task in (self._sweeper, self._probing):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-        for server in self._servers:
-            server.close()
+        """Close everything at once; may be called again."""
+        await self._watch.close()
+        await self._listening.close()
         self.admission.close()
         await self.accounts.close()
         await asyncio.sleep(0)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            self.sweep()
 
     def sweep(self) -> None:
         """End what has taken too long, and look whether a mail server that was away is back."""
@@ -246,24 +165,17 @@ class MailFront:
         for connection in tuple(self.admission.connections):
             connection.sweep(now)
         self.admission.sweep(now)
-        idle = self._probing is None or self._probing.done()
-        if not self.server.reached and idle and now - self._probed_at >= PROBE_EVERY_SECONDS:
-            # Nobody else may ask it, and health should know when it is back.
-            self._probing = asyncio.create_task(self._probe())
+        self._watch.look()
 
     def status(self) -> dict[str, object]:
         """For the operator."""
         return {
             "connections": len(self.admission.connections),
-            "sessions": sum(self.sessions_of.values()),
+            "sessions": self.sessions.count,
             "upstreams": [{"url": self.server.url, "healthy": self.server.reached}],
         }
 
     # --- for the connections
-
-    def _refuse_header(self, address: str, reason: str) -> None:
-        self._headers_refused.inc(reason)
-        log.warning("proxy_header_refused", part=self.spoken.protocol.value, balancer=address, reason=reason)
 
     def certificate_of(self, transport: asyncio.BaseTransport) -> CertificateShown | None:
         """What a client has shown within TLS."""
@@ -282,14 +194,6 @@ class MailFront:
     def leave(self, connection: ClientConnection) -> None:
         """A connection is gone."""
         self.admission.leave(connection)
-        if not self.admission.connections:
-            self._empty.set()
-
-    def one_less_of(self, login: str) -> None:
-        """A session of a user has ended."""
-        self.sessions_of[login] -= 1
-        if self.sessions_of[login] <= 0:
-            del self.sessions_of[login]
 
     def is_watchable(self, capabilities: frozenset[bytes]) -> bool:
         """Whether a mail server that can do this may be used; told once where it should not be able to."""

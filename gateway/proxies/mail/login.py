@@ -121,7 +121,7 @@ class Login:
                 session.give_up()
                 self._defer("too_many_sessions")
             elif verdict.effect is Effect.ALLOW:
-                front.logins.inc(front.spoken.protocol.value, "accepted")
+                front.sessions.count_login("accepted")
                 if front.shows_notices:
                     front.accounts.note(request)
                 self._client.logged_in(session, accepted, verdict)

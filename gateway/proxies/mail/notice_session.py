@@ -36,7 +36,7 @@ class NoticeSession:
 
     def begin(self, tag: bytes, behind: bytes) -> None:
         """Answer the login. ``behind``: what the client has sent behind it."""
-        self._front.sessions_of[self._request.login] += 1
+        self._front.sessions.begin(self._request.login)
         self._client.session = self
         self._client.write(self._dialogue.logged_in(tag))
         self._dialogue.receive(behind)
@@ -119,5 +119,5 @@ class NoticeSession:
         self._over = True
         if self._judging is not None:
             self._judging.cancel()
-        self._front.ended.inc(self._front.spoken.protocol.value, how)
-        self._front.one_less_of(self._request.login)
+        self._front.sessions.count_end(how)
+        self._front.sessions.end(self._request.login)

@@ -69,8 +69,7 @@ class MailSession:
     def register(self) -> int:
         """From here on a change of the verdict is heard of; how many sessions the user has with this front now."""
         self._front.decision.sessions.add(self)
-        self._front.sessions_of[self._request.login] += 1
-        return self._front.sessions_of[self._request.login]
+        return self._front.sessions.begin(self._request.login)
 
     def begin(self, accepted: Accepted, behind: bytes, verdict: Verdict) -> None:
         """The verdict is ALLOW: pass everything on. ``behind``: what the client has sent behind its login."""
@@ -172,13 +171,13 @@ class MailSession:
 
     def _ended(self, how: str) -> None:
         self._over = True
-        self._front.ended.inc(self._front.spoken.protocol.value, how)
+        self._front.sessions.count_end(how)
         self._forget()
 
     def _forget(self) -> None:
         self._over = True
         self._front.decision.sessions.discard(self)
-        self._front.one_less_of(self._request.login)
+        self._front.sessions.end(self._request.login)
         if self._watch is not None:
             self._watch.end()
             self._watch = None

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from gateway.network.paused_reading import PausedReading
 from gateway.network.resetting import reset
 from gateway.network.tls import client_context
 from gateway.network.upstream import UpstreamUnavailable, reason_of
@@ -37,15 +38,13 @@ class Ends(NamedTuple):
     ours: tuple[str, int]
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(PausedReading):
     """One connection to the mail server."""
 
-    __slots__ = (
-        *("_dialogue", "_ends", "_held", "_lost", "_more", "_paused", "_server", "_silent"),
-        *("session", "transport"),
-    )
+    __slots__ = ("_dialogue", "_ends", "_held", "_lost", "_more", "_server", "_silent", "session")
 
     def __init__(self, server: "MailServer", dialogue: ServerDialogue, ends: Ends | None) -> None:
+        super().__init__()
         self._server = server
         self._dialogue = dialogue
         self._ends = ends
@@ -53,11 +52,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._lost = False
         self._silent = False
         """It has not answered in time."""
-        self._paused = False
         self._held = b""
         """What came before there was a session to take it."""
         self.session: MailSession | None = None
-        self.transport: asyncio.Transport | None = None
 
     # --- the transport's callbacks
 
@@ -206,18 +203,6 @@ class UpstreamConnection(asyncio.Protocol):
         """Send; nothing where it is about to be closed, by whichever side."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(octets)
-
-    def pause(self) -> None:
-        """Read no more for now."""
-        if self.transport is not None and not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.transport is not None and self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
 
     def close(self, farewell: bytes = b"") -> None:
         """Send what is written, and ``farewell``, then close; a server that does not take it has a bounded time."""

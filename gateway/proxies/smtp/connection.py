@@ -10,6 +10,8 @@ import asyncio
 import functools
 import logging
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, AnyStr, NoReturn, cast
 
 import structlog
@@ -194,7 +196,7 @@ class Connection(SMTP):
             self.over(self.last_word, self.how)
         left = self.front.settings.idle_seconds
         if not self.session or not self.session.authenticated:
-            left = min(left, max(0.001, self._login_until - self.front.clock()))
+            left = min(left, self.login_seconds_left)
         try:
             return await self.awaited_line(left) + b"\r\n"
         except Unframeable as error:
@@ -209,6 +211,27 @@ class Connection(SMTP):
         finally:
             self.waiting = False
             self._reset_timeout()
+
+    @property
+    def login_seconds_left(self) -> float:
+        """Until a login must stand."""
+        return max(0.001, self._login_until - self.front.clock())
+
+    @contextmanager
+    def receives(self, seconds: float) -> Iterator[None]:
+        """The client sends a message that it was told to send, for which it has so long."""
+        self.receiving = True
+        self._reset_timeout(seconds)
+        try:
+            yield
+        finally:
+            self.receiving = False
+            self._reset_timeout()
+
+    def has_sent(self, seconds: float) -> None:
+        """The message is whole; within so long its answer is there."""
+        self.receiving = False
+        self._reset_timeout(seconds)
 
     async def push(self, status: AnyStr) -> None:
         """Write a reply; its line's end is added."""

@@ -242,3 +242,8 @@ async def _final_reply(protocol: SMTPProtocol) -> Reply:
     except _FAILURES as error:
         return Reply(0, str(error))
     return Reply(reply.code, reply.message)
+
+
+def settled(reply: Reply) -> Reply:
+    """A reply that asks for more where nothing more can be said is a mail server's mistake."""
+    return reply if reply.final else Reply(421, refusals.UPSTREAM_LOST[4:].decode())

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from gateway.protocols.http.request_head import RequestHead
 from gateway.protocols.webmail.paths import Discovery, Places, Rule
 from gateway.protocols.webmail.refusals import found_at
-from gateway.proxies.client_connection import ClientConnection, Exchange
+from gateway.proxies.client_connection import ClientConnection
+from gateway.proxies.exchange import Exchange
 from gateway.proxies.simple import Answered
 from gateway.proxies.webmail.exchange import WebmailExchange
 from gateway.proxies.webmail.exposure import Exposure, Network, Opened, WebmailSettings

@@ -75,7 +75,7 @@ async def test_an_octet_behind_starttls_ends_the_connection(server: ScriptedServ
         await client.line()
         client.send(b"s STARTTLS\r\n" + LOGIN)
         assert await client.rest() in (b"", b"(reset)")
-        assert imap.front.ended_early.get("imap", "octets_behind_starttls") == 1
+        assert imap.counted("gatepost_mail_ended_before_login_total", "imap", "octets_behind_starttls") == 1
         assert server.unasked
 
 

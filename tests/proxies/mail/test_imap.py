@@ -255,7 +255,7 @@ async def test_one_user_has_so_many_sessions(imap: MailFronted, server: Scripted
     assert (await client.line()).startswith(b"a NO [UNAVAILABLE] ")
     assert await peer.rest() == b"g LOGOUT\r\n"
     first.close()
-    await until(lambda: not imap.front.sessions_of)
+    await until(lambda: not imap.front.sessions.of)
 
 
 # --- cuts
@@ -271,7 +271,7 @@ async def test_a_waiting_session_is_cut_with_a_word(imap: MailFronted, server: S
     assert said.startswith(b"* BYE [ALERT] Mail on this device is blocked")
     assert said.endswith(REFUSED)
     assert await peer.rest() in (b"", b"(reset)")
-    assert (imap.sessions("cut"), imap.decision.sessions.count, dict(imap.front.sessions_of)) == (1, 0, {})
+    assert (imap.sessions("cut"), imap.decision.sessions.count, dict(imap.front.sessions.of)) == (1, 0, {})
 
 
 async def test_within_a_mail_it_is_cut_without_one(imap: MailFronted, server: ScriptedServer) -> None:

@@ -82,7 +82,7 @@ async def test_an_account_that_had_mail_before_finds_the_notice(imap: MailFronte
     assert b"Because of this app: TikTok (com.zhiliaoapp.musically)" in said
     assert said.endswith(b"d OK LOGOUT completed.\r\n")
     assert server.unasked
-    assert (imap.logins("noticed"), imap.sessions("notice_read"), dict(imap.front.sessions_of)) == (1, 1, {})
+    assert (imap.logins("noticed"), imap.sessions("notice_read"), dict(imap.front.sessions.of)) == (1, 1, {})
 
 
 async def test_one_that_was_never_seen_is_told_in_words(imap: MailFronted, server: ScriptedServer) -> None:
@@ -163,7 +163,7 @@ async def test_silence_and_the_end_of_the_gateway(imap: MailFronted, server: Scr
     assert await client.line() == NOTICED
     await imap.front.drain(5.0)
     assert (await client.rest()).startswith(b"* BYE The mail gateway restarts.")
-    assert dict(imap.front.sessions_of) == {}
+    assert dict(imap.front.sessions.of) == {}
 
 
 async def test_who_does_not_read_is_asked_nothing_more(imap: MailFronted, server: ScriptedServer) -> None:

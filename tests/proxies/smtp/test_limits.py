@@ -237,7 +237,7 @@ async def test_a_mistake_of_ours_is_not_told_and_ends_the_session(
     async def broken(octets: bytes) -> None:
         raise RuntimeError("/secret/path")
 
-    monkeypatch.setattr(seat.connection._leg, "command", broken)  # type: ignore[attr-defined]
+    monkeypatch.setattr(seat.connection.leg, "command", broken)  # type: ignore[attr-defined]
     said = await client.ask(b"MAIL FROM:<a@b.example>")
     assert said[:9] == b"451 4.3.0"
     assert b"secret" not in said

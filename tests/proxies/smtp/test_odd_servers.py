@@ -71,7 +71,7 @@ async def test_a_no_before_the_message_is_whole(front: Submitted, server: Submis
     await client.at_data()
     server.replies["early"] = [b"552 5.3.4 Too big for me"]
     (seat,) = front.front.admission.connections
-    leg = seat.connection._leg  # type: ignore[attr-defined]
+    leg = seat.connection.leg  # type: ignore[attr-defined]
     client.write(b"first\r\n")
     await until(lambda: leg.early_reply is not None)
     assert (await client.ask(b"second\r\n."))[:9] == b"552 5.3.4"
@@ -85,7 +85,7 @@ async def test_a_yes_before_the_message_is_whole_is_no_yes(front: Submitted, ser
     await client.at_data()
     server.replies["early"] = [b"250 2.0.0 Thanks already"]
     (seat,) = front.front.admission.connections
-    leg = seat.connection._leg  # type: ignore[attr-defined]
+    leg = seat.connection.leg  # type: ignore[attr-defined]
     client.write(b"first\r\n")
     await until(lambda: leg.early_reply is not None)
     assert (await client.ask(b"second\r\n."))[:9] == b"451 4.4.2"
@@ -98,7 +98,7 @@ async def test_a_mail_server_that_goes_within_a_message(front: Submitted, server
     await client.at_data()
     server.replies["early"] = [b""]
     (seat,) = front.front.admission.connections
-    leg = seat.connection._leg  # type: ignore[attr-defined]
+    leg = seat.connection.leg  # type: ignore[attr-defined]
     client.write(b"first\r\n")
     await until(lambda: leg.early_reply is not None)
     assert (await client.ask(b"second\r\n."))[:9] == b"451 4.4.2"

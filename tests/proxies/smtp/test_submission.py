@@ -154,7 +154,7 @@ async def test_a_mail_server_that_takes_nothing_stops_the_client(front: Submitte
     await client.logged_in()
     await client.at_data()
     server.held = asyncio.Event()
-    leg = next(iter(front.front.admission.connections)).connection._leg  # type: ignore[attr-defined]
+    leg = next(iter(front.front.admission.connections)).connection.leg  # type: ignore[attr-defined]
     never = asyncio.Event()
     taken = leg.until_taken
 

@@ -101,7 +101,7 @@ async def test_a_verdict_that_turns_while_the_mail_server_answers_data(
     await client.ask(MAIL)
     await client.ask(b"RCPT TO:<bert@corp.example>")
     (seat,) = front.front.admission.connections
-    leg = seat.connection._leg  # type: ignore[attr-defined]
+    leg = seat.connection.leg  # type: ignore[attr-defined]
     begin = leg.begin_message
 
     async def turned() -> object:
@@ -125,7 +125,7 @@ async def test_a_verdict_that_turns_while_a_command_is_at_the_mail_server(
     client = await front.client()
     await client.logged_in()
     (seat,) = front.front.admission.connections
-    leg = seat.connection._leg  # type: ignore[attr-defined]
+    leg = seat.connection.leg  # type: ignore[attr-defined]
     command = leg.command
 
     async def turned(octets: bytes) -> object:
