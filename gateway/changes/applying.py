@@ -13,16 +13,21 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from gateway.changes.apply import ATTEMPTS, IN_FORCE_WITHIN_SECONDS, InForce, InForceResult, Publish
-from gateway.changes.desk import Told, author_changes, change_and_policy, nothing_told
+from gateway.changes.audited import change_told, policy_edited
+from gateway.changes.desk import author_changes, change_and_policy
 from gateway.changes.guards import COUNTED_SECONDS, GuardHit, GuardLimits, guard_hits, turns_down_only
 from gateway.changes.previews import Previewed, Previews, beyond, decode_preview
 from gateway.domain import change as lives
+from gateway.domain.audit import AuditKind
 from gateway.domain.change import GuardedAction, PolicyChange, StageDone, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import Conflict, Reading, Store, Writing
 
 log = structlog.get_logger()
+
+Withdrawn = Callable[[Writing, PolicyChange, str], Awaitable[None]]
+"""What else happens in the unit of work that takes a change back; the words are the reason."""
 
 Perform = Callable[[Writing, GuardedAction, PolicyChange], Awaitable[None]]
 """Does a guarded action inside the unit of work that applies it."""
@@ -61,6 +66,10 @@ class Rules:
     """False: guards are shown and obeyed by nobody (shops of one operator)."""
 
 
+async def _nothing_else(writing: Writing, change: PolicyChange, words: str) -> None:
+    """Nobody was told of the change."""
+
+
 class Applier:
     """Puts changes into force and takes them back."""
 
@@ -73,9 +82,8 @@ class Applier:
         now: Callable[[], float] = time.time,
         *,
         rules: Callable[[], Rules] = Rules,
-        told: Told = nothing_told,
         perform: Perform | None = None,
-        withdrawn: Told = nothing_told,
+        withdrawn: Withdrawn = _nothing_else,
         logins_of: Callable[[Reading, str], Awaitable[Collection[str]]] | None = None,
         timeout_seconds: float = IN_FORCE_WITHIN_SECONDS,
     ) -> None:
@@ -86,7 +94,6 @@ class Applier:
         self._in_force = in_force
         self._now = now
         self._rules = rules
-        self._told = told
         self._perform = perform
         self._withdrawn = withdrawn
         self._logins_of = logins_of
@@ -157,7 +164,7 @@ class Applier:
                     raise Conflict(f"change {change.number} moved meanwhile: look at it again")
                 scheduled = lives.moved(change, State.SCHEDULED, self._now(), by)
                 await writing.put_policy_change(scheduled, self._now())
-                await self._told(writing, scheduled, f"scheduled by {by}")
+                await writing.log_audit(change_told(scheduled, AuditKind.CHANGE_SCHEDULED, by))
                 return scheduled
 
             waiting, _ = await self._store.write(work)
@@ -223,7 +230,8 @@ class Applier:
         if last:
             done = lives.moved(done, State.APPLIED, now, by)
         await writing.put_policy_change(done, now)
-        await self._told(writing, done, f"applied by {by}: {words}")
+        kind = AuditKind.CHANGE_APPLIED if last else AuditKind.CHANGE_STAGE
+        await writing.log_audit(change_told(done, kind, by, stage=stage + 1, version=version.number))
         return done, version
 
     async def _next_version(
@@ -241,6 +249,7 @@ class Applier:
         version = replace(edited, number=newest.number + 1, created_at=self._now(), author=author, summary=summary)
         await writing.put_policy(version)
         writing.log_policy(version.number)
+        await writing.log_audit(policy_edited(newest, version))
         return version
 
     # --- halting, and back
@@ -252,7 +261,7 @@ class Applier:
             change, _ = await change_and_policy(writing, number)
             halted = lives.moved(change, State.HALTED, self._now(), by, words)
             await writing.put_policy_change(halted, self._now())
-            await self._told(writing, halted, f"halted by {by}: {words}")
+            await writing.log_audit(change_told(halted, AuditKind.CHANGE_HALTED, by, reason=words))
             return halted
 
         halted, _ = await self._store.write(work)
@@ -282,7 +291,10 @@ class Applier:
             ended = replace(ended, withdrawn_by_version=version.number if change.done else None)
             await writing.put_policy_change(ended, now)
             await self._withdrawn(writing, ended, words)
-            await self._told(writing, ended, f"withdrawn by {by}")
+            kind = AuditKind.CHANGE_WITHDRAWN if change.done else AuditKind.CHANGE_REJECTED
+            clashes, kept = list(back.clashes), list(back.kept)
+            told = change_told(ended, kind, by, reason=words, version=version.number, clashes=clashes, kept=kept)
+            await writing.log_audit(told)
             return ended, version, back
 
         (change, version, back), changes = await self._store.write(work)

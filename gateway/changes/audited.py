@@ -5,7 +5,8 @@ groups and settings.
 """
 
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.audit.entry import GATEPOST, Value
+from gateway.domain.change import PolicyChange
 from gateway.domain.policy import Exemption, PolicyVersion
 
 SUBJECTS_AT_MOST = 100
@@ -40,6 +41,25 @@ def policy_begun(first: PolicyVersion) -> AuditEntry:
         AuditKind.POLICY_EDITED,
         first.author or GATEPOST,
         details={"version": first.number, "summary": first.summary, "enforcement_on": first.enforcement_on},
+    )
+
+
+def change_told(change: PolicyChange, kind: AuditKind, by: str, **details: Value) -> AuditEntry:
+    """The entry for a step of a change's life."""
+    named = [each for touch in change.touches for each in (touch.before, touch.after) if isinstance(each, Exemption)]
+    return AuditEntry(
+        kind,
+        by,
+        tuple(_subject(each, "touched") for each in named[:SUBJECTS_AT_MOST] if each.login),
+        {
+            "change": change.number,
+            "state": change.state.value,
+            "title": _without_names(change.title, named),
+            "parts": [touch.part for touch in change.touches[:SUBJECTS_AT_MOST]],
+            "author": change.author,
+            "preview": change.preview.digest if change.preview else "",
+            **details,
+        },
     )
 
 

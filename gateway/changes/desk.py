@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from gateway.changes.audited import change_told
 from gateway.changes.previews import Previewed, Previews, encode_preview
 from gateway.domain import change as lives
+from gateway.domain.audit import AuditKind
+from gateway.domain.audit.entry import Value
 from gateway.domain.change import Approval, GuardedAction, PolicyChange, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
@@ -27,8 +30,6 @@ SOURCE_LONGEST = 4 << 20
 APPROVAL_SECONDS = 86_400.0
 
 Edit = Callable[[PolicyVersion], PolicyVersion]
-Told = Callable[[Writing, PolicyChange, str], Awaitable[None]]
-"""Writes down in the same unit of work what happened to a change: the audit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,6 @@ class NoSuchChange(InvalidValue):
     """There is no change of that number."""
 
 
-async def nothing_told(writing: Writing, change: PolicyChange, words: str) -> None:
-    """Where nobody listens."""
-
-
 class ChangeDesk:
     """Makes changes and takes decisions about them."""
 
@@ -69,7 +66,6 @@ class ChangeDesk:
         store: Store,
         previews: Previews,
         now: Callable[[], float] = time.time,
-        told: Told = nothing_told,
         *,
         approval_seconds: float = APPROVAL_SECONDS,
         operators: Callable[[Reading], Awaitable[int]] | None = None,
@@ -78,7 +74,6 @@ class ChangeDesk:
         self._store = store
         self._previews = previews
         self._now = now
-        self._told = told
         self._approval_seconds = approval_seconds
         self._operators = operators
 
@@ -103,7 +98,7 @@ class ChangeDesk:
             for stage in change.stages:
                 for touch in touches:
                     staged(touch, stage)
-            return await self._put(writing, change, "proposed")
+            return await self._put(writing, change, AuditKind.CHANGE_PROPOSED, actor.name, stages=len(change.stages))
 
         change, _ = await self._store.write(work)
         return change
@@ -116,7 +111,7 @@ class ChangeDesk:
             policy = await writing.policy()
             number = policy.number if policy else 0
             change = replace(await self._new(writing, actor, wanted, number), action=action)
-            return await self._put(writing, change, "proposed")
+            return await self._put(writing, change, AuditKind.CHANGE_PROPOSED, actor.name, stages=len(change.stages))
 
         change, _ = await self._store.write(work)
         return change
@@ -149,7 +144,8 @@ class ChangeDesk:
             present, _ = await change_and_policy(writing, number)
             changed = lives.previewed(present, found.seen, by)
             await writing.put_change_preview(number, found.seen.digest, encode_preview(found))
-            return await self._put(writing, changed, f"previewed: {found.seen.newly_cut} newly cut")
+            figures = {"newly_cut": found.seen.newly_cut, "newly_admitted": found.seen.newly_admitted}
+            return await self._put(writing, changed, AuditKind.PREVIEW_SHOWN, by, **figures)
 
         seen, _ = await self._store.write(work)
         return seen, found
@@ -166,7 +162,7 @@ class ChangeDesk:
             await self._see_that_the_first_token_may(writing, actor)
             now = self._now()
             approval = Approval(actor.name, actor.token_id, now, digest, now + self._approval_seconds)
-            return await self._put(writing, lives.approved(change, approval), f"approved by {actor.name}")
+            return await self._put(writing, lives.approved(change, approval), AuditKind.CHANGE_APPROVED, actor.name)
 
         change, _ = await self._store.write(work)
         return change
@@ -187,18 +183,17 @@ class ChangeDesk:
                 raise InvalidValue(
                     f"change {number} is {change.state}: withdraw it instead (gatepost withdraw {number})"
                 )
-            return await self._put(
-                writing,
-                lives.moved(change, State.REJECTED, self._now(), actor.name, words),
-                f"rejected by {actor.name}",
-            )
+            rejected = lives.moved(change, State.REJECTED, self._now(), actor.name, words)
+            return await self._put(writing, rejected, AuditKind.CHANGE_REJECTED, actor.name, reason=words)
 
         change, _ = await self._store.write(work)
         return change
 
-    async def _put(self, writing: Writing, change: PolicyChange, words: str) -> PolicyChange:
+    async def _put(
+        self, writing: Writing, change: PolicyChange, kind: AuditKind, by: str, **details: Value
+    ) -> PolicyChange:
         await writing.put_policy_change(change, self._now())
-        await self._told(writing, change, words)
+        await writing.log_audit(change_told(change, kind, by, **details))
         return change
 
 

@@ -78,6 +78,8 @@ class FleetPreviews:
         self._index: ImpactIndex | None = None
         self._progress = Progress(0, 0)
         self._ready = asyncio.Event()
+        self._behind = asyncio.Event()
+        """The index is to be built anew, at once."""
 
     @property
     def ready(self) -> bool:
@@ -99,14 +101,7 @@ class FleetPreviews:
 
     async def impact(self, before: PolicyVersion, after: PolicyVersion) -> Impact:
         """Everything that a preview says. Raises ``NotReadyYet``, ``StoreUnavailable``."""
-        if self._index is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(READY_WITHIN_SECONDS):
-                    await self._ready.wait()
-        index = self._index
-        if index is None:
-            raise NotReadyYet(f"{self._how_far()}: what this change does to the fleet is not known before; try again")
-        await self._caught_up(index)
+        index = await self._caught_up()
         async with self._store.read() as reading:
             named = tuple(await self._named(reading))
         earlier = policy_of(before)
@@ -117,12 +112,20 @@ class FleetPreviews:
         share = f", {done * 100 // of} % of {of} people" if of else ""
         return f"the index of the fleet is being built{share}"
 
-    async def _caught_up(self, index: ImpactIndex) -> None:
-        try:
-            await index.catch_up()
-        except MustRebuild as error:
-            self._begin_anew(str(error))
-            raise NotReadyYet(f"the index of the fleet is built anew ({error}): try again in a moment") from None
+    async def _caught_up(self) -> ImpactIndex:
+        """The index with all that is committed; what has to be built anew is waited for a little."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_WITHIN_SECONDS):
+                while True:
+                    await self._ready.wait()
+                    index = self._index
+                    assert index is not None
+                    try:
+                        await index.catch_up()
+                        return index
+                    except MustRebuild as error:
+                        self._begin_anew(index, str(error))
+        raise NotReadyYet(f"{self._how_far()}: what this change does to the fleet is not known before; try again")
 
     # --- its life
 
@@ -140,7 +143,9 @@ class FleetPreviews:
                 if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                     saved_at = time.monotonic()
                     await self._save()
-                await asyncio.sleep(FOLLOW_EVERY_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._behind.wait(), FOLLOW_EVERY_SECONDS)
+                self._behind.clear()
         finally:
             await self._save()
 
@@ -153,14 +158,19 @@ class FleetPreviews:
             seconds = round(time.monotonic() - began, 3)
             log.info("impact_index_ready", devices=fleet.device_count, people=fleet.people_count, seconds=seconds)
             return
+        index = self._index
         try:
-            await self._index.catch_up()
+            await index.catch_up()
         except MustRebuild as error:
-            self._begin_anew(str(error))
+            self._begin_anew(index, str(error))
 
-    def _begin_anew(self, reason: str) -> None:
+    def _begin_anew(self, index: ImpactIndex, reason: str) -> None:
+        if self._index is not index:
+            # Another one is there already.
+            return
         self._index = None
         self._ready.clear()
+        self._behind.set()
         log.info("impact_index_rebuilt", reason=reason)
 
     async def _made(self) -> ImpactIndex:

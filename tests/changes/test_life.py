@@ -1,5 +1,6 @@
 """The life of a change against a store: guards, second person, stages, back; no refusal leaves anything behind."""
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -72,7 +73,7 @@ class Office:
     def __post_init__(self) -> None:
         self.previews = ByHand(self.records, NOW)
         self.workers = Workers(("w1", "w2"))
-        self.desk = ChangeDesk(self.store, self.previews, lambda: self.now, self.hear, operators=self.operators)
+        self.desk = ChangeDesk(self.store, self.previews, lambda: self.now, operators=self.operators)
         self.applier = Applier(
             self.store,
             self.previews,
@@ -80,7 +81,6 @@ class Office:
             self.workers,
             lambda: self.now,
             rules=lambda: self.rules,
-            told=self.hear,
             perform=self.perform,
             withdrawn=self.cancelled,
         )
@@ -88,11 +88,8 @@ class Office:
     async def publish(self, changes: Sequence[Change]) -> None:
         self.sent += changes
 
-    async def hear(self, writing: Writing, change: PolicyChange, words: str) -> None:
-        self.told.append(f"{change.number}: {words}")
-
     async def cancelled(self, writing: Writing, change: PolicyChange, words: str) -> None:
-        self.told.append(f"{change.number}: notices cancelled")
+        self.told.append(f"notices of change {change.number} cancelled")
 
     async def perform(self, writing: Writing, action: GuardedAction, change: PolicyChange) -> None:
         self.performed.append(action)
@@ -438,7 +435,7 @@ async def test_a_withdrawal_is_one_step_by_one_person_and_leaves_the_policy_as_b
     assert (done.change.state, done.clashes, done.kept) == (State.WITHDRAWN, (), ())
     assert done.version.bans == before.bans
     assert done.change.withdrawn_by_version == done.version.number
-    assert made.told[-2:] == ["2: notices cancelled", "2: withdrawn by eve"]
+    assert made.told == ["notices of change 2 cancelled"]
     with pytest.raises(InvalidValue, match="change 2 is withdrawn"):
         await made.applier.withdraw(2, "eve")
 
@@ -490,3 +487,36 @@ async def test_killed_at_each_step_a_change_is_whole_or_not_there_and_goes_on(st
     if (await made.change(2)).state is State.APPLIED:
         await made.applier.withdraw(2, "ann")
     assert (await made.policy()).bans[0].flag is Flag.REPORT_ONLY
+
+
+# --- what the audit log is told
+
+
+async def test_each_step_stands_in_the_audit_log_in_its_own_unit_of_work() -> None:
+    made = await office(dirty=100)
+    number = await made.proposed(enforce)
+    await made.approve(number)
+    await made.applier.apply(number, "ann")
+    await made.applier.withdraw(number, "eve", "sent in error")
+    async with made.store.read() as reading:
+        entries = [json.loads(each.entry) for each in await reading.audit_entries()]
+    told = [(each["kind"], each["actor"]) for each in entries if each.get("details", {}).get("change") == number]
+    assert told == [
+        ("change_proposed", "ann"),
+        ("preview_shown", "ann"),
+        ("change_approved", "bob"),
+        ("change_applied", "ann"),
+        ("change_withdrawn", "eve"),
+    ]
+    assert [each["details"]["version"] for each in entries if each["kind"] == "policy_edited"] == [1, 2, 3, 4]
+    assert entries[-1]["details"]["reason"] == "sent in error"
+
+
+async def test_whom_an_exemption_is_for_stands_there_as_a_pseudonym_only() -> None:
+    made = await office(dirty=0)
+    exemption = Exemption("e1", "ann", "travels", NOW, NOW + 60, login="bob@corp.example")
+    await made.turn(lambda version: edits.add_exemption(version, exemption, NOW))
+    async with made.store.read() as reading:
+        entries = [each.entry for each in await reading.audit_entries()]
+    assert b"bob@corp.example" not in b"".join(entries)
+    assert json.loads(entries[-1])["subjects"][0]["person"].startswith("p-")

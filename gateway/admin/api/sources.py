@@ -117,7 +117,11 @@ async def add_source(given: SourceIn, deps: Deps, operator: Editing) -> SourceWi
         if current is not None and current.disbelieved:
             detail = f"source {source.name} was removed with its evidence, which would count again: choose another name"
             raise Refused(409, "exists", detail)
-        await _put(writing, source)
+        if current is None:
+            # No record rests on it yet.
+            await writing.put_source(source)
+        else:
+            await _put(writing, source)
         await writing.log_audit(_told(AuditKind.SOURCE_ADDED, source, operator.name))
         return source
 

@@ -35,7 +35,16 @@ async def test_a_source_is_added_and_its_secret_shown_once(api: httpx.AsyncClien
         stored = await reading.source("agents")
     assert stored is not None
     assert stored.secrets == (secret,)
-    assert control.published[-1].kind is ChangeKind.EVERYBODY
+    # No record rests on it yet.
+    assert ChangeKind.EVERYBODY not in [change.kind for change in control.published]
+
+
+async def test_one_that_comes_back_counts_again_for_everybody(api: httpx.AsyncClient, control: Control) -> None:
+    await api.post("/sources", json={"name": "agents"})
+    await api.delete("/sources/agents")
+    control.published.clear()
+    await api.post("/sources", json={"name": "agents", "max_age_seconds": 60})
+    assert [change.kind for change in control.published] == [ChangeKind.EVERYBODY]
 
 
 async def test_a_rotation_keeps_the_old_secret_until_it_is_finished(api: httpx.AsyncClient, control: Control) -> None:
