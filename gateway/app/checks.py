@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gateway.app.cut_check import cuts_found
 from gateway.app.exposed import exposed
 from gateway.app.fronts import listens_of
 from gateway.app.mail_check import mail_sections, mail_server_found
@@ -67,6 +68,7 @@ def check(settings: Settings, now: float) -> list[CheckRow]:
 
 async def _servers(settings: Settings) -> list[CheckRow]:
     rows = [await _store(settings), await _cache(settings)]
+    rows += [CheckRow(*each) for each in await cuts_found(settings)]
     mail = (mail_server_found(spoken, section) for spoken, section in mail_sections(settings) if section.listen)
     submission = [smtp_server_found(settings.smtp)] if settings.smtp.listen else []
     found = await asyncio.gather(*(_upstream(settings, url) for url in settings.http.upstream))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.app.asker_cuts import following_of
 from gateway.app.parts import (
     asker_keys_of,
     authz_settings_of,
@@ -56,6 +57,8 @@ class Shared:
     """What all workers remember together; None: each by itself."""
     certificates: ClientCertificates | None = None
     """What clients show within TLS; None: they are not asked."""
+    first: bool = True
+    """Whether this is the first of a machine's workers: some things one of them does."""
 
 
 class Front(Protocol):
@@ -151,15 +154,15 @@ def _smtp(settings: Settings, shared: Shared) -> Front:
 
 
 def _authz(settings: Settings, shared: Shared) -> Front:
-    return _asked(settings, shared, HttpSpeech, authz_tls_of(settings))
+    return _asked(settings, shared, "authz", HttpSpeech, authz_tls_of(settings))
 
 
 def _haproxy(settings: Settings, shared: Shared) -> Front:
-    return _asked(settings, shared, HaproxySpeech)
+    return _asked(settings, shared, "haproxy", HaproxySpeech)
 
 
 def _postfix(settings: Settings, shared: Shared) -> Front:
-    return _asked(settings, shared, PostfixSpeech)
+    return _asked(settings, shared, "postfix", PostfixSpeech)
 
 
 def _envoy(settings: Settings, shared: Shared) -> Front:
@@ -176,7 +179,7 @@ def _envoy(settings: Settings, shared: Shared) -> Front:
     )
 
 
-def _asked(settings: Settings, shared: Shared, speech: SpeechMaker, tls: ServerTls | None = None) -> Front:
+def _asked(settings: Settings, shared: Shared, part: str, speech: SpeechMaker, tls: ServerTls | None = None) -> Front:
     return AuthzFront(
         authz_settings_of(settings),
         asker_keys_of(settings),
@@ -186,6 +189,9 @@ def _asked(settings: Settings, shared: Shared, speech: SpeechMaker, tls: ServerT
         speech=speech,
         tls=tls,
         vouched=None if shared.certificates is None else shared.certificates.handed_on,
+        following=following_of(
+            settings, part, shared.decision, shared.rules, shared.metrics, shared.now, adopts=shared.first
+        ),
     )
 
 
@@ -208,6 +214,11 @@ def listens_of(settings: Settings) -> dict[str, list[str]]:
     return {part: urls for part, urls in listens.items() if urls or part == "http"}
 
 
+def served_by_one(settings: Settings) -> tuple[str, ...]:
+    """Parts that one worker serves for all: a map of HAProxy has one hand that writes it."""
+    return ("haproxy",) if settings.haproxy.map else ()
+
+
 class Fronts:
     """Those of one worker."""
 
@@ -215,7 +226,9 @@ class Fronts:
         self._settings = settings
         self._shared = shared
         self._fronts: dict[str, Front] = {
-            each.part: each.front(settings, shared) for each in SERVED if getattr(settings, each.part).listen
+            each.part: each.front(settings, shared)
+            for each in SERVED
+            if getattr(settings, each.part).listen and (shared.first or each.part not in served_by_one(settings))
         }
 
     async def start(self) -> None:

@@ -15,6 +15,8 @@ from gateway.settings import Settings
 
 SETTINGS_VARIABLE = "GATEPOST_SETTINGS"
 PLACE_VARIABLE = "GATEPOST_PLACE"
+FIRST_WORKER = "worker-1"
+"""Of each machine; it does what one worker does for all."""
 
 
 class Kind(StrEnum):

@@ -112,7 +112,8 @@ def watched_files_of(settings: Settings) -> tuple[str, ...]:
 
 def authz_settings_of(settings: Settings) -> AuthzSettings:
     """The [authz] section as its fronts take it."""
-    given = settings.authz.model_dump(exclude={"listen", "key_files", "client_ca", "certificates_from", "mail_servers"})
+    apart = {"listen", "key_files", "client_ca", "certificates_from", "mail_servers", "cuts"}
+    given = settings.authz.model_dump(exclude=apart)
     servers = {Protocol(name): _host_and_port(place) for name, place in settings.authz.mail_servers.items()}
     return AuthzSettings(
         certificates_required=bool(settings.authz.client_ca),

@@ -47,6 +47,8 @@ def fixed_facts(settings: Settings, role: str, listens: Mapping[str, Sequence[st
         "[gateway] data_dir": str(data_dir_of(settings)),
         "[gateway] workers": str(workers_of(settings)),
         **{f"[{part}] listen": " ".join(urls) for part, urls in listens.items()},
+        # With a map the other workers have no socket of that part.
+        **({"[haproxy] map": "is set"} if settings.haproxy.map else {}),
         "[storage] url": sha256(storage_url_of(settings).encode()).hexdigest(),
         "[redis] url": sha256(settings.redis.url.encode()).hexdigest(),
     }

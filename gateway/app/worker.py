@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Mapping
 import structlog
 
 from gateway.app.fronts import Fronts, Shared, servers_away
+from gateway.app.kinds import FIRST_WORKER
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     attempts_of,
@@ -85,7 +86,17 @@ class Worker:
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
         attempts, now = attempts_of(settings, self._clock.now), self._clock.now
         marks, certificates = RedisMarks(self._redis), client_certificates_of(settings, rules, now)
-        shared = Shared(self._decision, rules, self._sightings, self._metrics, attempts, now, marks, certificates)
+        shared = Shared(
+            self._decision,
+            rules,
+            self._sightings,
+            self._metrics,
+            attempts,
+            now,
+            marks,
+            certificates,
+            first=place.name == FIRST_WORKER,
+        )
         self._fronts = Fronts(settings, shared)
         self._draining = asyncio.Event()
         self._handed_over = False

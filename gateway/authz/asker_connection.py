@@ -110,7 +110,7 @@ class AskerConnection(PausedReading):
             self._front.settled(self, inquiry.asker, found)
             self._write(inquiry, found.answer)
             return
-        verdict = self._front.judged_at_once(inquiry.asker, found.request)
+        verdict = self._front.judged_at_once(inquiry.asker, found.request, found.where)
         if verdict is not None:
             self._write(inquiry, found.answer(verdict))
         else:
@@ -118,7 +118,7 @@ class AskerConnection(PausedReading):
 
     async def _answer_later(self, inquiry: Inquiry, found: Judged[bytes]) -> None:
         try:
-            verdict = await self._front.judged_in_time(inquiry.asker, found.request)
+            verdict = await self._front.judged_in_time(inquiry.asker, found.request, found.where)
             self._task = None
             self._write(inquiry, found.answer(verdict))
             self._advance()

@@ -9,7 +9,8 @@ from typing import Protocol
 import structlog
 
 from gateway.authz.asker_connection import AskerConnection
-from gateway.authz.inquiry import Settled, Speech
+from gateway.authz.following import Following
+from gateway.authz.inquiry import NOWHERE, Settled, Speech, Whereabouts
 from gateway.authz.keys import AskerKeys, KeyUnusable
 from gateway.authz.settings import AuthzSettings
 from gateway.decision.decision_point import DecisionPoint
@@ -75,11 +76,12 @@ class AuthzFront:
         speech: SpeechMaker | None = None,
         tls: ServerTls | None = None,
         vouched: Callable[[bytes], CertificateShown | None] | None = None,
+        following: Following | None = None,
     ) -> None:
         """``tls``: what listeners within TLS show, and which certificates they ask for.
 
         ``speech``: what is spoken; None where ``connection`` says it. ``vouched``: what the certificate of an asker's
-        client says, if it is good.
+        client says, if it is good. ``following``: what goes on after an answer; None: nothing does.
         """
         self.vouched = vouched
         self.settings = settings
@@ -89,6 +91,7 @@ class AuthzFront:
         self.draining = False
         self._speech = speech
         self._tls = tls
+        self._following = following
         self._there: Attendance[Connection] = Attendance()
         self.connections = self._there.connections
         self._decision = decision
@@ -102,8 +105,10 @@ class AuthzFront:
     # --- life
 
     async def start(self) -> None:
-        """Begin to look after deadlines."""
+        """Begin to look after deadlines, and after those who are let in."""
         self._listening.start()
+        if self._following is not None:
+            await self._following.start()
 
     async def listen(self, sock: socket.socket, tls: ServerTls | None, *, secure: bool) -> None:
         """Serve a bound socket; ``secure``: within TLS, by the front's own certificates instead of those of phones.
@@ -135,6 +140,8 @@ class AuthzFront:
         That is also right if others serve already (``handed_over``): an asker is told to connect anew, and does.
         """
         self.draining = True
+        if handed_over and self._following is not None:
+            await self._following.stop()
         await self._listening.accept_no_more()
         until = self.clock() + within_seconds
         await self._there.emptied(min(within_seconds, LAST_QUESTION_SECONDS))
@@ -147,6 +154,8 @@ class AuthzFront:
     async def close(self) -> None:
         """Close everything at once; may be called again."""
         await self._listening.close()
+        if self._following is not None:
+            await self._following.close()
         for connection in tuple(self.connections):
             connection.abort()
         await asyncio.sleep(0)
@@ -156,10 +165,13 @@ class AuthzFront:
         now = self.clock()
         for connection in [each for each in self.connections if each.deadline <= now]:
             connection.deadline_passed()
+        if self._following is not None:
+            self._following.sweep()
 
     def status(self) -> dict[str, object]:
         """For the operator."""
-        return {"connections": len(self.connections)}
+        followed = {} if self._following is None else self._following.status()
+        return {"connections": len(self.connections), **followed}
 
     # --- connections
 
@@ -202,14 +214,14 @@ class AuthzFront:
         elif found.complaint:
             log.warning("asker_misconfigured", asker=asker, peer=connection.peer, reason=found.complaint)
 
-    def judged_at_once(self, asker: str, request: AccessRequest) -> Verdict | None:
+    def judged_at_once(self, asker: str, request: AccessRequest, where: Whereabouts = NOWHERE) -> Verdict | None:
         """The verdict if it is at hand."""
         verdict = self._decision.judge(request)
         if verdict is not None:
-            self._note(asker, request, verdict)
+            self._note(asker, request, where, verdict)
         return verdict
 
-    async def judged_in_time(self, asker: str, request: AccessRequest) -> Verdict:
+    async def judged_in_time(self, asker: str, request: AccessRequest, where: Whereabouts = NOWHERE) -> Verdict:
         """The verdict, or within the bound "cannot know now": the asker's own time-out would say something else."""
         try:
             async with asyncio.timeout(self.settings.answer_seconds):
@@ -218,10 +230,13 @@ class AuthzFront:
             self._answers.inc(asker, "late")
             number = self._decision.policy.version.number
             return Verdict(Effect.DEFER, Reason.STATE_UNAVAILABLE, Posture.UNKNOWN, number)
-        self._note(asker, request, verdict)
+        self._note(asker, request, where, verdict)
         return verdict
 
-    def _note(self, asker: str, request: AccessRequest, verdict: Verdict) -> None:
+    def _note(self, asker: str, request: AccessRequest, where: Whereabouts, verdict: Verdict) -> None:
+        """Nothing is awaited between a verdict and this, so a change of that very moment finds who was let in."""
         self._answers.inc(asker, verdict.effect.name.lower())
+        if self._following is not None:
+            self._following.answered(asker, request, where, verdict)
         if verdict.effect is Effect.DENY:
             self._log.write_down("refused", request, verdict, asker)

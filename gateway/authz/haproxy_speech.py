@@ -7,12 +7,13 @@ has none. What a refused client is told comes from ``/authz/v1/refusal``, where 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from gateway.authz.inquiry import Inquiry, Judged, Settled
+from gateway.authz.inquiry import Inquiry, Judged, Settled, Whereabouts
 from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.verdict import FOREVER, Effect, Verdict
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz import original, spop
+from gateway.protocols.authz.haproxy_runtime import source
 from gateway.protocols.authz.spop import Notify
 from gateway.protocols.http.request_head import RequestHead
 from gateway.protocols.lines import Unframeable
@@ -94,16 +95,21 @@ class HaproxySpeech:
             return Settled(spop.ack(notify, _not_understood()), "bad_question")
         if isinstance(asked, Answer):
             return Settled(spop.ack(notify, _not_understood()), "bad_question")
-        if asked.request is None:
+        request = asked.request
+        if request is None:
             return Settled(spop.ack(notify, {"verdict": "allow", "reason": "not_asked"}), "not_judged")
 
         def answer(verdict: Verdict) -> bytes:
-            variables = {"verdict": _WORDS[verdict.effect], "reason": verdict.reason.value}
+            variables = {
+                "verdict": _WORDS[verdict.effect],
+                "reason": verdict.reason.value,
+                "identity": request.strength.word,
+            }
             if verdict.valid_until != FOREVER:
                 variables["valid"] = str(int(verdict.valid_until))
             return spop.ack(notify, variables)
 
-        return Judged(asked.request, answer)
+        return Judged(request, answer, said.whereabouts)
 
     def _certificate(self, said: "_Said") -> CertificateShown | None:
         """Of the client, where HAProxy is believed to say so."""
@@ -137,6 +143,14 @@ class _Said:
         """Whose request it is."""
         value = self._said.get(b"ip")
         return value if isinstance(value, str) else ""
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """By which names HAProxy knows it; empty where its configuration does not say."""
+        # A key stands for what it is made of, and a certificate is no part of it.
+        port, key = self._said.get(b"sport"), None if self.certificate else self._text(b"mapkey")
+        connection = source(self.address, port) if self.address and isinstance(port, int) else ""
+        return Whereabouts(connection=connection, key=key.decode("ascii", "replace") if key else "")
 
     def head(self) -> RequestHead:
         """The client's own request. Raises ``Misconfigured`` and ``InvalidValue``."""

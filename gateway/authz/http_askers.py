@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from gateway.authz.facts import facts_of
-from gateway.authz.inquiry import Judged, Settled
+from gateway.authz.inquiry import Judged, Settled, Whereabouts
 from gateway.authz.settings import AuthzSettings
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.certificate import CertificateShown
@@ -210,7 +210,7 @@ def _mail(head: RequestHead, body: bytes, context: HttpContext) -> Found:
             return nginx_mail.allowed(*server, identified)
         return nginx_mail.refused(protocol, verdict)
 
-    return Judged(identified.request, answer)
+    return Judged(identified.request, answer, Whereabouts(user=identified.user.decode()))
 
 
 def _mail_stranger(head: RequestHead) -> Answer:
@@ -233,7 +233,8 @@ def _dovecot(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     if head.query == b"command=report":
         return Settled(_json(dovecot.taken()), "reported_success" if asked.success else "reported_failure")
     proved = context.settings.dovecot_proved
-    return Judged(asked.request, lambda verdict: _json(dovecot.answer(verdict, proved=proved)))
+    where = Whereabouts(user=asked.user)
+    return Judged(asked.request, lambda verdict: _json(dovecot.answer(verdict, proved=proved)), where)
 
 
 def _dovecot_stranger(_: RequestHead) -> Answer:

@@ -106,7 +106,7 @@ class HttpSpeech:
         def answer(verdict: Verdict) -> bytes:
             return as_octets(judged.answer(verdict))
 
-        return Inquiry(name, Judged(judged.request, answer), last, unread)
+        return Inquiry(name, Judged(judged.request, answer, judged.where), last, unread)
 
     def _leave_unread(self, head: RequestHead) -> bool:
         """Whether the body is neither read nor skipped, so that the connection has to end."""

@@ -2,12 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Verdict
 
 T = TypeVar("T", covariant=True)
+
+
+class Whereabouts(NamedTuple):
+    """By which names an asker knows whom it asks about, so that it can be told to end the session."""
+
+    user: str = ""
+    """The user's name as the asker spells it."""
+    connection: str = ""
+    """The client's address and port at the asker."""
+    key: str = ""
+    """Of the asker's own map."""
+
+
+NOWHERE: Final = Whereabouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +30,7 @@ class Judged(Generic[T]):
 
     request: AccessRequest
     answer: Callable[[Verdict], T]
+    where: Whereabouts = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.authz.inquiry import Inquiry, Judged, Settled
+from gateway.authz.inquiry import Inquiry, Judged, Settled, Whereabouts
 from gateway.domain.errors import InvalidValue
 from gateway.protocols.authz import postfix
 from gateway.protocols.lines import Unframeable
@@ -49,4 +49,5 @@ class PostfixSpeech:
             return Settled(postfix.DEFERRED, "no_login", str(error))
         if request is None:
             return Settled(postfix.NOT_JUDGED, "not_judged")
-        return Judged(request, postfix.action)
+        user = attributes[b"sasl_username"].decode("utf-8", "replace")
+        return Judged(request, postfix.action, Whereabouts(user=user))

@@ -15,6 +15,7 @@ from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
 from gateway.domain.errors import DomainError
 from gateway.runtime.lock import holder_of, holds
+from gateway.settings import Settings
 
 
 class RoleName(StrEnum):
@@ -92,15 +93,46 @@ def upgrade(desk: Desk) -> None:
     desk.show({"pid": int(pid)}, text=f"the gateway (pid {pid}) lets the installed version take over: {told}")
 
 
-def check(desk: Desk) -> None:
+class AskerKind(StrEnum):
+    """Whose question is asked."""
+
+    NGINX = "nginx"
+    NGINX_MAIL = "nginx-mail"
+    CADDY = "caddy"
+    TRAEFIK = "traefik"
+    ENVOY = "envoy"
+    HAPROXY = "haproxy"
+    DOVECOT = "dovecot"
+    POSTFIX = "postfix"
+
+
+def check(
+    desk: Desk,
+    asker: Annotated[
+        AskerKind | None, typer.Option("--asker", help="Ask the running gateway as this asker would; try nothing else.")
+    ] = None,
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="With --asker: whose mail it is about.")] = "",
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICEID", help="With --asker: of an HTTP proxy's client.")
+    ] = "",
+) -> None:
     """Try the settings and what they point at: files, certificates, store, upstreams.
+
+    With --asker: what a proxy or mail server would be told of a user. The question
+    is a real one: it is counted, and written down if it is refused.
 
     \b
     Examples:
       gatepost check
       gatepost check --config gatepost.toml --json
+      gatepost check --asker dovecot --user anna@corp.example
     """
     settings = settings_of(desk.config)
+    if asker is not None:
+        _check_asker(desk, settings, asker, user, device)
+        return
+    if user or device:
+        raise Failed("--user and --device belong to --asker: name whose question it is, like --asker nginx")
     # Here, because the servers need not be loaded for every other command.
     from gateway.app.checks import check as look_at
 
@@ -113,4 +145,30 @@ def check(desk: Desk) -> None:
     }
     desk.show(data, rows=output.Rows(("what", "state", "found"), rows))
     if failed:
+        raise typer.Exit(1)
+
+
+def _check_asker(desk: Desk, settings: Settings, asker: AskerKind, user: str, device: str) -> None:
+    from gateway.app.asker_check import AskerName, check_asker
+
+    if not user:
+        raise Failed("--asker needs --user: the name by which that user logs in")
+    try:
+        answered = check_asker(settings, AskerName(asker.value), user, device)
+    except DomainError as error:
+        raise Failed(str(error)) from None
+    facts = dict(answered.facts)
+    data = {
+        "asker": asker.value,
+        "listener": answered.listener,
+        "verdict": answered.verdict,
+        "sentence": answered.sentence,
+        "facts": facts,
+    }
+    told = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+    desk.show(
+        data,
+        text=f"{answered.verdict or 'no verdict'}: {answered.sentence}\n{asker.value} at {answered.listener}: {told}",
+    )
+    if not answered.verdict:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
-from gateway.decision.live_sessions import LiveSession, LiveSessions
+from gateway.decision.live_sessions import Follower, LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.decide import decide
 from gateway.domain.policy import Policy
@@ -251,7 +251,7 @@ def _shown_in(request: AccessRequest) -> tuple[str, ...]:
 
 
 def _tell(session: LiveSession, verdict: Verdict) -> None:
-    if verdict.effect is not Effect.ALLOW:
+    if verdict.effect is not Effect.ALLOW or isinstance(session, Follower):
         session.verdict_turned(verdict)
 
 

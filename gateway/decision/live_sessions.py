@@ -24,6 +24,12 @@ class LiveSession(Protocol):
         ...
 
 
+class Follower:
+    """A live session that is told of every verdict, ALLOW too: it keeps the present one for somebody else."""
+
+    __slots__ = ()
+
+
 class LiveSessions:
     """The sessions of one process by canonical login."""
 

@@ -95,17 +95,20 @@ def _for_name(by_name: Mapping[str, ssl.SSLContext], name: str) -> ssl.SSLContex
     return by_name.get(name) or by_name.get("*." + name.partition(".")[2])
 
 
-def client_context(authorities: str = "", part: str = "http", alpn: str = "http/1.1") -> ssl.SSLContext:
+def client_context(
+    authorities: str = "", part: str = "http", alpn: str = "http/1.1", *, setting: str = ""
+) -> ssl.SSLContext:
     """A context for connections to a mail server; ``authorities`` empty: those of the system. Always verifies.
 
-    ``part``: the section whose ``upstream_ca`` they are. ``alpn``: what is spoken; empty: nothing is said of it.
+    ``part``: the section whose ``upstream_ca`` they are, or ``setting``: the setting that names them. ``alpn``: what is
+    spoken; empty: nothing is said of it.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if alpn:
         context.set_alpn_protocols([alpn])
     if authorities:
-        _load_authorities(context, authorities, f"[{part}] upstream_ca")
+        _load_authorities(context, authorities, setting or f"[{part}] upstream_ca")
     return context
 
 

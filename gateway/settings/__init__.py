@@ -8,10 +8,11 @@ secret. ``sections`` has the keys, ``values`` what they accept, ``reading`` wher
 
 from gateway.settings.complete import check_complete
 from gateway.settings.reading import load_settings
-from gateway.settings.sections import MailSection, Settings, SmtpSection, WebmailSection
+from gateway.settings.sections import CutSection, MailSection, Settings, SmtpSection, WebmailSection
 from gateway.settings.sentences import SettingsInvalid
 
 __all__ = [
+    "CutSection",
     "MailSection",
     "Settings",
     "SettingsInvalid",

@@ -51,6 +51,24 @@ def _check_askers(settings: Settings) -> None:
         raise SettingsInvalid(
             "[envoy] listen needs grpcio and xds-protos, which are not installed: pip install 'gatepost[envoy]'"
         )
+    for number, cut in enumerate(authz.cuts, 1):
+        if bool(cut.doveadm) == bool(cut.command):
+            raise SettingsInvalid(
+                f'[authz] cuts, number {number}: write either doveadm = "http://…" or command = ["/usr/bin/…"]'
+            )
+        if cut.doveadm and not Path(cut.key_file).is_file():
+            raise SettingsInvalid(
+                f"[authz] cuts, number {number}: key_file {cut.key_file!r} is no file: "
+                "name one that holds Dovecot's doveadm_api_key"
+            )
+    if settings.haproxy.map and not settings.haproxy.runtime:
+        raise SettingsInvalid(
+            "[haproxy] map is set, but runtime is not: name HAProxy's stats socket, by which the map is kept"
+        )
+    if settings.haproxy.runtime and not settings.haproxy.listen:
+        raise SettingsInvalid(
+            "[haproxy] runtime is set, but listen is not: HAProxy asks there, and only who was asked about is cut"
+        )
     for file in authz.key_files:
         if not Path(file).is_file():
             raise SettingsInvalid(f"[authz] key_files: there is no file {file}: name one that holds a key")
@@ -124,6 +142,7 @@ def _check_tls(settings: Settings) -> None:
         "[http] upstream_ca": settings.http.upstream_ca,
         **{f"[{part}] upstream_ca": section.upstream_ca for part, section in _mail_sections(settings).items()},
         "[authz] client_ca": settings.authz.client_ca,
+        **{f"[authz] cuts, number {number}: ca": each.ca for number, each in enumerate(settings.authz.cuts, 1)},
         "[redis] ca": settings.redis.ca,
     }
     for number, each in enumerate(settings.tls.names, 1):

@@ -9,13 +9,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings.values import (
+    Asker,
     AskerKinds,
     AskerListeners,
     CookieOpenings,
     Count,
+    CutCommand,
     DemandedOf,
     Directory,
     DomainNames,
+    DoveadmUrl,
     EnvoyListeners,
     Files,
     Form,
@@ -25,6 +28,7 @@ from gateway.settings.values import (
     ImapServer,
     Listeners,
     MailServers,
+    MapPath,
     MemorySize,
     Networks,
     Number,
@@ -35,12 +39,15 @@ from gateway.settings.values import (
     PostfixListeners,
     PublicUrl,
     RedisUrl,
+    RuntimeUrls,
     Seconds,
     ServedPaths,
     SmtpListeners,
     SmtpServer,
     StorageUrl,
+    listed,
     tabled,
+    tabled_cuts,
 )
 
 
@@ -194,6 +201,17 @@ class SmtpSection(Section):
     upstream_reply_seconds: Seconds = 600.0
 
 
+class CutSection(Section):
+    """One of [authz] cuts."""
+
+    askers: Annotated[list[Asker], Field(min_length=1), BeforeValidator(listed)]
+    doveadm: DoveadmUrl = ""
+    key_file: str = ""
+    ca: str = ""
+    command: CutCommand = []
+    remembered_seconds: Annotated[float, Field(ge=60, le=30 * 86_400), Number] = 86_400.0
+
+
 class AuthzSection(Section):
     """[authz]"""
 
@@ -208,12 +226,15 @@ class AuthzSection(Section):
     retry_after_seconds: Annotated[int, Field(ge=1, le=3_600), Number] = 30
     dovecot_proved: bool = False
     mail_servers: Places = {}
+    cuts: Annotated[list[CutSection], BeforeValidator(tabled_cuts)] = []
 
 
 class HaproxySection(Section):
     """[haproxy]"""
 
     listen: HaproxyListeners = []
+    runtime: RuntimeUrls = []
+    map: MapPath = ""
 
 
 class PostfixSection(Section):

@@ -14,7 +14,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~@-]{1,100}){1,8}")
 _MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A lone value where a list is meant; from the environment also JSON, or commas in between."""
     if not isinstance(value, str):
         return value
@@ -37,6 +37,15 @@ def _mapped(value: object) -> object:
 
 def tabled(value: object) -> object:
     """A list of tables; a lone one counts as a list of one, from the environment it is JSON."""
+    return _tabled(value, '[{ certificate = "two.pem", key = "two.key" }]')
+
+
+def tabled_cuts(value: object) -> object:
+    """The same of ways to cut."""
+    return _tabled(value, '[{ askers = ["dovecot"], doveadm = "http://127.0.0.1:8080", key_file = "/etc/…" }]')
+
+
+def _tabled(value: object, example: str) -> object:
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -45,9 +54,7 @@ def tabled(value: object) -> object:
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise ValueError(
-            'write a list of tables, like [{ certificate = "two.pem", key = "two.key" }] (JSON in a variable)'
-        )
+        raise ValueError(f"write a list of tables, like {example} (JSON in a variable)")
     return value
 
 
@@ -245,6 +252,47 @@ def _directory(value: str) -> str:
     return value
 
 
+def _doveadm(value: str) -> str:
+    if not value:
+        return ""
+    remedy = "write scheme, host and port of Dovecot's doveadm listener, like http://127.0.0.1:8080"
+    parts = _split(value, remedy)
+    if parts.username is not None:
+        raise ValueError(f"the key stands in key_file: {remedy}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError(f"{value!r} is no such address: {remedy}")
+    return value.rstrip("/")
+
+
+def _cut_command(value: list[str]) -> list[str]:
+    remedy = 'write the program with its whole path and {user} as a word, like ["/usr/bin/doveadm", "kick", "{user}"]'
+    if not value:
+        return value
+    if not value[0].startswith("/") or value.count("{user}") != 1:
+        raise ValueError(remedy)
+    if any("{user}" in word and word != "{user}" for word in value):
+        raise ValueError(f"a user's name is a word of its own, never a part of one: {remedy}")
+    return value
+
+
+def _runtime(value: str) -> str:
+    remedy = "write HAProxy's stats socket, like unix:///run/haproxy/gatepost.sock or tcp://127.0.0.1:9999"
+    parts = _split(value, remedy)
+    by_path = parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1 and not parts.query
+    by_port = parts.scheme == "tcp" and parts.hostname and parts.port and parts.path in ("", "/")
+    if not by_path and not by_port:
+        raise ValueError(f"{value!r} is no such place: {remedy}")
+    return value.rstrip("/")
+
+
+def _map_path(value: str) -> str:
+    if value and not re.fullmatch(r"/[A-Za-z0-9._/@+-]{1,200}", value):
+        raise ValueError(
+            "write the map's path as it stands in haproxy.cfg, like /etc/haproxy/gatepost.map (letters, digits, ._/@+-)"
+        )
+    return value
+
+
 _HTTP = AfterValidator(_listener("http", "https", example="http://127.0.0.1:8080"))
 
 _IMAP = AfterValidator(_listener("imap", "imaps", example="imaps://127.0.0.1:993"))
@@ -256,26 +304,31 @@ _POSTFIX = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8072")
 _HAPROXY = AfterValidator(_asker_listener("tcp", example="tcp://127.0.0.1:8071"))
 _ENVOY = AfterValidator(_asker_listener("grpc", "grpcs", example="grpc://127.0.0.1:8073"))
 
-Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(_listed)]
-ImapListeners = Annotated[list[Annotated[str, _IMAP]], BeforeValidator(_listed)]
-Pop3Listeners = Annotated[list[Annotated[str, _POP3]], BeforeValidator(_listed)]
-SmtpListeners = Annotated[list[Annotated[str, _SMTP]], BeforeValidator(_listed)]
-AskerListeners = Annotated[list[Annotated[str, _ASKERS]], BeforeValidator(_listed)]
-PostfixListeners = Annotated[list[Annotated[str, _POSTFIX]], BeforeValidator(_listed)]
-HaproxyListeners = Annotated[list[Annotated[str, _HAPROXY]], BeforeValidator(_listed)]
-EnvoyListeners = Annotated[list[Annotated[str, _ENVOY]], BeforeValidator(_listed)]
-Files = Annotated[list[str], BeforeValidator(_listed)]
+Listeners = Annotated[list[Annotated[str, _HTTP]], BeforeValidator(listed)]
+ImapListeners = Annotated[list[Annotated[str, _IMAP]], BeforeValidator(listed)]
+Pop3Listeners = Annotated[list[Annotated[str, _POP3]], BeforeValidator(listed)]
+SmtpListeners = Annotated[list[Annotated[str, _SMTP]], BeforeValidator(listed)]
+AskerListeners = Annotated[list[Annotated[str, _ASKERS]], BeforeValidator(listed)]
+PostfixListeners = Annotated[list[Annotated[str, _POSTFIX]], BeforeValidator(listed)]
+HaproxyListeners = Annotated[list[Annotated[str, _HAPROXY]], BeforeValidator(listed)]
+EnvoyListeners = Annotated[list[Annotated[str, _ENVOY]], BeforeValidator(listed)]
+Files = Annotated[list[str], BeforeValidator(listed)]
 _Place = Annotated[str, AfterValidator(_where)]
 Places = Annotated[dict[Literal["imap", "pop3", "smtp"], _Place], BeforeValidator(_mapped)]
+Asker = Literal["nginx", "forward", "envoy", "nginx_mail", "dovecot", "postfix"]
+DoveadmUrl = Annotated[str, AfterValidator(_doveadm)]
+CutCommand = Annotated[list[str], AfterValidator(_cut_command)]
+RuntimeUrls = Annotated[list[Annotated[str, AfterValidator(_runtime)]], BeforeValidator(listed)]
+MapPath = Annotated[str, AfterValidator(_map_path)]
 ImapServer = Annotated[str, AfterValidator(_mail_protocol_server("imap"))]
 Pop3Server = Annotated[str, AfterValidator(_mail_protocol_server("pop3"))]
 SmtpServer = Annotated[str, AfterValidator(_mail_protocol_server("smtp"))]
 HostName = Annotated[str, AfterValidator(_host_name)]
-MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(_listed)]
-Openings = Annotated[list[Annotated[str, AfterValidator(_opening)]], BeforeValidator(_listed)]
-CookieOpenings = Annotated[list[Annotated[str, AfterValidator(_cookie_opening)]], BeforeValidator(_listed)]
-ServedPaths = Annotated[list[Annotated[str, AfterValidator(_served_path)]], BeforeValidator(_listed)]
-Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_listed)]
+MailServers = Annotated[list[Annotated[str, AfterValidator(_mail_server)]], BeforeValidator(listed)]
+Openings = Annotated[list[Annotated[str, AfterValidator(_opening)]], BeforeValidator(listed)]
+CookieOpenings = Annotated[list[Annotated[str, AfterValidator(_cookie_opening)]], BeforeValidator(listed)]
+ServedPaths = Annotated[list[Annotated[str, AfterValidator(_served_path)]], BeforeValidator(listed)]
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed)]
 DemandedOf = Annotated[
     dict[
         Literal["activesync", "webmail", "imap", "pop3", "smtp"],
@@ -285,7 +338,7 @@ DemandedOf = Annotated[
     AfterValidator(_demanded),
 ]
 Form = Annotated[str, AfterValidator(_form)]
-AskerKinds = Annotated[list[Literal["nginx", "forward", "haproxy", "nginx_mail"]], BeforeValidator(_listed)]
+AskerKinds = Annotated[list[Literal["nginx", "forward", "haproxy", "nginx_mail"]], BeforeValidator(listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
 PublicUrl = Annotated[str, AfterValidator(_public)]
 RedisUrl = Annotated[str, AfterValidator(_redis)]

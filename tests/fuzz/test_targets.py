@@ -83,7 +83,7 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("submission", "gateway.protocols.smtp.body.Body._judge", lambda body, message: None),
     ("postfix", "gateway.protocols.authz.postfix._LINE", re.compile(rb"([a-z_]+)=([^=]*).*\Z", re.DOTALL)),
     ("dovecot", "gateway.protocols.authz.dovecot._text", lambda said, name: str(said.get("login", ""))),
-    ("spop", "gateway.protocols.authz.spop._varint", lambda value: bytes((value & 0xFF,))),
+    ("spop", "gateway.protocols.authz.spop.varint", lambda value: bytes((value & 0xFF,))),
     (
         "spop",
         "gateway.protocols.authz.spop.FrameReader.receive",

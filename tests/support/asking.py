@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from gateway.authz.following import Following
 from gateway.authz.front import AuthzFront
 from gateway.authz.haproxy_speech import HaproxySpeech
 from gateway.authz.http_speech import HttpSpeech
@@ -29,6 +30,8 @@ from tests.support.raw_http import Client, HttpAnswer, basic
 if TYPE_CHECKING:
     from gateway.authz.envoy_front import EnvoyFront
 
+FollowingMaker = Callable[[str, "Asking"], Following | None]
+
 KEY = "0123456789abcdef0123456789abcdef"
 MAIL_SERVERS = {Protocol.IMAP: ("192.0.2.1", 143), Protocol.POP3: ("192.0.2.1", 110), Protocol.SMTP: ("192.0.2.1", 587)}
 
@@ -40,7 +43,14 @@ USUAL: dict[str, object] = {"mail_servers": MAIL_SERVERS, "answer_seconds": 20.0
 class Asking:
     """The front with everything behind it, and askers' words."""
 
-    def __init__(self, directory: Path, certificates: Certificates | None = None, **settings: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        certificates: Certificates | None = None,
+        following: "FollowingMaker | None" = None,
+        **settings: object,
+    ) -> None:
+        """``following``: makes what goes on after the answers of a part's front."""
         self.key_file = directory / "key"
         self.key_file.write_text(KEY + "\n")
         self.now = Clock(time.time)
@@ -50,13 +60,14 @@ class Asking:
         self.decision = DecisionPoint(self.cache, policy(BAN), self.now)
         self.metrics = Metrics()
         made = AuthzSettings(**{**USUAL, **settings})  # type: ignore[arg-type]
-        keys = AskerKeys([str(self.key_file)])
-        self._made = (made, keys, self.decision, IdentityRules("corp.example"), self.metrics)
+        self.rules = IdentityRules("corp.example")
+        self._made = (made, AskerKeys([str(self.key_file)]), self.decision, self.rules, self.metrics)
         self.certificates = certificates and certificates(self.now)
         vouched = None if self.certificates is None else self.certificates.handed_on
+        self.followed = {part: following(part, self) if following else None for part in ("http", "haproxy", "postfix")}
         self.front, self.haproxy_front, self.postfix_front = (
-            AuthzFront(*self._made, speech=speech, vouched=vouched)
-            for speech in (HttpSpeech, HaproxySpeech, PostfixSpeech)
+            AuthzFront(*self._made, speech=speech, vouched=vouched, following=self.followed[part])
+            for part, speech in (("http", HttpSpeech), ("haproxy", HaproxySpeech), ("postfix", PostfixSpeech))
         )
         self.fronts: dict[str, AuthzFront] = {
             "http": self.front,
@@ -74,6 +85,9 @@ class Asking:
 
     async def listen(self) -> None:
         """Serve all on free ports."""
+        for each in self.followed.values():
+            if each is not None:
+                await each.start()
         for part, front in self.fronts.items():
             sock = socket.socket()
             sock.bind(("127.0.0.1", 0))
@@ -185,10 +199,13 @@ def variables_of(frame: bytes) -> dict[str, str]:
 
 @asynccontextmanager
 async def asking(
-    directory: Path, certificates: Certificates | None = None, **settings: object
+    directory: Path,
+    certificates: Certificates | None = None,
+    following: FollowingMaker | None = None,
+    **settings: object,
 ) -> AsyncIterator[Asking]:
     """A front that serves."""
-    made = Asking(directory, certificates, **settings)
+    made = Asking(directory, certificates, following, **settings)
     await made.listen()
     try:
         yield made

@@ -32,6 +32,8 @@ class PolicyQuestion:
     """What was said of one login."""
 
     request: AccessRequest
+    user: str
+    """The name as Dovecot spells it, by which its sessions are found."""
     success: bool | None = None
     """In a report: whether Dovecot has accepted the credentials and we the login. None: not said."""
 
@@ -50,12 +52,12 @@ def question(body: bytes, rules: IdentityRules) -> PolicyQuestion:
     if "user" not in said and "login" not in said:
         raise Misconfigured("neither user nor login is there: take auth_policy_request_attributes from the example")
     # The one that was logged in, where both are told: an account may be named by an alias.
-    user = (_text(said, "user") or _text(said, "login")).encode("utf-8", "replace")
-    identified = identity_of(Presented(protocol, user, _text(said, "remote")[:45]), rules)
+    user = _text(said, "user") or _text(said, "login")
+    identified = identity_of(Presented(protocol, user.encode("utf-8", "replace"), _text(said, "remote")[:45]), rules)
     if identified is None:
         raise InvalidValue("the user name can be nobody's")
     success = said.get("success")
-    return PolicyQuestion(identified.request, success if isinstance(success, bool) else None)
+    return PolicyQuestion(identified.request, user, success if isinstance(success, bool) else None)
 
 
 def _object(body: bytes) -> Mapping[str, object]:

@@ -99,7 +99,7 @@ def _frame(octets: bytes) -> Frame:
     flags = int.from_bytes(octets[1:5])
     if not flags & _FIN_BIT or flags & _ABORT_BIT:
         raise Unframeable("fragment")
-    reader = _Reader(octets, 5)
+    reader = Reader(octets, 5)
     stream_id, frame_id = reader.varint(), reader.varint()
     match octets[0]:
         case FrameType.HAPROXY_HELLO:
@@ -111,7 +111,7 @@ def _frame(octets: bytes) -> Frame:
     raise Unframeable("frame_type")
 
 
-class _Reader:
+class Reader:
     """Reads values one behind the other. Every method raises ``Unframeable``."""
 
     def __init__(self, octets: bytes, at: int) -> None:
@@ -192,11 +192,24 @@ class _Reader:
             found[name] = self._pairs(self._take(1)[0])
         return found
 
+    def actions(self, kind: int) -> list[tuple[bytes, bytes]]:
+        """Actions of an ACK up to the end, all of that kind: names and texts."""
+        found = []
+        while self._more:
+            if self._take(3)[0] != kind:
+                raise Unframeable("action")
+            name, value = self._text(), self._value()
+            if not isinstance(value, bytes):
+                raise Unframeable("value_type")
+            found.append((name, value))
+        return found
+
 
 # --- written
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """SPOE.txt §3.1."""
     if value < 240:
         return bytes((value,))
     octets = [value & 0xFF | 0xF0]
@@ -208,16 +221,19 @@ def _varint(value: int) -> bytes:
     return bytes(octets)
 
 
-def _text(value: bytes) -> bytes:
-    return _varint(len(value)) + value
+def text(value: bytes) -> bytes:
+    """A name."""
+    return varint(len(value)) + value
 
 
-def _string(value: bytes) -> bytes:
-    return b"\x08" + _text(value)
+def string(value: bytes) -> bytes:
+    """A value that is text."""
+    return b"\x08" + text(value)
 
 
-def _written(kind: FrameType, stream_id: int, frame_id: int, payload: bytes) -> bytes:
-    frame = bytes((kind,)) + _FIN + _varint(stream_id) + _varint(frame_id) + payload
+def written(kind: FrameType, stream_id: int, frame_id: int, payload: bytes) -> bytes:
+    """A whole frame with its length."""
+    frame = bytes((kind,)) + _FIN + varint(stream_id) + varint(frame_id) + payload
     return len(frame).to_bytes(4) + frame
 
 
@@ -228,22 +244,22 @@ def agent_hello(hello: Hello) -> bytes:
     if not known or not isinstance(theirs, int) or theirs < 256:
         raise Unframeable("hello")
     payload = (
-        *(_text(b"version"), _string(b"2.0"), _text(b"max-frame-size")),
-        *(b"\x03" + _varint(min(theirs, FRAME_LONGEST)), _text(b"capabilities"), _string(b"pipelining")),
+        *(text(b"version"), string(b"2.0"), text(b"max-frame-size")),
+        *(b"\x03" + varint(min(theirs, FRAME_LONGEST)), text(b"capabilities"), string(b"pipelining")),
     )
-    return _written(FrameType.AGENT_HELLO, 0, 0, b"".join(payload))
+    return written(FrameType.AGENT_HELLO, 0, 0, b"".join(payload))
 
 
 def ack(notify: Notify, variables: Mapping[str, str]) -> bytes:
     """The answer to a question: variables of the transaction."""
     actions = [
-        bytes((1, 3, _TXN)) + _text(name.encode()) + _string(value.encode("utf-8", "replace"))
+        bytes((1, 3, _TXN)) + text(name.encode()) + string(value.encode("utf-8", "replace"))
         for name, value in variables.items()
     ]
-    return _written(FrameType.ACK, notify.stream_id, notify.frame_id, b"".join(actions))
+    return written(FrameType.ACK, notify.stream_id, notify.frame_id, b"".join(actions))
 
 
 def agent_disconnect(status: int = _NORMAL, message: str = "") -> bytes:
     """The last frame; ``status`` 0 is the normal end, 99 an unknown error (SPOE.txt §3.5)."""
-    payload = _text(b"status-code") + b"\x03" + _varint(status) + _text(b"message") + _string(message.encode())
-    return _written(FrameType.AGENT_DISCONNECT, 0, 0, payload)
+    payload = text(b"status-code") + b"\x03" + varint(status) + text(b"message") + string(message.encode())
+    return written(FrameType.AGENT_DISCONNECT, 0, 0, payload)

@@ -12,6 +12,7 @@ from tests.support.phone_certificates import Certificates
 
 EXAMPLES = Path(__file__).parents[3] / "config" / "examples"
 PASSWORD = "secret"
+DOVEADM_KEY = "a key of doveadm's"
 
 DOVECOT = """
 base_dir = {directory}/run
@@ -229,6 +230,53 @@ def start_haproxy(directory: Path, *, listen: int, gatepost: int, spop: int, mai
     return child
 
 
+HAPROXY_LOG = """
+global
+    log stderr format raw local0
+    maxconn 2000
+
+"""
+HAPROXY_MAP = "/etc/haproxy/gatepost.map"
+
+
+def haproxy_socket(directory: Path) -> Path:
+    """Where the runtime API is."""
+    return directory / "gatepost.sock"
+
+
+def haproxy_map(directory: Path) -> str:
+    """The map's path in the configuration."""
+    return f"{directory}/gatepost.map"
+
+
+def start_haproxy_map(
+    directory: Path, *, listen: int, gatepost: int, spop: int, mail: int, made: Certificates
+) -> Child:
+    """HAProxy by haproxy-map.cfg and gatepost-spoe-map.conf. May be called again after its end, in the same place."""
+    directory.mkdir(exist_ok=True)
+    (directory / "both.pem").write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
+    for name in (haproxy_map(directory), f"{haproxy_map(directory)}.alive"):
+        Path(name).touch()
+    changes = {
+        "bind :443": f"bind 127.0.0.1:{listen}",
+        "/run/haproxy/gatepost.sock user gatepost": str(haproxy_socket(directory)),
+        HAPROXY_MAP: haproxy_map(directory),
+        "/etc/haproxy/mail.example.com.pem": f"{directory}/both.pem",
+        "/etc/haproxy/gatepost-spoe-map.conf": f"{directory}/gatepost-spoe-map.conf",
+        "127.0.0.1:8070": f"127.0.0.1:{gatepost}",
+        "127.0.0.1:8071": f"127.0.0.1:{spop}",
+        "10.0.0.5:8080": f"127.0.0.1:{mail}",
+        "put-the-key-here": KEY,
+    }
+    config = directory / "haproxy.cfg"
+    config.write_text(HAPROXY_LOG + example("haproxy/haproxy-map.cfg", changes))
+    spoe = example("haproxy/gatepost-spoe-map.conf", {"put-the-key-here": KEY})
+    (directory / "gatepost-spoe-map.conf").write_text(spoe)
+    child = start("haproxy", ("haproxy", "-db", "-f", str(config)), directory)
+    child.until_port(listen)
+    return child
+
+
 CADDY_GLOBAL = """{{
 	admin off
 	auto_https disable_redirects
@@ -255,9 +303,9 @@ def start_caddy(directory: Path, *, listen: int, gatepost: int, mail: int, made:
 
 
 def start_dovecot(
-    directory: Path, users: Iterable[str], *, imap: int, pop3: int, auth: int, gatepost: int = 0
+    directory: Path, users: Iterable[str], *, imap: int, pop3: int, auth: int, gatepost: int = 0, doveadm: int = 0
 ) -> Child:
-    """Mailboxes; with ``gatepost`` by the example, else without asking anybody."""
+    """Mailboxes; with ``gatepost`` by the example, else without asking anybody; with ``doveadm`` its HTTP API too."""
     directory.mkdir()
     mail = directory / "mail"
     mail.mkdir(mode=0o777)
@@ -277,6 +325,10 @@ def start_dovecot(
     if gatepost:
         changes = {"127.0.0.1:8070": f"127.0.0.1:{gatepost}", "put-the-key-here": KEY}
         config += example("dovecot/gatepost.conf", changes)
+    if doveadm:
+        config += example(
+            "dovecot/gatepost-cut.conf", {"port = 8080": f"port = {doveadm}", "put-another-key-here": DOVEADM_KEY}
+        )
     (directory / "dovecot.conf").write_text(config)
     child = start("dovecot", ("dovecot", "-F", "-c", str(directory / "dovecot.conf")), directory)
     child.until_port(imap)

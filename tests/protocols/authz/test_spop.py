@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocols.authz import spop
-from gateway.protocols.authz.spop import Disconnect, FrameReader, Hello, Notify, _Reader, _varint
+from gateway.protocols.authz.spop import Disconnect, FrameReader, Hello, Notify, Reader, varint
 from gateway.protocols.lines import Unframeable
 from tests.support.spop_frames import DISCONNECT, HEALTH_CHECK, HELLO, frame, string, text
 
@@ -44,13 +44,13 @@ def read(octets: bytes) -> spop.Frame:
     ],
 )
 def test_numbers(number: int, octets: str) -> None:
-    assert _varint(number).hex() == octets
-    assert _Reader(bytes.fromhex(octets), 0).varint() == number
+    assert varint(number).hex() == octets
+    assert Reader(bytes.fromhex(octets), 0).varint() == number
 
 
 @given(st.integers(0, 2**63))
 def test_every_number_is_read_as_it_was_written(number: int) -> None:
-    assert _Reader(_varint(number), 0).varint() == number
+    assert Reader(varint(number), 0).varint() == number
 
 
 def test_the_hello_and_its_answer() -> None:
@@ -59,7 +59,7 @@ def test_the_hello_and_its_answer() -> None:
     assert not hello.health_check
     answer = spop.agent_hello(hello)
     assert answer[4] == 101
-    said = _Reader(answer[4:], 7).pairs()
+    said = Reader(answer[4:], 7).pairs()
     assert said == {b"version": b"2.0", b"max-frame-size": 16380, b"capabilities": b"pipelining"}
 
 

@@ -1,0 +1,135 @@
+"""Who was let in through an asker whose sessions can be ended: a live session each, judged again like any other.
+
+Which sessions an asker has is not told to us. So whoever it was told to let in counts as connected, until the asker's
+own list says otherwise or the time of its longest session has passed; bounded, the oldest are forgotten first. Time
+alone turns a verdict without news of it: each is judged again once a minute.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+
+from gateway.authz.cutter import Cutter
+from gateway.decision.decision_point import DecisionPoint
+from gateway.domain.access import AccessRequest
+from gateway.domain.verdict import Effect, Verdict
+
+REMEMBERED_MOST = 100_000
+"""Per worker and means."""
+JUDGED_EVERY_SECONDS = 60.0
+SETTLED_SECONDS = 10.0
+"""Whoever was let in so short a while ago may not stand in the asker's list yet."""
+
+
+class AskedSession:
+    """``LiveSession`` of an asker. Compared by identity."""
+
+    __slots__ = ("asker", "at", "key", "owner", "request", "target")
+
+    def __init__(self, owner: "LetIn", key: str, target: str, asker: str, request: AccessRequest, at: float) -> None:
+        self.owner = owner
+        self.key = key
+        self.target = target
+        self.asker = asker
+        self.request = request
+        self.at = at
+
+    def verdict_turned(self, verdict: Verdict) -> None:
+        """Cut it, if it is denied. "Cannot know now" ends nobody's session: it would end everybody's."""
+        if verdict.effect is Effect.DENY:
+            self.owner.turned(self, verdict)
+
+
+class LetIn:
+    """Those of one means."""
+
+    def __init__(
+        self,
+        decision: DecisionPoint,
+        cutter: Cutter,
+        *,
+        remembered_seconds: float,
+        most: int = REMEMBERED_MOST,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._decision = decision
+        self._cutter = cutter
+        self._remembered_seconds = remembered_seconds
+        self._most = most
+        self._monotonic = monotonic
+        self._sessions: OrderedDict[str, AskedSession] = OrderedDict()
+        self._turn: list[str] = []
+        """Keys that are still to be judged in this round."""
+        self._swept_at = monotonic()
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._sessions)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether one is remembered."""
+        return key in self._sessions
+
+    def note(self, key: str, target: str, asker: str, request: AccessRequest) -> None:
+        """Somebody was let in. ``target``: what is cut, a user's name there, or a client's address and port."""
+        known = self._sessions.pop(key, None)
+        if known is not None and known.request.login == request.login:
+            # The newest question counts: a connection may have changed its device.
+            known.request, known.at = request, self._monotonic()
+            self._sessions[key] = known
+            return
+        if known is not None:
+            self._decision.sessions.discard(known)
+        if len(self._sessions) >= self._most:
+            self._forget(next(iter(self._sessions)))
+        session = AskedSession(self, key, target, asker, request, self._monotonic())
+        self._sessions[key] = session
+        self._decision.sessions.add(session)
+
+    def turned(self, session: AskedSession, verdict: Verdict) -> None:
+        """It is denied from now on."""
+        if self._sessions.get(session.key) is session:
+            self._forget(session.key)
+            self._cutter.cut(session.target, session.asker, session.request, verdict, session.at)
+
+    def deny(self, key: str, verdict: Verdict) -> None:
+        """Cut one that should not be there."""
+        session = self._sessions.get(key)
+        if session is not None:
+            self.turned(session, verdict)
+
+    def keep_only(self, there: Collection[str], seen_at: float) -> None:
+        """Forget those that the asker's own list, asked for at ``seen_at``, does not name."""
+        until = seen_at - SETTLED_SECONDS
+        for key in [key for key, each in self._sessions.items() if each.at < until and key not in there]:
+            self._forget(key)
+
+    def sweep(self) -> None:
+        """About once a second: forget the oldest, judge some of the others again."""
+        now = self._monotonic()
+        while self._sessions:
+            key, oldest = next(iter(self._sessions.items()))
+            if now - oldest.at < self._remembered_seconds:
+                break
+            self._forget(key)
+        self._judge_some(now)
+
+    def _judge_some(self, now: float) -> None:
+        passed, self._swept_at = now - self._swept_at, now
+        due = int(len(self._sessions) * min(1.0, passed / JUDGED_EVERY_SECONDS)) + 1
+        self._turn = self._turn or list(self._sessions)
+        for key in self._turn[-due:]:
+            session = self._sessions.get(key)
+            verdict = None if session is None else self._decision.judge(session.request)
+            # A record that is not in memory is read when it changes; time alone has to wait until it is asked for.
+            if session is not None and verdict is not None:
+                session.verdict_turned(verdict)
+        del self._turn[-due:]
+
+    def _forget(self, key: str) -> None:
+        self._decision.sessions.discard(self._sessions.pop(key))
+
+    def close(self) -> None:
+        """Forget all."""
+        for key in tuple(self._sessions):
+            self._forget(key)

@@ -1,0 +1,107 @@
+"""HAProxy's runtime API (its management guide, §9.3): the lines that are written, and what comes back as values.
+
+One line holds commands with semicolons in between; a line that ends in ``<<`` is followed by its payload up to an empty
+line. Words that come from outside (keys) are letters and digits only, so nothing has to be quoted.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from gateway.domain.errors import InvalidValue
+
+LINE_LONGEST: Final = 12_000
+"""Octets of a line or payload; HAProxy's buffer has 16,384 by default, and its command stands in it too."""
+KEY = re.compile(r"[0-9A-Za-z]{16,128}\Z")
+"""What a key of the map looks like: a digest."""
+_SESSION = re.compile(r"(0x[0-9a-f]+): proto=\S+ src=(\S+):([0-9]+) ", re.MULTILINE)
+_VERSION = re.compile(r"New version created: ([0-9]+)")
+_ENTRY = re.compile(r"0x[0-9a-f]+ (\S+) (.*)\Z")
+
+
+class RuntimeSession(NamedTuple):
+    """One line of ``show sess``."""
+
+    pointer: str
+    """By which it is shut down."""
+    source: str
+    """``ADDRESS:PORT`` of its client."""
+
+
+def source(address: str, port: int) -> str:
+    """How a client's end is written here."""
+    return f"{address}:{port}"
+
+
+SHOW_SESSIONS: Final = "show sess"
+
+
+def sessions(text: str) -> tuple[RuntimeSession, ...]:
+    """What ``show sess`` says."""
+    return tuple(RuntimeSession(each[1], source(each[2], int(each[3]))) for each in _SESSION.finditer(text))
+
+
+def shutdowns(pointers: Iterable[str]) -> Iterator[str]:
+    """Lines that end these sessions."""
+    return _lines(f"shutdown session {pointer}" for pointer in pointers)
+
+
+def _lines(commands: Iterable[str]) -> Iterator[str]:
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > LINE_LONGEST:
+            yield line
+            line = ""
+        line = f"{line};{command}" if line else command
+    if line:
+        yield line
+
+
+# --- maps
+
+
+def prepared(text: str) -> int:
+    """The number of the version that ``prepare map`` has made. Raises ``InvalidValue``."""
+    found = _VERSION.search(text)
+    if found is None:
+        raise InvalidValue(f"no new version of the map: {said(text)}")
+    return int(found[1])
+
+
+def additions(path: str, entries: Iterable[tuple[str, str]], version: int | None = None) -> Iterator[str]:
+    """Lines with payload that add entries, in bounded pieces; to a version that is not in force yet, or at once."""
+    command = f"add map {path} <<\n" if version is None else f"add map @{version} {path} <<\n"
+    piece: list[str] = []
+    size = 0
+    for key, value in entries:
+        row = f"{key} {value}\n"
+        if piece and size + len(row) > LINE_LONGEST:
+            yield command + "".join(piece)
+            piece, size = [], 0
+        piece.append(row)
+        size += len(row)
+    if piece:
+        yield command + "".join(piece)
+
+
+def edits(path: str, changed: Mapping[str, str | None]) -> Iterator[str]:
+    """Lines that give entries another value, or (None) take them away. Each costs HAProxy a look at all entries."""
+    return _lines(
+        f"del map {path} {key}" if value is None else f"set map {path} {key} {value}" for key, value in changed.items()
+    )
+
+
+def entries(text: str) -> dict[str, str]:
+    """What ``show map`` says."""
+    return {found[1]: found[2] for line in text.splitlines() if (found := _ENTRY.match(line))}
+
+
+def done(text: str) -> None:
+    """See that commands which say nothing when all is well have said nothing. Raises ``InvalidValue``."""
+    if text.strip():
+        raise InvalidValue(said(text))
+
+
+def said(text: str) -> str:
+    """An answer in one short line."""
+    return " ".join(text.split())[:200] or "nothing"

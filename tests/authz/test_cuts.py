@@ -1,0 +1,240 @@
+"""Who was let in through an asker is cut by its means when the verdict turns, once, and nobody waits for it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.authz import cutter as cutter_module
+from gateway.authz.cutter import Cutter
+from gateway.authz.following import Cut, Following
+from gateway.authz.let_in import LetIn
+from gateway.decision.refusal_log import RefusalLog
+from gateway.decision.refusal_pace import RefusalPace
+from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from tests.support.asking import Asking, asking, policy_request, question
+from tests.support.fake_means import FakeMeans
+from tests.support.fronted import BAN, Clock, policy, settled, until
+
+
+class Cutting:
+    """Askers whose sessions are cut by means of a test."""
+
+    def __init__(self) -> None:
+        self.means = FakeMeans()
+        self.clock = Clock(lambda: 1000.0)
+        self.asking: Asking
+        self.let_in: LetIn
+        self.most = 100
+
+    def following(self, part: str, made: Asking) -> Following | None:
+        """For Dovecot and Postfix, each in its part."""
+        asker = {"http": "dovecot", "postfix": "postfix"}.get(part)
+        if asker is None:
+            return None
+        cutter = Cutter(self.means, RefusalLog(RefusalPace()), made.metrics, made.decision.judge, monotonic=self.clock)
+        let_in = LetIn(made.decision, cutter, remembered_seconds=3600.0, most=self.most, monotonic=self.clock)
+        if part == "http":
+            self.let_in = let_in
+        return Following(made.decision, made.rules, [Cut(frozenset({asker}), cutter, let_in)])
+
+    async def login(self, user: str, protocol: str = "imap") -> int:
+        """The status that Dovecot gets."""
+        body = json.dumps({"user": user, "login": user, "remote": "192.0.2.7", "protocol": protocol}).encode()
+        answer = await self.asking.ask(question("dovecot?command=allow", method="POST", body=body), "POST")
+        return int(json.loads(answer.body)["status"])
+
+    def counted(self, outcome: str) -> float:
+        """Of the cuts."""
+        return self.asking.metrics.families["gatepost_asker_cuts_total"].get("doveadm", outcome)
+
+
+@pytest.fixture
+async def cutting(tmp_path: Path) -> AsyncIterator[Cutting]:
+    """Anna's phone is clean, Bert's is not."""
+    made = Cutting()
+    async with asking(tmp_path, following=made.following) as made.asking:
+        made.asking.clean("anna@corp.example", "annaphone")
+        made.asking.dirty("bert@corp.example", "bertphone")
+        yield made
+
+
+async def test_who_was_let_in_is_cut_when_the_verdict_turns(cutting: Cutting) -> None:
+    assert await cutting.login("Anna@corp.example") == 0
+    with capture_logs() as logged:
+        cutting.asking.dirty("anna@corp.example", "annaphone")
+        await until(lambda: bool(cutting.means.batches))
+        await settled()
+    # By the name that Dovecot knows, and written down like a cut inline.
+    assert cutting.means.cuts == ["Anna@corp.example"]
+    cuts = [each for each in logged if each["event"] == "cut"]
+    assert [(each["login"], each["asker"], each["reason"]) for each in cuts] == [
+        ("anna@corp.example", "dovecot", "banned_app")
+    ]
+    assert cutting.counted("ended") == 1
+
+
+async def test_once_for_all_protocols_of_a_user(cutting: Cutting) -> None:
+    cutting.means.gate = asyncio.Event()
+    for protocol in ("imap", "pop3", "imap"):
+        assert await cutting.login("anna@corp.example", protocol) == 0
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(cutting.means.called.is_set)
+    cutting.means.gate.set()
+    await until(lambda: bool(cutting.means.batches))
+    await settled()
+    assert cutting.means.cuts == ["anna@corp.example"]
+
+
+async def test_who_was_refused_or_never_asked_is_not_cut(cutting: Cutting) -> None:
+    assert await cutting.login("bert@corp.example") < 0
+    cutting.asking.dirty("cora@corp.example", "coraphone")
+    cutting.asking.dirty("bert@corp.example", "bertphone")
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: bool(cutting.means.batches))
+    assert cutting.means.cuts == ["anna@corp.example"]
+
+
+async def test_cannot_know_now_cuts_nobody(cutting: Cutting) -> None:
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.asking.decision.state_lost = True
+    await cutting.asking.decision.rejudge_all()
+    await settled()
+    cutting.asking.decision.state_lost = False
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: bool(cutting.means.batches))
+    assert cutting.means.cuts == ["anna@corp.example"]
+
+
+async def test_a_failure_is_tried_again_and_told_once(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutter_module, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cutter_module, "LONGEST_PAUSE_SECONDS", 0.0)
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.means.failures = 4
+    with capture_logs() as logged:
+        cutting.asking.dirty("anna@corp.example", "annaphone")
+        await until(lambda: bool(cutting.means.batches))
+        await settled()
+    assert cutting.means.cuts == ["anna@corp.example"]
+    assert [each["event"] for each in logged if each["event"].startswith("cut")] == ["cut_failed", "cuts_go_on", "cut"]
+
+
+async def test_one_that_turned_back_meanwhile_is_let_be(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutter_module, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cutter_module, "LONGEST_PAUSE_SECONDS", 0.0)
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.means.failures = 1_000_000
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: cutting.means.failures < 1_000_000)
+    cutting.asking.clean("anna@corp.example", "annaphone")
+    await cutting.asking.cache.load("anna@corp.example")
+    followed = cutting.asking.followed["http"]
+    assert followed is not None
+    await until(lambda: followed.status()["cuts_waiting"] == 0)
+    assert cutting.means.batches == []
+
+
+async def test_it_is_given_up_after_a_while(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutter_module, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cutter_module, "LONGEST_PAUSE_SECONDS", 0.0)
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.means.failures = 1_000_000
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: cutting.means.failures < 1_000_000)
+    cutting.clock.ahead += cutter_module.GIVE_UP_SECONDS + 1
+    await until(lambda: cutting.counted("given_up") == 1)
+
+
+async def test_a_verdict_waits_for_no_cut(cutting: Cutting) -> None:
+    """The means hang; questions are answered all the same."""
+    cutting.means.gate = asyncio.Event()
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(cutting.means.called.is_set)
+    assert await cutting.login("anna@corp.example") < 0
+
+
+async def test_who_was_let_in_a_moment_ago_is_cut_once_more(cutting: Cutting) -> None:
+    """Dovecot was told to let it in, and has not connected it yet when the first cut comes."""
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.clock.ahead += 1
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: len(cutting.means.cuts) == 1)
+    await settled()
+    cutting.clock.ahead += cutter_module.YOUNG_SECONDS
+    assert await cutting.login("dora@corp.example") == 0
+    cutting.asking.dirty("dora@corp.example", "doraphone")
+    await until(lambda: len(cutting.means.cuts) >= 3)
+    assert sorted(cutting.means.cuts)[:3] == ["anna@corp.example", "anna@corp.example", "dora@corp.example"]
+
+
+@pytest.mark.parametrize("user", ["12345", "-f", "an*na", "10.0.0.1"])
+async def test_a_name_that_would_mean_others_is_never_passed(cutting: Cutting, user: str) -> None:
+    assert await cutting.login(user) == 0
+    with capture_logs() as logged:
+        cutting.asking.dirty(f"{user}@corp.example", "phone")
+        await until(lambda: cutting.counted("not_possible") == 1)
+    assert cutting.means.batches == []
+    assert "cut_not_possible" in [each["event"] for each in logged]
+
+
+async def test_postfix_too(cutting: Cutting) -> None:
+    assert await cutting.asking.action(policy_request("anna")) == "action=DUNNO"
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: bool(cutting.means.batches))
+    assert cutting.means.cuts == ["anna"]
+
+
+# --- who is remembered
+
+
+def request_of(login: str) -> AccessRequest:
+    return AccessRequest(login, "", Protocol.IMAP, IdentityStrength.USER_WIDE)
+
+
+async def test_remembered_within_bounds(cutting: Cutting) -> None:
+    let_in, sessions = cutting.let_in, cutting.asking.decision.sessions
+    for number in range(250):
+        let_in.note(f"imap u{number}", f"u{number}", "dovecot", request_of(f"u{number}"))
+    assert (len(let_in), sessions.count) == (100, 100)
+    assert "imap u149" not in let_in
+    assert "imap u150" in let_in
+
+
+async def test_forgotten_after_the_longest_session(cutting: Cutting) -> None:
+    let_in = cutting.let_in
+    let_in.note("imap a", "a", "dovecot", request_of("a"))
+    cutting.clock.ahead += 3000
+    let_in.note("imap b", "b", "dovecot", request_of("b"))
+    cutting.clock.ahead += 700
+    let_in.sweep()
+    assert ("imap a" in let_in, "imap b" in let_in) == (False, True)
+    assert cutting.asking.decision.sessions.count == 1
+
+
+async def test_forgotten_when_the_askers_own_list_names_it_no_more(cutting: Cutting) -> None:
+    let_in = cutting.let_in
+    let_in.note("imap gone", "gone", "dovecot", request_of("gone"))
+    let_in.note("imap there", "there", "dovecot", request_of("there"))
+    cutting.clock.ahead += 60
+    let_in.note("imap new", "new", "dovecot", request_of("new"))
+    let_in.keep_only({"imap there"}, cutting.clock())
+    assert [key for key in ("imap gone", "imap there", "imap new") if key in let_in] == ["imap there", "imap new"]
+
+
+async def test_time_alone_turns_a_verdict_within_a_minute(cutting: Cutting) -> None:
+    """Nobody tells of a ban that begins to enforce."""
+    asking = cutting.asking
+    asking.dirty("anna@corp.example", "annaphone")
+    await asking.decision.use(policy(replace(BAN, starts_at=asking.now() + 600), number=2))
+    assert await cutting.login("anna@corp.example") == 0
+    asking.now.ahead += 601
+    cutting.clock.ahead += 61
+    cutting.let_in.sweep()
+    await until(lambda: bool(cutting.means.batches))
+    assert cutting.means.cuts == ["anna@corp.example"]
