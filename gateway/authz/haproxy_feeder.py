@@ -53,7 +53,8 @@ class MapFeeder:
         self._alive = f"{path}.alive"
         self._words = words
         self._wall_clock = wall_clock
-        self._mark = f"{int(1000 * wall_clock())}-{secrets.token_hex(4)}"
+        # A number, as all values of that map: the moment we began in milliseconds, and three digits by chance.
+        self._mark = str(int(1000 * wall_clock()) * 1000 + secrets.randbelow(1000))
         self._sent: dict[str, str] = {}
         self._turned: dict[str, None] = {}
         self._wake = asyncio.Event()
@@ -117,8 +118,7 @@ class MapFeeder:
     async def _fed_by_a_newer(self) -> bool:
         there = runtime.entries(await self._client.say(f"show map {self._alive}"))
         mark, moment = there.get("mark", ""), there.get("at", "")
-        began = mark.partition("-")[0]
-        newer = mark != self._mark and began.isdigit() and int(began) > int(self._mark.partition("-")[0])
+        newer = mark.isdigit() and int(mark) > int(self._mark)
         young = moment.isdigit() and abs(self._moment() - int(moment)) <= BELIEVED_SECONDS
         if newer and young and not self._told_yielded:
             log.warning("haproxy_map_fed_by_another", runtime=self._client.url)

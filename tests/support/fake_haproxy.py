@@ -81,6 +81,8 @@ class FakeHaproxy:
         name = words[2]
         if name not in self.maps:
             return "Unknown map identifier. Please use #<id> or <file>.\n"
+        if name.endswith(".alive") and verb in ("add", "set") and not words[4].isdigit():
+            return f"unable to parse '{words[4]}'.\n"
         if verb == "prepare":
             self._last += 1
             self.versions[name, self._last] = []

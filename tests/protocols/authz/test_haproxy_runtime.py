@@ -52,5 +52,5 @@ def test_what_is_said_when_all_is_well_and_when_not() -> None:
 
 
 def test_entries_of_a_map() -> None:
-    text = "0x55d0b3 mark 17-ab\n0x55d0b4 at 1700000000\n\n"
-    assert runtime.entries(text) == {"mark": "17-ab", "at": "1700000000"}
+    text = "0x55d0b3 mark 1700000000000123\n0x55d0b4 at 1700000000\n\n"
+    assert runtime.entries(text) == {"mark": "1700000000000123", "at": "1700000000"}
