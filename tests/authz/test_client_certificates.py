@@ -30,8 +30,7 @@ def enrolment(tmp_path: Path) -> Enrolment:
 @asynccontextmanager
 async def believing(directory: Path, enrolment: Enrolment, *askers: str) -> AsyncIterator[Asking]:
     """A front that believes these askers; Anna's laptop is clean and reported, her other phone is dirty."""
-    more = {"certificates_from": frozenset(askers)}
-    async with asking(directory, enrolment.reader(), **more) as authz:
+    async with asking(directory, enrolment.reader(), certificates_from=frozenset(askers)) as authz:
         authz.evidence.put(ANNA, "phone2", TIKTOK, keys=("serial:dirty",))
         authz.evidence.put(ANNA, "laptop", keys=(KEY,))
         authz.clean(ANNA, "phone1")
