@@ -64,9 +64,7 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     name = unicodedata.normalize("NFKC", text).casefold() if len(text) <= SPELLING_LONGEST else ""
     if not name or len(name) > LOGIN_LONGEST:
         raise InvalidValue("the user name is empty or longer than 256 characters")
-    if holds_credential(name):
-        # Whoever takes one has cut it off before.
-        raise InvalidValue("the user name holds a device credential, which is not taken here")
+    _check_bare(name)
     if name != name.strip() or not name.isprintable():
         raise InvalidValue("the user name has blanks at its ends or control characters")
     netbios = ""
@@ -88,7 +86,15 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
         login = f"{name}@{rules.default_domain}" if rules.default_domain else name
     if len(login) > LOGIN_LONGEST:
         raise InvalidValue("the user name is longer than 256 characters with its domain")
+    # Once more: before a backslash it was no domain, and now it would be one.
+    _check_bare(login)
     return login
+
+
+def _check_bare(name: str) -> None:
+    """Raises ``InvalidValue`` for a device credential: whoever takes one has cut it off before."""
+    if holds_credential(name):
+        raise InvalidValue("the user name holds a device credential, which is not taken here")
 
 
 def canonical_device_id(raw: bytes) -> str:

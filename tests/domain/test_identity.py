@@ -100,6 +100,13 @@ def test_what_is_no_login_is_refused(spelling: str) -> None:
         canonical_login(spelling, CORP)
 
 
+@pytest.mark.parametrize("where", [r"%s\n", r"CORP%s\anna", "anna%s", "anna%s@corp.example", "anna@corp.example%s"])
+def test_no_spelling_hides_a_device_credential(where: str) -> None:
+    """It would get into the log and the store with its secret, as somebody's name."""
+    with pytest.raises(InvalidValue, match="device credential"):
+        canonical_login(where % "%k3vq7mzd-abcdefghijklmnopqrstuvwxyz", CORP)
+
+
 def test_the_longest_login() -> None:
     assert canonical_login("a" * LOGIN_LONGEST, PLAIN) == "a" * LOGIN_LONGEST
     longest = "a" * (LOGIN_LONGEST - len("@corp.example"))
