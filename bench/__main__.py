@@ -34,6 +34,7 @@ PARTS = {
     "policy": "from an edit of the policy to the last of 10,000 cuts",
     "reports": "reports per second",
     "start": "from the start to the first verdict",
+    "impact": "what a change would do to the whole fleet",
 }
 RESULTS = Path(__file__).resolve().parent / "results"
 QUICK = {

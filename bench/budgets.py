@@ -70,6 +70,15 @@ BUDGETS = (
     Budget("people/memory", "memory per 100,000 people in a worker", 150, 60, "MB", at_least=False),
     Budget("reports/sqlite", "reports of 60 apps committed per second, SQLite", 200, 2000, "/s"),
     Budget("reports/postgresql", "the same, PostgreSQL", 200, 2000, "/s"),
+    Budget(
+        "impact/ms",
+        "preview of a change, 1,000,000 devices, 59 bans: all numbers and 50 names",
+        100,
+        40,
+        "ms",
+        at_least=False,
+    ),
+    Budget("impact/versions/ms", "the same, five versions of each app", 100, None, "ms", at_least=False),
     Budget("start/seconds", "start to first verdict, 1,000,000 devices", 2.0, 1.0, "s", at_least=False),
 )
 

@@ -34,6 +34,42 @@ def written(people: Iterable[Drawn]) -> Writer:
     return writer
 
 
+def content(fleet: Fleet) -> dict[str, object]:
+    """What a fleet says, without numbers."""
+
+    def names(bitmap: object) -> set[tuple[str, str]]:
+        return {(fleet.person_ids[fleet.devices.person[each]], fleet.device_ids[each]) for each in bitmap}  # type: ignore[attr-defined]
+
+    shelves = (fleet.marks, fleet.platforms, fleet.ownerships, fleet.sources, fleet.groups)
+    live = [each for each in range(fleet.device_count) if fleet.devices.person[each] >= 0]
+    columns = fleet.devices
+    return {
+        "apps": {fleet.catalogue.app(number): names(bitmap) for number, bitmap in fleet.entries.items() if bitmap},
+        "shelves": [{key: names(bitmap) for key, bitmap in shelf.items() if bitmap} for shelf in shelves],
+        "members": {
+            group: {fleet.person_ids[each] for each in bitmap} for group, bitmap in fleet.members.items() if bitmap
+        },
+        "devices": {
+            (fleet.person_ids[columns.person[each]], fleet.device_ids[each]): (
+                columns.sufficient_until[each],
+                columns.stale_from[each],
+                str(columns.first_seen_at[each]),
+                columns.earlier[each],
+                columns.key[each],
+                columns.apps[each],
+            )
+            for each in live
+        },
+        "people": {
+            fleet.person_ids[each]: (fleet.people.standing[each], fleet.people.seen[each], fleet.people.hash[each])
+            for each in range(fleet.people_count)
+            if fleet.people.standing[each]
+        },
+        "logins": {login: fleet.person_ids[number] for login, number in fleet.logins.items()},
+        "whole": {fleet.device_ids[each]: evidence for each, evidence in fleet.whole.items()},
+    }
+
+
 def compare(fleet: Fleet, people: Sequence[Drawn], policy: Policy, now: float, found: Counter[str]) -> None:
     """Raises ``AssertionError`` at the first difference."""
     evaluation = Evaluation(Moment(fleet, now), policy, Hits(fleet))

@@ -11,47 +11,11 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.inventory import App, Platform
 from gateway.domain.policy import policy_of
 from tests.support.evidence_strategies import NOW, bound, seen
-from tests.support.impact_equality import compare, updates, written
+from tests.support.impact_equality import compare, content, updates, written
 from tests.support.random_fleets import Draw, Drawn
 
 PHONE = App(Platform.ANDROID, "com.example.phone")
 GAME = App(Platform.ANDROID, "com.example.game")
-
-
-def content(fleet: Fleet) -> dict[str, object]:
-    """What a fleet says, without numbers."""
-
-    def names(bitmap: object) -> set[tuple[str, str]]:
-        return {(fleet.person_ids[fleet.devices.person[each]], fleet.device_ids[each]) for each in bitmap}  # type: ignore[attr-defined]
-
-    shelves = (fleet.marks, fleet.platforms, fleet.ownerships, fleet.sources, fleet.groups)
-    live = [each for each in range(fleet.device_count) if fleet.devices.person[each] >= 0]
-    columns = fleet.devices
-    return {
-        "apps": {fleet.catalogue.app(number): names(bitmap) for number, bitmap in fleet.entries.items() if bitmap},
-        "shelves": [{key: names(bitmap) for key, bitmap in shelf.items() if bitmap} for shelf in shelves],
-        "members": {
-            group: {fleet.person_ids[each] for each in bitmap} for group, bitmap in fleet.members.items() if bitmap
-        },
-        "devices": {
-            (fleet.person_ids[columns.person[each]], fleet.device_ids[each]): (
-                columns.sufficient_until[each],
-                columns.stale_from[each],
-                str(columns.first_seen_at[each]),
-                columns.earlier[each],
-                columns.key[each],
-                columns.apps[each],
-            )
-            for each in live
-        },
-        "people": {
-            fleet.person_ids[each]: (fleet.people.standing[each], fleet.people.seen[each], fleet.people.hash[each])
-            for each in range(fleet.people_count)
-            if fleet.people.standing[each]
-        },
-        "logins": {login: fleet.person_ids[number] for login, number in fleet.logins.items()},
-        "whole": {fleet.device_ids[each]: evidence for each, evidence in fleet.whole.items()},
-    }
 
 
 @pytest.mark.parametrize("seed", range(40))
