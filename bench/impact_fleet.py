@@ -63,9 +63,13 @@ class BenchFleet:
             return DeviceEvidence(device_id, unmatched, (), (), drawn["first"], platform, ownership)
         at = float(drawn["full_at"])
         source = SourceEvidence(
-            *(SOURCES[drawn["source"]], f"m{device}"),
+            SOURCES[drawn["source"]],
+            f"m{device}",
             Scope.WORK_PROFILE if drawn["narrow"] else Scope.DEVICE,
-            *(Naming.IDENTIFIER, at, MAX_AGE, self._apps(device)),
+            Naming.IDENTIFIER,
+            at,
+            MAX_AGE,
+            self._apps(device),
             full_at=None if Mark.MISSING in marked else at,
             compromised=True if Mark.COMPROMISED in marked else None,
         )

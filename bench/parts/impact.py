@@ -115,7 +115,7 @@ def ban(number: int, rank: int, **fields: object) -> Ban:
 
 def ranks() -> list[int]:
     """The apps of the list of 59: one that everybody knows, others that some have, most that few have."""
-    return [TIKTOK, *(200 + 5 * number * number for number in range(1, BANS))]
+    return [TIKTOK, *(1_000 + 5 * number * number for number in range(1, BANS))]
 
 
 def mixed_ban(number: int, rank: int) -> Ban:
