@@ -8,6 +8,7 @@ import typer
 from gateway.cli import (
     backups,
     bans,
+    changes,
     credentials,
     demo,
     devices,
@@ -61,6 +62,9 @@ command(app, "restore")(backups.restore)
 command(app, "migrate")(migrating.migrate)
 command(app, "status")(status.status)
 command(app, "why")(why.why)
+command(app, "apply")(changes.apply)
+command(app, "approve")(changes.approve)
+command(app, "withdraw")(changes.withdraw)
 app.add_typer(sources.app, name="source")
 app.add_typer(reports.app, name="report")
 app.add_typer(devices.app, name="device")
@@ -69,6 +73,7 @@ app.add_typer(groups.app, name="group")
 app.add_typer(bans.app, name="ban")
 app.add_typer(flags.app, name="flag")
 app.add_typer(exemptions.app, name="exempt")
+app.add_typer(changes.app, name="change")
 app.add_typer(tokens.app, name="token")
 app.add_typer(policies.app, name="policy")
 

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from gateway.admin.api import (
     bans,
+    changes,
     credentials,
     devices,
     exemptions,
@@ -59,7 +60,20 @@ def create_api(deps: ApiDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.fleet = FleetCounter(deps.store, deps.load_record)
-    for noun in (status, why, sources, devices, credentials, people, bans, flags, exemptions, tokens, policies):
+    for noun in (
+        status,
+        why,
+        sources,
+        devices,
+        credentials,
+        people,
+        bans,
+        flags,
+        exemptions,
+        changes,
+        tokens,
+        policies,
+    ):
         app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     add_handlers(app)

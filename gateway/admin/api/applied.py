@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from gateway.admin.api.moments import surely_shown
 from gateway.changes.apply import AppliedEdit
+from gateway.changes.applying import Applied as AppliedChange
 
 
 class Applied(BaseModel):
@@ -40,3 +41,9 @@ def applied(edit: AppliedEdit, warnings: tuple[str, ...] = ()) -> Applied:
         seconds=round(edit.seconds, 6),
         warnings=list(warnings),
     )
+
+
+def applied_of(done: AppliedChange) -> Applied:
+    """A stage or a withdrawal for an answer."""
+    force = done.in_force
+    return applied(AppliedEdit(done.version, True, force.workers, force.in_force, done.seconds, force.silent))
