@@ -7,7 +7,8 @@ packages=(
     sogo sogo-activesync memcached postgresql nginx # ActiveSync, what it needs, and the web server before it
     dovecot-imapd dovecot-pop3d dovecot-lmtpd       # mailboxes
     postfix                                         # delivery, submission
-    swaks libnet-ssleay-perl msmtp                  # mail programs
+    swaks libnet-ssleay-perl msmtp                  # mail programs that send
+    isync libsasl2-modules fetchmail                # and that fetch
     caddy haproxy libnginx-mod-mail                 # what asks for verdicts, beside nginx, Dovecot and Postfix
     libwbxml2-utils                                 # a WBXML reader that is not ours
     redis-server                                    # a Redis with TLS, which the embedded one has not

@@ -25,7 +25,12 @@ from tests.system.arranging import enforce_tiktok
 DOMAIN = "corp.example"
 WAYS = ("clear", "starttls", "tls")
 USERS = tuple(
-    f"{name}{way}" for name in ("reader", "syncing", "refused", "idle", "fetch", "pop", "curl") for way in WAYS
+    f"{name}{way}"
+    for name in (
+        *("reader", "syncing", "refused", "idle", "fetch", "pop", "curl"),
+        *("mbsync", "fetchmail", "imapclient", "aioimaplib", "script", "huge", "token", "notice", "told"),
+    )
+    for way in WAYS
 )
 TEXT = "Remove it, then open the agent."
 
