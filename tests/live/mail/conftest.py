@@ -104,8 +104,20 @@ async def way(ways: dict[str, Way], request: pytest.FixtureRequest) -> AsyncIter
     """One after the other."""
     chosen = ways[request.param]
     yield chosen
-    while chosen.peers:
-        peer = chosen.peers.pop()
+    await _hang_up(chosen)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def secured(ways: dict[str, Way]) -> AsyncIterator[Way]:
+    """The one with TLS first, where one way is enough."""
+    yield ways["tls"]
+    await _hang_up(ways["tls"])
+
+
+async def _hang_up(way: Way) -> None:
+    """Nothing stays open behind a test."""
+    while way.peers:
+        peer = way.peers.pop()
         peer.close()
         with suppress(OSError):
             await peer.writer.wait_closed()

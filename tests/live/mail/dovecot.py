@@ -1,5 +1,6 @@
 """A Dovecot with IMAP and POP3, in the clear, with STARTTLS and with TLS first, that trusts the gateway's addresses."""
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,20 @@ ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2 oauthbearer
 auth_failure_delay = 0
 # Who speaks for whom is believed of the gateway.
 login_trusted_networks = 127.0.0.0/8
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
 passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {directory}/tokens.conf
+}}
+passdb {{
   driver = passwd-file
+  mechanisms = plain login
   args = {directory}/users
 }}
 userdb {{
@@ -56,10 +63,23 @@ service stats {{
     mode = 0666
   }}
 }}
+# Wrong logins of one test would slow down those that follow it.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 namespace inbox {{
   inbox = yes
 }}
 """
+
+TOKENS = """
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={directory}/keys/
+username_attribute = email
+"""
+SIGNING_KEY = b"a key that only the test and this Dovecot know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,10 @@ def start_dovecot(directory: Path, users: Iterable[str], certificates: Certifica
     mail.chmod(0o777)
     (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users))
     ports = dict(zip(("imap", "imaps", "pop3", "pop3s"), free_ports(4), strict=True))
+    (directory / "tokens.conf").write_text(TOKENS.format(directory=directory))
+    key = directory / "keys" / "default" / "HS256" / "default"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(base64.b64encode(SIGNING_KEY))
     config = directory / "dovecot.conf"
     files = {"certificate": certificates.certificate, "key": certificates.key}
     config.write_text(CONFIGURATION.format(directory=directory, **files, **ports))

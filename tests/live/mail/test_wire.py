@@ -122,20 +122,18 @@ async def test_octet_for_octet(way: Way) -> None:
     assert await conversation(await way.imap(), user, octet_by_octet=True) == direct
 
 
-async def test_a_mail_of_50_mb(way: Way) -> None:
-    """By one way: from the mail server to the client, and back by APPEND of 25 MB in ``test_dovecot.py``."""
-    if way.name != "tls":
-        return
-    user = f"huge{way.name}"
-    await clean(way, user)
+async def test_a_mail_of_50_mb(secured: Way) -> None:
+    """From the mail server to the client; one of 25 MB goes the other way in ``test_dovecot.py``."""
+    user = "hugetls"
+    await clean(secured, user)
     line = os.urandom(38).hex().encode() + b"\r\n"
     mail = b"Subject: Huge\r\n\r\n" + line * (HUGE // len(line))
 
     def whole() -> None:
-        direct = imap_session(way, user, direct=True)
+        direct = imap_session(secured, user, direct=True)
         assert direct.append("INBOX", "", "", mail)[0] == "OK"
         direct.logout()
-        session = imap_session(way, user)
+        session = imap_session(secured, user)
         session.select("INBOX")
         parts = session.fetch("1", "(BODY.PEEK[])")[1]
         assert isinstance(parts[0], tuple)
