@@ -5,7 +5,7 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,35 +83,48 @@ def dovecot() -> Iterator[Dovecot]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def ways(dovecot: Dovecot, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Way]]:
-    """Every way by its name."""
-    made: dict[str, Way] = {}
-    async with AsyncExitStack() as stack:
-        for name in WAYS:
-            directory = tmp_path_factory.mktemp(name)
-            gateway = await stack.enter_async_context(
-                running(directory, "http://127.0.0.1:9", more=tables(name, dovecot))
+class Ways:
+    """Every way by its name; each begins when it is first asked for."""
+
+    def __init__(self, dovecot: Dovecot, make_directory: Callable[[str], Path], stack: AsyncExitStack) -> None:
+        self._dovecot = dovecot
+        self._make_directory = make_directory
+        self._stack = stack
+        self._made: dict[str, Way] = {}
+
+    async def by(self, name: str) -> Way:
+        """The gateway that is come to so."""
+        if name not in self._made:
+            gateway = await self._stack.enter_async_context(
+                running(self._make_directory(name), "http://127.0.0.1:9", more=tables(name, self._dovecot))
             )
-            agent = await stack.enter_async_context(added_agent(gateway))
+            agent = await self._stack.enter_async_context(added_agent(gateway))
             await enforce_tiktok(gateway, TEXT)
-            made[name] = Way(name, gateway, agent, dovecot.certificates.trust(), dovecot)
-        yield made
+            self._made[name] = Way(name, gateway, agent, self._dovecot.certificates.trust(), self._dovecot)
+        return self._made[name]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ways(dovecot: Dovecot, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ways]:
+    """Those that the tests need."""
+    async with AsyncExitStack() as stack:
+        yield Ways(dovecot, tmp_path_factory.mktemp, stack)
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=WAYS)
-async def way(ways: dict[str, Way], request: pytest.FixtureRequest) -> AsyncIterator[Way]:
+async def way(ways: Ways, request: pytest.FixtureRequest) -> AsyncIterator[Way]:
     """One after the other."""
-    chosen = ways[request.param]
+    chosen = await ways.by(request.param)
     yield chosen
     await _hang_up(chosen)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def secured(ways: dict[str, Way]) -> AsyncIterator[Way]:
+async def secured(ways: Ways) -> AsyncIterator[Way]:
     """The one with TLS first, where one way is enough."""
-    yield ways["tls"]
-    await _hang_up(ways["tls"])
+    chosen = await ways.by("tls")
+    yield chosen
+    await _hang_up(chosen)
 
 
 async def _hang_up(way: Way) -> None:

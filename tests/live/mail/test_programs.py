@@ -12,7 +12,7 @@ import imapclient
 import pytest
 from imapclient.exceptions import LoginError
 
-from tests.live.mail.conftest import TEXT, Way
+from tests.live.mail.conftest import TEXT, Way, Ways
 from tests.live.mail.programs import Fetchmail, Mbsync
 from tests.live.mail.visits import MAIL, clean, deliver, dirty
 from tests.live.mail_servers import PASSWORD
@@ -133,9 +133,9 @@ def until_bye(client: imapclient.IMAPClient) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["clear", "tls"])
-async def test_aioimaplib(ways: dict[str, Way], name: str) -> None:
+async def test_aioimaplib(ways: Ways, name: str) -> None:
     """It knows no STARTTLS."""
-    way = ways[name]
+    way = await ways.by(name)
     user = f"aioimaplib{way.name}"
     await clean(way, user)
     client = await aio_client(way)

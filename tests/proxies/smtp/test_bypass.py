@@ -1,5 +1,7 @@
 """What is done to SMTP gateways: smuggled messages, injected commands, forged origins; none of it gets through."""
 
+import base64
+
 import pytest
 
 from tests.support.fronted import until
@@ -184,3 +186,43 @@ async def test_the_clients_address_by_the_second_version(server: SubmissionServe
         assert server.preambles[0][12:13] == b"\x20"
         assert server.preambles[1][12:14] == b"\x21\x11"
         assert server.preambles[1][16:20] == bytes((127, 0, 0, 9))
+
+
+ODD_NAMES = (
+    *(b"anna@corp.example\0x", b"anna@corp.example\0", b"anna\xe9@corp.example", b"anna@corp.example\xc3"),
+    *(b"\xc1\xa1nna@corp.example", b"anna@corp.example\x01", b"anna\r\nMAIL FROM:<boss@corp.example>"),
+)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+async def test_a_name_that_two_readers_could_read_differently_is_shown_to_no_mail_server(
+    name: bytes, front: Submitted, server: SubmissionServer
+) -> None:
+    client = await front.client()
+    await client.greeted()
+    response = base64.b64encode(b"\0" + name + b"\0secret")
+    assert (await client.ask(b"AUTH PLAIN " + response))[:1] == b"5"
+    await client.ask(b"AUTH LOGIN " + base64.b64encode(name))
+    assert (await client.ask(base64.b64encode(b"secret")))[:1] == b"5"
+    assert "AUTH" not in server.verbs()
+
+
+async def test_nobody_submits_on_behalf_of_somebody_else(front: Submitted, server: SubmissionServer) -> None:
+    client = await front.client()
+    await client.greeted()
+    for authzid in ("bert@corp.example", "ANNA@corp.example"):
+        assert (await client.ask(b"AUTH PLAIN " + plain(ANNA, authzid=authzid)))[:9] == b"535 5.7.8"
+    assert "AUTH" not in server.verbs()
+
+
+async def test_a_login_after_mail_is_none(front: Submitted, server: SubmissionServer) -> None:
+    """The first one stands, whoever the second would have been; without one there is no MAIL."""
+    client = await front.client()
+    await client.greeted()
+    assert (await client.ask(b"MAIL FROM:<anna@corp.example>"))[:9] == b"530 5.7.0"
+    assert (await client.ask(b"AUTH PLAIN " + plain(ANNA)))[:3] == b"235"
+    assert (await client.ask(b"MAIL FROM:<anna@corp.example>"))[:3] == b"250"
+    assert (await client.ask(b"AUTH PLAIN " + plain("bert@corp.example")))[:9] == b"503 5.5.1"
+    assert (await client.ask(b"RCPT TO:<bert@corp.example>"))[:3] == b"250"
+    assert [session.request.login for session in front.decision.sessions] == [ANNA]
+    assert server.verbs().count("AUTH") == 1
