@@ -9,7 +9,7 @@ PAGE = (ROOT / "docs" / "bypass.md").read_text("utf-8")
 NAMED = re.compile(r"`(tests/[a-z0-9_/]+\.py)::([a-z0-9_]+)`")
 
 
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     """The names of the tests in a file."""
     nodes = ast.walk(ast.parse(path.read_text("utf-8")))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -18,7 +18,7 @@ def tests_of(path: Path) -> set[str]:
 def test_every_test_that_is_named_is_there() -> None:
     named = NAMED.findall(PAGE)
     assert len(named) > 25
-    assert [f"{file}::{name}" for file, name in named if name not in tests_of(ROOT / file)] == []
+    assert [f"{file}::{name}" for file, name in named if name not in names_in(ROOT / file)] == []
 
 
 def test_no_try_is_without_a_test() -> None:
