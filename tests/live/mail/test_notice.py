@@ -2,7 +2,7 @@
 
 import asyncio
 import imaplib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import imapclient
@@ -111,12 +111,13 @@ async def test_programs_built_on_imaplib_read_it_wait_and_have_mail_again(way: W
         assert found[b"ENVELOPE"].subject == b"Mail on this device is blocked"
         assert APP in found[b"BODY[]"]
         assert client.add_flags([uid], ["\\Flagged"])[uid] == (b"\\Seen", b"\\Flagged")
-        for change in (
+        changes: tuple[Callable[[], object], ...] = (
             lambda: client.append("INBOX", MAIL),
             lambda: client.copy([uid], "Trash"),
             lambda: client.delete_messages([uid]),
             lambda: client.create_folder("New"),
-        ):
+        )
+        for change in changes:
             with pytest.raises(imapclient.exceptions.IMAPClientError, match="NOPERM"):
                 change()
         client.expunge()

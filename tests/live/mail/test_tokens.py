@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import subprocess
+from collections.abc import Callable
 
 import imapclient
 import pytest
@@ -54,7 +55,7 @@ async def test_a_good_token_is_judged_like_a_password(way: Way, mechanism: str) 
     assert again.startswith(b"c OK ")
 
 
-BAD = {
+BAD: dict[str, Callable[[str], str]] = {
     "forged": lambda user: token(user, key=b"another key"),
     "ended": lambda user: token(user, for_seconds=-60),
     "of somebody else": lambda user: token("readerclear"),
