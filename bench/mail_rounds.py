@@ -1,6 +1,7 @@
 """Rounds of the mail proxies: what was done at what cost, and the tables of it, beside nginx's mail proxy."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -73,6 +74,15 @@ async def together(target: MailTarget, working: Iterable[Awaitable[None]]) -> No
         await asyncio.gather(*working)
     except (WrongAnswer, OSError) as error:
         raise SystemExit(f"{target.title}: {type(error).__name__} {error}") from None
+
+
+async def until_quiet(target: MailTarget, seconds: float = 60.0) -> None:
+    """Until its processes, whichever there are, use no more than a twentieth of a core: the gateway has a pulse."""
+    calm, until = 0, time.monotonic() + seconds
+    while calm < 3 and time.monotonic() < until:
+        before = target.cpu()
+        await asyncio.sleep(0.2)
+        calm = calm + 1 if target.cpu() - before < 0.01 else 0
 
 
 def schemes_of(options: Options) -> Sequence[str]:

@@ -1,6 +1,5 @@
 """Memory of a mail program's session that waits in IDLE (RFC 2177), by proxy, each started afresh for it."""
 
-import asyncio
 from collections.abc import Sequence
 from itertools import product
 
@@ -8,9 +7,9 @@ import uvloop
 
 from bench.figures import Outcome, Table
 from bench.loads.mail_client import MailClient, connected, idle, imap_login
-from bench.machine import LOAD_CORE, Missing, on_core, wait_for_quiet
+from bench.machine import LOAD_CORE, Missing, on_core
 from bench.mail_line_up import MAIL_TITLES, MailSite, MailTarget, mail_site
-from bench.mail_rounds import port_of, schemes_of, together
+from bench.mail_rounds import port_of, schemes_of, together, until_quiet
 from bench.options import Options
 
 PEOPLE = 1_000
@@ -44,10 +43,10 @@ async def _idling(place: MailSite, target: MailTarget, scheme: str, count: int) 
     if target.gateway is not None:
         # Everybody once: what is remembered of a person is no session's.
         await _in_idle(place, target, scheme, len(place.allowed), stay=False)
-    await asyncio.to_thread(wait_for_quiet, target.pids)
+    await until_quiet(target)
     before = target.memory_kb()
     clients = await _in_idle(place, target, scheme, count, stay=True)
-    await asyncio.to_thread(wait_for_quiet, target.pids)
+    await until_quiet(target)
     after = target.memory_kb()
     if any(client.ended_at for client in clients):
         raise SystemExit(f"{target.title} did not keep all sessions")

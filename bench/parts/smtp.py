@@ -5,7 +5,6 @@ measured alone and with a policy service, once a minimal one and once Gatepost's
 server, which is what it costs, and before that Postfix, both together.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from bench.fleet import login_of
 from bench.loads.mail_client import connected, message_of, smtp_login, submit
 from bench.machine import LOAD_CORE, Missing, on_core, wait_for_quiet
 from bench.mail_line_up import SMTP_FRONT, MailSite, MailTarget, chosen, mail_site
-from bench.mail_rounds import Done, Shown, keep, port_of, schemes_of, table_of, together
+from bench.mail_rounds import Done, Shown, keep, port_of, schemes_of, table_of, together, until_quiet
 from bench.options import Options
 from bench.proxies.postfix import Postfix, postfix
 
@@ -128,14 +127,6 @@ async def _submitting(
 
     await together(target, (some() for _ in range(AT_ONCE)))
     took = time.monotonic() - began
-    await _until_quiet(target)
+    # What was queued is thrown away only then.
+    await until_quiet(target)
     return Done(done, target.cpu() - before, took)
-
-
-async def _until_quiet(target: MailTarget) -> None:
-    """Until what was queued is thrown away: a hundredth of a core, for the gateway's own pulse."""
-    calm, until = 0, time.monotonic() + 60.0
-    while calm < 2 and time.monotonic() < until:
-        before = target.cpu()
-        await asyncio.sleep(0.2)
-        calm = calm + 1 if target.cpu() - before < 0.01 else 0
