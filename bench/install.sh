@@ -5,11 +5,13 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'bench: %s\n' "$*" >&2; }
 
-declare -A package=([nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [taskset]=util-linux [perf]=linux-perf)
+declare -A package=([nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [taskset]=util-linux [perf]=linux-perf
+    [perdition.imap4]=perdition)
 wanted=()
 for program in "${!package[@]}"; do
     command -v "$program" >/dev/null || PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || wanted+=("${package[$program]}")
 done
+[ -e /usr/lib/nginx/modules/ngx_mail_module.so ] || wanted+=(libnginx-mod-mail)
 if [ ${#wanted[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         # Nothing that is installed here is to run by itself.
