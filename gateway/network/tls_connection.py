@@ -14,6 +14,8 @@ from typing import Any, TypeAlias, cast
 
 PIECE_BYTES = 16_384
 """Of what comes and of what goes, at a time: a record of TLS, so that its buffers never grow beyond a few of them."""
+GATHERED_BYTES = 65_536
+"""Of records that came together the protocol gets about so much at once: whoever passes them on writes less often."""
 
 Octets: TypeAlias = bytes | bytearray | memoryview
 Ended: TypeAlias = Callable[[BaseException | None], None]
@@ -25,6 +27,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_ended",
+        "_gathered",
         "_incoming",
         "_make",
         "_outgoing",
@@ -51,6 +54,8 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         """The client sends no more, and the protocol has yet to hear of it."""
         self._unread: Octets = b""
         """What came beyond the piece at which the protocol paused."""
+        self._gathered: list[bytes] | None = None
+        """Records that are about to be handed on together; None: each is handed on by itself."""
 
     # --- the protocol of the loop's transport
 
@@ -101,12 +106,25 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     # --- what comes
 
     def _take_pieces(self, data: memoryview) -> None:
-        while data and not self._closing:
-            self._take(data[:PIECE_BYTES])
-            data = data[PIECE_BYTES:]
-            if self._paused:
-                self._unread = data
-                return
+        at, self._gathered = 0, []
+        try:
+            while at < len(data) and not self._closing:
+                self._take(data[at : at + PIECE_BYTES])
+                at += PIECE_BYTES
+                # What came before a pause comes before it.
+                if at % GATHERED_BYTES == 0 or at >= len(data) or self._paused:
+                    self._hand_on_gathered()
+                if self._paused:
+                    self._unread = data[at:]
+                    return
+        finally:
+            self._gathered = None
+
+    def _hand_on_gathered(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = b"".join(self._gathered), []
+            if self._protocol is not None:
+                self._protocol.data_received(gathered)
 
     def _take(self, data: Octets) -> None:
         if self._closing:
@@ -134,9 +152,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         while not (self._paused or self._closing):
             octets = self._tls.read(PIECE_BYTES)
             if not octets:
+                self._hand_on_gathered()
                 self._end_of_input()
                 return
-            if self._protocol is not None:
+            if self._gathered is not None:
+                self._gathered.append(octets)
+            elif self._protocol is not None:
                 self._protocol.data_received(octets)
             if not (self._incoming.pending or self._tls.pending()):
                 break
@@ -152,6 +173,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def _fail(self, error: ssl.SSLError) -> None:
         """OpenSSL has written the alert that says why."""
+        self._hand_on_gathered()
         self._flush()
         self._closing = True
         if self._raw is not None:
