@@ -122,6 +122,7 @@ def test_what_is_wrong_in_the_environment(environment: dict[str, str], sentence:
         ('[tls]\nnames = "two.pem"', "write a list of tables, like"),
         ('[tls]\nnames = ["two.pem"]', "write a list of tables, like"),
         ('[tls]\nclient_certificate = "always"', "write 'optional' or 'required'"),
+        ('[identity]\ncertificate_device_form = "id-"', "write the whole text with {} where the key stands"),
         ("[inventory]\nmax_apps = 5001", "write 5000 or less"),
         ("[identity]\ndomains = []", "write a table of texts"),
         ("[identity.domains]\nCORP = 3", "[identity] domains: write a text in quotes"),
@@ -199,6 +200,14 @@ ASKED = {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:8070"}
         ),
         ({**MAIL, "GATEPOST_TLS__CLIENT_CERTIFICATE": "required"}, "all", "but client_ca is not set"),
         ({**MAIL, "GATEPOST_TLS__CLIENT_CRL": "/x"}, "all", "client_crl is set, but client_ca is not"),
+        (
+            {**MAIL, "GATEPOST_IDENTITY__CERTIFICATE_USER": "upn"},
+            "all",
+            "[identity] certificate_user needs certificates",
+        ),
+        ({**MAIL, "GATEPOST_IDENTITY__CERTIFICATE_DEVICE": "uri"}, "all", "certificate_device needs certificates"),
+        ({**MAIL, "GATEPOST_WEBMAIL__MAPI": "certificate"}, "all", "[webmail] mapi needs certificates of clients"),
+        ({**MAIL, "GATEPOST_AUTHZ__CERTIFICATES_FROM": "nginx"}, "all", "[authz] certificates_from needs certificates"),
         (
             {**MAIL, "GATEPOST_TLS__CERTIFICATE": "/no/file.pem"},
             "all",

@@ -27,6 +27,7 @@ from gateway.authz.http_speech import HttpSpeech
 from gateway.authz.postfix_speech import PostfixSpeech
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.sightings import SightingLog
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
@@ -176,7 +177,12 @@ def _envoy(settings: Settings, shared: Shared) -> Front:
         shared.rules,
         shared.metrics,
         tls=authz_tls_of(settings, "envoy", ("h2",)),
+        vouched=_vouched(shared),
     )
+
+
+def _vouched(shared: Shared) -> Callable[[bytes], CertificateShown | None] | None:
+    return None if shared.certificates is None else shared.certificates.handed_on
 
 
 def _asked(settings: Settings, shared: Shared, part: str, speech: SpeechMaker, tls: ServerTls | None = None) -> Front:
@@ -188,7 +194,7 @@ def _asked(settings: Settings, shared: Shared, part: str, speech: SpeechMaker, t
         shared.metrics,
         speech=speech,
         tls=tls,
-        vouched=None if shared.certificates is None else shared.certificates.handed_on,
+        vouched=_vouched(shared),
         following=following_of(
             settings, part, shared.decision, shared.rules, shared.metrics, shared.now, adopts=shared.first
         ),

@@ -5,6 +5,7 @@ Imported only where ``[envoy] listen`` is set: grpcio and the messages take memo
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -14,6 +15,7 @@ from gateway.authz.front import AuthzFront, Connection
 from gateway.authz.keys import AskerKeys
 from gateway.authz.settings import AuthzSettings
 from gateway.decision.decision_point import DecisionPoint
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
@@ -34,9 +36,10 @@ class EnvoyFront(AuthzFront):
         metrics: Metrics,
         *,
         tls: ServerTls | None = None,
+        vouched: Callable[[bytes], CertificateShown | None] | None = None,
     ) -> None:
         """As ``AuthzFront``."""
-        super().__init__(settings, keys, decision, identity, metrics, tls=tls)
+        super().__init__(settings, keys, decision, identity, metrics, tls=tls, vouched=vouched)
         self.service = CheckService(self)
         self._numbers = itertools.count(1)
         self._by_name: dict[str, EnvoyConnection] = {}

@@ -16,6 +16,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.verdict import Effect
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz import envoy
+from gateway.protocols.authz.client_certificate import der_of
 from gateway.protocols.http.request_head import RequestHead
 
 QUESTION_LONGEST: Final = 128 << 10
@@ -33,6 +34,8 @@ class Question(NamedTuple):
     address: str
     own: tuple[str, ...]
     """Headers of the client under names of ours: the mail server is not to see them."""
+    certificate: bytes | None = None
+    """What the client has shown to Envoy, in DER; a field that no client can write."""
 
 
 def read_question(octets: bytes) -> Question:
@@ -45,7 +48,9 @@ def read_question(octets: bytes) -> Question:
     headers = list(_headers(asked))
     head = envoy.client_head(asked.method, asked.path, headers)
     own = tuple({name.lower() for name, _ in headers if name.lower().startswith(_OWN)})
-    return Question(head, envoy.client_address(attributes.source.address.socket_address.address), own)
+    source = attributes.source
+    address = envoy.client_address(source.address.socket_address.address)
+    return Question(head, address, own, der_of(source.certificate.encode()))
 
 
 def _headers(asked: Any) -> Iterable[tuple[str, bytes]]:

@@ -19,6 +19,7 @@ from gateway.authz import envoy_messages
 from gateway.authz.envoy_messages import QUESTION_LONGEST, Question
 from gateway.authz.facts import facts_of
 from gateway.authz.inquiry import Judged, Settled
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import DomainError, InvalidValue
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
@@ -113,7 +114,8 @@ class CheckService:
         put_off = refusals.defer(self._front.settings.retry_after_seconds)
         try:
             asked = envoy_messages.read_question(octets)
-            understood = original.question(asked.head, asked.address, self._front.rules)
+            certificate = self._certificate(asked)
+            understood = original.question(asked.head, asked.address, self._front.rules, certificate)
         except Misconfigured as error:
             return Settled(envoy_messages.refused(put_off, Effect.DEFER), "misconfigured", str(error))
         except InvalidValue:
@@ -124,6 +126,11 @@ class CheckService:
         if understood.request is None:
             return Settled(envoy_messages.allowed(facts_of(None, None), asked.own), "not_judged")
         return Judged(understood.request, self._by_verdict(asked, understood))
+
+    def _certificate(self, asked: Question) -> CertificateShown | None:
+        """Of the client, where Envoy is believed to say so."""
+        vouched, believed = self._front.vouched, "envoy" in self._front.settings.certificates_from
+        return vouched(asked.certificate) if vouched is not None and believed and asked.certificate else None
 
     def _by_verdict(self, asked: Question, understood: original.ClientQuestion) -> Callable[[Verdict], bytes]:
         def answer(verdict: Verdict) -> bytes:

@@ -4,7 +4,9 @@ Reading one takes some 100 µs, so it is done once for each connection. Whatever
 chain was verified by TLS, so nothing here decides whether it is good, but for one that somebody else hands on.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,6 +15,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from gateway.network.tls import TlsUnusable
@@ -69,14 +72,23 @@ def id_of(issuer: bytes, number: int) -> str:
 def peer_certificate(der: bytes) -> PeerCertificate | None:
     """What stands in a certificate in DER; None: it is none, or too long."""
     try:
-        certificate = _loaded(der)
-        return None if certificate is None else _read(certificate, der)
+        with _quietly():
+            certificate = _loaded(der)
+            return None if certificate is None else _read(certificate, der)
     except _UNREADABLE:
         return None
 
 
 def _loaded(der: bytes) -> x509.Certificate | None:
     return x509.load_der_x509_certificate(der) if len(der) <= LONGEST else None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Numbers that are not positive are read for now; nobody can do anything about a stranger's certificate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 def _read(certificate: x509.Certificate, der: bytes) -> PeerCertificate:
@@ -181,16 +193,19 @@ class Issuers:
 
     def vouched(self, der: bytes, now: float) -> PeerCertificate | None:
         """What stands in a certificate that one of them has issued for clients and that has not ended; else None."""
-        found = peer_certificate(der)
-        if found is None:
+        try:
+            with _quietly():
+                certificate = _loaded(der)
+                if certificate is None or not (_is_in_time(certificate, now) and _is_for_clients(certificate)):
+                    return None
+        except _UNREADABLE:
             return None
-        certificate = x509.load_der_x509_certificate(der)
-        moment = datetime.fromtimestamp(now, UTC)
-        in_time = certificate.not_valid_before_utc <= moment < certificate.not_valid_after_utc
-        return found if in_time and _is_for_clients(certificate) and self._have_issued(certificate) else None
+        issued = any(_has_issued(authority, certificate) for authority in self._authorities)
+        return peer_certificate(der) if issued else None
 
-    def _have_issued(self, certificate: x509.Certificate) -> bool:
-        return any(_has_issued(authority, certificate) for authority in self._authorities)
+
+def _is_in_time(certificate: x509.Certificate, now: float) -> bool:
+    return certificate.not_valid_before_utc <= datetime.fromtimestamp(now, UTC) < certificate.not_valid_after_utc
 
 
 def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:

@@ -338,7 +338,7 @@ DemandedOf = Annotated[
     AfterValidator(_demanded),
 ]
 Form = Annotated[str, AfterValidator(_form)]
-AskerKinds = Annotated[list[Literal["nginx", "forward", "haproxy", "nginx_mail"]], BeforeValidator(listed)]
+AskerKinds = Annotated[list[Literal["nginx", "forward", "haproxy", "nginx_mail", "envoy"]], BeforeValidator(listed)]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
 PublicUrl = Annotated[str, AfterValidator(_public)]
 RedisUrl = Annotated[str, AfterValidator(_redis)]

@@ -9,9 +9,11 @@ from urllib.parse import quote
 
 import pytest
 
+from gateway.domain.verdict import Effect
 from tests.network.authority import Authority, Issued
 from tests.support.asking import Asking, asking, forwarded, mail_login, original, question
 from tests.support.certified import Enrolment
+from tests.support.envoy_asks import asked_by_envoy, effect_of, noted, phone
 from tests.support.fronted import TIKTOK
 from tests.support.raw_http import HttpAnswer, eas
 from tests.support.spop_frames import text
@@ -109,6 +111,18 @@ async def test_by_caddy_traefik_and_nginx_mail(tmp_path: Path, enrolment: Enrolm
         berts = enrolment.issue("bert@corp.example", "F9FXJ0")
         answer = await authz.ask(question("mail", *login, f"Auth-SSL-Cert: {pem(berts)}"))
         assert answer.header("Auth-Status").startswith("[AUTHENTICATIONFAILED]")
+
+
+async def test_by_envoy_over_grpc(tmp_path: Path, enrolment: Enrolment) -> None:
+    laptop = enrolment.issue(ANNA, "F9FXJ0")
+    for askers, effect in (((), Effect.DENY), (("envoy",), Effect.ALLOW)):
+        async with believing(tmp_path, enrolment, *askers) as authz:
+            asked = phone(DAV, "anna", method="PROPFIND")
+            assert effect_of(await asked_by_envoy(authz, asked)) is Effect.DENY
+            asked.attributes.source.certificate = pem(laptop)
+            response = await asked_by_envoy(authz, asked)
+            assert effect_of(response) is effect
+            assert noted(response)["identity"] == ("client_certificate" if askers else "user_wide")
 
 
 async def test_by_haproxy(tmp_path: Path, enrolment: Enrolment) -> None:

@@ -65,12 +65,19 @@ def test_what_is_none(octets: bytes) -> None:
     assert peer_certificate(octets) is None
 
 
-def test_a_broken_one_is_read_or_is_none(authority: Authority) -> None:
-    whole = der_of(authority.issue(client=True))
-    for place in range(0, len(whole), 3):
-        broken = bytearray(whole)
-        broken[place] ^= 0x21
-        peer_certificate(bytes(broken))
+def test_a_broken_one_is_read_or_is_none_and_nobody_vouches_for_it(authority: Authority) -> None:
+    """What an asker hands on may be anything that its client has sent."""
+    further = [x509.RFC822Name("a@b.example"), x509.OtherName(UPN, utf8("a@b.example")), x509.DNSName("b.example")]
+    whole = der_of(authority.issue(client=True, further=further))
+    issuers, now = Issuers(str(authority.certificate)), datetime.now(UTC).timestamp()
+    for place in range(len(whole)):
+        for change in (0x01, 0x20, 0x80, 0xFF):
+            broken = bytearray(whole)
+            broken[place] ^= change
+            peer_certificate(bytes(broken))
+            assert issuers.vouched(bytes(broken), now) is None
+        peer_certificate(whole[:place])
+        assert issuers.vouched(whole[:place], now) is None
 
 
 def test_a_list_revokes_by_number_and_authority(authority: Authority, tmp_path: Path) -> None:

@@ -63,10 +63,10 @@ class Asking:
         self.rules = IdentityRules("corp.example")
         self._made = (made, AskerKeys([str(self.key_file)]), self.decision, self.rules, self.metrics)
         self.certificates = certificates and certificates(self.now)
-        vouched = None if self.certificates is None else self.certificates.handed_on
+        self._vouched = None if self.certificates is None else self.certificates.handed_on
         self.followed = {part: following(part, self) if following else None for part in ("http", "haproxy", "postfix")}
         self.front, self.haproxy_front, self.postfix_front = (
-            AuthzFront(*self._made, speech=speech, vouched=vouched, following=self.followed[part])
+            AuthzFront(*self._made, speech=speech, vouched=self._vouched, following=self.followed[part])
             for part, speech in (("http", HttpSpeech), ("haproxy", HaproxySpeech), ("postfix", PostfixSpeech))
         )
         self.fronts: dict[str, AuthzFront] = {
@@ -98,7 +98,7 @@ class Asking:
         """A front for Envoy that listens nowhere yet; the others never hold gRPC."""
         from gateway.authz.envoy_front import EnvoyFront
 
-        front = EnvoyFront(*self._made, tls=tls)
+        front = EnvoyFront(*self._made, tls=tls, vouched=self._vouched)
         front.clock = self.clock
         self.fronts[f"envoy {len(self.fronts)}"] = front
         await front.start()

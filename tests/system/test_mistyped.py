@@ -127,6 +127,16 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         "pop3://127.0.0.1:0 needs a certificate, or nobody could log in: set [tls] certificate and key to PEM files, "
         "or [pop3] cleartext_login = true where TLS ends before it",
     ),
+    "client certificates that nobody asks for": (
+        {"GATEPOST_IDENTITY__DEMAND": '{"imap": "certificate"}'},
+        "[identity] demand = { imap } needs certificates of clients, but [tls] client_ca is not set: name the PEM file "
+        "of the authorities that issue them",
+    ),
+    "a device credential where there is no place for one": (
+        {"GATEPOST_IDENTITY__DEMAND": '{"activesync": "either"}'},
+        "GATEPOST_IDENTITY__DEMAND: [identity] demand: nobody can show a device credential by activesync: write "
+        'activesync = "certificate", or "none"',
+    ),
     "a certificate that is not there": (
         https("nowhere.pem", "server.key"),
         "[tls] certificate: there is no file nowhere.pem: name a PEM file that this user may read",
