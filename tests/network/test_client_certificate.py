@@ -105,6 +105,8 @@ def test_an_authority_vouches_for_what_it_has_issued_for_clients(authority: Auth
     issuers, now = Issuers(str(authority.certificate)), datetime.now(UTC)
     good = der_of(authority.issue(client=True))
     assert issuers.vouched(good, now.timestamp()) == peer_certificate(good)
+    # Looked at once, and no longer than it lasts, nor than the authority is one of ours.
+    assert issuers.vouched(good, now.timestamp()) is issuers.vouched(good, now.timestamp())
     for bad in (
         authority.issue(client=True, ends=now - timedelta(hours=1)),
         authority.issue(),
@@ -117,5 +119,8 @@ def test_an_authority_vouches_for_what_it_has_issued_for_clients(authority: Auth
     forged = bytearray(good)
     forged[-1] ^= 1
     assert issuers.vouched(bytes(forged), now.timestamp()) is None
+    authority.certificate.write_bytes(other.certificate.read_bytes())
+    issuers.reload()
+    assert issuers.vouched(good, now.timestamp()) is None
     with pytest.raises(TlsUnusable, match="holds no PEM certificates of authorities"):
         Issuers(str(tmp_path / "missing"))
