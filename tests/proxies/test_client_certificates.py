@@ -225,6 +225,7 @@ async def test_a_standing_is_kept_for_each_certificate(enrolment: Enrolment, mai
         # The words and the password of a phone that has a standing, with a dirty device's certificate.
         gateway.decision.changed(ANNA, gateway.evidence.put(ANNA, "phone2", TIKTOK, keys=("serial:other",)))
         await regular(gateway, one)
+        await regular(gateway, enrolment.client(None))
         gateway.proved(ANNA)
         answer = await asked(gateway, enrolment.device(ANNA, "OTHER"), SYNC)
         assert b"\x03129" in answer.body

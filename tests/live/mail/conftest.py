@@ -24,13 +24,17 @@ from tests.system.arranging import enforce_tiktok
 
 DOMAIN = "corp.example"
 WAYS = ("clear", "starttls", "tls")
-USERS = tuple(
-    f"{name}{way}"
-    for name in (
-        *("reader", "syncing", "refused", "idle", "fetch", "pop", "curl"),
-        *("mbsync", "fetchmail", "imapclient", "aioimaplib", "script", "huge", "token", "notice", "told"),
-    )
-    for way in WAYS
+CERTIFIED = "certified"
+USERS = (
+    *(
+        f"{name}{way}"
+        for name in (
+            *("reader", "syncing", "refused", "idle", "fetch", "pop", "curl"),
+            *("mbsync", "fetchmail", "imapclient", "aioimaplib", "script", "huge", "token", "notice", "told"),
+        )
+        for way in WAYS
+    ),
+    CERTIFIED,
 )
 TEXT = "Remove it, then open the agent."
 
