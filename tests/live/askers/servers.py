@@ -158,8 +158,13 @@ http {{
 MAIL_MODULE = Path("/usr/lib/nginx/modules/ngx_mail_module.so")
 
 
-def start_nginx_http(directory: Path, *, listen: int, gatepost: int, mail: int, made: Certificates) -> Child:
-    """nginx by gatepost-http.conf, gatepost-asks.conf and gatepost-key.conf."""
+def start_nginx_http(
+    directory: Path, *, listen: int, gatepost: int, mail: int, made: Certificates, handing_on: bool = False
+) -> Child:
+    """nginx by gatepost-http.conf, gatepost-asks.conf and gatepost-key.conf.
+
+    ``handing_on``: with the lines by which it hands on the certificates of clients, as of the next two.
+    """
     directory.mkdir()
     changes = {
         "127.0.0.1:8070": f"127.0.0.1:{gatepost}",
@@ -168,8 +173,14 @@ def start_nginx_http(directory: Path, *, listen: int, gatepost: int, mail: int, 
         "mail.example.com;": "localhost;",
         **certificate_changes(made),
     }
+    asks = {}
+    if handing_on:
+        size, key = "    client_max_body_size", "include gatepost-key.conf;"
+        changes[size] = f"    ssl_client_certificate {made.authority};\n    ssl_verify_client optional;\n{size}"
+        shown = "proxy_set_header X-Client-Cert $ssl_client_escaped_cert;"
+        asks[key] = f"{shown}\nproxy_set_header X-Client-Cert-Verify $ssl_client_verify;\n{key}"
     (directory / "gatepost-http.conf").write_text(example("nginx/gatepost-http.conf", changes))
-    (directory / "gatepost-asks.conf").write_text(example("nginx/gatepost-asks.conf", {}))
+    (directory / "gatepost-asks.conf").write_text(example("nginx/gatepost-asks.conf", asks))
     key = example("nginx/gatepost-key.conf", {"put-the-key-here": KEY})
     (directory / "gatepost-key.conf").write_text(key)
     config = NGINX.format(directory=directory, modules="") + NGINX_HTTP.format(directory=directory)
@@ -208,7 +219,16 @@ global
 """
 
 
-def start_haproxy(directory: Path, *, listen: int, gatepost: int, spop: int, mail: int, made: Certificates) -> Child:
+def start_haproxy(
+    directory: Path,
+    *,
+    listen: int,
+    gatepost: int,
+    spop: int,
+    mail: int,
+    made: Certificates,
+    handing_on: bool = False,
+) -> Child:
     """HAProxy by haproxy.cfg and gatepost-spoe.conf."""
     directory.mkdir()
     (directory / "both.pem").write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
@@ -221,9 +241,15 @@ def start_haproxy(directory: Path, *, listen: int, gatepost: int, spop: int, mai
         "10.0.0.5:8080": f"127.0.0.1:{mail}",
         "put-the-key-here": KEY,
     }
+    args = {"put-the-key-here": KEY}
+    if handing_on:
+        path, coding = "    http-request set-path", "coding=req.fhdr(content-encoding)"
+        changes["alpn h2,http/1.1"] = f"ca-file {made.authority} verify optional alpn h2,http/1.1"
+        changes[path] = f"    http-request set-header X-Client-Cert %[ssl_c_der,base64]\n{path}"
+        args[coding] = f"{coding} cert=ssl_c_der"
     config = directory / "haproxy.cfg"
     config.write_text(HAPROXY_GLOBAL.format(directory=directory) + example("haproxy/haproxy.cfg", changes))
-    spoe = example("haproxy/gatepost-spoe.conf", {"put-the-key-here": KEY})
+    spoe = example("haproxy/gatepost-spoe.conf", args)
     (directory / "gatepost-spoe.conf").write_text(spoe)
     child = start("haproxy", ("haproxy", "-db", "-f", str(config)), directory)
     child.until_port(listen)
@@ -286,7 +312,9 @@ CADDY_GLOBAL = """{{
 """
 
 
-def start_caddy(directory: Path, *, listen: int, gatepost: int, mail: int, made: Certificates) -> Child:
+def start_caddy(
+    directory: Path, *, listen: int, gatepost: int, mail: int, made: Certificates, handing_on: bool = False
+) -> Child:
     """Caddy by its Caddyfile."""
     directory.mkdir()
     changes = {
@@ -294,6 +322,11 @@ def start_caddy(directory: Path, *, listen: int, gatepost: int, mail: int, made:
         "127.0.0.1:8070": f"127.0.0.1:{gatepost}",
         "10.0.0.5:8080": f"127.0.0.1:{mail}",
     }
+    if handing_on:
+        shown = "header_up X-Client-Cert {http.request.tls.client.certificate_der_base64}"
+        lines = ("mode verify_if_given", f"trusted_ca_cert_file {made.authority}")
+        changes["mail.example.com {"] += " {\n\t\tclient_auth {\n\t\t\t" + "\n\t\t\t".join(lines) + "\n\t\t}\n\t}"
+        changes["header_up X-Gatepost-Key"] = f"{shown}\n\t\t\theader_up X-Gatepost-Key"
     config = directory / "Caddyfile"
     config.write_text(CADDY_GLOBAL.format(directory=directory) + example("caddy/Caddyfile", changes))
     words = ("caddy", "run", "--adapter", "caddyfile", "--config", str(config))
