@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -89,7 +90,7 @@ def web(
     if reason := missing(name):
         pytest.skip(reason)
     (listen,) = free_ports(1)
-    common = {"listen": listen, "gatepost": http_switch.port, "mail": urlsplit(mailbox.url).port or 0}
+    common: dict[str, Any] = {"listen": listen, "gatepost": http_switch.port, "mail": urlsplit(mailbox.url).port or 0}
     directory = ground / f"web-{name}"
     switches: tuple[Switch, ...] = (http_switch,)
     if name == "haproxy":
