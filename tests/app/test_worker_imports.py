@@ -1,11 +1,11 @@
-"""A worker holds in memory what it works with, and begins without reading the rest."""
+"""A worker holds in memory what it works with, and begins without reading the rest, or PostgreSQL's driver."""
 
 import subprocess
 import sys
 
 NOT_NEEDED = (
     *("aiosmtpd", "aiosmtplib", "alembic", "envoy", "fastapi", "google.protobuf", "grpc", "httpx", "starlette"),
-    *("typer", "uvicorn"),
+    *("typer", "uvicorn", "asyncpg", "sqlalchemy.orm"),
 )
 
 

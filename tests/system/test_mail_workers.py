@@ -214,16 +214,22 @@ async def _taken_leave_of(office: Office, user: str, end: Callable[[], Awaitable
     assert office.submission.messages[before].octets.endswith(b"to its end\r\n.\r\n")
 
 
+async def _until_logged(office: Office, event: str, count: int) -> None:
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while len([entry for entry in office.gateway.log if entry["event"] == event]) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_an_upgrade_lets_messages_end_and_takes_leave_of_sessions(office: Office) -> None:
     before = children_of(office.gateway.process.pid)["worker"]
 
     async def upgrade() -> None:
         office.gateway.process.send_signal(signal.SIGUSR2)
+        # The old workers are told when the new ones and the new control process serve.
+        await _until_logged(office, "child_ready", 3)
 
     await _taken_leave_of(office, "eva", upgrade)
-    async with asyncio.timeout(WITHIN_SECONDS):
-        while not [entry for entry in office.gateway.log if entry["event"] == "upgraded"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await _until_logged(office, "upgraded", 1)
     after = children_of(office.gateway.process.pid)["worker"]
     assert len(after) == 2
     assert not set(before) & set(after)

@@ -2,11 +2,9 @@
 
 import sqlite3
 
-from asyncpg import IntegrityConstraintViolationError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.ports.store import Conflict, StoreUnavailable
-from gateway.storage.sql.postgres_errors import sentence_for
 
 
 class SchemaMismatch(Exception):  # noqa: N818  (a state of affairs)
@@ -21,6 +19,8 @@ class SchemaTooOld(SchemaMismatch):
     """The database waits for its migration, which the control process does."""
 
 
+INTEGRITY = "23"
+"""The class of SQLSTATE for a row that may not be so (PostgreSQL's appendix A)."""
 _SENTENCES = {
     sqlite3.SQLITE_BUSY: "the database {place} is locked by another program: end that program",
     sqlite3.SQLITE_LOCKED: "the database {place} is locked by another program: end that program",
@@ -35,10 +35,14 @@ _SENTENCES = {
 
 def translated(error: BaseException, place: str) -> Exception:
     """The same error in the words of ``ports.store``. ``place`` names the database without secrets."""
-    if isinstance(error, IntegrityError | sqlite3.IntegrityError | IntegrityConstraintViolationError):
+    violates = str(getattr(error, "sqlstate", None)).startswith(INTEGRITY)
+    if violates or isinstance(error, IntegrityError | sqlite3.IntegrityError):
         return Conflict("another change came first")
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, sqlite3.Error):
+        # Here, because a gateway on SQLite need not hold PostgreSQL's driver in memory.
+        from gateway.storage.sql.postgres_errors import sentence_for
+
         # SQLAlchemy's own classes stand between.
         return StoreUnavailable(sentence_for(cause.__cause__ or cause if cause else error, place))
     code = getattr(cause, "sqlite_errorcode", None)

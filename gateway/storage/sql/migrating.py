@@ -19,10 +19,10 @@ from sqlalchemy import Connection, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from gateway.ports.store import StoreUnavailable
-from gateway.storage.sql import postgres, schema, sqlite
+from gateway.storage.sql import schema, sqlite
 from gateway.storage.sql.errors import SchemaTooNew, SchemaTooOld, translated
-from gateway.storage.sql.postgres_url import PostgresTarget
-from gateway.storage.sql.rows import AWAY, guarded
+from gateway.storage.sql.postgres_url import PostgresBounds, PostgresTarget
+from gateway.storage.sql.rows import guarded
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -53,7 +53,7 @@ class SchemaState:
     """The database is of a newer version, which says that this code can use it."""
 
 
-async def prepare_postgres(target: PostgresTarget, writable: bool, bounds: postgres.PostgresBounds) -> None:
+async def prepare_postgres(target: PostgresTarget, writable: bool, bounds: PostgresBounds) -> None:
     """Check the database, and migrate it if ``writable``. Raises as ``open_store`` says."""
     long = replace(bounds, statement=MIGRATION_SECONDS, lock=MIGRATION_SECONDS, answer=MIGRATION_SECONDS)
     await _on_postgres(
@@ -61,13 +61,17 @@ async def prepare_postgres(target: PostgresTarget, writable: bool, bounds: postg
     )
 
 
-async def schema_of_postgres(target: PostgresTarget, bounds: postgres.PostgresBounds) -> SchemaState:
+async def schema_of_postgres(target: PostgresTarget, bounds: PostgresBounds) -> SchemaState:
     """How the database stands, without changing anything. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
     return await _on_postgres(target, bounds, lambda connection: look_at(connection, target.place))
 
 
-async def _on_postgres(target: PostgresTarget, bounds: postgres.PostgresBounds, work: Callable[[Connection], T]) -> T:
-    engine = postgres.engine_of(target, bounds, connections=1)
+async def _on_postgres(target: PostgresTarget, bounds: PostgresBounds, work: Callable[[Connection], T]) -> T:
+    # Here, because a gateway on SQLite need not hold PostgreSQL's driver in memory.
+    from gateway.storage.sql.postgres import engine_of
+    from gateway.storage.sql.postgres_errors import AWAY
+
+    engine = engine_of(target, bounds, connections=1)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(work)

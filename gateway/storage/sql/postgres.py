@@ -22,11 +22,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from gateway.ports.store import OutcomeUnknown, StoreUnavailable
 from gateway.storage.sql.errors import translated
-from gateway.storage.sql.postgres_errors import connecting, most_telling
+from gateway.storage.sql.postgres_errors import AWAY, connecting, most_telling
 from gateway.storage.sql.postgres_rows import PostgresRows, Row
-from gateway.storage.sql.postgres_url import PostgresTarget
+from gateway.storage.sql.postgres_url import PostgresBounds, PostgresTarget
 from gateway.storage.sql.reading import LOCKED_STATE, STATE
-from gateway.storage.sql.rows import AWAY
 
 T = TypeVar("T")
 
@@ -35,19 +34,6 @@ READER_SECONDS = 5.0
 """How long a read waits for a free connection."""
 RECYCLE_SECONDS = 1800.0
 CLOSE_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresBounds:
-    """In seconds. The server's own come first, since they tell more; ``answer`` is for a server that says nothing."""
-
-    connect: float = 3.0
-    """For each host."""
-    statement: float = 10.0
-    lock: float = 5.0
-    idle: float = 15.0
-    """In a transaction; longer than a unit of work may take."""
-    answer: float = 12.0
 
 
 class Connecting:

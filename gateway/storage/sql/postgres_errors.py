@@ -13,6 +13,8 @@ import asyncpg
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql.postgres_url import PostgresTarget
 
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What asyncpg raises beside what SQLAlchemy wraps: also while it connects, and when an answer does not come."""
 _DATABASE = "the database {place} "
 _SENTENCES = {
     "25006": "is read-only, as a standby is: name the primary in [storage] url, or all servers of the group",

@@ -19,7 +19,8 @@ from sqlalchemy.sql import ClauseElement, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from gateway.storage.sql.errors import translated
-from gateway.storage.sql.rows import AWAY, Parameters, each_of
+from gateway.storage.sql.postgres_errors import AWAY
+from gateway.storage.sql.rows import Parameters, each_of
 
 T = TypeVar("T")
 

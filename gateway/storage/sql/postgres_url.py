@@ -23,6 +23,19 @@ _ESCAPES = "(characters like @ : / ? # of a password as %40 %3A %2F %3F %23)"
 
 
 @dataclass(frozen=True, slots=True)
+class PostgresBounds:
+    """In seconds. The server's own come first, since they tell more; ``answer`` is for a server that says nothing."""
+
+    connect: float = 3.0
+    """For each host."""
+    statement: float = 10.0
+    lock: float = 5.0
+    idle: float = 15.0
+    """In a transaction; longer than a unit of work may take."""
+    answer: float = 12.0
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresTarget:
     """Where the database is and how to reach it."""
 

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql import migrating, postgres, schema
 from gateway.storage.sql.errors import translated
+from gateway.storage.sql.postgres_errors import AWAY
 from gateway.storage.sql.postgres_rows import AsyncRows
 from gateway.storage.sql.postgres_url import postgres_target
-from gateway.storage.sql.rows import AWAY
 from gateway.storage.sql.snapshot import LEFT_OUT, PATIENT, snapshot
 
 OTHERS_SECONDS = 3.0

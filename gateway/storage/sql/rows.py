@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
@@ -16,9 +15,6 @@ from gateway.storage.sql.errors import translated
 T = TypeVar("T")
 
 Parameters: TypeAlias = Mapping[str, object] | Sequence[Mapping[str, object]]
-
-AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What asyncpg raises beside what SQLAlchemy wraps: also while it connects, and when an answer does not come."""
 
 
 class Rows(Protocol):

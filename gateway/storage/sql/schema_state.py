@@ -13,8 +13,7 @@ from gateway.storage.sql.migrating import (
     schema_of_postgres,
     schema_of_sqlite,
 )
-from gateway.storage.sql.postgres import PostgresBounds
-from gateway.storage.sql.postgres_url import is_postgres, postgres_target
+from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
 from gateway.storage.sql.sqlite import BUSY_SECONDS
 from gateway.storage.sql.store import sqlite_path
 

@@ -18,17 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql import postgres, schema, sqlite
 from gateway.storage.sql.errors import translated
+from gateway.storage.sql.postgres_errors import AWAY
 from gateway.storage.sql.postgres_rows import AsyncRows
-from gateway.storage.sql.postgres_url import is_postgres, postgres_target
+from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
 from gateway.storage.sql.reading import STATE
-from gateway.storage.sql.rows import AWAY, Rows, guarded
+from gateway.storage.sql.rows import Rows, guarded
 from gateway.storage.sql.sqlite_rows import InlineRows
 from gateway.storage.sql.store import sqlite_path
 
 PAGE = 500
 LEFT_OUT = frozenset({"alembic_version", "leases"})
 """Tables of no use later: the header has the revision, and leases are of processes that run now."""
-PATIENT = postgres.PostgresBounds(statement=3600.0, lock=60.0, idle=600.0, answer=3600.0)
+PATIENT = PostgresBounds(statement=3600.0, lock=60.0, idle=600.0, answer=3600.0)
 """Whole tables are read or written, and nobody waits for an answer."""
 
 

@@ -13,8 +13,7 @@ from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.change_rows import LOG_KEEPS
 from gateway.storage.sql.group_commit import GroupCommit, Transaction
 from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
-from gateway.storage.sql.postgres import PostgresBounds, PostgresDatabase
-from gateway.storage.sql.postgres_url import is_postgres, postgres_target
+from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.sqlite import BUSY_SECONDS, SqliteDatabase
@@ -113,6 +112,9 @@ async def open_store(
     """
     database: Database
     if is_postgres(url):
+        # Here, because a gateway on SQLite need not hold PostgreSQL's driver in memory.
+        from gateway.storage.sql.postgres import PostgresDatabase
+
         target = postgres_target(url)
         await prepare_postgres(target, writable, bounds)
         database = PostgresDatabase(target, writable=writable, bounds=bounds)

@@ -20,9 +20,9 @@ from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, group_commit, migrate_at, open_store, schema_at
 from gateway.storage.sql import reading as reading_module
 from gateway.storage.sql import writing as writing_module
-from gateway.storage.sql.postgres import PostgresBounds, engine_of
+from gateway.storage.sql.postgres import engine_of
 from gateway.storage.sql.postgres_rows import _DIALECT, _text_of
-from gateway.storage.sql.postgres_url import postgres_target
+from gateway.storage.sql.postgres_url import PostgresBounds, postgres_target
 from gateway.storage.sql.schema import metadata
 from tests.support.phone_certificates import make_certificates
 from tests.support.postgres_server import PASSWORD, QUICK, ROLE, PostgresServer, postgres_server

@@ -14,8 +14,8 @@ from gateway.ports.store import StoreUnavailable, Writing
 from gateway.storage.backup_file import BackupReader
 from gateway.storage.sql import open_store
 from gateway.storage.sql.backups import load_backup, write_backup
-from gateway.storage.sql.postgres import PostgresBounds, engine_of
-from gateway.storage.sql.postgres_url import postgres_target
+from gateway.storage.sql.postgres import engine_of
+from gateway.storage.sql.postgres_url import PostgresBounds, postgres_target
 from gateway.storage.sql.replacing_postgres import put_in_postgres
 from gateway.storage.sql.snapshot import snapshot
 from tests.storage.sql.test_backups import content, fill, quiet

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from gateway.ports.store import OutcomeUnknown, Store, StoreUnavailable, Writing
 from gateway.storage.sql import SqlStore, open_store
-from gateway.storage.sql.postgres import PostgresBounds
+from gateway.storage.sql.postgres_url import PostgresBounds
 from tests.support.postgres_server import PostgresServer, missing, postgres_server
 from tests.support.stored_values import person
 
