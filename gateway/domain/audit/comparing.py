@@ -41,7 +41,8 @@ class Keys:
         message, right, wrong = checkpoint.text.encode(), False, False
         for each in checkpoint.signatures:
             for key in self.known:
-                if (key.name, key.id) == (each.name, each.key_id):
+                # A key counts under whatever name: the log it signed may have been exchanged for another one.
+                if VerifierKey(each.name, key.public).id == each.key_id:
                     fits = self.verifies(key.public, message, each.signature)
                     right, wrong = right or fits, wrong or not fits
         return Signed(checkpoint, right, wrong and not right)
@@ -206,7 +207,13 @@ def _of_outside(walk: LogWalk, outside: Sequence[Checkpoint], keys: Keys, notes:
     matched = walk.beginning.size
     for each in sorted(outside, key=lambda one: one.size):
         signed = keys.judged(each)
-        if each.origin != walk.beginning.origin:
+        if each.origin != walk.beginning.origin and signed.is_known:
+            sentence = (
+                f"this is another log ({walk.beginning.origin or 'an empty one'}) than the one that the checkpoint "
+                f"from outside was signed for ({each.origin})"
+            )
+            found.append(Damage(DamageKind.REWRITTEN, 1, max(walk.size, each.size), sentence))
+        elif each.origin != walk.beginning.origin:
             notes.append(f"a checkpoint from outside is of another log, {each.origin}: it was not looked at")
         elif signed.is_forged or not (signed.is_known or not keys.known):
             notes.append(f"the checkpoint from outside for entry {each.size} is not signed by a known key: left out")
@@ -247,14 +254,24 @@ def _number(details: Mapping[str, object], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+_OF_ROWS = frozenset({DamageKind.CHANGED, DamageKind.DELETED, DamageKind.INSERTED, DamageKind.REORDERED})
+
+
 def _in_order(damages: Sequence[Damage]) -> tuple[Damage, ...]:
-    """Each finding once, the first entry first. What is not sealed and signed for otherwise was not merely appended."""
+    """Each finding once, the first entry first; what another one explains is left out."""
     rewritten = [each for each in damages if each.kind is DamageKind.REWRITTEN]
-    kept: dict[tuple[DamageKind, int], Damage] = {}
+    kept: list[Damage] = []
     for each in sorted(damages, key=lambda one: (one.seq, one.upto)):
-        if each.kind is DamageKind.APPENDED and any(each.seq <= other.upto for other in rewritten):
-            continue
-        earlier = kept.get((each.kind, each.seq))
-        if earlier is None or earlier.upto < each.upto:
-            kept[each.kind, each.seq] = each
-    return tuple(kept.values())
+        if each.kind is DamageKind.REWRITTEN:
+            # A row that is bad by itself is why the root is another one; of two checkpoints the closer one tells more.
+            by_rows = any(other.kind in _OF_ROWS and other.seq <= each.upto for other in damages)
+            closer = any(other.upto == each.upto and other.seq > each.seq for other in rewritten)
+            explained = by_rows or closer
+        elif each.kind is DamageKind.APPENDED:
+            by_rows = any(other.kind is DamageKind.CHANGED and other.seq == each.seq for other in damages)
+            explained = by_rows or any(each.seq <= other.upto for other in rewritten)
+        else:
+            explained = False
+        if not explained and each not in kept:
+            kept.append(each)
+    return tuple(kept)

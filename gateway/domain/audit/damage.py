@@ -184,9 +184,9 @@ class LogWalk:
             self._moved.last = seq
         else:
             self._end_move()
-            self._add(
-                DamageKind.CHANGED, seq, seq, f"entry {seq} was changed: it does not follow from the entry before it"
-            )
+            before = max(seq - 1, self.beginning.size + 1)
+            sentence = f"entry {seq} does not follow from the one before it: one of the two was changed"
+            self._add(DamageKind.CHANGED, before, seq, sentence)
 
     def _missing(self, first: int, last: int) -> None:
         which = f"entry {first} is" if first == last else f"entries {first} to {last} are"
