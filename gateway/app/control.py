@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.api.health import HealthDeps, create_health
 from gateway.admin.auth import first_token
+from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
@@ -31,6 +32,7 @@ from gateway.app.parts import (
 )
 from gateway.app.serving import Serving, ServingLimits
 from gateway.app.tasks import Tasks
+from gateway.audit.keys import AuditKey
 from gateway.changes.apply import ensure_first_policy
 from gateway.changes.applying import Applier
 from gateway.changes.desk import ChangeDesk
@@ -86,6 +88,7 @@ class Control:
         life: str,
         policy: Policy,
         place: Place,
+        key: AuditKey,
         *,
         alone: bool,
     ) -> None:
@@ -118,6 +121,7 @@ class Control:
             feed_up=lambda: self._publication.up,
             heard=ingest.heard,
         )
+        self._auditing = Auditing(settings, store, key, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
         self._previews = FleetPreviews(store, load, data_dir_of(settings) / INDEX_FILE, now)
@@ -196,6 +200,8 @@ class Control:
             self._previews.run(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
+            self._leases.run("audit", self._auditing.sign),
+            self._leases.run("audit-tidy", self._auditing.tidy),
             linked,
             self._draining.wait(),
         )
@@ -269,7 +275,7 @@ class Control:
             "leases": sorted(self._leases.held),
             "pid": os.getpid(),
             "version": __version__,
-            "warnings": self._lookout.sentences(),
+            "warnings": [*self._lookout.sentences(), *self._auditing.sentences()],
         }
 
     def _rendered(self) -> str:
@@ -280,6 +286,7 @@ class Control:
             bool(self._clock.jumped_by)
         )
         self._lookout.gauge(self._metrics)
+        self._auditing.gauge(self._metrics)
         self._figures.gauge()
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
 
@@ -369,7 +376,8 @@ async def _begun(
 ) -> None:
     try:
         await see_that_it_may_be_made(settings)
-        store = await open_store(storage_url_of(settings), writable=True)
+        key = await asyncio.to_thread(audit_key_of, settings)
+        store = await open_store(storage_url_of(settings), writable=True, seal=key.seal)
     except SchemaMismatch as error:
         raise DomainError(str(error)) from None
     await see_that_it_is_not_empty(settings, store)
@@ -381,9 +389,10 @@ async def _begun(
             f"[gateway] data_dir {settings.gateway.data_dir}: the first token cannot be written ({error.strerror}): "
             "let this user write there"
         ) from None
+    await tell_of_the_start(store, key, data_dir_of(settings))
     redis = redis_of(settings)
     life = await _present_life(store, redis)
-    control = Control(settings, link, store, redis, life, policy_of(version), place, alone=alone)
+    control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)
     turn.hand_to(control.take)
     await control.run(linked)
 

@@ -12,11 +12,13 @@ import time
 import structlog
 
 from gateway.admin.auth import Role, new_token, token_created
-from gateway.app.parts import storage_url_of
+from gateway.app.parts import data_dir_of, storage_url_of
+from gateway.audit.keys import find_key
 from gateway.domain.errors import DomainError
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import Conflict, OperatorToken, StoreUnavailable, Writing
 from gateway.settings import Settings
+from gateway.storage.audit_rows import unsealed
 from gateway.storage.sql import SchemaMismatch, open_store, schema_at
 
 LOCAL = "local"
@@ -49,7 +51,8 @@ async def _write(settings: Settings, token: OperatorToken) -> None:
         await writing.put_token(token)
         await writing.log_audit(token_created(token, LOCAL, "on the gateway's machine"))
 
-    store = await open_store(url, writable=True)
+    key = await asyncio.to_thread(find_key, data_dir_of(settings))
+    store = await open_store(url, writable=True, seal=key.seal if key else unsealed)
     try:
         await store.write(work)
     finally:

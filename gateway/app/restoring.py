@@ -19,11 +19,16 @@ from gateway.admin.auth import FIRST_OPERATOR, TOKEN_FILE, Role, digest_of, usab
 from gateway.app.fleet_difference import FleetDifference, Side, compare
 from gateway.app.losses import Losses, losses
 from gateway.app.parts import DATABASE_FILE, data_dir_of, identity_of, record_loader, storage_url_of
+from gateway.audit.keys import find_key
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.chain import AuditHead
+from gateway.domain.audit.entry import Value, moment_text
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.ports.store import OperatorToken, Store, StoreUnavailable, Writing
 from gateway.runtime.lock import DataDirLock
 from gateway.settings import Settings
+from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.backup_file import BackupHeader, BackupReader
 from gateway.storage.sql import SchemaMismatch, open_store, schema_at
 from gateway.storage.sql.backups import load_backup
@@ -76,6 +81,8 @@ class Restoring:
         self._tokens_revoked: tuple[OperatorToken, ...] = ()
         self._tokens_since: tuple[OperatorToken, ...] = ()
         self._policy: PolicyVersion | None = None
+        self._lost: AuditHead | None = None
+        """Where the present database's audit log stands; None: not known."""
         try:
             self._lock = DataDirLock(data_dir_of(settings))
         except BaseException:
@@ -125,6 +132,8 @@ class Restoring:
                         lost = await losses(self._url, present, restored, self._backup.header.taken_at)
                         self._tokens_revoked, self._tokens_since = lost.tokens_revoked, lost.tokens_created
                         self._policy = self._first_version(newest, lost.newest_policy)
+                        async with present.read() as reading:
+                            self._lost = await reading.audit_head()
                         if with_fleet:
                             fleet = await self._compared(present, restored, progress)
                 except (StoreUnavailable, SchemaMismatch) as error:
@@ -211,14 +220,29 @@ class Restoring:
             if own is not None and usable(own, self._now) and await writing.token_by_digest(digest) is None:
                 await writing.put_token(own)
             writing.log_everybody()
+            await writing.log_audit(self._told(await writing.audit_head()))
 
-        async with _opened(f"sqlite:///{self._fresh}", writable=True) as store:
+        key = find_key(data_dir_of(self._settings))
+        seal = key.seal if key else unsealed
+        async with _opened(f"sqlite:///{self._fresh}", writable=True, seal=seal) as store:
             await store.write(work)
+
+    def _told(self, restored: AuditHead) -> AuditEntry:
+        """What the restored log says of the one that it takes the place of, which had gone on from some entry."""
+        details: dict[str, Value] = {
+            "backup_taken_at": moment_text(self._backup.header.taken_at),
+            "policy_version": self._policy.number if self._policy else 0,
+            "enforcement_on": bool(self._policy and self._policy.enforcement_on),
+            "continues_after": restored.size,
+        }
+        if self._lost is not None and self._lost.origin:
+            details |= {"lost_upto": self._lost.size, "lost_root": self._lost.root.hex(), "lost_log": self._lost.origin}
+        return AuditEntry(AuditKind.RESTORED, AUTHOR, details=details)
 
 
 @asynccontextmanager
-async def _opened(url: str, *, writable: bool = False) -> AsyncIterator[Store]:
-    store = await open_store(url, writable=writable)
+async def _opened(url: str, *, writable: bool = False, seal: Seal = unsealed) -> AsyncIterator[Store]:
+    store = await open_store(url, writable=writable, seal=seal)
     try:
         yield store
     finally:

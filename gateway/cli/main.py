@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    audit,
     backups,
     bans,
     changes,
@@ -76,6 +77,7 @@ app.add_typer(exemptions.app, name="exempt")
 app.add_typer(changes.app, name="change")
 app.add_typer(tokens.app, name="token")
 app.add_typer(policies.app, name="policy")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

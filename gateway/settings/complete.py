@@ -144,6 +144,7 @@ def _check_tls(settings: Settings) -> None:
         "[authz] client_ca": settings.authz.client_ca,
         **{f"[authz] cuts, number {number}: ca": each.ca for number, each in enumerate(settings.authz.cuts, 1)},
         "[redis] ca": settings.redis.ca,
+        "[audit] webhook_ca": settings.audit.webhook_ca,
     }
     for number, each in enumerate(settings.tls.names, 1):
         named[f"[tls] names, number {number}: certificate"] = each.certificate

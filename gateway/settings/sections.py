@@ -45,6 +45,8 @@ from gateway.settings.values import (
     SmtpListeners,
     SmtpServer,
     StorageUrl,
+    WebhookSecret,
+    WebhookUrl,
     listed,
     tabled,
     tabled_cuts,
@@ -302,6 +304,17 @@ class DecisionSection(Section):
     state_bound_seconds: Seconds = 900.0
 
 
+class AuditSection(Section):
+    """[audit]"""
+
+    retention_days: Annotated[int, Field(ge=0, le=36_500), Number] = 730
+    checkpoint_seconds: Seconds = 300.0
+    checkpoint_entries: Count = 10_000
+    webhook: WebhookUrl = ""
+    webhook_secret: WebhookSecret = Field("", repr=False)
+    webhook_ca: str = ""
+
+
 class LogSection(Section):
     """[log]"""
 
@@ -332,6 +345,7 @@ class Settings(BaseSettings):
     health: HealthSection = HealthSection()
     inventory: InventorySection = InventorySection()
     decision: DecisionSection = DecisionSection()
+    audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -1,5 +1,6 @@
 """What keys accept. Every message of a ``ValueError`` here is the second half of a sentence that names the key."""
 
+import base64
 import ipaddress
 import json
 import re
@@ -178,6 +179,29 @@ def _public(value: str) -> str:
     return value.rstrip("/")
 
 
+def _webhook(value: str) -> str:
+    if not value:
+        return ""
+    remedy = "write it like https://auditor.example/checkpoints"
+    parts = _split(value, remedy)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"this is no webhook: {remedy}")
+    return value
+
+
+def _webhook_secret(value: str) -> str:
+    remedy = "write whsec_ and base64 of 24 octets or more, the receiver's own"
+    if not value:
+        return ""
+    try:
+        key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not value.startswith("whsec_") or len(key) < 24:
+        raise ValueError(f"this is no secret of a webhook: {remedy}")
+    return value
+
+
 def _network(value: str) -> str:
     try:
         ipaddress.ip_network(value)
@@ -343,6 +367,8 @@ DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
 PublicUrl = Annotated[str, AfterValidator(_public)]
 RedisUrl = Annotated[str, AfterValidator(_redis)]
 StorageUrl = Annotated[str, AfterValidator(_storage)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook)]
+WebhookSecret = Annotated[str, AfterValidator(_webhook_secret)]
 MemorySize = Annotated[str, AfterValidator(_memory)]
 Directory = Annotated[str, AfterValidator(_directory)]
 Number = BeforeValidator(_no_truth_value)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from gateway.admin.api import (
+    audit,
     bans,
     changes,
     credentials,
@@ -73,6 +74,7 @@ def create_api(deps: ApiDeps) -> FastAPI:
         changes,
         tokens,
         policies,
+        audit,
     ):
         app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)

@@ -19,7 +19,7 @@ from gateway.domain.errors import InvalidValue
 NOTE_BYTES = 8_192
 _ED25519 = b"\x01"
 _SIGNATURE = re.compile(r"— ([^ +]+) ([A-Za-z0-9+/=]+)\Z")
-_SIZE = re.compile(r"0|[1-9][0-9]{0,17}\Z")
+_SIZE = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class SqlAuditReading:
 
     async def audit_entries(self, after: int = 0, limit: int = 1000) -> Sequence[StoredEntry]:
         found = await self._rows.all(_ENTRIES, {"after": after, "most": limit})
-        return [StoredEntry._make(row) for row in found]
+        return [_entry(row) for row in found]
 
     async def audit_checkpoints(self, after: int = 0, limit: int = 1000) -> Sequence[StoredCheckpoint]:
         return [_checkpoint(row) for row in await self._rows.all(_CHECKPOINTS, {"after": after, "most": limit})]
@@ -75,7 +75,10 @@ class SqlAuditReading:
 
     async def dropped_segments(self) -> Sequence[DroppedSegment]:
         found = await self._rows.all(_DROPPED)
-        return [DroppedSegment(row.upto, row.at, row.note, row.chain, _hashes(row.frontier)) for row in found]
+        return [
+            DroppedSegment(row.upto, _moment(row.at), str(row.note), _octets(row.chain), _hashes(row.frontier))
+            for row in found
+        ]
 
     async def audit_pseudonyms(self, logins: Sequence[str]) -> Sequence[str]:
         keys = await self._subject_keys(logins)
@@ -170,12 +173,29 @@ def _head(found: Sequence[Any]) -> AuditHead:
     if not found:
         return NOT_BEGUN
     row = found[0]
-    return AuditHead(row.origin, row.size, bytes(row.chain), _hashes(row.frontier))
+    return AuditHead(str(row.origin), row.size, _octets(row.chain), _hashes(row.frontier))
 
 
 def _checkpoint(row: Any) -> StoredCheckpoint:
-    return StoredCheckpoint(row.size, row.at, row.note, row.chain, _hashes(row.frontier))
+    return StoredCheckpoint(row.size, _moment(row.at), str(row.note), _octets(row.chain), _hashes(row.frontier))
 
 
-def _hashes(octets: bytes) -> tuple[bytes, ...]:
+def _entry(row: Any) -> StoredEntry:
+    seq, entry, leaf, chain, seal = row
+    if type(entry) is type(leaf) is type(chain) is type(seal) is bytes:
+        return StoredEntry(seq, entry, leaf, chain, seal)
+    return StoredEntry(seq, _octets(entry), _octets(leaf), _octets(chain), _octets(seal))
+
+
+def _octets(value: object) -> bytes:
+    """SQLite holds a text in a column of octets as well; who put one there is found out by its hash."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+
+
+def _moment(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _hashes(value: object) -> tuple[bytes, ...]:
+    octets = _octets(value)
     return tuple(octets[begin : begin + HASH_BYTES] for begin in range(0, len(octets), HASH_BYTES))

@@ -1,0 +1,90 @@
+"""The audit log in the control process: its key, what is signed and sent outside, and what is not kept for ever."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from gateway import __version__
+from gateway.app.parts import data_dir_of
+from gateway.audit.checkpoints import Checkpointing, CheckpointSettings
+from gateway.audit.keys import AuditKey, find_or_make_key, write_public
+from gateway.audit.pushing import WebhookPush
+from gateway.audit.segments import Retention
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import GATEPOST
+from gateway.observability.metrics import Metrics
+from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
+from gateway.runtime.leases import Held
+from gateway.settings import Settings
+
+log = structlog.get_logger()
+
+TIDY_EVERY_SECONDS = 3_600.0
+DAY_SECONDS = 86_400.0
+
+
+def audit_key_of(settings: Settings) -> AuditKey:
+    """The key of this machine; the first start makes it. Raises ``DomainError``."""
+    key, made = find_or_make_key(data_dir_of(settings))
+    if made:
+        log.info("audit_key_made", path=str(data_dir_of(settings) / "audit-key"))
+    return key
+
+
+async def tell_of_the_start(store: Store, key: AuditKey, data_dir: Path) -> None:
+    """Write down that a control process begins, and put the public key where it can be copied from.
+
+    A store that takes no writes (a full disk) is no reason not to begin: mail goes on without.
+    """
+
+    async def work(writing: Writing) -> None:
+        # The log's name comes with its first entry.
+        head = await writing.audit_head()
+        told = {"version": __version__, "key": str(key.verifier(head.origin)) if head.origin else ""}
+        await writing.log_audit(AuditEntry(AuditKind.STARTED, GATEPOST, details=told))
+
+    try:
+        await store.write(work)
+        async with store.read() as reading:
+            verifier = key.verifier((await reading.audit_head()).origin)
+        await asyncio.to_thread(write_public, data_dir, verifier)
+    except StoreUnavailable as error:
+        log.warning("audit_start_not_told", error=str(error))
+    except OSError as error:
+        log.warning("audit_key_not_shown", reason=error.strerror or str(error))
+
+
+class Auditing:
+    """One per control process."""
+
+    def __init__(self, settings: Settings, store: Store, key: AuditKey, now: Callable[[], float] = time.time) -> None:
+        """Raises ``DomainError`` for a webhook that cannot be used."""
+        told = settings.audit
+        push = WebhookPush(told.webhook, told.webhook_secret, told.webhook_ca, now) if told.webhook else None
+        due = CheckpointSettings(told.checkpoint_seconds, told.checkpoint_entries)
+        self._checkpoints = Checkpointing(store, key, push, due, now)
+        self._retention = Retention(store, told.retention_days * DAY_SECONDS, now)
+
+    async def sign(self, held: Held) -> None:
+        """Sign and send, while the lease is held."""
+        await self._checkpoints.run(held)
+
+    async def tidy(self, held: Held) -> None:
+        """Let go of what is too old, while the lease is held."""
+        while held:
+            await asyncio.sleep(TIDY_EVERY_SECONDS)
+            try:
+                await self._retention.tidy()
+            except (StoreUnavailable, Conflict) as error:
+                log.warning("audit_not_tidied", error=str(error))
+
+    def sentences(self) -> list[str]:
+        """Warnings for ``status``."""
+        return [self._checkpoints.trouble] if self._checkpoints.trouble else []
+
+    def gauge(self, metrics: Metrics) -> None:
+        """Set the figures."""
+        self._checkpoints.gauge(metrics)
