@@ -6,11 +6,12 @@ machine under some checkpoint.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
 from gateway.domain.audit import AuditEntry, AuditKind
-from gateway.domain.audit.entry import GATEPOST, moment_text
+from gateway.domain.audit.entry import GATEPOST, Value, moment_text
 from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint
 from gateway.ports.store import Store, Writing
 
@@ -40,7 +41,7 @@ class Retention:
         """
         gone = 0
         while self._keep_seconds and (found := await self._next_segment()):
-            dropped, _ = await self._store.write(lambda writing, found=found: _drop(writing, found, self._now()))
+            dropped, _ = await self._store.write(partial(_drop, found, self._now()))
             gone += dropped
             log.info("audit_segment_dropped", upto=found.size, entries=dropped)
         await self._thin()
@@ -69,7 +70,7 @@ class Retention:
             after = page[-1].size
             gone, kept = _thinned(page, kept)
             if gone:
-                await self._store.write(lambda writing, gone=gone: writing.thin_audit_checkpoints(gone))
+                await self._store.write(partial(_thin, gone))
 
 
 def _thinned(
@@ -86,8 +87,12 @@ def _thinned(
     return gone, kept
 
 
-async def _drop(writing: Writing, checkpoint: StoredCheckpoint, now: float) -> int:
+async def _thin(sizes: Sequence[int], writing: Writing) -> None:
+    await writing.thin_audit_checkpoints(sizes)
+
+
+async def _drop(checkpoint: StoredCheckpoint, now: float, writing: Writing) -> int:
     segment = DroppedSegment(checkpoint.size, now, checkpoint.note, checkpoint.chain, checkpoint.frontier)
-    details = {"upto": checkpoint.size, "signed_at": moment_text(checkpoint.at)}
+    details: dict[str, Value] = {"upto": checkpoint.size, "signed_at": moment_text(checkpoint.at)}
     await writing.log_audit(AuditEntry(AuditKind.SEGMENT_DROPPED, GATEPOST, details=details))
     return await writing.drop_audit_segment(segment)
