@@ -16,6 +16,7 @@ import httpx
 from bench.certificate import Certificate
 from bench.fleet import BANNED
 from bench.machine import child, descendants, wait_until
+from bench.second_person import approve, change_of
 
 OPENED = {
     **{
@@ -64,7 +65,11 @@ class Gatepost:
         """Ban an app, enforced."""
         matcher = {"kind": "id", "value": app, "platform": "android"}
         with self.api() as api:
-            api.post("/bans", json={"name": name, "matchers": [matcher], "flag": "enforce"}).raise_for_status()
+            edit = {"name": name, "matchers": [matcher], "flag": "enforce"}
+            change = change_of(api.post("/bans", json=edit))
+            if change is not None:
+                approve(api, change)
+                api.post(f"/changes/{change}/apply").raise_for_status()
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""

@@ -215,13 +215,19 @@ def _looked_at(cell: Cell, place: Site, target: Target, options: Options) -> lis
 
 
 def _python_table(place: Site, load: wrk.Load, url: str, worker: int, options: Options, cpu_us: float) -> list[Table]:
-    spy = shutil.which("py-spy") or str(Path(sys.executable).with_name("py-spy"))
-    if not Path(spy).exists():
-        raise Missing("py-spy not installed: run bench/install.sh")
+    spy = spy_program()
     folded = place.directory / "folded"
     words = [spy, "record", "-p", str(worker), "-d", f"{options.seconds:.0f}", "-r", str(PYTHON_PER_SECOND)]
     _while_loaded([*words, "-f", "raw", "-F", "--nonblocking", "-o", str(folded)], load, url, worker, options)
     return [table_of_functions(PythonShares.of(folded.read_text().splitlines()), cpu_us)]
+
+
+def spy_program() -> str:
+    """Where py-spy is. Raises ``Missing``."""
+    spy = shutil.which("py-spy") or str(Path(sys.executable).with_name("py-spy"))
+    if not Path(spy).exists():
+        raise Missing("py-spy not installed: run bench/install.sh")
+    return spy
 
 
 def _while_loaded(words: Sequence[str], load: wrk.Load, url: str, worker: int, options: Options) -> None:

@@ -113,30 +113,31 @@ def _measure_octets(
     results = interleaved(
         [target for target in targets if target.name != "nginx-mail-server"],
         options.rounds if what == "10 MB read" else max(2, options.rounds // 2),
-        lambda target: uvloop.run(_moving(place, target, what, scheme, options.seconds)),
+        lambda target: uvloop.run(moved(place, target, what, scheme, options.seconds)),
     )
     shown = Shown(f"After the login: {what}, {scheme}", "CPU s/GB", "MB/s", 1e9, 1e6, 2)
     outcome.show(table_of(shown, results, BESIDE))
     keep(outcome, f"mail/{what}/{scheme}", results, (BESIDE, "nginx-mail-64k", "perdition"))
 
 
-async def _moving(place: MailSite, target: MailTarget, what: str, scheme: str, seconds: float) -> Done:
+async def moved(place: MailSite, target: MailTarget, what: str, scheme: str, seconds: float) -> Done:
+    """Octets of one kind of messages, as many as there can be in that time."""
     octets, at_once = MESSAGES[what]
     trust = None if scheme == "plain" else place.certificate.client()
     port, message = port_of(target, "imap", scheme), b"m" * octets
     clients = [await connected(port, trust) for _ in range(at_once)]
     for number, client in zip(place.allowed, clients, strict=False):
         await imap_login(client, number)
-    moved, before, began = 0, target.cpu(), time.monotonic()
+    octets_moved, before, began = 0, target.cpu(), time.monotonic()
 
     async def some(client: MailClient) -> None:
-        nonlocal moved
+        nonlocal octets_moved
         while time.monotonic() - began < seconds:
             await (append(client, message) if what.endswith("stored") else fetch(client, octets))
-            moved += octets
+            octets_moved += octets
 
     await together(target, (some(client) for client in clients))
-    done = Done(moved, target.cpu() - before, time.monotonic() - began)
+    done = Done(octets_moved, target.cpu() - before, time.monotonic() - began)
     for client in clients:
         client.close()
     return done
