@@ -8,7 +8,7 @@ import json
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,13 +47,17 @@ class Office:
     authority: Authority
     shown: Issued
     """What the listeners show, as files."""
+    opened: list[SmtpClient | Peer] = field(default_factory=list)
+    """The connections of the present test."""
 
     def _port(self, part: str) -> int:
         return urlsplit(self.gateway.listening[part][0]).port or 0
 
     async def smtp_client(self, trust: ssl.SSLContext | None = None, source: str = "") -> SmtpClient:
         """A mail program that has said nothing."""
-        return await SmtpClient.connected(self._port("smtp"), trust or self.authority.trust(), source)
+        client = await SmtpClient.connected(self._port("smtp"), trust or self.authority.trust(), source)
+        self.opened.append(client)
+        return client
 
     async def imap_client(self, source: str = "127.0.0.1") -> Peer:
         """A mail program that has been greeted."""
@@ -64,6 +68,7 @@ class Office:
             local_addr=(source, 0),
         )
         peer = Peer(*opened)
+        self.opened.append(peer)
         assert (await peer.line()).startswith(b"* OK [CAPABILITY IMAP4rev1 ")
         return peer
 
@@ -102,7 +107,7 @@ class Office:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+async def started(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
     """Ready, with a ban that is enforced."""
     directory: Path = tmp_path_factory.mktemp("workers")
     authority = Authority(directory)
@@ -123,6 +128,15 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
             yield Office(gateway, submission, imap, agent, authority, shown)
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def office(started: Office) -> AsyncIterator[Office]:
+    """The same; nothing stays open behind a test."""
+    yield started
+    while started.opened:
+        started.opened.pop().close()
+    await asyncio.sleep(0)
+
+
 async def test_one_bound_for_wrong_passwords_of_all_workers_and_protocols(office: Office) -> None:
     """By many connections from many addresses, by turns: the mail servers see no more of them than of one."""
     before = office.submission.verbs().count("AUTH")
@@ -131,10 +145,8 @@ async def test_one_bound_for_wrong_passwords_of_all_workers_and_protocols(office
         source = f"127.0.0.{10 + number}"
         client = await office.smtp_client(source=source)
         said.append(await client.logged_in("guessed@corp.example", f"guess{number}"))
-        client.close()
         peer = await office.imap_client(source)
         said.append(await peer.ask(b'a LOGIN "guessed" "guess%d"\r\n' % number))
-        peer.close()
     tried = [user for user, _ in office.imap.tried if user.startswith("guessed")]
     asked = office.submission.verbs().count("AUTH") - before + len(tried)
     assert 1 <= asked <= FAILURES_PER_MINUTE
@@ -142,8 +154,8 @@ async def test_one_bound_for_wrong_passwords_of_all_workers_and_protocols(office
     put_off = [each for each in said if each.startswith((b"454 4.7.0 ", b"a NO [UNAVAILABLE]"))]
     assert (len(wrong), len(put_off)) == (asked, 16 - asked)
     # Of everybody else nothing is held back.
-    (await office.submitting("anna")).close()
-    (await office.idling("anna")).close()
+    await office.submitting("anna")
+    await office.idling("anna")
 
 
 async def test_a_report_cuts_every_session_on_every_worker(office: Office) -> None:
@@ -159,8 +171,6 @@ async def test_a_report_cuts_every_session_on_every_worker(office: Office) -> No
     assert (await spared.at_data(b"<bert@corp.example>")).startswith(b"354 ")
     assert (await spared.ask(b"Subject: x\r\n\r\nx\r\n.")).startswith(b"250 ")
     assert (await waiting.ask(b"DONE\r\nc NOOP\r\n")).endswith(b" OK done\r\n")
-    spared.close()
-    waiting.close()
 
 
 async def test_both_workers_show_a_new_certificate_after_a_reload(office: Office) -> None:
@@ -179,8 +189,6 @@ async def test_both_workers_show_a_new_certificate_after_a_reload(office: Office
     for client, peer in sessions:
         assert (await client.ask(b"NOOP")).startswith(b"250 ")
         assert (await peer.ask(b"DONE\r\nc NOOP\r\n")).endswith(b" OK done\r\n")
-        client.close()
-        peer.close()
     office.shown.replace(office.authority.issue())
     office.gateway.process.send_signal(signal.SIGHUP)
     async with asyncio.timeout(WITHIN_SECONDS):
@@ -190,10 +198,9 @@ async def test_both_workers_show_a_new_certificate_after_a_reload(office: Office
 
 async def _knows(office: Office, authority: Authority) -> bool:
     try:
-        client = await office.smtp_client(authority.trust())
+        (await office.smtp_client(authority.trust())).close()
     except ssl.SSLError:
         return False
-    client.close()
     return True
 
 
@@ -234,10 +241,9 @@ async def test_an_upgrade_lets_messages_end_and_takes_leave_of_sessions(office: 
     assert len(after) == 2
     assert not set(before) & set(after)
     # On the same sockets, and the same verdicts hold.
-    (await office.submitting("eva")).close()
+    await office.submitting("eva")
     client = await office.submitting("carl")
     assert (await client.ask(b"MAIL FROM:<carl@corp.example>")).startswith(b"550 5.7.1 ")
-    client.close()
 
 
 async def test_the_end_lets_messages_end_and_takes_leave_of_sessions(office: Office) -> None:
