@@ -30,7 +30,8 @@ USERS = (
         f"{name}{way}"
         for name in (
             *("reader", "syncing", "refused", "idle", "fetch", "pop", "curl"),
-            *("mbsync", "fetchmail", "imapclient", "aioimaplib", "script", "huge", "token", "notice", "told"),
+            *("mbsync", "fetchmail", "imapclient", "aioimaplib", "script", "huge", "notice", "told"),
+            *("token", "forged", "ended", "foreign", "nonsense"),
         )
         for way in WAYS
     ),

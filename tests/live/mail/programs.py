@@ -1,8 +1,11 @@
 """Mail programs that fetch, as their users set them up: isync (mbsync) and fetchmail, in a directory of their own."""
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.live.mail.conftest import Way
 from tests.live.mail_servers import PASSWORD
@@ -130,6 +133,8 @@ class Fetchmail:
 
 
 def _run(words: tuple[str, ...], directory: Path) -> Done:
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"needs {words[0]} (make servers)")
     done = subprocess.run(
         words,
         capture_output=True,
