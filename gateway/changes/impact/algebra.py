@@ -5,7 +5,6 @@ other. Two kinds of question, as there: a device asks by its id, or all devices 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,7 @@ from pyroaring import BitMap
 
 from gateway.changes.impact.bitmaps import Mask, bitmap_of_mask, bitmap_of_sorted, numbers_of
 from gateway.changes.impact.evidence_rows import Mark
-from gateway.changes.impact.exempt import Exempt, exempt_at
+from gateway.changes.impact.exempt import Exempt
 from gateway.changes.impact.fleet import EMPTY, KNOWN, STRANGER, Fleet
 from gateway.changes.impact.grace import graced
 from gateway.changes.impact.hits import Hits
@@ -37,15 +36,41 @@ _GRACED = (Cause.UNMATCHED, Cause.MISSING)
 ByReason = dict[Reason, BitMap]
 
 
-@dataclass(frozen=True, slots=True)
 class Denials:
-    """Who would be refused by some terms, exemptions and the global switch aside."""
+    """Who is refused by some terms; each set is made when it is asked for first."""
 
-    by_reason: ByReason
-    """Mail devices, first the reason that would be told."""
-    devices: BitMap
-    people: Mask
-    """Where all devices of a person answer."""
+    def __init__(self, evaluation: "Evaluation", terms: Terms) -> None:
+        self._evaluation = evaluation
+        self._terms = terms
+
+    @cached_property
+    def _contributions(self) -> ByReason:
+        return self._evaluation.contributions(self._terms)
+
+    @cached_property
+    def by_reason(self) -> ByReason:
+        """Mail devices that would be refused, exemptions and the global switch aside; first the reason to be told."""
+        return self._evaluation.of_single_devices(self._contributions, self._terms)
+
+    @cached_property
+    def devices(self) -> BitMap:
+        """All of these."""
+        return _union(self.by_reason.values())
+
+    @cached_property
+    def refused(self) -> BitMap:
+        """The mail devices that are refused."""
+        on = self._evaluation.policy.version.enforcement_on
+        return self.devices - self._evaluation.exempt.devices if on else EMPTY
+
+    @cached_property
+    def refused_people(self) -> Mask:
+        """The people who are refused where all of their devices answer."""
+        evaluation = self._evaluation
+        if not evaluation.policy.version.enforcement_on:
+            return np.zeros(evaluation.fleet.people_count, np.bool_)
+        mask: Mask = evaluation.of_people(self._contributions, self._terms) & ~evaluation.exempt.people
+        return mask
 
 
 class Evaluation:
@@ -59,28 +84,25 @@ class Evaluation:
         self._bans = {ban.name: ban for ban in policy.version.bans}
         self._terms: dict[Protocol, Terms] = {}
         self._denials: dict[Terms, Denials] = {}
+        self._by_protocol: dict[Protocol, Denials] = {}
 
     # --- What others ask for
 
     def refused(self, protocol: Protocol) -> BitMap:
         """The mail devices that are refused by ``protocol``."""
-        if not self.policy.version.enforcement_on:
-            return EMPTY
-        return self.denials(protocol).devices - self.exempt.devices
+        return self.denials(protocol).refused
 
     def refused_people(self, protocol: Protocol) -> Mask:
         """The people who are refused where all of their devices answer."""
-        if not self.policy.version.enforcement_on:
-            return np.zeros(self.fleet.people_count, np.bool_)
-        mask: Mask = self.denials(protocol).people & ~self.exempt.people
-        return mask
+        return self.denials(protocol).refused_people
 
     def denials(self, protocol: Protocol) -> Denials:
-        """Who would be refused, exemptions and the global switch aside."""
-        terms = self.terms(protocol)
-        found = self._denials.get(terms)
+        """Everything about who is refused; the same object for protocols that the policy does not tell apart."""
+        found = self._by_protocol.get(protocol)
         if found is None:
-            found = self._denials[terms] = self._deny(terms)
+            terms = self.terms(protocol)
+            found = self._denials.setdefault(terms, Denials(self, terms))
+            self._by_protocol[protocol] = found
         return found
 
     def terms(self, protocol: Protocol) -> Terms:
@@ -93,7 +115,7 @@ class Evaluation:
     @cached_property
     def exempt(self) -> Exempt:
         """Who is let through by name."""
-        return exempt_at(self.fleet, self.policy.version.exemptions, self.moment.now)
+        return self._hits.exemptions(self.policy).at(self.moment.now)
 
     @cached_property
     def dirty(self) -> BitMap:
@@ -116,13 +138,7 @@ class Evaluation:
 
     # --- The rules, in the order of ``decide``
 
-    def _deny(self, terms: Terms) -> Denials:
-        rules = self._contributions(terms)
-        asked = self._of_single_devices(rules, terms)
-        devices = _union(asked.values())
-        return Denials(asked, devices, self._of_people(rules, terms))
-
-    def _contributions(self, terms: Terms) -> ByReason:
+    def contributions(self, terms: Terms) -> ByReason:
         """What each device contributes, to its own question and to that of its person."""
         found = {Reason.BANNED_APP: self._enforced(terms)}
         marked = self.fleet.marked
@@ -156,7 +172,7 @@ class Evaluation:
         enforced = rules[Reason.BANNED_APP]
         return denied - graced(self.moment, denied, terms.grace, enforced, noted=terms.noted)
 
-    def _of_single_devices(self, rules: ByReason, terms: Terms) -> ByReason:
+    def of_single_devices(self, rules: ByReason, terms: Terms) -> ByReason:
         """The questions of devices that give their id."""
         mail = self.fleet.marked(Mark.MAIL)
         asked = {reason: devices & mail for reason, devices in rules.items()}
@@ -195,7 +211,7 @@ class Evaluation:
             found[Reason.EVIDENCE_MISSING] = found[Reason.EVIDENCE_MISSING] | bitmap_of_sorted(numbers[silent])
         return found
 
-    def _of_people(self, rules: ByReason, terms: Terms) -> Mask:
+    def of_people(self, rules: ByReason, terms: Terms) -> Mask:
         """The questions that all devices of a person answer."""
         refused = self.fleet.people_of(_union(rules.values()))
         standing = self.fleet.people.standing

@@ -22,12 +22,18 @@ _RULE = attrgetter("flag", "protocol", "group", "percent")
 _EXEMPTION = attrgetter("id", "author", "reason", "starts_at", "ends_at", "login", "device_id", "group")
 
 
-def policy_digest(version: PolicyVersion) -> str:
-    """SHA-256 (hex) of everything that a policy version says."""
+def exemptions_digest(exemptions: Iterable[Exemption]) -> str:
+    """SHA-256 (hex) of a policy version's exemptions: most edits leave all of them as they are."""
+    text = repr([_EXEMPTION(exemption) for exemption in exemptions])
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def policy_digest(version: PolicyVersion, exemptions: str = "") -> str:
+    """SHA-256 (hex) of everything that a policy version says; ``exemptions``: their digest, if it is at hand."""
     parts = (
         version.enforcement_on,
         [_ban(ban) for ban in version.bans],
-        _exemptions(version.exemptions),
+        exemptions or exemptions_digest(version.exemptions),
         version.unknowns,
         version.grace,
         version.outlook_mobile,
@@ -49,10 +55,6 @@ def _ban(ban: Ban) -> object:
 
 def _matchers(matchers: Iterable[Matcher]) -> object:
     return [_MATCHER(matcher) for matcher in matchers]
-
-
-def _exemptions(exemptions: Iterable[Exemption]) -> object:
-    return [_EXEMPTION(exemption) for exemption in exemptions]
 
 
 def impact_digest(fleet: Fleet, before: str, after: str, cut: BitMap, admitted: BitMap) -> str:

@@ -115,9 +115,9 @@ class Fleet:
         mask[self.owners(devices)] = True
         return mask
 
-    def devices_of(self, people: Iterable[int]) -> BitMap:
+    def devices_of(self, people: NDArray[np.int64]) -> BitMap:
         """All devices of some people."""
-        at = self.people.first[np.fromiter(people, np.int64)]
+        at = self.people.first[people]
         found = []
         while (at := at[at >= 0]).size:
             found.append(at)
@@ -126,10 +126,11 @@ class Fleet:
 
     def each_device_of(self, person: int) -> Iterator[int]:
         """The devices of one person."""
-        at = int(self.people.first[person])
+        following = self.devices.next
+        at = self.people.first.item(person)
         while at != NOBODY:
             yield at
-            at = int(self.devices.next[at])
+            at = following.item(at)
 
     def person_of_login(self, login: str) -> int | None:
         """The number of the person of a canonical login."""
@@ -140,9 +141,11 @@ class Fleet:
     def device(self, login: str, device_id: str) -> int | None:
         """The number of a mail device of that login's person."""
         person = self.person_of_login(login)
-        if person is None or not device_id:
-            return None
-        return next((each for each in self.each_device_of(person) if self.device_ids[each] == device_id), None)
+        if person is not None and device_id:
+            for each in self.each_device_of(person):
+                if self.device_ids[each] == device_id:
+                    return each
+        return None
 
     def holders(self, bans: Iterable[Ban], hit_by: Mapping[str, BitMap]) -> BitMap:
         """The devices on which one of the bans has an open hit; ``hit_by``: of those kept whole, by name of the ban."""

@@ -1,4 +1,7 @@
-"""Who has an enforced ban's app: ``enforcement.flag_in_force`` for all devices at once."""
+"""Who has an enforced ban's app (``enforcement.flag_in_force`` for all devices at once), and who is exempt.
+
+What was found for one policy or moment serves the next, as far as they have the same bans and exemptions.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +9,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from gateway.changes.impact.bitmaps import Floats, Hashes, bitmap_of_sorted, numbers_of
+from gateway.changes.impact.exempt import Exemptions
 from gateway.changes.impact.fleet import EMPTY, Fleet
 from gateway.changes.impact.terms import BanTerms
 from gateway.domain.bans import Ban
@@ -15,13 +19,14 @@ from gateway.domain.posture import open_hits
 
 
 class Hits:
-    """The hits of some policies on one fleet; what was found for one serves the next."""
+    """Of some policies on one fleet."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._holders: dict[tuple[int, ...], BitMap] = {}
         self._enforced: dict[tuple[BanTerms, tuple[int, ...]], BitMap] = {}
         self._whole: dict[int, Mapping[str, BitMap]] = {}
+        self._exemptions: dict[int, Exemptions] = {}
         self._kept: list[object] = []
         """What the numbers above are the addresses of: as long as it is here, they stand for nothing else."""
 
@@ -40,6 +45,15 @@ class Hits:
         found = self._enforced.get(key)
         if found is None:
             found = self._enforced[key] = self._select(terms, self.of_bans(bans, policy))
+        return found
+
+    def exemptions(self, policy: Policy) -> Exemptions:
+        """The policy's exemptions on the fleet."""
+        listed = policy.version.exemptions
+        found = self._exemptions.get(id(listed))
+        if found is None:
+            self._kept.append(listed)
+            found = self._exemptions[id(listed)] = Exemptions(self._fleet, listed)
         return found
 
     def _of_whole(self, policy: Policy) -> Mapping[str, BitMap]:

@@ -4,7 +4,7 @@
 for a million devices.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,9 +14,9 @@ from pyroaring import BitMap
 from gateway.changes.impact.ahead import DAY_SECONDS, Later, cut_later
 from gateway.changes.impact.algebra import Evaluation
 from gateway.changes.impact.bitmaps import Mask
-from gateway.changes.impact.digest import impact_digest, policy_digest
+from gateway.changes.impact.digest import exemptions_digest, impact_digest, policy_digest
 from gateway.changes.impact.figures import Impact, NamedCut, NamedSet, ProtocolTally, Sets, Tally
-from gateway.changes.impact.fleet import GONE, Fleet
+from gateway.changes.impact.fleet import EMPTY, GONE, Fleet
 from gateway.changes.impact.hits import Hits
 from gateway.changes.impact.live import Live, SessionsEnded, ended
 from gateway.changes.impact.moment import Moment
@@ -91,7 +91,7 @@ class _Preview:
             people_cut=int(np.count_nonzero(people_cut)),
             people_cut_off=int(np.count_nonzero(cut_off)),
             people_admitted=int(np.count_nonzero(fleet.people_of(self.admitted))),
-            by_protocol={protocol: self._by_protocol(protocol) for protocol in Protocol},
+            by_protocol=self._by_protocol(),
             by_reason=self._by_reason(),
             by_ban=self._by_ban(),
             groups=self._groups(),
@@ -105,7 +105,10 @@ class _Preview:
         )
 
     def _digest(self) -> str:
-        versions = policy_digest(self.before_policy.version), policy_digest(self.after_policy.version)
+        before, after = self.before_policy.version, self.after_policy.version
+        exemptions = exemptions_digest(before.exemptions)
+        same = before.exemptions is after.exemptions
+        versions = policy_digest(before, exemptions), policy_digest(after, exemptions if same else "")
         return impact_digest(self.fleet, *versions, self.cut, self.admitted)
 
     def _people_cut(self) -> tuple[Mask, Mask]:
@@ -118,18 +121,24 @@ class _Preview:
         moment = self.after.moment
         return _filled({cause: moment.short_for(cause).intersection_cardinality(self.unjudged) for cause in Cause})
 
-    def _by_protocol(self, protocol: Protocol) -> ProtocolTally:
-        cut, admitted = self.turned.get(protocol, (BitMap(), BitMap()))
-        if self._same_people(protocol):
-            return ProtocolTally(len(cut), len(admitted), 0, 0)
-        before, after = self.before.refused_people(protocol), self.after.refused_people(protocol)
-        return ProtocolTally(
-            len(cut), len(admitted), int(np.count_nonzero(after & ~before)), int(np.count_nonzero(before & ~after))
-        )
+    def _by_protocol(self) -> dict[Protocol, ProtocolTally]:
+        found, people = {}, dict[tuple[int, int], tuple[int, int]]()
+        for protocol in Protocol:
+            cut, admitted = self.turned.get(protocol, (EMPTY, EMPTY))
+            if protocol is Protocol.ACTIVESYNC:
+                # It always names a device.
+                found[protocol] = ProtocolTally(len(cut), len(admitted), 0, 0)
+                continue
+            # Protocols that neither policy tells apart have the same answers.
+            same = id(self.before.denials(protocol)), id(self.after.denials(protocol))
+            if same not in people:
+                people[same] = self._people_turned(protocol)
+            found[protocol] = ProtocolTally(len(cut), len(admitted), *people[same])
+        return found
 
-    def _same_people(self, protocol: Protocol) -> bool:
-        """ActiveSync always gives an id."""
-        return protocol is Protocol.ACTIVESYNC
+    def _people_turned(self, protocol: Protocol) -> tuple[int, int]:
+        before, after = self.before.refused_people(protocol), self.after.refused_people(protocol)
+        return int(np.count_nonzero(after & ~before)), int(np.count_nonzero(before & ~after))
 
     def _by_reason(self) -> dict[Reason, int]:
         counted: dict[Reason, int] = {}
@@ -147,13 +156,14 @@ class _Preview:
 
     def _by_ban(self) -> dict[str, int]:
         counted = {}
+        turned = {protocol: cut for protocol, (cut, _) in self.turned.items() if cut}
         for ban in self.after_policy.version.bans:
-            hit = _all_of(
-                self.turned[protocol][0] & self.after.enforced_of(ban.name, protocol)
-                for protocol in self.reach.protocols
-                if self.turned[protocol][0]
-            )
-            counted[ban.name] = len(hit)
+            if len(turned) == 1:
+                ((protocol, cut),) = turned.items()
+                counted[ban.name] = cut.intersection_cardinality(self.after.enforced_of(ban.name, protocol))
+            else:
+                hit = (cut & self.after.enforced_of(ban.name, protocol) for protocol, cut in turned.items())
+                counted[ban.name] = len(_all_of(hit))
         return _filled(counted)
 
     def _groups(self) -> tuple[Tally, ...]:
@@ -161,15 +171,11 @@ class _Preview:
         return tuple(sorted(found, key=lambda each: (-each.cut, -each.admitted, each.name)))
 
     def _tallies(self, named: Mapping[K, BitMap]) -> tuple[Tally, ...]:
-        reached = self.reach.all
+        cut, admitted, unjudged = map(_counter, (self.cut, self.admitted, self.unjudged))
+        # In most fleets a protocol can name every device there is.
+        reached = len if self.reach.everything else _counter(self.reach.all)
         return tuple(
-            Tally(
-                str(name or ""),
-                devices.intersection_cardinality(reached),
-                devices.intersection_cardinality(self.cut),
-                devices.intersection_cardinality(self.admitted),
-                devices.intersection_cardinality(self.unjudged),
-            )
+            Tally(str(name or ""), reached(devices), cut(devices), admitted(devices), unjudged(devices))
             for name, devices in named.items()
             if devices
         )
@@ -185,6 +191,11 @@ class _Preview:
         people |= self.fleet.members.get(named.group, BitMap()) if named.group else BitMap()
         cut = [self.fleet.person_ids[each] for each in people if people_cut[each]]
         return NamedCut(named.name, len(people), tuple(sorted(cut)[:NAMES_AT_MOST]), len(cut))
+
+
+def _counter(wanted: BitMap) -> Callable[[BitMap], int]:
+    """Counts how many of a set are ``wanted``."""
+    return wanted.intersection_cardinality if wanted else lambda _: 0
 
 
 def _all_of(bitmaps: Iterable[BitMap]) -> BitMap:

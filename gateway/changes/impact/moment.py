@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from gateway.changes.impact.bitmaps import bitmap_of_mask
+from gateway.changes.impact.bitmaps import bitmap_of_mask, bitmap_of_sorted, numbers_of
 from gateway.changes.impact.evidence_rows import Mark
 from gateway.changes.impact.fleet import Fleet
 from gateway.domain.policy import GRACE_WINDOW_SECONDS
@@ -32,7 +32,8 @@ class Moment:
     @cached_property
     def stale(self) -> BitMap:
         """Those of them of which some evidence is too old."""
-        return bitmap_of_mask(self.now >= self.fleet.devices.stale_from) & self.insufficient
+        numbers = numbers_of(self.insufficient)
+        return bitmap_of_sorted(numbers[self.now >= self.fleet.devices.stale_from[numbers]])
 
     def short_for(self, cause: Cause) -> BitMap:
         """The devices that a cause keeps from being judged."""

@@ -22,6 +22,8 @@ class Reach:
         self.protocols: tuple[Protocol, ...] = tuple(Protocol) if self._by_others else (Protocol.ACTIVESYNC,)
         """Those that name any device at all."""
         self.all = self._by_activesync | self._by_others
+        self.everything = len(self.all) == sum(map(len, fleet.platforms.values()))
+        """There is no device that no protocol can name."""
 
     def of(self, protocol: Protocol) -> BitMap:
         """The devices that the protocol can name."""
