@@ -122,7 +122,8 @@ class _Preview:
         return _filled({cause: moment.short_for(cause).intersection_cardinality(self.unjudged) for cause in Cause})
 
     def _by_protocol(self) -> dict[Protocol, ProtocolTally]:
-        found, people = {}, dict[tuple[int, int], tuple[int, int]]()
+        found: dict[Protocol, ProtocolTally] = {}
+        people: dict[tuple[int, int], tuple[int, int]] = {}
         for protocol in Protocol:
             cut, admitted = self.turned.get(protocol, (EMPTY, EMPTY))
             if protocol is Protocol.ACTIVESYNC:
