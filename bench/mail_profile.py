@@ -70,7 +70,9 @@ def _looked_at(
     kinds = Counter(kind_of(chain) for chain in chains(said.stdout.splitlines()))
     spy = [spy_program(), "record", "-p", str(worker), "-d", f"{seconds:.0f}", "-r", str(PYTHON_PER_SECOND)]
     _while_loaded([*spy, "-f", "raw", "-F", "-o", str(folded)], load, seconds)
-    functions = PythonShares.of(folded.read_text().splitlines())
+    # The threads of the pool wait for work, and py-spy takes some of them for busy.
+    busy = [line for line in folded.read_text().splitlines() if ";_worker (" not in line]
+    functions = PythonShares.of(busy)
     return [table_of_kinds(kinds, cpu_us), table_of_functions(functions, cpu_us)]
 
 
