@@ -25,6 +25,7 @@ from gateway.app.parts import (
 )
 from gateway.app.smtp_check import smtp_server_found
 from gateway.domain.errors import DomainError
+from gateway.network.client_certificate import list_ends_at
 from gateway.network.tls import client_context, expires_at
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
 from gateway.network.upstreams import Upstreams
@@ -63,6 +64,8 @@ def check(settings: Settings, now: float) -> list[CheckRow]:
         if rows[-1].state == "ok":
             shown = (settings.tls.certificate, *(each.certificate for each in settings.tls.names))
             rows[-1:] = [_certificate(path, rows[-1], now) for path in shown]
+    if settings.tls.client_ca and settings.tls.client_crl:
+        rows.append(_revocation_list(settings.tls.client_crl, now))
     return [*rows, *_listeners(settings), *asyncio.run(_servers(settings))]
 
 
@@ -99,6 +102,16 @@ def _data_dir(settings: Settings) -> CheckRow:
 def _usable(settings: Settings) -> str:
     server_tls_of(settings)
     return "and its key fit"
+
+
+def _revocation_list(path: str, now: float) -> CheckRow:
+    ends_at = list_ends_at(path)
+    if ends_at is not None and ends_at <= now:
+        return CheckRow(
+            *("revoked", "failed"),
+            f"[tls] client_crl {path} has ended: nobody with a certificate of its authority gets in, get the next one",
+        )
+    return CheckRow("revoked", "ok", f"{path} is in its time")
 
 
 def _certificate(path: str, row: CheckRow, now: float) -> CheckRow:

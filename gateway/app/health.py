@@ -12,6 +12,7 @@ from gateway import __version__
 from gateway.admin.api.health import HealthDeps, create_health
 from gateway.app.parts import server_tls_of
 from gateway.app.serving import Serving
+from gateway.network.client_certificate import list_ends_at
 from gateway.network.tls import TlsUnusable, expires_at
 from gateway.observability.metrics import Metrics, merged
 from gateway.observability.rendering import render
@@ -43,15 +44,25 @@ class CertificateDates:
         tls = settings.tls
         shown = [tls.certificate, *(each.certificate for each in tls.names)] if tls.certificate else []
         self._paths = tuple(dict.fromkeys(shown))
+        self.revocation_list = tls.client_crl if tls.client_ca else ""
+        """The file with the lists of revoked client certificates; empty: there is none."""
+        self._list_ends_at: float | None = None
         self._monotonic = monotonic
         self._looked_at = float("-inf")
         self._ends: dict[str, float] = {}
+
+    @property
+    def list_ends_at(self) -> float | None:
+        """When the first of those lists ends, epoch seconds; None: nobody knows, or there is none."""
+        self.ends()
+        return self._list_ends_at
 
     def ends(self) -> Mapping[str, float]:
         """Epoch seconds by file; one that cannot be read is left out (the log says why it was not reloaded)."""
         if self._monotonic() - self._looked_at > CERTIFICATES_EVERY_SECONDS:
             self._looked_at = self._monotonic()
             self._ends = {}
+            self._list_ends_at = list_ends_at(self.revocation_list) if self.revocation_list else None
             for path in self._paths:
                 with suppress(TlsUnusable):
                     self._ends[path] = expires_at(path)

@@ -16,6 +16,8 @@ from gateway.observability.metrics import Metrics
 from gateway.ports.store import Source, Store, StoreUnavailable
 
 LOOK_EVERY_SECONDS = 2.0
+LIST_SOON_SECONDS = 3_600.0
+"""Lists of revoked certificates are made every few hours or days."""
 SOON_SECONDS = 14 * 86_400.0
 """A certificate that ends within so long is warned about, as by ``gatepost check``."""
 NAMED_SOURCES = 5
@@ -84,7 +86,21 @@ class Lookout:
                 found.append(f"certificate {path} has expired {age_words(now - ends_at)} ago")
             elif ends_at - now < SOON_SECONDS:
                 found.append(f"certificate {path} expires in {age_words(ends_at - now)}")
-        return [*found, *self._silent(now)]
+        return [*found, *self._revocation_list(now), *self._silent(now)]
+
+    def _revocation_list(self, now: float) -> list[str]:
+        """A list that has ended keeps everybody out who has a certificate."""
+        path, ends_at = self._certificates.revocation_list, self._certificates.list_ends_at
+        if ends_at is None or ends_at - now >= LIST_SOON_SECONDS:
+            return []
+        if ends_at > now:
+            return [
+                f"the list of revoked certificates {path} ends in {age_words(ends_at - now)}: put the next one in place"
+            ]
+        return [
+            f"the list of revoked certificates {path} has ended {age_words(now - ends_at)} ago: nobody with a "
+            "certificate of its authority gets in, so put the next one in place"
+        ]
 
     def _silent(self, now: float) -> list[str]:
         silent = [each for each in self._sources if now - self._last_report_at(each) > each.max_age]

@@ -158,15 +158,28 @@ class Revoked:
         raise TlsUnusable(f"{self._setting} {self._path} cannot be used ({reason}): name a file that holds such lists")
 
 
+def list_ends_at(path: str) -> float | None:
+    """When the first of the lists in a file ends, in epoch seconds; None: never, or it cannot be read."""
+    try:
+        updates = [each.next_update_utc for each in _loaded_lists(Path(path).read_bytes())]
+    except (OSError, ValueError):
+        return None
+    return min((each.timestamp() for each in updates if each is not None), default=None)
+
+
 _END: Final = b"-----END X509 CRL-----"
 
 
 def _lists_in(pem: bytes) -> list[tuple[bytes, list[int]]]:
     """The authority of each list, and the numbers on it. Raises ``ValueError``."""
-    lists = [x509.load_pem_x509_crl(part + _END) for part in pem.split(_END)[:-1]]
+    lists = _loaded_lists(pem)
     if not lists:
         raise ValueError("no list")
     return [(each.issuer.public_bytes(), [one.serial_number for one in each]) for each in lists]
+
+
+def _loaded_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
+    return [x509.load_pem_x509_crl(part + _END) for part in pem.split(_END)[:-1]]
 
 
 class Issuers:

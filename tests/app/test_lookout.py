@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gateway.ports.store import Change, Source, Store, Writing
 from gateway.settings import Settings
 from gateway.storage.memory import MemoryStore
 from gateway.storage.memory.reading import MemoryReading
+from tests.network.authority import Authority
 from tests.support.phone_certificates import Certificates, make_certificates
 
 NOW = 1_700_000_000.0
@@ -180,3 +182,21 @@ async def test_a_certificate_that_was_replaced_is_looked_at_again(made: Certific
 async def _nobody(changes: object) -> None:
     assert isinstance(changes, (list, tuple))
     assert all(isinstance(each, Change) for each in changes)
+
+
+async def test_a_list_of_revoked_certificates_that_ends_is_told_of(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    crl = authority.revoke(ends=ends)
+    site = Site(Settings.model_validate({"tls": {"client_ca": str(authority.certificate), "client_crl": str(crl)}}))
+    site.at = ends.timestamp() - 2 * 3600
+    assert await site.look() == []
+    site.at = ends.timestamp() - 600
+    assert await site.look() == [
+        f"the list of revoked certificates {crl} ends in 10 min: put the next one in place",
+    ]
+    site.at = ends.timestamp() + 7200
+    assert await site.look() == [
+        f"the list of revoked certificates {crl} has ended 2 h ago: nobody with a certificate of its authority gets "
+        "in, so put the next one in place"
+    ]
