@@ -150,7 +150,7 @@ def test_a_refusal_by_http_says_why() -> None:
     )
     assert said("TikTok").splitlines()[1] == "Ask your help desk."
     assert said(note="Remove it.").splitlines() == [
-        "Mail on this device is blocked by your organization because of what is installed on it",
+        "Mail on this device is blocked by your organization",
         "Remove it.",
     ]
     assert said() == BLOCKED_TEXT
