@@ -1,12 +1,12 @@
 """A Dovecot with IMAP and POP3, in the clear, with STARTTLS and with TLS first, that trusts the gateway's addresses."""
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.live.children import Child, free_ports, start
 from tests.live.mail_servers import PASSWORD
+from tests.live.tokens import accept_tokens
 from tests.support.phone_certificates import Certificates
 
 CONFIGURATION = """
@@ -74,13 +74,6 @@ namespace inbox {{
 }}
 """
 
-TOKENS = """
-introspection_mode = local
-local_validation_key_dict = fs:posix:prefix={directory}/keys/
-username_attribute = email
-"""
-SIGNING_KEY = b"a key that only the test and this Dovecot know"
-
 
 @dataclass(frozen=True, slots=True)
 class Dovecot:
@@ -108,10 +101,7 @@ def start_dovecot(directory: Path, users: Iterable[str], certificates: Certifica
     mail.chmod(0o777)
     (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users))
     ports = dict(zip(("imap", "imaps", "pop3", "pop3s"), free_ports(4), strict=True))
-    (directory / "tokens.conf").write_text(TOKENS.format(directory=directory))
-    key = directory / "keys" / "default" / "HS256" / "default"
-    key.parent.mkdir(parents=True)
-    key.write_bytes(base64.b64encode(SIGNING_KEY))
+    accept_tokens(directory)
     config = directory / "dovecot.conf"
     files = {"certificate": certificates.certificate, "key": certificates.key}
     config.write_text(CONFIGURATION.format(directory=directory, **files, **ports))

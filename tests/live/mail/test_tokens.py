@@ -11,8 +11,8 @@ import pytest
 from imapclient.exceptions import LoginError
 
 from tests.live.mail.conftest import TEXT, Way
-from tests.live.mail.tokens import token
 from tests.live.mail.visits import MAIL, clean, deliver, dirty
+from tests.live.tokens import token
 from tests.support.mail_fronted import Peer
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="session")]

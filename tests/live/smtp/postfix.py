@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.live.children import Child, free_ports, run, start
 from tests.live.mail_servers import PASSED_ON, PASSWORD, master_program
+from tests.live.tokens import accept_tokens
 from tests.support.phone_certificates import Certificates
 
 DOMAIN = "corp.example"
@@ -29,11 +30,17 @@ protocols = imap
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2 oauthbearer
 auth_failure_delay = 0
 first_valid_uid = 1
 passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {directory}/tokens.conf
+}}
+passdb {{
   driver = passwd-file
+  mechanisms = plain login
   args = {directory}/users
 }}
 userdb {{
@@ -184,6 +191,7 @@ def start_submission(directory: Path, users: Iterable[str], certificates: Certif
     (directory / "users").write_text("".join(f"{user}@{DOMAIN}:{{PLAIN}}{PASSWORD}\n" for user in users))
     imap, *ports = free_ports(4)
     named = dict(zip(("smtp", "smtps", "proxy"), ports, strict=True))
+    accept_tokens(directory)
     config = directory / "dovecot.conf"
     config.write_text(DOVECOT.format(directory=directory, port=imap))
     dovecot = start("dovecot", ("dovecot", "-F", "-c", str(config)), directory)

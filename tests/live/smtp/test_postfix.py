@@ -1,6 +1,8 @@
 """Real mail programs through a whole gateway to a real Postfix: as without it, refused in words, cut, not fooled."""
 
 import asyncio
+import base64
+import json
 import os
 import re
 import smtplib
@@ -16,6 +18,7 @@ import pytest
 from tests.live.mail_servers import PASSWORD
 from tests.live.smtp.conftest import TEXT, Way, tables
 from tests.live.smtp.postfix import DOMAIN, MESSAGE_MOST, Postfix
+from tests.live.tokens import token
 from tests.support.reporting import Agent
 from tests.support.running import running
 from tests.support.submitted import SmtpClient, plain
@@ -220,6 +223,33 @@ async def test_extensions_pass(way: Way) -> None:
     assert b"Gr\xc3\xbc\xc3\x9fe" in (await asyncio.to_thread(way.postfix.until_arrived, f"extensions {way.name}"))
     report = await asyncio.to_thread(way.postfix.until_arrived, "Successful Mail Delivery Report")
     assert b"Original-Envelope-Id: Abc123" in report
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+async def test_tokens(way: Way, mechanism: str) -> None:
+    """Dovecot checks them; a forged one learns nothing, a good one is judged like a password."""
+    user = way.user("odd")
+    await way.dirty(user)
+    client = await way.client()
+    forged = await client.ask(f"AUTH {mechanism} ".encode() + shown(mechanism, user, token(user, key=b"another")))
+    assert forged[:4] == b"334 "
+    assert json.loads(base64.b64decode(forged[4:]))["status"] in ("401", "invalid_token")
+    refused = await client.ask(b"AQ==" if mechanism == "OAUTHBEARER" else b"")
+    assert refused[:9] == b"535 5.7.8"
+    assert b"TikTok" not in refused
+    assert (await client.ask(f"AUTH {mechanism} ".encode() + shown(mechanism, user, token(user))))[:3] == b"235"
+    assert BLOCKED.encode() in await client.ask(f"MAIL FROM:<{user}>".encode())
+    await way.clean(user)
+    client = await way.client()
+    assert (await client.ask(f"AUTH {mechanism} ".encode() + shown(mechanism, user, token(user))))[:3] == b"235"
+    assert (await client.ask(f"MAIL FROM:<{user}>".encode()))[:3] == b"250"
+
+
+def shown(mechanism: str, user: str, its: str) -> bytes:
+    """A client's one response, in base64."""
+    if mechanism == "XOAUTH2":
+        return base64.b64encode(f"user={user}\x01auth=Bearer {its}\x01\x01".encode())
+    return base64.b64encode(f"n,a={user},\x01auth=Bearer {its}\x01\x01".encode())
 
 
 async def smuggle(client: SmtpClient, user: str, end: bytes, subject: str) -> bytes:
