@@ -57,11 +57,12 @@ class Imap(imaplib.IMAP4_SSL):
 
     def __init__(self, port: int, source: str, trust: ssl.SSLContext) -> None:
         self._source = source
+        self._trust = trust
         super().__init__("127.0.0.1", port, ssl_context=trust, timeout=20)
 
     def _create_socket(self, timeout: float | None) -> ssl.SSLSocket:
         plain = socket.create_connection((self.host, self.port), timeout, (self._source, 0))
-        return self.ssl_context.wrap_socket(plain, server_hostname=self.host)
+        return self._trust.wrap_socket(plain, server_hostname=self.host)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
