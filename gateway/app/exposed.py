@@ -59,6 +59,15 @@ def _on_the_network(settings: Settings) -> Iterator[str]:
                     f"[{part}] listen {url}: the askers' key, users' names and passwords are in clear on the network: "
                     "listen on an address of this machine or a unix socket" + _OR_WITHIN_TLS.get(part, "")
                 )
+    for cut in settings.authz.cuts:
+        if _in_clear(cut.doveadm, "http"):
+            yield f"[authz] cuts: {cut.doveadm}: its key, which may do anything, is in clear on the network: use https"
+    for url in settings.haproxy.runtime:
+        if _in_clear(url, "tcp"):
+            yield (
+                f"[haproxy] runtime {url}: whoever reaches that port may do anything with HAProxy: "
+                "use its unix socket, or an address of this machine"
+            )
     for url in settings.http.upstream:
         if _in_clear(url, "http"):
             yield f"[http] upstream {_place(url)}: users' passwords and mail are in clear on the network: use https"

@@ -6,7 +6,7 @@ time. What fails is tried again with growing pauses, as long as the verdict is s
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,7 +124,8 @@ class Cutter:
         while True:
             await self._something_to_do()
             self._take_again()
-            batch = list(self._waiting)[: self.means.most]
+            # Taken out before it is done: whoever is let in meanwhile and denied again is wanted anew.
+            batch = {target: self._waiting.pop(target) for target in list(self._waiting)[: self.means.most]}
             if batch and not await self._done(batch):
                 await asyncio.sleep(self._pause)
                 self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
@@ -147,10 +148,10 @@ class Cutter:
             if self._is_still_denied(wanted):
                 self._waiting.setdefault(target, wanted)
 
-    async def _done(self, batch: Sequence[str]) -> bool:
-        """Whether a batch was taken; of one that failed those stay that should be tried again."""
+    async def _done(self, batch: Mapping[str, Wanted]) -> bool:
+        """Whether a batch was taken; of one that failed those come back that should be tried again."""
         try:
-            ended = await self.means.cut(batch)
+            ended = await self.means.cut(tuple(batch))
         except CutFailed as error:
             self._failed(batch, str(error))
             return False
@@ -160,8 +161,8 @@ class Cutter:
         self._pause = FIRST_PAUSE_SECONDS
         self._count("ended", ended)
         self._count("nobody_there", len(batch) - ended)
-        for target in batch:
-            self._settle(target, self._waiting.pop(target))
+        for target, wanted in batch.items():
+            self._settle(target, wanted)
         return True
 
     def _settle(self, target: str, wanted: Wanted) -> None:
@@ -173,16 +174,14 @@ class Cutter:
         if wanted.let_in_at:
             self._log.write_down("cut", wanted.request, wanted.verdict, wanted.asker)
 
-    def _failed(self, batch: Sequence[str], reason: str) -> None:
+    def _failed(self, batch: Mapping[str, Wanted], reason: str) -> None:
         if not self._failing:
             self._failing = True
-            log.error("cut_failed", means=self.means.name, reason=reason, waiting=len(self._waiting))
+            log.error("cut_failed", means=self.means.name, reason=reason, waiting=len(self._waiting) + len(batch))
         self._count("failed")
         now = self._monotonic()
-        for target in batch:
-            wanted = self._waiting[target]
+        for target, wanted in batch.items():
             if now - wanted.wanted_at > GIVE_UP_SECONDS:
-                del self._waiting[target]
                 self._count("given_up")
                 log.error(
                     "cut_given_up",
@@ -191,11 +190,9 @@ class Cutter:
                     login=wanted.request.login,
                     reason=reason,
                 )
-            elif not self._is_still_denied(wanted):
-                del self._waiting[target]
-            else:
+            elif self._is_still_denied(wanted):
                 # Behind the others: one that always fails must not hold them up.
-                self._waiting[target] = self._waiting.pop(target)
+                self._waiting.setdefault(target, wanted)
 
     def _is_still_denied(self, wanted: Wanted) -> bool:
         verdict = self._judge(wanted.request)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from gateway.authz.inquiry import Inquiry, Judged, Settled, Whereabouts
+from gateway.domain.credential import holds_credential
 from gateway.domain.errors import InvalidValue
 from gateway.protocols.authz import postfix
 from gateway.protocols.lines import Unframeable
@@ -50,4 +51,5 @@ class PostfixSpeech:
         if request is None:
             return Settled(postfix.NOT_JUDGED, "not_judged")
         user = attributes[b"sasl_username"].decode("utf-8", "replace")
-        return Judged(request, postfix.action, Whereabouts(user=user))
+        # A name with a secret in it goes to no program.
+        return Judged(request, postfix.action, Whereabouts(user="" if holds_credential(user) else user))

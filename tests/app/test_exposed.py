@@ -89,6 +89,16 @@ def test_servers(data_dir: Path) -> None:
         assert told(data_dir, redis={"url": url}) == []
 
 
+def test_what_cuts(data_dir: Path) -> None:
+    cut = {"askers": ["dovecot"], "doveadm": "http://10.0.0.1:8080", "key_file": "/x"}
+    (doveadm,) = told(data_dir, authz={"cuts": [cut]})
+    assert "[authz] cuts: http://10.0.0.1:8080" in doveadm
+    (haproxy,) = told(data_dir, haproxy={"runtime": ["tcp://10.0.0.1:9999"]})
+    assert "[haproxy] runtime tcp://10.0.0.1:9999" in haproxy
+    assert told(data_dir, authz={"cuts": [{**cut, "doveadm": "http://127.0.0.1:8080"}]}) == []
+    assert told(data_dir, haproxy={"runtime": ["unix:///run/haproxy/gatepost.sock", "tcp://127.0.0.1:9999"]}) == []
+
+
 CLEAR, SECURE, UPGRADED = "{}://", "{}s://", "{}+starttls://"
 
 

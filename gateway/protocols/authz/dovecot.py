@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.credential import holds_credential, split
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules
+from gateway.domain.shown import WRONG_LOGINS
 from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.authz.original import Misconfigured
 from gateway.protocols.mail_identity import Presented, identity_of
@@ -33,7 +35,7 @@ class PolicyQuestion:
 
     request: AccessRequest
     user: str
-    """The name as Dovecot spells it, by which its sessions are found."""
+    """The name as Dovecot spells it, by which its sessions are found; empty where a secret stands in it."""
     success: bool | None = None
     """In a report: whether Dovecot has accepted the credentials and we the login. None: not said."""
 
@@ -57,7 +59,17 @@ def question(body: bytes, rules: IdentityRules) -> PolicyQuestion:
     if identified is None:
         raise InvalidValue("the user name can be nobody's")
     success = said.get("success")
-    return PolicyQuestion(identified.request, user, success if isinstance(success, bool) else None)
+    request = _with_credential(identified.request, _text(said, "login"))
+    named = "" if holds_credential(user) else user
+    return PolicyQuestion(request, named, success if isinstance(success, bool) else None)
+
+
+def _with_credential(request: AccessRequest, login: str) -> AccessRequest:
+    """The question with the device credential that Dovecot has cut off the name, if the name as it came is told."""
+    _, shown = split(login)
+    if shown is None or request.credential is not None:
+        return request
+    return request._replace(credential=shown, strength=IdentityStrength.DEVICE_CREDENTIAL)
 
 
 def _object(body: bytes) -> Mapping[str, object]:
@@ -100,6 +112,9 @@ def answer(verdict: Verdict, *, proved: bool) -> bytes:
         return _status(0, "")
     if verdict.effect is Effect.DEFER:
         return deferred()
+    if verdict.reason in WRONG_LOGINS:
+        # Without a text Dovecot says what it says of a wrong password.
+        return _status(-1, "")
     return _status(-1, blocked(app_named(verdict), verdict.note) if proved else BLOCKED_TEXT)
 
 

@@ -336,9 +336,20 @@ def start_caddy(
 
 
 def start_dovecot(
-    directory: Path, users: Iterable[str], *, imap: int, pop3: int, auth: int, gatepost: int = 0, doveadm: int = 0
+    directory: Path,
+    users: Iterable[str],
+    *,
+    imap: int,
+    pop3: int,
+    auth: int,
+    gatepost: int = 0,
+    doveadm: int = 0,
+    further: str = "",
 ) -> Child:
-    """Mailboxes; with ``gatepost`` by the example, else without asking anybody; with ``doveadm`` its HTTP API too."""
+    """Mailboxes; with ``gatepost`` by the example, else without asking anybody; with ``doveadm`` its HTTP API too.
+
+    ``further``: more configuration.
+    """
     directory.mkdir()
     mail = directory / "mail"
     mail.mkdir(mode=0o777)
@@ -362,7 +373,7 @@ def start_dovecot(
         config += example(
             "dovecot/gatepost-cut.conf", {"port = 8080": f"port = {doveadm}", "put-another-key-here": DOVEADM_KEY}
         )
-    (directory / "dovecot.conf").write_text(config)
+    (directory / "dovecot.conf").write_text(config + further)
     child = start("dovecot", ("dovecot", "-F", "-c", str(directory / "dovecot.conf")), directory)
     child.until_port(imap)
     return child

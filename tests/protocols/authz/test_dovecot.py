@@ -40,6 +40,25 @@ def test_the_user_that_was_logged_in_counts() -> None:
     assert asked(login="alias", user="").request.login == "alias@corp.example"
 
 
+CREDENTIAL = "k3vq7mzd-abcdefghijklmnopqrstuvwxyz"
+
+
+def test_a_credential_that_dovecot_has_cut_off() -> None:
+    """It belongs to whom Dovecot has logged in, whatever name stood before it."""
+    for login in (f"anna%{CREDENTIAL}", f"alias@corp.example%{CREDENTIAL}"):
+        found = asked(login=login, user="anna@corp.example")
+        assert (found.request.login, found.user) == ("anna@corp.example", "anna@corp.example")
+        assert found.request.strength is IdentityStrength.DEVICE_CREDENTIAL
+        assert found.request.credential is not None
+        assert found.request.credential.id == "k3vq7mzd"
+
+
+def test_a_credential_that_dovecot_has_left_is_in_no_name() -> None:
+    found = asked(login=f"anna%{CREDENTIAL}", user=f"anna%{CREDENTIAL}")
+    assert (found.request.login, found.user) == ("anna@corp.example", "")
+    assert found.request.strength is IdentityStrength.DEVICE_CREDENTIAL
+
+
 @pytest.mark.parametrize(
     ("protocol", "judged"),
     [
