@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from gateway.app.parts import data_dir_of
 from gateway.domain.errors import DomainError
 from gateway.protocols.authz import spop_asker
 from gateway.protocols.lines import Unframeable
+from gateway.runtime.sockets import LISTENING_FILE
 from gateway.settings import Settings
 
 SECONDS: Final = 5.0
@@ -67,7 +69,7 @@ def check_asker(settings: Settings, name: AskerName, user: str, device: str) -> 
         raise DomainError("the user's name or the DeviceId holds control characters")
     key = _key(settings)
     question = _QUESTIONS[name](user, device, key)
-    urls = getattr(settings, question.part).listen
+    urls = _where(settings, question.part)
     if not urls:
         raise DomainError(
             f"[{question.part}] listen is empty: {name} has nowhere to ask; set it, and restart the gateway"
@@ -82,6 +84,16 @@ def check_asker(settings: Settings, name: AskerName, user: str, device: str) -> 
     except (ValueError, IndexError, KeyError, Unframeable) as error:
         raise DomainError(f"{urls[0]} answers something that {name} would not understand ({error})") from None
     return Answered(urls[0], verdict, facts, _sentence(name, verdict, facts, device))
+
+
+def _where(settings: Settings, part: str) -> list[str]:
+    """The listeners as they are, where the gateway says so: a port may be any."""
+    configured: list[str] = getattr(settings, part).listen
+    try:
+        found = json.loads((data_dir_of(settings) / LISTENING_FILE).read_text("utf-8")).get(part)
+    except (OSError, ValueError, AttributeError):
+        return configured
+    return found if configured and isinstance(found, list) else configured
 
 
 def _key(settings: Settings) -> str:
