@@ -150,8 +150,9 @@ async def askers(
             found["nginx mail, POP3"] = pop3(ways["pop3"], made)
         if not missing("dovecot"):
             port = next(ports)
-            more = {"imap": port, "pop3": next(ports), "auth": next(ports)}
-            children.append(start_dovecot(home / "dovecot", USERS, gatepost=asked, **more))
+            pop, auth = next(ports), next(ports)
+            child = start_dovecot(home / "dovecot", USERS, imap=port, pop3=pop, auth=auth, gatepost=asked)
+            children.append(child)
             found["Dovecot, IMAP"] = imap(port)
         if not missing("postfix", "dovecot"):
             tcp, unix = next(ports), next(ports)
