@@ -34,7 +34,7 @@ async def test_what_operators_do_stands_there(api: httpx.AsyncClient) -> None:
     assert (await api.post("/people/import", json={"rows": rows})).status_code == 200
     assert (await api.delete("/sources/mdm")).status_code == 200
     found = await entries(api)
-    assert kinds(found) == [
+    assert [kind for kind in kinds(found) if not kind.startswith("change_")] == [
         "policy_edited",
         "policy_edited",
         "source_added",
@@ -46,7 +46,7 @@ async def test_what_operators_do_stands_there(api: httpx.AsyncClient) -> None:
         "audit_read",
     ]
     assert {line["entry"]["actor"] for line in found[1:]} == {"anna"}
-    assert [line["seq"] for line in found] == list(range(1, 10))
+    assert [line["seq"] for line in found] == list(range(1, len(found) + 1))
     text = str(found)
     for secret in (source["secret"], token["token"], "carl"):
         assert secret not in text
@@ -62,13 +62,14 @@ async def test_an_exemption_names_nobody_and_is_found_by_name(api: httpx.AsyncCl
     wanted = {"user": "ann@corp.example", "reason": "travels", "ends_at": "2023-11-20T00:00:00Z"}
     answer = await api.post("/exemptions", json=wanted)
     assert answer.status_code < 300, answer.text
-    edit = (await entries(api))[1]["entry"]
-    assert "ann@corp" not in str(edit)
+    every = await entries(api)
+    assert "ann@corp" not in str(every)
+    edit = next(each["entry"] for each in every[1:] if each["entry"]["kind"] == "policy_edited")
     assert edit["details"]["exemptions_added"] == 1
     assert edit["details"]["summary"].endswith("added for (see subjects)")
     found = await entries(api, user="CORP\\ann")
-    assert kinds(found) == ["policy_edited", "audit_read"]
-    assert found[1]["entry"]["subjects"] == [{"person": edit["subjects"][0]["person"]}]
+    assert {"policy_edited", "audit_read"} <= set(kinds(found))
+    assert found[-1]["entry"]["subjects"] == [{"person": edit["subjects"][0]["person"]}]
     assert await entries(api, user="nobody@corp.example", after=1) == []
 
 
