@@ -10,19 +10,24 @@ import structlog
 from gateway import __version__
 from gateway.app.parts import data_dir_of
 from gateway.audit.checkpoints import Checkpointing, CheckpointSettings
+from gateway.audit.effects import Effects
 from gateway.audit.keys import AuditKey, find_or_make_key, write_public
 from gateway.audit.pushing import WebhookPush
 from gateway.audit.segments import Retention
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import GATEPOST
 from gateway.observability.metrics import Metrics
+from gateway.ports.state_cache import CacheUnavailable
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 from gateway.runtime.leases import Held
 from gateway.settings import Settings
+from gateway.storage.redis import EffectReceiver, RedisConnection
 
 log = structlog.get_logger()
 
 TIDY_EVERY_SECONDS = 3_600.0
+EFFECTS_WAIT_SECONDS = 5.0
+AGAIN_AFTER_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
 
 
@@ -60,8 +65,17 @@ async def tell_of_the_start(store: Store, key: AuditKey, data_dir: Path) -> None
 class Auditing:
     """One per control process."""
 
-    def __init__(self, settings: Settings, store: Store, key: AuditKey, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        redis: RedisConnection,
+        key: AuditKey,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Raises ``DomainError`` for a webhook that cannot be used."""
+        self._redis = redis
+        self._effects = Effects(store)
         told = settings.audit
         push = WebhookPush(told.webhook, told.webhook_secret, told.webhook_ca, now) if told.webhook else None
         due = CheckpointSettings(told.checkpoint_seconds, told.checkpoint_entries)
@@ -71,6 +85,23 @@ class Auditing:
     async def sign(self, held: Held) -> None:
         """Sign and send, while the lease is held."""
         await self._checkpoints.run(held)
+
+    async def take_effects(self, held: Held) -> None:
+        """Write down what the workers did to people, while the lease is held."""
+        receiver = EffectReceiver(self._redis)
+        while held:
+            try:
+                rows = await receiver.next(EFFECTS_WAIT_SECONDS)
+                if held and rows:
+                    await self._effects.take(self._effects.read(rows))
+                    await receiver.taken()
+            except CacheUnavailable:
+                # Told by the publication already.
+                await asyncio.sleep(AGAIN_AFTER_SECONDS)
+            except StoreUnavailable as error:
+                # They stay on the stream.
+                log.warning("effects_not_stored", error=str(error))
+                await asyncio.sleep(AGAIN_AFTER_SECONDS)
 
     async def tidy(self, held: Held) -> None:
         """Let go of what is too old, while the lease is held."""

@@ -121,7 +121,7 @@ class Control:
             feed_up=lambda: self._publication.up,
             heard=ingest.heard,
         )
-        self._auditing = Auditing(settings, store, key, now)
+        self._auditing = Auditing(settings, store, redis, key, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
         self._previews = FleetPreviews(store, load, data_dir_of(settings) / INDEX_FILE, now)
@@ -202,6 +202,7 @@ class Control:
             self._leases.run("tidy", self._tidy),
             self._leases.run("audit", self._auditing.sign),
             self._leases.run("audit-tidy", self._auditing.tidy),
+            self._leases.run("effects", self._auditing.take_effects),
             linked,
             self._draining.wait(),
         )

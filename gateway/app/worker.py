@@ -27,6 +27,7 @@ from gateway.app.parts import (
 from gateway.app.tasks import Tasks
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
+from gateway.decision.effects import EffectLog
 from gateway.decision.policy_feed import PolicyFeed
 from gateway.decision.sightings import SightingLog
 from gateway.decision.standstill import Standstill
@@ -42,6 +43,7 @@ from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import (
+    EffectSender,
     RedisMarks,
     RedisPublisher,
     RedisRecords,
@@ -84,6 +86,8 @@ class Worker:
         )
         self._standstill = Standstill(self._decision, self._feed.catch_up)
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
+        self._effects = EffectLog(EffectSender(self._redis).send, self._clock.now)
+        self._decision.effects = self._effects
         attempts, now = attempts_of(settings, self._clock.now), self._clock.now
         marks, certificates = RedisMarks(self._redis), client_certificates_of(settings, rules, now)
         shared = Shared(
@@ -120,6 +124,7 @@ class Worker:
             self._standstill.watch(),
             self._clock.watch(),
             self._sightings.run(),
+            self._effects.run(),
             self._tell_regularly(),
             self._teller.run(),
             self._link.run(self._take),
@@ -214,6 +219,9 @@ class Worker:
         counter = self._metrics.counter
         counter("gatepost_record_loads_total", "Records read").values[()] = cache.loads
         counter("gatepost_record_loads_failed_total", "Records that could not be read").values[()] = cache.failed_loads
+        counter("gatepost_audit_effects_dropped_total", "Refusals and cuts not noted for the audit log").values[()] = (
+            self._effects.dropped
+        )
         counter("gatepost_sightings_dropped_total", "Sightings dropped for want of room").values[()] = (
             self._sightings.dropped
         )

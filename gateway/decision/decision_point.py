@@ -13,6 +13,7 @@ from dataclasses import replace
 import structlog
 
 from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
+from gateway.decision.effects import EffectLog
 from gateway.decision.live_sessions import Follower, LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.decide import decide
@@ -43,6 +44,8 @@ class DecisionPoint:
         self.cache = cache
         self.policy = policy
         self.sessions = LiveSessions()
+        self.effects: EffectLog | None = None
+        """Where refusals and cuts are noted for the audit log."""
         self.state_lost = False
         """Set by the feed when nothing has been heard of the state for longer than its bound."""
         self.trusted_until = float("inf")

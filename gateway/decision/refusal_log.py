@@ -2,6 +2,7 @@
 
 import structlog
 
+from gateway.decision.effects import EffectLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Verdict
@@ -12,11 +13,15 @@ log = structlog.get_logger()
 class RefusalLog:
     """One line for all of a device's refusals of a kind within a minute."""
 
-    def __init__(self, pace: RefusalPace) -> None:
+    def __init__(self, pace: RefusalPace, effects: EffectLog | None = None) -> None:
+        """``effects``: where they are noted for the audit log as well."""
         self._pace = pace
+        self._effects = effects
 
     def write_down(self, event: str, request: AccessRequest, verdict: Verdict, asker: str = "") -> None:
         """Write a line, if one is due. ``event``: ``refused`` or ``cut``. ``asker``: who refuses it, if not we."""
+        if self._effects is not None:
+            self._effects.record(event, request, verdict, asker)
         kind = f"{event}:{asker}:{verdict.reason.value}"
         count = self._pace.lines_due(request.login, request.device_id or request.protocol.value, kind)
         if not count:

@@ -99,7 +99,11 @@ class HttpFront:
         self.checks = CredentialChecks(self.upstreams, now, attempts, credential_questions(settings.webmail))
         self.certificates = certificates
         self.refusing = Refusing(
-            self.checks, RefusalPace(), DeviceCredentials(decision, metrics), settings.retry_after_seconds
+            self.checks,
+            RefusalPace(),
+            DeviceCredentials(decision, metrics),
+            settings.retry_after_seconds,
+            decision.effects,
         )
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")

@@ -6,6 +6,7 @@ cannot prove them now is put off, whoever has wrong ones is asked again.
 
 from typing import NamedTuple, Protocol
 
+from gateway.decision.effects import EffectLog
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
@@ -52,12 +53,17 @@ class Refusing:
     """Finds the words; one per front."""
 
     def __init__(
-        self, checks: CredentialChecks, pace: RefusalPace, devices: DeviceCredentials, retry_after_seconds: int
+        self,
+        checks: CredentialChecks,
+        pace: RefusalPace,
+        devices: DeviceCredentials,
+        retry_after_seconds: int,
+        effects: EffectLog | None = None,
     ) -> None:
         self._checks = checks
         self._devices = devices
         self.pace = pace
-        self.log = RefusalLog(pace)
+        self.log = RefusalLog(pace, effects)
         self._put_off = refusals.defer(retry_after_seconds)
 
     def at_once(self, asked: Question, verdict: Verdict) -> Told | None:

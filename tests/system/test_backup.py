@@ -40,6 +40,10 @@ class Story:
     """The restore without ``--yes``."""
     done: dict[str, Any]
     """The restore's answer for programs."""
+    audit: list[dict[str, Any]]
+    """The audit log before it."""
+    verified: tuple[Ended, Ended]
+    """The audit log beside the running gateway, and after the restore with a checkpoint from before it."""
 
     @property
     def database(self) -> Path:
@@ -112,10 +116,57 @@ async def story(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Story
             await gateway.gatepost("token", "create", "olga", "--role", "viewer")
             assert await who_has_mail(gateway) == {"carla", "dora"}
             secret, beside = agent.secret, await restore(directory, "--yes")
+            audit = await audited(gateway, directory / "outside")
+            intact = await verify(directory)
         told = await restore(directory)
         done = await restore(directory, "--yes", "--json")
         assert done.code == 0, done.err
-        yield Story(directory, mailbox, secret, events, beside, told, json.loads(done.out))
+        verified = intact, await verify(directory)
+        yield Story(directory, mailbox, secret, events, beside, told, json.loads(done.out), audit, verified)
+
+
+async def audited(gateway: Running, outside: Path) -> list[dict[str, Any]]:
+    """The audit log, once the refusals stand in it and what was done since the backup is signed."""
+    async with gateway.api() as api, asyncio.timeout(30):
+        while True:
+            found = (await api.get("/audit/entries", params={"limit": 1000, "after": 1})).json()["entries"]
+            state = (await api.get("/audit")).json()
+            made = max(each["seq"] for each in found if each["entry"]["kind"] == "token_created")
+            if state["signed_upto"] > made and any(each["entry"]["kind"] == "effects" for each in found):
+                await asyncio.to_thread(outside.write_text, state["checkpoint"], "utf-8")
+                return [each["entry"] for each in found]
+            await asyncio.sleep(0.2)
+
+
+async def verify(directory: Path) -> Ended:
+    words = (
+        "audit",
+        "verify",
+        "--checkpoint",
+        str(directory / "outside"),
+        "--config",
+        str(directory / "gatepost.toml"),
+    )
+    return await gatepost(*words, environment={}, directory=directory)
+
+
+async def test_the_audit_log_tells_who_did_what_and_whom_it_hit(story: Story) -> None:
+    kinds = [each["kind"] for each in story.audit]
+    for kind in ("token_created", "started", "policy_edited", "source_added", "checkpoint", "effects"):
+        assert kind in kinds, kind
+    refused = [each for entry in story.audit if entry["kind"] == "effects" for each in entry["subjects"]]
+    assert {(each["event"], each["ban"]) for each in refused} == {("refused", "TikTok")}
+    assert len({each["person"] for each in refused}) == 3
+    assert not any(user in str(refused) for user in USERS)
+
+
+async def test_the_audit_log_is_intact_and_declares_what_the_restore_has_lost(story: Story) -> None:
+    before, after = story.verified
+    assert before.code == 0, before.out
+    assert "it is what was signed outside of this machine" in before.out
+    assert after.code == 0, after.out
+    assert after.out.startswith("intact: entries 1 to ")
+    assert "is of entries that a restore has lost: entry " in after.out
 
 
 async def test_not_beside_a_gateway_that_runs(story: Story) -> None:

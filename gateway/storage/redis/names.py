@@ -9,6 +9,8 @@ different database numbers.
 
 FEED = "gp:feed"
 SIGHTINGS = "gp:sightings"
+EFFECTS = "gp:effects"
+EFFECTS_TAKEN = "gp:effects:taken"
 WORKERS = "gp:workers"
 
 

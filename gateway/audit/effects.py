@@ -1,0 +1,106 @@
+"""Effects in the audit log: whom a policy refused first and whom it cut, many to an entry.
+
+They come from the workers' memory and not from a unit of work, so they are the one kind of entry that may be missing
+after a fault; what was left out for want of room is counted in the log.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.audit.entry import GATEPOST, Value, moment_text
+from gateway.ports.store import Store, Writing
+
+log = structlog.get_logger()
+
+SUBJECTS_TO_AN_ENTRY = 100
+REMEMBERED = 200_000
+TEXT_LONGEST = 300
+LATEST = 1e11
+_TEXTS = ("event", "login", "device", "reason", "ban", "app", "protocol", "asker")
+
+
+@dataclass(frozen=True, slots=True)
+class ToldEffects:
+    """What a batch of rows says."""
+
+    subjects: tuple[Subject, ...] = ()
+    dropped: int = 0
+    """Further effects, of which nothing is known."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """Refusals that are in the log already: each worker tells of its own first."""
+
+    keys: OrderedDict[int, None] = field(default_factory=OrderedDict)
+
+    def is_new(self, key: int) -> bool:
+        if key in self.keys:
+            return False
+        self.keys[key] = None
+        if len(self.keys) > REMEMBERED:
+            self.keys.popitem(last=False)
+        return True
+
+
+class Effects:
+    """Writes them; one per control process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known = _Known()
+
+    def read(self, rows: Sequence[bytes]) -> ToldEffects:
+        """The effects in what workers sent; rows of another version of the code are left out."""
+        subjects: list[Subject] = []
+        dropped = 0
+        for row in rows:
+            try:
+                said = json.loads(row)
+                if "dropped" in said:
+                    dropped += max(0, int(said["dropped"]))
+                    continue
+                subject, key = _subject(said)
+            except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+                log.warning("effect_unreadable", octets=len(row))
+                continue
+            if said["event"] == "cut" or self._known.is_new(key):
+                subjects.append(subject)
+        return ToldEffects(tuple(subjects), dropped)
+
+    async def take(self, told: ToldEffects) -> None:
+        """Write them down. Raises ``StoreUnavailable``: nothing is stored then."""
+        if not told.subjects and not told.dropped:
+            return
+
+        async def work(writing: Writing) -> None:
+            dropped = told.dropped
+            for begin in range(0, max(1, len(told.subjects)), SUBJECTS_TO_AN_ENTRY):
+                some = told.subjects[begin : begin + SUBJECTS_TO_AN_ENTRY]
+                details: dict[str, Value] = {"number": len(some)}
+                if dropped:
+                    details["not_noted"] = dropped
+                await writing.log_audit(AuditEntry(AuditKind.EFFECTS, GATEPOST, some, details))
+                dropped = 0
+
+        await self._store.write(work)
+
+
+def _subject(said: dict[str, object]) -> tuple[Subject, int]:
+    texts = {name: said[name] for name in _TEXTS}
+    if not all(isinstance(value, str) and len(value) <= TEXT_LONGEST for value in texts.values()):
+        raise ValueError
+    at, version = float(str(said["at"])), int(str(said["policy_version"]))
+    if not (texts["login"] and 0 <= at < LATEST):
+        raise ValueError
+    told: dict[str, Value] = {
+        name: str(value) for name, value in texts.items() if value and name not in ("login", "device")
+    }
+    told |= {"policy_version": version, "happened_at": moment_text(at)}
+    key = hash((texts["login"], texts["device"], version, texts["reason"], texts["ban"], texts["asker"]))
+    return Subject(str(texts["login"]), str(texts["device"]), told), key

@@ -1,0 +1,70 @@
+"""Effects on their way from the workers to the audit log: a capped stream, and the position up to which it was taken.
+
+Unlike sightings, what is taken twice would stand in the log twice: so whoever takes rows writes down how far, after
+they are committed. A control process that dies in between leaves one batch to be taken again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.ports.state_cache import CacheUnavailable
+from gateway.storage.redis.connection import RedisConnection, Word
+from gateway.storage.redis.names import EFFECTS, EFFECTS_TAKEN
+
+ROWS = 50_000
+"""Kept on the stream, or a few more."""
+READ_AT_MOST = 500
+_START = b"0-0"
+
+_ADD = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i]) end"
+
+
+class EffectSender:
+    """A worker's end."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+
+    async def send(self, rows: Sequence[bytes]) -> None:
+        """Hand rows on. Raises ``CacheUnavailable``."""
+
+        def compose(run_id: str) -> Sequence[Word]:
+            return "EVAL", _ADD, 1, EFFECTS, ROWS, *rows
+
+        if rows:
+            await self._connection.call(compose)
+
+
+class EffectReceiver:
+    """The control process's end; one at a time reads."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+        self._position: bytes | None = None
+        self._read_to = _START
+
+    async def next(self, timeout_seconds: float) -> Sequence[bytes]:
+        """The rows behind those that were taken; empty after the time-out. Raises ``CacheUnavailable``."""
+        try:
+            if self._position is None:
+                known = await self._connection.call(lambda run_id: ("GET", EFFECTS_TAKEN))
+                self._position = self._read_to = known or _START
+            return await self._read(self._position, timeout_seconds)
+        except CacheUnavailable:
+            # Another life of the server may have another position.
+            self._position = None
+            raise
+
+    async def _read(self, position: bytes, timeout_seconds: float) -> Sequence[bytes]:
+        block = max(1, round(timeout_seconds * 1000))
+        words: tuple[Word, ...] = ("XREAD", "COUNT", READ_AT_MOST, "BLOCK", block, "STREAMS", EFFECTS, position)
+        answer: Any = await self._connection.call(lambda run_id: words, blocks_for=block / 1000)
+        entries = answer[0][1] if answer else []
+        if entries:
+            self._read_to = entries[-1][0]
+        return [fields[1] for _, fields in entries]
+
+    async def taken(self) -> None:
+        """Write down that the rows of the last ``next`` are in the log. Raises ``CacheUnavailable``."""
+        self._position = self._read_to
+        await self._connection.call(lambda run_id: ("SET", EFFECTS_TAKEN, self._read_to))

@@ -1,0 +1,122 @@
+"""Effects on their way into the audit log: by a real server, taken once, in batches, whoever sent them."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.audit.effects import SUBJECTS_TO_AN_ENTRY, Effects
+from gateway.storage.memory import MemoryStore
+from gateway.storage.redis import EffectReceiver, EffectSender, EmbeddedValkey, RedisConnection
+from tests.storage.redis.conftest import connection, server
+
+__all__ = ["connection", "server"]
+
+
+def row(login: str, event: str = "refused", **more: Any) -> bytes:
+    told = {
+        "event": event,
+        "login": login,
+        "device": "phone1",
+        "reason": "banned_app",
+        "ban": "TikTok",
+        "app": "com.zhiliaoapp.musically",
+        "policy_version": 3,
+        "protocol": "activesync",
+        "asker": "",
+        "at": 1_000_000.5,
+    }
+    return json.dumps({**told, **more}).encode()
+
+
+async def entries(store: MemoryStore) -> list[dict[str, Any]]:
+    async with store.read() as reading:
+        return [json.loads(each.entry) for each in await reading.audit_entries()]
+
+
+async def test_many_effects_are_few_entries_and_name_nobody() -> None:
+    store = MemoryStore()
+    effects = Effects(store)
+    rows = [row(f"p{number}@corp.example") for number in range(SUBJECTS_TO_AN_ENTRY + 1)]
+    await effects.take(effects.read([*rows, b'{"dropped": 12}']))
+    first, second = await entries(store)
+    assert (first["details"], second["details"]) == ({"number": 100, "not_noted": 12}, {"number": 1})
+    assert "corp.example" not in str(first)
+    told = dict(first["subjects"][0])
+    assert told.pop("person") != told.pop("device")
+    assert told == {
+        "event": "refused",
+        "reason": "banned_app",
+        "ban": "TikTok",
+        "app": "com.zhiliaoapp.musically",
+        "policy_version": 3,
+        "protocol": "activesync",
+        "happened_at": "1970-01-12T13:46:40.500000Z",
+    }
+
+
+async def test_a_refusal_that_several_workers_tell_of_stands_there_once() -> None:
+    store = MemoryStore()
+    effects = Effects(store)
+    for _ in range(2):
+        await effects.take(effects.read([row("ann"), row("ann", "cut"), row("ann", policy_version=4)]))
+    told = [subject["event"] for entry in await entries(store) for subject in entry["subjects"]]
+    assert told == ["refused", "cut", "refused", "cut"]
+
+
+async def test_counted_ones_alone_are_told_of() -> None:
+    store = MemoryStore()
+    effects = Effects(store)
+    await effects.take(effects.read([b'{"dropped": 3}', b'{"dropped": 4}']))
+    await effects.take(effects.read([]))
+    (entry,) = await entries(store)
+    assert entry["details"] == {"number": 0, "not_noted": 7}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"dropped": "x"}',
+        row(""),
+        row("ann", event=7),
+        row("ann", ban="x" * 301),
+        row("ann", at=-1),
+        row("ann", at=1e300),
+        row("ann", at="nan"),
+        row("ann", policy_version="three"),
+    ],
+)
+async def test_what_cannot_be_read_is_left_out(bad: bytes) -> None:
+    effects = Effects(MemoryStore())
+    with capture_logs() as logged:
+        told = effects.read([bad, row("bob")])
+    assert [subject.login for subject in told.subjects] == ["bob"]
+    assert [each["event"] for each in logged] == ["effect_unreadable"]
+
+
+async def test_what_was_taken_is_not_taken_again(connection: RedisConnection) -> None:
+    sender, receiver = EffectSender(connection), EffectReceiver(connection)
+    await sender.send([b"one", b"two"])
+    assert await receiver.next(1.0) == [b"one", b"two"]
+    # It died before it had written them down: another one takes them again.
+    another = EffectReceiver(connection)
+    assert await another.next(1.0) == [b"one", b"two"]
+    await another.taken()
+    assert await another.next(0.01) == []
+    await sender.send([b"three"])
+    assert await EffectReceiver(connection).next(1.0) == [b"three"]
+
+
+async def test_a_receiver_that_waits_hears_of_them_at_once(server: EmbeddedValkey, connection: RedisConnection) -> None:
+    receiver = EffectReceiver(connection)
+    waiting = asyncio.create_task(receiver.next(10.0))
+    sending = RedisConnection(server.url, timeout_seconds=5.0)
+    await EffectSender(sending).send([b"one"])
+    assert await asyncio.wait_for(waiting, 5.0) == [b"one"]
+    await sending.close()
