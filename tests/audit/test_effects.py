@@ -15,7 +15,7 @@ from tests.storage.redis.conftest import connection, server
 __all__ = ["connection", "server"]
 
 
-def row(login: str, event: str = "refused", **more: Any) -> bytes:
+def row(login: str, event: Any = "refused", **more: Any) -> bytes:
     told = {
         "event": event,
         "login": login,
