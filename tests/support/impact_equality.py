@@ -66,7 +66,10 @@ def content(fleet: Fleet) -> dict[str, object]:
             if fleet.people.standing[each]
         },
         "logins": {login: fleet.person_ids[number] for login, number in fleet.logins.items()},
-        "whole": {fleet.device_ids[each]: evidence for each, evidence in fleet.whole.items()},
+        "whole": {
+            (fleet.person_ids[columns.person[each]], fleet.device_ids[each]): evidence
+            for each, evidence in fleet.whole.items()
+        },
     }
 
 

@@ -27,7 +27,7 @@ from tests.support.evidence_strategies import DAY, HOUR, MINUTE, NOW
 
 SIGNER = "sha256:" + "ab" * 32
 GROUPS = ("sales", "board", "pilot")
-AGES = (-2 * MINUTE, 0.0, 5 * MINUTE, 11 * MINUTE, HOUR, DAY - 1, DAY, DAY + 1, 3 * DAY, 29 * DAY, 31 * DAY)
+AGES = (-2 * MINUTE, 0.0, 0.0, 5 * MINUTE, 11 * MINUTE, HOUR, DAY - 1, DAY, DAY + 1, 3 * DAY, 30 * DAY, 31 * DAY)
 WAITS = (1.0, HOUR, DAY, 5 * DAY, 30 * DAY)
 IDS = ("d1", "d2", "d3", "credential:abcdefgh")
 
@@ -103,10 +103,22 @@ class Draw:
             self.chance(0.1),
         )
 
-    def sources(self, most: int = 3) -> tuple[SourceEvidence, ...]:
+    def sources(self) -> tuple[SourceEvidence, ...]:
+        if self.chance(0.1):
+            return self.two_of_one_source()
         places = [("mdm", "m1"), ("mdm", "m2"), ("jamf", "j1"), ("intune", "i1")]
-        count = self.random.choice((0, 1, 1, 1, 1, 2, 2, 3)[: most + 5])
+        count = self.random.choice((0, 1, 1, 1, 1, 2, 2, 3))
         return tuple(self.source(place) for place in self.random.sample(places, count))
+
+    def two_of_one_source(self) -> tuple[SourceEvidence, ...]:
+        """Bound like that by hand: one answers for the other, but not for what that one answers for."""
+
+        def of(place: tuple[str, str], hours: float, older: float) -> SourceEvidence:
+            at = NOW - hours * HOUR
+            usual = {"scope": Scope.DEVICE, "naming": Naming.IDENTIFIER, "suspicious": False}
+            return replace(self.source(place), generated_at=at, full_at=at - older, **usual)  # type: ignore[arg-type]
+
+        return (of(("jamf", "j1"), 4, 0.0), of(("mdm", "m1"), 2, 0.0), of(("mdm", "m2"), 1, DAY))
 
     def stones(self) -> tuple[Tombstone, ...]:
         pick = self.random.choice
@@ -118,14 +130,15 @@ class Draw:
 
     def device(self, device_id: str) -> DeviceEvidence:
         pick = self.random.choice
-        listed = self.sources()
+        bare = self.chance(0.2)
+        listed = () if bare else self.sources()
         states = [BindingState.BOUND, BindingState.BOUND, BindingState.UNMATCHED]
         states += [BindingState.CONFLICT] * bool(listed)
         return DeviceEvidence(
             device_id,
-            pick(states),
+            BindingState.UNMATCHED if bare else pick(states),
             listed,
-            self.stones(),
+            () if bare else self.stones(),
             None if self.chance(0.3) else NOW - pick(AGES),
             pick((None, Platform.ANDROID, Platform.ANDROID, Platform.IOS)),
             pick(tuple(Ownership)),
@@ -175,8 +188,8 @@ class Draw:
             pick((*flags, Flag.ENFORCE)),
             rules,
             frozenset(self.random.sample(GROUPS, pick((0, 0, 0, 1, 2)))),
-            self.moment() if self.chance(0.2) else None,
-            self.moment() if self.chance(0.2) else None,
+            self.moment() if self.chance(0.3) else None,
+            self.moment() if self.chance(0.3) else None,
             self.random.randint(0, 3),
         )
 
@@ -218,7 +231,7 @@ class Draw:
             exemptions=tuple(self.exemption(people) for _ in range(pick((0, 0, 1, 2, 4)))),
             unknowns=Unknowns(*(self.setting() if self.chance(0.6) else UnknownSetting() for _ in range(7))),
             grace=NewDeviceGrace(pick((0.0, 0.0, HOUR, 7 * DAY)), pick((0, 1, 2, 3))),
-            outlook_mobile=pick(tuple(OutlookMobile)),
+            outlook_mobile=pick((*OutlookMobile, OutlookMobile.USER_WIDE)),
         )
 
     def changed(self, drawn: Drawn, number: int) -> Drawn:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.evidence import PersonRecord
-from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.policy import GRACE_WINDOW_SECONDS, NewDeviceGrace, PolicyVersion, policy_of
 from tests.support import evidence_strategies as drawn
-from tests.support.evidence_strategies import NOW, thorough
+from tests.support.evidence_strategies import NOW, thorough, unmatched
 from tests.support.impact_equality import compare, compare_impact, round_of, written
 from tests.support.random_fleets import Drawn
 
@@ -52,3 +52,22 @@ def test_any_fleet_under_any_policy(people: list[Drawn], one: PolicyVersion, oth
     compare(fleet, people, before, NOW, found)
     compare(fleet, people, after, NOW, found)
     compare_impact(fleet, people, before, after, found)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize("asked", [True, False], ids=["asked before", "never asked"])
+def test_the_days_in_which_new_devices_are_counted(seconds: float, asked: bool) -> None:
+    """One other device, first seen thirty days before this one; a person has a grace for one."""
+    first = NOW - GRACE_WINDOW_SECONDS + seconds
+    devices = {
+        "d1": unmatched("d1", first_seen_at=NOW if asked else None),
+        "d2": unmatched("d2", first_seen_at=first),
+    }
+    record = PersonRecord("ann@corp.example", True, ("ann@corp.example",), frozenset(), devices)
+    version = PolicyVersion(
+        1, NOW, "root", unknowns=drawn.denying("unmatched"), grace=NewDeviceGrace(40 * drawn.DAY, 1)
+    )
+    found = Counter[str]()
+    compare(written([Drawn(record, {})]).view(), [Drawn(record, {})], policy_of(version), NOW, found)
+    # Only ActiveSync notes a device that never asked before.
+    assert found["denials"] == (5 if seconds > 0 else 0 if asked else 4)
