@@ -93,6 +93,7 @@ SOURCES = st.builds(
     compromised=MAYBE,
     compliant=MAYBE,
     suspicious=st.booleans(),
+    keys=st.lists(st.sampled_from(["serial:f9fxj0", "mdm_id:7"]), max_size=2, unique=True).map(tuple),
 )
 DEVICES = st.builds(
     DeviceEvidence,
