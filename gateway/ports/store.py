@@ -17,6 +17,7 @@ from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.audit_store import AuditReading, AuditWriting
+from gateway.ports.notice_store import NoticeReading, NoticeWriting
 
 T = TypeVar("T")
 
@@ -100,6 +101,8 @@ class Person:
     time_zone: str = ""
     origin: str = ""
     """``import`` or the name of the source whose report named the person first."""
+    address: str = ""
+    """Where notices go to; empty: ``person_id``, where that is an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ class Lease:
     """By the store's own clock, epoch seconds."""
 
 
-class Reading(AuditReading, Protocol):
+class Reading(AuditReading, NoticeReading, Protocol):
     """One snapshot of the store."""
 
     async def sequence(self) -> int:
@@ -307,7 +310,7 @@ class Reading(AuditReading, Protocol):
         ...
 
 
-class Writing(Reading, AuditWriting, Protocol):
+class Writing(Reading, AuditWriting, NoticeWriting, Protocol):
     """A unit of work inside a transaction; reads see its own writes. ``log_audit`` tells of what it does."""
 
     async def put_policy(self, version: PolicyVersion) -> None:

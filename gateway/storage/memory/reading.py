@@ -18,15 +18,17 @@ from gateway.ports.store import (
     StoredMessage,
 )
 from gateway.storage.memory.audit import MemoryAuditReading
+from gateway.storage.memory.notices import MemoryNoticeReading
 from gateway.storage.memory.tables import Tables
 
 
-class MemoryReading(MemoryAuditReading):
+class MemoryReading(MemoryAuditReading, MemoryNoticeReading):
     """``ports.store.Reading`` over one ``Tables``."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.audit = tables.audit
+        self.outbox = tables.outbox
 
     async def sequence(self) -> int:
         return self.tables.sequence

@@ -22,6 +22,7 @@ from gateway.ports.store import (
     StoredMessage,
 )
 from gateway.storage.memory.audit import AuditTables
+from gateway.storage.memory.notices import OutboxTables
 
 InventoryId = tuple[str, str]
 """(source_id, source_device)"""
@@ -63,6 +64,7 @@ class Tables:
     credentials: dict[str, IssuedCredential] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     audit: AuditTables = field(default_factory=AuditTables)
+    outbox: OutboxTables = field(default_factory=OutboxTables)
 
     def copy(self) -> "Tables":
         """A second state that shares every table with this one."""

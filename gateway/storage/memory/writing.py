@@ -24,6 +24,7 @@ from gateway.storage.audit_rows import Seal
 from gateway.storage.change_rows import LogRequests, numbered
 from gateway.storage.leases import taken
 from gateway.storage.memory.audit import MemoryAuditWriting
+from gateway.storage.memory.notices import MemoryNoticeWriting
 from gateway.storage.memory.reading import MemoryReading
 from gateway.storage.memory.tables import InventoryEvent, InventoryId, Tables
 
@@ -31,7 +32,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class MemoryWriting(MemoryReading, MemoryAuditWriting, LogRequests):
+class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogRequests):
     """``ports.store.Writing`` on a private copy of the tables."""
 
     def __init__(self, tables: Tables, now: Callable[[], float]) -> None:
@@ -61,6 +62,7 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, LogRequests):
                 del changes[next(iter(changes))]
         self.finish_audit(at, seal)
         self.tables.audit = self.audit
+        self.tables.outbox = self.outbox
         return made
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:

@@ -29,6 +29,7 @@ from gateway.storage.policy_changes import decode_policy_change
 from gateway.storage.rows import Unreadable
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditReading
+from gateway.storage.sql.notices import SqlNoticeReading
 from gateway.storage.sql.rows import Rows
 
 S = TypeVar("S")
@@ -126,7 +127,7 @@ _COUNTS = select(
 )
 
 
-class SqlReading(SqlAuditReading):
+class SqlReading(SqlAuditReading, SqlNoticeReading):
     """``ports.store.Reading`` on one transaction, whose state row was read as its first act."""
 
     def __init__(self, rows: Rows, sequence: int, incarnation: str) -> None:

@@ -161,6 +161,7 @@ people = Table(
     Column("language", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("origin", Text, nullable=False),
+    Column("address", Text, nullable=False, server_default=""),
 )
 
 person_logins = Table(
@@ -298,3 +299,46 @@ audit_subjects = Table(
     Column("key", LargeBinary, nullable=False),
 )
 """By which keys the log's pseudonyms are made; without its key nobody knows whom one means."""
+
+notice_mailings = Table(
+    "notice_mailings",
+    metadata,
+    Column("change", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Name, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+"""One kind of notice about one change. A cancelled one cancels all its notices that wait."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("change", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Name, primary_key=True),
+    Column("person_id", Name, primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("next_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_attempt_at", Moment),
+    Column("message_id", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index(None, "change", "kind", "state", "place"),
+    Index(None, "state", "next_at"),
+)
+"""The outbox: one row for each person, change and kind."""
+
+notice_complaints = Table(
+    "notice_complaints",
+    metadata,
+    Column("change", Integer, primary_key=True, autoincrement=False),
+    Column("token", Name, primary_key=True),
+    Column("at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Who said of a notice that it is wrong; the token names a person to nobody but this installation."""

@@ -30,6 +30,7 @@ from gateway.storage.policies import encode_policy
 from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditWriting
+from gateway.storage.sql.notices import SqlNoticeWriting
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
 
@@ -93,7 +94,7 @@ def _row(table: Table, value: object) -> dict[str, object]:
     return {column.name: getattr(value, column.name) for column in table.columns}
 
 
-class SqlWriting(SqlReading, SqlAuditWriting, LogRequests):
+class SqlWriting(SqlReading, SqlAuditWriting, SqlNoticeWriting, LogRequests):
     """``ports.store.Writing`` inside a savepoint of the shared transaction."""
 
     def __init__(
@@ -208,6 +209,7 @@ class SqlWriting(SqlReading, SqlAuditWriting, LogRequests):
             "language": person.language,
             "time_zone": person.time_zone,
             "origin": person.origin,
+            "address": person.address,
         }
         await self._put(s.people, values)
         await self._rows.run(_DROP_LOGINS, {"person": person.person_id})

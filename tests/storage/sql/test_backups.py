@@ -14,6 +14,7 @@ from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Scope
+from gateway.domain.notice import Mailing, Notice, NoticeKind, Reader
 from gateway.domain.policy import first_policy
 from gateway.ports.store import (
     IssuedCredential,
@@ -112,6 +113,10 @@ async def _fill_all_but_inventories(writing: Writing) -> None:
     await writing.put_token(OperatorToken("t1", "root", "digest", 2.0, None, None, "editor"))
     await writing.put_policy_change(PolicyChange(1, "ann", "t1", 1.0, "a change", 1, ()), 1.0)
     await writing.put_change_preview(1, "digest", b"content")
+    await writing.put_mailing(Mailing(1, NoticeKind.CUT, 1.0, "ann"))
+    reader = Reader("ann@corp.example", "ann@corp.example", "en", "")
+    await writing.add_notices([Notice(1, NoticeKind.CUT, reader, "<a@b>", content=b"content")])
+    await writing.put_complaint(1, "token", 2.0)
     writing.log_people(["ann@corp.example"])
 
 
@@ -186,6 +191,7 @@ async def test_a_backup_of_an_earlier_schema_is_migrated(store: SqlStore, path: 
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
+        connection.execute("ALTER TABLE people DROP COLUMN address")
         for name in LATER_TABLES:
             connection.execute(f"DROP TABLE {name}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
