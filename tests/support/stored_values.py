@@ -51,5 +51,6 @@ def source(name: str = "mdm") -> Source:
 LATER_TABLES = (
     *("credentials", "change_previews", "policy_changes"),
     *("audit_entries", "audit_head", "audit_checkpoints", "audit_dropped", "audit_subjects"),
+    *("notice_mailings", "notices", "notice_complaints"),
 )
 """What the first schema does not have."""
