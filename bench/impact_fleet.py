@@ -47,10 +47,12 @@ class BenchFleet:
 
     def record_of(self, person: int) -> PersonRecord:
         """What the store would have of a person."""
-        view = self.writer.view()
-        devices = {view.device_ids[each]: self._evidence(each) for each in view.each_device_of(person)}
-        groups = frozenset(name for name, people in view.members.items() if person in people)
-        login = view.person_ids[person]
+        writer = self.writer
+        devices, each = {}, int(writer.first[person])
+        while each >= 0:
+            devices[writer.device_ids[each]] = self._evidence(each)
+            each = int(writer.next[each])
+        groups, login = frozenset(writer.members.names_with(person)), writer.person_ids[person]
         return PersonRecord(login, True, (login,), groups, devices)
 
     def _evidence(self, device: int) -> DeviceEvidence:

@@ -104,7 +104,10 @@ class Shelf(Generic[K]):
 
     def meeting(self, members: BitMap) -> list[tuple[K, BitMap]]:
         """The names of the bitmaps that hold any of ``members``, each with which ones; looks at each once."""
-        return [(name, common) for name, bitmap in self._maps.items() if (common := bitmap & members)]
+        if len(members) == 1:
+            return [(name, members) for name in self.names_with(members[0])]
+        # Asking is much cheaper than making a set, and few meet any.
+        return [(name, bitmap & members) for name, bitmap in self._maps.items() if bitmap.intersect(members)]
 
     def view(self) -> dict[K, BitMap]:
         """All of them as they are now; not to be written to."""
