@@ -132,6 +132,7 @@ class Control:
                 store=store,
                 desk=desk,
                 applier=applier,
+                verify=self._previews.verify,
                 editor=ShortForm(store, desk, applier, now),
                 ingest=ingest,
                 bindings=Bindings(evidence),

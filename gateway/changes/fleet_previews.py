@@ -21,10 +21,11 @@ from gateway.changes.impact.figures import Impact, NamedSet, Tally, page_of
 from gateway.changes.impact.fleet import NOBODY, Fleet
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.saving import Unusable
+from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import Previewed
 from gateway.domain.change import PreviewSeen
 from gateway.domain.errors import InvalidValue
-from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.domain.policy_parts import parts_of
 from gateway.ports.store import Reading, Store, StoreUnavailable
 
@@ -106,6 +107,11 @@ class FleetPreviews:
             named = tuple(await self._named(reading))
         earlier = policy_of(before)
         return await index.preview(earlier, policy_of(after, earlier), self._now(), named=named)
+
+    async def verify(self, policy: Policy, sample: int) -> Verified:
+        """Hold the index against ``decide``, for so many people. Raises ``NotReadyYet``, ``StoreUnavailable``."""
+        index = await self._caught_up()
+        return await index.verify(policy, self._now(), sample)
 
     def _how_far(self) -> str:
         done, of = self._progress.people, self._progress.of

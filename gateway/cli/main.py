@@ -16,6 +16,7 @@ from gateway.cli import (
     exemptions,
     flags,
     groups,
+    impact,
     migrating,
     output,
     policies,
@@ -75,6 +76,7 @@ app.add_typer(bans.app, name="ban")
 app.add_typer(flags.app, name="flag")
 app.add_typer(exemptions.app, name="exempt")
 app.add_typer(changes.app, name="change")
+app.add_typer(impact.app, name="impact")
 app.add_typer(tokens.app, name="token")
 app.add_typer(policies.app, name="policy")
 app.add_typer(audit.app, name="audit")

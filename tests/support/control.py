@@ -13,6 +13,7 @@ from gateway.changes.applying import Applier, Rules
 from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import previewed
 from gateway.changes.impact.index import ImpactIndex
+from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import Previewed
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
@@ -88,6 +89,11 @@ class Control:
         index = await ImpactIndex.built(self.store, self.load_record)
         return previewed(await index.preview(policy_of(before), policy_of(after), self.now), after, before, 20.0)
 
+    async def verify(self, policy: Policy, sample: int) -> Verified:
+        """What is held against the decision, by an index that is built for it."""
+        index = await ImpactIndex.built(self.store, self.load_record)
+        return await index.verify(policy, self.now, sample)
+
     def api(self) -> FastAPI:
         """The application."""
         desk = ChangeDesk(self.store, self, lambda: self.now)
@@ -97,6 +103,7 @@ class Control:
                 store=self.store,
                 desk=desk,
                 applier=applier,
+                verify=lambda policy, sample: self.verify(policy, sample),
                 editor=ShortForm(self.store, desk, applier, lambda: self.now),
                 ingest=self,
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),

@@ -13,10 +13,11 @@ from gateway.admin.auth import Operator, Role
 from gateway.admin.unjudged import FleetCounter
 from gateway.changes.applying import Applier
 from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.impact.verifying import Verified
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
-from gateway.domain.policy import PolicyVersion
+from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.shown import Demands
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.credentials import Credentials
@@ -47,6 +48,8 @@ class ApiDeps:
     credentials: Credentials
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
+    verify: Callable[[Policy, int], Awaitable[Verified]]
+    """Hold the impact index against the decision, for so many people at random."""
     load_record: Callable[[Reading, str], Awaitable[PersonRecord]]
     """``inventory.records.load_record`` with the rules filled in."""
     status: Callable[[], dict[str, object]]
