@@ -16,11 +16,15 @@ def test_an_index_that_is_right(gatepost: Gatepost) -> None:
     assert told.endswith("decisions about 1 people: 0 differ\n")
 
 
-def test_one_that_is_not(gatepost: Gatepost, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def differing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wrong(control: Control, *asked: Any) -> Verified:
         return Verified(1, 8, 2, (Difference(USER, "abc1", Protocol.IMAP, True, False),), 1)
 
     monkeypatch.setattr(Control, "verify", wrong)
+
+
+def test_one_that_is_not(differing: None, gatepost: Gatepost) -> None:
     told = gatepost("impact", "verify", expect=1)
     assert "8 decisions about 1 people: 1 differ; 2 people changed meanwhile and were left out" in told.stdout
     assert "ann@corp.example  abc1    imap      yes            no" in told.stdout

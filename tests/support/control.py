@@ -103,7 +103,7 @@ class Control:
                 store=self.store,
                 desk=desk,
                 applier=applier,
-                verify=lambda policy, sample: self.verify(policy, sample),
+                verify=self.verify,
                 editor=ShortForm(self.store, desk, applier, lambda: self.now),
                 ingest=self,
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
