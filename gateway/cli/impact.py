@@ -44,5 +44,5 @@ def verify(
     desk.show(answer, text=text, rows=Rows(columns, rows) if rows else None)
     if answer["different"]:
         raise Failed(
-            "the index of the fleet is wrong: report it, delete impact.index in data_dir and restart the control process"
+            "the index of the fleet is wrong: report it, delete impact.index in data_dir and restart the gateway"
         )
