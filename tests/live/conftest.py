@@ -17,7 +17,7 @@ from tests.live.site import Site, missing, running_site
 from tests.support.phone import Account, Phone
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
-from tests.support.spine import added_agent, ban_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok
 
 READER, COLLEAGUE, BYSTANDER, SECURE, SYNCING = "reader", "colleague", "bystander", "secure", "syncing"
 COLLECTOR = "collector"
@@ -78,7 +78,7 @@ def site() -> Iterator[Site]:
 async def gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """A gateway without TLS, of two workers, that enforces a ban."""
     async with running(tmp_path_factory.mktemp("plain"), site.plain, workers=2) as gateway:
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         yield gateway
 
 
@@ -87,7 +87,7 @@ async def opened_gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -
     """A gateway at which calendars and address books are open under the verdict."""
     environment = {"GATEPOST_WEBMAIL__DAV": "verdict", "GATEPOST_WEBMAIL__DAV_PATHS": "/SOGo/dav"}
     async with running(tmp_path_factory.mktemp("opened"), site.plain, environment=environment) as gateway:
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         yield gateway
 
 
@@ -99,7 +99,7 @@ async def secure_gateway(site: Site, tmp_path_factory: pytest.TempPathFactory) -
     environment = {"GATEPOST_HTTP__LISTEN": "https://127.0.0.1:0", "GATEPOST_HTTP__UPSTREAM_CA": str(made.authority)}
     directory: Path = tmp_path_factory.mktemp("tls")
     async with running(directory, site.tls, more=tables, environment=environment) as gateway:
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         yield gateway
 
 
@@ -116,14 +116,14 @@ async def ways(site: Site, gateway: Running, secure_gateway: Running) -> dict[st
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def agent(gateway: Running) -> AsyncIterator[Agent]:
     """Reports to the gateway without TLS."""
-    async with added_agent(gateway) as agent:
+    async with agent_of(gateway) as agent:
         yield agent
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def secure_agent(secure_gateway: Running) -> AsyncIterator[Agent]:
     """Reports to the gateway with TLS."""
-    async with added_agent(secure_gateway) as agent:
+    async with agent_of(secure_gateway) as agent:
         yield agent
 
 

@@ -12,7 +12,7 @@ from tests.live.conftest import PLANNER
 from tests.live.mail_servers import PASSWORD
 from tests.live.site import Site
 from tests.support.running import Running
-from tests.support.spine import added_agent
+from tests.system.arranging import agent_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -134,7 +134,7 @@ async def test_who_does_not_prove_who_he_is(opened_gateway: Running) -> None:
 
 async def test_refused_by_an_error_and_back(site: Site, opened_gateway: Running) -> None:
     """One phone of the user is enough; nothing reaches SOGo."""
-    async with added_agent(opened_gateway) as agent, planner(opened_gateway.http) as client:
+    async with agent_of(opened_gateway) as agent, planner(opened_gateway.http) as client:
         await agent.clean(PLANNER, "plannersphone")
         await agent.dirty(PLANNER, "plannersphone")
         answer = await _until(client, 403)

@@ -23,8 +23,8 @@ from tests.support.envoy_asks import Envoy, effect_of, envoy, phone
 from tests.support.raw_http import Client, HttpAnswer, eas
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
-from tests.support.spine import added_agent, ban_tiktok
 from tests.support.upstream import mailbox_server
+from tests.system.arranging import agent_of, enforce_tiktok
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -153,9 +153,9 @@ async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asked
     async with (
         mailbox_server() as mailbox,
         running(directory, mailbox.url, workers=2, more=tables(directory, authority)) as gateway,
-        added_agent(gateway) as agent,
+        agent_of(gateway) as agent,
     ):
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         await agent.clean("anna@corp.example", "annaphone")
         await agent.dirty("bert@corp.example", "bertphone")
         yield Asked(gateway, agent, authority, directory / "key", directory)

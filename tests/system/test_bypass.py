@@ -15,8 +15,9 @@ import pytest_asyncio
 from tests.support.raw_http import WBXML, Client, ask, basic, eas, request
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
-from tests.support.spine import FOLDER_SYNC, PING, added_agent, ban_tiktok
+from tests.support.spine import FOLDER_SYNC, PING
 from tests.support.upstream import MailboxServer, mailbox_server
+from tests.system.arranging import agent_of, enforce_tiktok
 
 SYNC = bytes.fromhex("03016a00455c4f4b033000015203350001010101")
 EAS = "/Microsoft-Server-ActiveSync"
@@ -44,9 +45,9 @@ async def prepared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
     async with (
         mailbox_server() as mailbox,
         running(tmp_path_factory.mktemp("strict"), mailbox.url) as gateway,
-        added_agent(gateway) as agent,
+        agent_of(gateway) as agent,
     ):
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         for unknown in ("missing", "stale", "scope", "unmatched", "conflict"):
             await gateway.gatepost("flag", "set", "--unknown", unknown, "deny", "--yes")
         await agent.clean("berta", "PHONE2")

@@ -21,7 +21,7 @@ from tests.support.phone_wbxml import Tag, tag
 from tests.support.raw_http import HttpAnswer
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
-from tests.support.spine import added_agent, ban_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,9 +62,9 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
     async with (
         newer_server() as server,
         running(directory, server.url, more=tables, environment=listen) as gateway,
-        added_agent(gateway) as agent,
+        agent_of(gateway) as agent,
     ):
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         yield Office(gateway, server, agent, made)
 
 

@@ -7,8 +7,9 @@ from gateway.storage.redis import EmbeddedValkey
 from tests.support.raw_http import ask, eas, request
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
-from tests.support.spine import FOLDER_SYNC, added_agent, ban_tiktok
+from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import MailboxServer
+from tests.system.arranging import agent_of, enforce_tiktok
 from tests.system.processes import role
 
 MAIL = b"mail for anna"
@@ -30,9 +31,9 @@ async def test_a_refused_phone_stays_refused(tmp_path: Path, mailbox: MailboxSer
 
 async def _put_back(tmp_path: Path, mailbox: MailboxServer, more: str) -> None:
     database, kept = tmp_path / "var" / "gatepost.db", tmp_path / "kept.db"
-    async with running(tmp_path, mailbox.url, more=more) as gateway, added_agent(gateway) as agent:
+    async with running(tmp_path, mailbox.url, more=more) as gateway, agent_of(gateway) as agent:
         secret = agent.secret
-        await ban_tiktok(gateway, "enforce")
+        await enforce_tiktok(gateway)
         await agent.dirty("anna", "PHONE1")
         assert not await served(gateway)
     shutil.copy(database, kept)

@@ -5,18 +5,41 @@ Report in, parked Ping cut, refused, clean report, mail flows.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
 
 from tests.support.raw_http import Client, ask, eas, request
 from tests.support.reporting import TIKTOK, Agent
-from tests.support.running import Running
-from tests.support.spine import FOLDER_SYNC, PING, PING_CUT, ban_tiktok
-from tests.support.upstream import MailboxServer
+from tests.support.running import Running, running
+from tests.support.spine import FOLDER_SYNC, PING, PING_CUT, added_agent, ban_tiktok
+from tests.support.upstream import MailboxServer, mailbox_server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mailbox() -> AsyncIterator[MailboxServer]:
+    async with mailbox_server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(mailbox: MailboxServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """One for all, with an enforced ban; each test has a person of its own."""
+    async with running(tmp_path_factory.mktemp("spine"), mailbox.url) as gateway:
+        await ban_tiktok(gateway, "enforce")
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def agent(gateway: Running) -> AsyncIterator[Agent]:
+    async with added_agent(gateway) as agent:
+        yield agent
 
 
 async def test_the_main_job(gateway: Running, agent: Agent, mailbox: MailboxServer) -> None:
-    await gateway.gatepost(
-        "ban", "add", "TikTok", "--id", "android:com.zhiliaoapp.musically", "--flag", "enforce", "--yes"
-    )
     await agent.clean("anna", "PHONE1")
     phone = await Client.connected(gateway.http)
     folders = await phone.ask(request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, user="anna"))
@@ -51,25 +74,22 @@ async def _until_served(url: str) -> bytes:
             await asyncio.sleep(0.01)
 
 
-async def test_a_flag_turns_mail_off_and_on(gateway: Running, agent: Agent, mailbox: MailboxServer) -> None:
-    await ban_tiktok(gateway, "report-only")
-    await agent.dirty("anna", "PHONE1")
-    question = request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC, user="anna")
-    assert (await ask(gateway.http, question)).body == b"mail for anna"
+async def test_a_flag_turns_mail_off_and_on(gateway: Running, agent: Agent) -> None:
+    await gateway.gatepost("flag", "set", "TikTok", "report-only", "--yes")
+    await agent.dirty("bert", "PHONE2")
+    question = request(eas("FolderSync", "bert", "PHONE2"), FOLDER_SYNC, user="bert")
+    assert (await ask(gateway.http, question)).body == b"mail for bert"
     # The command answers when the flag is in force on every worker: nothing to wait for.
     await gateway.gatepost("flag", "set", "TikTok", "enforce", "--yes")
-    assert (await ask(gateway.http, question)).body != b"mail for anna"
+    assert (await ask(gateway.http, question)).body != b"mail for bert"
     await gateway.gatepost("flag", "set", "--global", "off", "--yes")
-    assert (await ask(gateway.http, question)).body == b"mail for anna"
+    assert (await ask(gateway.http, question)).body == b"mail for bert"
+    await gateway.gatepost("flag", "set", "--global", "on", "--yes")
+    assert (await ask(gateway.http, question)).body != b"mail for bert"
 
 
-async def test_without_credentials_the_mailbox_server_asks_for_them(
-    gateway: Running, agent: Agent, mailbox: MailboxServer
-) -> None:
-    await gateway.gatepost(
-        "ban", "add", "TikTok", "--id", "android:com.zhiliaoapp.musically", "--flag", "enforce", "--yes"
-    )
-    await agent.dirty("anna", "PHONE1")
-    nobody = await ask(gateway.http, request(eas("FolderSync", "anna", "PHONE1"), FOLDER_SYNC))
+async def test_without_credentials_the_mailbox_server_asks_for_them(gateway: Running, agent: Agent) -> None:
+    await agent.dirty("carl", "PHONE3")
+    nobody = await ask(gateway.http, request(eas("FolderSync", "carl", "PHONE3"), FOLDER_SYNC))
     assert nobody.status == 401
     assert "Basic" in nobody.header("WWW-Authenticate")

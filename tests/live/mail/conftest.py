@@ -19,8 +19,7 @@ from tests.support.mail_fronted import Peer
 from tests.support.phone_certificates import make_certificates
 from tests.support.reporting import Agent
 from tests.support.running import Running, running
-from tests.support.spine import added_agent
-from tests.system.arranging import enforce_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok
 
 DOMAIN = "corp.example"
 WAYS = ("clear", "starttls", "tls")
@@ -103,7 +102,7 @@ class Ways:
             gateway = await self._stack.enter_async_context(
                 running(self._make_directory(name), "http://127.0.0.1:9", more=tables(name, self._dovecot))
             )
-            agent = await self._stack.enter_async_context(added_agent(gateway))
+            agent = await self._stack.enter_async_context(agent_of(gateway))
             await enforce_tiktok(gateway, TEXT)
             self._made[name] = Way(name, gateway, agent, self._dovecot.certificates.trust(), self._dovecot)
         return self._made[name]

@@ -20,8 +20,7 @@ from tests.network.authority import Authority, Issued
 from tests.support.certified import Enrolment
 from tests.support.reporting import HARMLESS, TIKTOK, Agent
 from tests.support.running import Running, running
-from tests.support.spine import added_agent
-from tests.system.arranging import enforce_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="session")]
 
@@ -69,7 +68,7 @@ async def office(dovecot: Dovecot, tmp_path_factory: pytest.TempPathFactory) -> 
         f'[imap]\nlisten = "imaps://127.0.0.1:0"\nupstream = "{dovecot.url("imaps")}"\n'
         f'upstream_ca = "{dovecot.certificates.authority}"\n'
     )
-    async with running(directory, "http://127.0.0.1:9", more=more) as gateway, added_agent(gateway) as agent:
+    async with running(directory, "http://127.0.0.1:9", more=more) as gateway, agent_of(gateway) as agent:
         await enforce_tiktok(gateway)
         for device, apps in (("laptop", HARMLESS), ("phone", (*HARMLESS, TIKTOK))):
             event = agent.event(f"{CERTIFIED}@{DOMAIN}", "", apps, device=device)

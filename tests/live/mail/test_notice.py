@@ -15,8 +15,7 @@ from tests.live.mail.programs import Fetchmail, Mbsync
 from tests.live.mail.visits import MAIL, clean, deliver, dirty, imap_session, once_by_imap
 from tests.live.mail_servers import PASSWORD
 from tests.support.running import running
-from tests.support.spine import added_agent
-from tests.system.arranging import enforce_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio(loop_scope="session")]
 
@@ -29,7 +28,7 @@ async def way(dovecot: Dovecot, tmp_path_factory: pytest.TempPathFactory) -> Asy
     """A gateway in the clear that shows notices."""
     more = tables("clear", dovecot).replace("[imap]\n", '[imap]\nrefusal = "notice"\n')
     directory = tmp_path_factory.mktemp("notice")
-    async with running(directory, "http://127.0.0.1:9", more=more) as gateway, added_agent(gateway) as agent:
+    async with running(directory, "http://127.0.0.1:9", more=more) as gateway, agent_of(gateway) as agent:
         await enforce_tiktok(gateway, TEXT)
         yield Way("clear", gateway, agent, dovecot.certificates.trust(), dovecot)
 

@@ -17,9 +17,8 @@ from tests.live.smtp.postfix import DOMAIN, Postfix, start_submission
 from tests.support.phone_certificates import make_certificates
 from tests.support.reporting import HARMLESS, TIKTOK, Agent
 from tests.support.running import Running, running
-from tests.support.spine import added_agent
 from tests.support.submitted import SmtpClient
-from tests.system.arranging import enforce_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok
 
 WAYS = ("clear", "starttls", "tls")
 NAMES = ("sender", "refused", "turned", "large", "odd", "swaks", "msmtp", "late", "proxied")
@@ -100,7 +99,7 @@ async def started(
     name = str(request.param)
     more = tables(name, postfix)
     directory = tmp_path_factory.mktemp(name)
-    async with running(directory, "http://127.0.0.1:9", more=more) as gateway, added_agent(gateway) as agent:
+    async with running(directory, "http://127.0.0.1:9", more=more) as gateway, agent_of(gateway) as agent:
         await enforce_tiktok(gateway, TEXT)
         yield Way(name, gateway, agent, postfix.certificates.trust(), postfix)
 

@@ -27,8 +27,8 @@ from gateway.storage.redis import (
 from tests.live.children import free_ports
 from tests.support.phone_certificates import Certificates, make_certificates
 from tests.support.running import running
-from tests.support.spine import added_agent
 from tests.support.upstream import mailbox_server
+from tests.system.arranging import agent_of
 
 pytestmark = pytest.mark.live
 
@@ -185,7 +185,7 @@ async def test_a_whole_gateway_on_it(secure: Server, tmp_path: Path) -> None:
     directory = tmp_path / "gateway"
     directory.mkdir()
     async with mailbox_server() as mailbox, running(directory, mailbox.url, more=tables) as gateway:
-        async with added_agent(gateway) as agent:
+        async with agent_of(gateway) as agent:
             await agent.clean("ann", "IDANN")
         checked = " ".join((await gateway.gatepost("check")).split())
         assert f"127.0.0.1:{secure.port} answers" in checked
