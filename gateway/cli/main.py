@@ -20,6 +20,7 @@ from gateway.cli import (
     migrating,
     output,
     policies,
+    presets,
     reports,
     running,
     sources,
@@ -72,6 +73,8 @@ app.add_typer(reports.app, name="report")
 app.add_typer(devices.app, name="device")
 app.add_typer(credentials.app, name="credential")
 app.add_typer(groups.app, name="group")
+command(bans.app, "presets")(presets.presets)
+command(bans.app, "import-preset")(presets.import_preset)
 app.add_typer(bans.app, name="ban")
 app.add_typer(flags.app, name="flag")
 app.add_typer(exemptions.app, name="exempt")
