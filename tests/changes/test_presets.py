@@ -12,8 +12,8 @@ from gateway.changes.presets.importing import ImportWanted, covering, import_pre
 from gateway.changes.presets.reading import Preset, find_preset, presets, read_preset
 from gateway.domain.bans import Ban, Flag
 from gateway.domain.errors import InvalidValue
-from gateway.domain.inventory import App, Platform
-from gateway.domain.matching import compiled, folded_id
+from gateway.domain.inventory import App, Platform, folded_id
+from gateway.domain.matching import compiled
 from gateway.domain.policy import PolicyVersion, first_policy
 
 INDIA = "india-2020-06-29"

@@ -106,7 +106,7 @@ def _see_distinct(ids: Iterable[str], app: str) -> None:
         raise InvalidValue(f"{app} needs each id once, as android:… or ios:…")
 
 
-def _frozen(value: Any) -> str | tuple[str, ...]:
+def _frozen(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return tuple(value)
     if not isinstance(value, str):
