@@ -178,6 +178,8 @@ class Mailing:
     """The ban's own words to the reader."""
     words: str = ""
     """Why it was stopped or cancelled."""
+    life: str = ""
+    """Of the store, when somebody last let it go on: in another one nobody knows what had left meanwhile."""
 
     @property
     def key(self) -> tuple[int, NoticeKind]:

@@ -1,0 +1,172 @@
+"""Letting a mailing's notices go: the hold, a few first, then more; stopped by a rule or a person.
+
+Each step is a unit of work on what is stored at that moment, so that two processes release no batch twice.
+"""
+
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.batches import Batches, batch_size, why_to_stop
+from gateway.domain.errors import InvalidValue
+from gateway.domain.notice import (
+    RESENDABLE,
+    WAITING,
+    Mailing,
+    MailingState,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    mailing_moved,
+    moved,
+)
+from gateway.domain.quiet_hours import Daytime, release_at
+from gateway.notices.dates import zone_of
+from gateway.notices.planning import OVER
+from gateway.ports.store import Conflict, Store, Writing
+
+log = structlog.get_logger()
+
+SETTLED_AT_ONCE = 2_000
+UNDER_WAY = (NoticeState.DUE, NoticeState.CLAIMED, NoticeState.TRANSMITTING)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRules:
+    """When the next batch may leave."""
+
+    batches: Batches
+    daytime: Daytime
+    site_zone: str
+    wrong_at_most: int
+
+
+async def release_next(store: Store, mailing: Mailing, rules: ReleaseRules, now: float) -> int:
+    """Release the next batch, if it is time and nothing speaks against it; how many notices that were."""
+    if now < max(mailing.starts_at, mailing.next_batch_at):
+        return 0
+
+    async def work(writing: Writing) -> tuple[int, str]:
+        present = await writing.mailing(mailing.change, mailing.kind)
+        if present is None or present.version != mailing.version:
+            return 0, ""
+        counts = await writing.notice_counts(mailing.change, mailing.kind)
+        wrong = await writing.complaints(mailing.change)
+        words = why_to_stop(rules.batches, counts)
+        if wrong > rules.wrong_at_most:
+            words = f"{wrong} readers say that their notice is wrong (limit: {rules.wrong_at_most})"
+        if words:
+            await _stop(writing, present, words)
+            return 0, words
+        if any(counts.get(state, 0) for state in UNDER_WAY):
+            return 0, ""
+        return await _release(writing, present, rules, now), ""
+
+    (number, words), _ = await store.write(work)
+    if words:
+        log.error("notices_stopped", change=mailing.change, kind=mailing.kind.value, reason=words)
+    elif number:
+        log.info("notices_released", change=mailing.change, kind=mailing.kind.value, notices=number)
+    return number
+
+
+async def _release(writing: Writing, mailing: Mailing, rules: ReleaseRules, now: float) -> int:
+    size = batch_size(rules.batches, mailing.batch)
+    batch = await writing.planned_notices(mailing.change, mailing.kind, size)
+    for notice in batch:
+        await writing.put_notice(_released(notice, mailing, rules, now))
+    to = MailingState.FINISHED if len(batch) < size else MailingState.SENDING
+    following = replace(mailing, version=mailing.version + 1, batch=mailing.batch + 1, state=to)
+    await writing.put_mailing(replace(following, next_batch_at=now + rules.batches.every_seconds))
+    if batch:
+        told = {"change": mailing.change, "kind": mailing.kind.value, "act": "released", "notices": len(batch)}
+        await writing.log_audit(AuditEntry(AuditKind.NOTICE, GATEPOST, details=told))
+    return len(batch)
+
+
+def _released(notice: Notice, mailing: Mailing, rules: ReleaseRules, now: float) -> Notice:
+    zone = zone_of(notice.reader.time_zone, rules.site_zone)
+    at = now if mailing.urgent else release_at(now, zone, rules.daytime)
+    return moved(notice, NoticeState.HELD if at > now else NoticeState.DUE, at)
+
+
+async def settle_cancelled(store: Store, mailing: Mailing) -> int:
+    """Turn what waits of a cancelled mailing to cancelled, some at a time; how many that were."""
+    async with store.read() as reading:
+        counts = await reading.notice_counts(mailing.change, mailing.kind)
+    if not any(counts.get(state, 0) for state in WAITING):
+        return 0
+    number, _ = await store.write(
+        lambda writing: writing.settle_cancelled(mailing.change, mailing.kind, SETTLED_AT_ONCE)
+    )
+    return number
+
+
+async def stop(store: Store, mailing: Mailing, words: str, by: str = GATEPOST) -> None:
+    """Let nothing more of a mailing go until somebody resumes it. What is going on its way is not called back."""
+
+    async def work(writing: Writing) -> bool:
+        present = await writing.mailing(mailing.change, mailing.kind)
+        if present is None or MailingState.STOPPED is present.state:
+            return False
+        await _stop(writing, present, words, by)
+        return True
+
+    done, _ = await store.write(work)
+    if done:
+        log.warning("notices_stopped", change=mailing.change, kind=mailing.kind.value, reason=words, by=by)
+
+
+async def _stop(writing: Writing, mailing: Mailing, words: str, by: str = GATEPOST) -> None:
+    await writing.put_mailing(mailing_moved(mailing, MailingState.STOPPED, words))
+    told = {"change": mailing.change, "kind": mailing.kind.value, "act": "stopped", "reason": words}
+    await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))
+
+
+async def resume(store: Store, change: int, kind: NoticeKind, by: str, now: float) -> Mailing:
+    """Let a stopped mailing go on at once. Raises ``InvalidValue`` where there is nothing to resume."""
+
+    async def work(writing: Writing) -> Mailing:
+        present = await writing.mailing(change, kind)
+        if present is None:
+            raise InvalidValue(f"there are no {kind} notices of change {change}: gatepost notice list shows all")
+        about = await writing.policy_change(change)
+        if kind is not NoticeKind.CORRECTION and (about is None or about.state in OVER):
+            raise InvalidValue(f"change {change} is over: nothing about it leaves any more")
+        if present.state is not MailingState.STOPPED:
+            raise InvalidValue(f"the {kind} notices of change {change} are {present.state}, not stopped")
+        going = mailing_moved(present, MailingState.SENDING)
+        going = replace(going, life=await writing.incarnation(), next_batch_at=now)
+        await writing.put_mailing(going)
+        told = {"change": change, "kind": kind.value, "act": "resumed"}
+        await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))
+        return going
+
+    going, _ = await store.write(work)
+    return going
+
+
+async def resend(store: Store, change: int, kind: NoticeKind, person_id: str, by: str, now: float) -> Notice:
+    """Send a notice again on a person's word: one that is uncertain, refused or came back. Raises ``InvalidValue``."""
+
+    async def work(writing: Writing) -> Notice:
+        present = await writing.notice(change, kind, person_id)
+        if present is None:
+            raise InvalidValue(f"there is no {kind} notice of change {change} to {person_id}")
+        if present.state not in RESENDABLE:
+            raise InvalidValue(f"the notice to {person_id} is {present.state}: only {_listed()} ones are sent again")
+        again = moved(present, NoticeState.DUE, now)
+        if not await writing.put_notice(again):
+            raise Conflict("the notice changed meanwhile: look at it again")
+        told = {"change": change, "kind": kind.value, "act": "sent again", "was": present.state.value}
+        await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))
+        return again
+
+    again, _ = await store.write(work)
+    return again
+
+
+def _listed() -> str:
+    return ", ".join(sorted(state.value for state in RESENDABLE))

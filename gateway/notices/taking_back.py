@@ -1,0 +1,121 @@
+"""What becomes of a change's notices when it is taken back: what waits never leaves, and who was told is told so.
+
+Taking back happens in the unit of work that withdraws the change, in a few statements whatever the number of notices.
+Who gets the correction follows afterwards, page by page, from what has been told: exactly those whose notice was sent,
+and those of whom nobody knows. A notice that is on its way at that moment is waited for.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.change import PolicyChange
+from gateway.domain.notice import (
+    TOLD,
+    Mailing,
+    MailingState,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    mailing_moved,
+    message_id_of,
+)
+from gateway.ports.store import Store, Writing
+
+CLAIMS = (NoticeKind.WARNING, NoticeKind.CUT)
+"""What a correction takes back."""
+CORRECTION_SECONDS = 7 * 86_400.0
+"""So long a correction is tried."""
+PAGE = 500
+
+
+class TakingBack:
+    """Takes notices back with their change."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+
+    async def withdrawn(self, writing: Writing, change: PolicyChange, words: str) -> None:
+        """In the unit of work that withdraws the change: cancel, and begin the correction where there was something."""
+        begun = [each for each in await writing.mailings(change.number) if each.kind in CLAIMS]
+        if not begun:
+            return
+        await writing.cancel_mailings(change.number, CLAIMS, words)
+        if await writing.mailing(change.number, NoticeKind.CORRECTION) is None:
+            await writing.put_mailing(self._correction(change.number, begun, await writing.incarnation()))
+        told = {"change": change.number, "act": "cancelled", "reason": words}
+        await writing.log_audit(AuditEntry(AuditKind.NOTICE, GATEPOST, details=told))
+
+    def _correction(self, change: int, begun: Sequence[Mailing], life: str) -> Mailing:
+        now = self._now()
+        apps = tuple(dict.fromkeys(app for each in begun for app in each.apps))
+        return Mailing(
+            change,
+            NoticeKind.CORRECTION,
+            now,
+            GATEPOST,
+            MailingState.SENDING,
+            starts_at=now,
+            not_after=now + CORRECTION_SECONDS,
+            urgent=True,
+            apps=apps,
+            life=life,
+        )
+
+
+async def plan_corrections(store: Store, mailing: Mailing, key: bytes, domain: str, now: float) -> bool:
+    """Write down whom the correction goes to, as far as it is known; True when that is everybody.
+
+    What is written down already stays as it is, so that this may be done again from the start.
+    """
+    on_their_way = 0
+    async with store.read() as reading:
+        for kind in CLAIMS:
+            counts = await reading.notice_counts(mailing.change, kind)
+            on_their_way += counts.get(NoticeState.TRANSMITTING, 0)
+    after = ("", "")
+    while True:
+        async with store.read() as reading:
+            page = await reading.notices(mailing.change, TOLD, after, PAGE)
+        told = _whole_people([each for each in page if each.kind in CLAIMS], last=len(page) < PAGE)
+        fresh = [_correction_of(each, key, domain, now) for each in told]
+        if fresh:
+            await store.write(lambda writing, fresh=fresh: writing.add_notices(fresh))  # type: ignore[misc]
+        if len(page) < PAGE:
+            break
+        newest = told[-1][-1] if told else page[-1]
+        after = (newest.reader.person_id, newest.kind.value)
+    if on_their_way:
+        return False
+
+    async def work(writing: Writing) -> None:
+        present = await writing.mailing(mailing.change, mailing.kind)
+        if present is not None and present.state is MailingState.SENDING:
+            await writing.put_mailing(mailing_moved(present, MailingState.FINISHED))
+
+    await store.write(work)
+    return True
+
+
+def _whole_people(told: Sequence[Notice], *, last: bool) -> list[tuple[Notice, ...]]:
+    """The notices of each person; without the last person of a page that may go on in the next one."""
+    people = [tuple(each) for _, each in groupby(told, key=lambda notice: notice.reader.person_id)]
+    return people if last or len(people) < 2 else people[:-1]
+
+
+def _correction_of(told: Sequence[Notice], key: bytes, domain: str, now: float) -> Notice:
+    # A warning comes before the cut that it warns of.
+    ordered = sorted(told, key=lambda each: CLAIMS.index(each.kind))
+    newest = ordered[-1]
+    return Notice(
+        change=newest.change,
+        kind=NoticeKind.CORRECTION,
+        reader=newest.reader,
+        message_id=message_id_of(key, newest.change, NoticeKind.CORRECTION, newest.reader.person_id, domain),
+        findings=newest.findings,
+        answers=tuple(each.message_id for each in ordered),
+        place=newest.place,
+        state=NoticeState.DUE,
+        next_at=now,
+    )
