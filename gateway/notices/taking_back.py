@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from gateway.domain.audit import AuditEntry, AuditKind
-from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.audit.entry import GATEPOST, Value
 from gateway.domain.change import PolicyChange
 from gateway.domain.notice import (
     TOLD,
@@ -44,7 +44,7 @@ class TakingBack:
         await writing.cancel_mailings(change.number, CLAIMS, words)
         if await writing.mailing(change.number, NoticeKind.CORRECTION) is None:
             await writing.put_mailing(self._correction(change.number, begun, await writing.incarnation()))
-        told = {"change": change.number, "act": "cancelled", "reason": words}
+        told: dict[str, Value] = {"change": change.number, "act": "cancelled", "reason": words}
         await writing.log_audit(AuditEntry(AuditKind.NOTICE, GATEPOST, details=told))
 
     def _correction(self, change: int, begun: Sequence[Mailing], life: str) -> Mailing:

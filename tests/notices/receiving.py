@@ -78,9 +78,13 @@ class Receiving:
         self.envelopes.append((envelope.mail_from or "", envelope.rcpt_tos))
         if self.happens(self.manners.cut_behind_dot):
             self.cut_behind_dot.update(envelope.rcpt_tos)
-            assert server.transport is not None
-            server.transport.abort()
+            _cut(server)
         return "250 2.0.0 taken"
+
+
+def _cut(server: SMTP) -> None:
+    assert isinstance(server.transport, asyncio.WriteTransport)
+    server.transport.abort()
 
 
 class _Cutting(SMTP):
@@ -90,9 +94,8 @@ class _Cutting(SMTP):
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         if self.receiving.happens(self.receiving.manners.cut_in_data):
-            assert self.transport is not None
             await self.push("354 go on")
-            self.transport.abort()
+            _cut(self)
             return
         await super().smtp_DATA(arg)
 
