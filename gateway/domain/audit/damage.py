@@ -63,10 +63,9 @@ class Marked:
     details: dict[str, object]
 
 
-_MARKS = {
-    f'"kind":"{kind.value}"'.encode(): kind
-    for kind in (AuditKind.CHECKPOINT, AuditKind.SEGMENT_DROPPED, AuditKind.RESTORED)
-}
+_KIND = b'"kind":"'
+_MARKS = {kind.value.encode(): kind for kind in (AuditKind.CHECKPOINT, AuditKind.SEGMENT_DROPPED, AuditKind.RESTORED)}
+_MAY_MARK = frozenset(kind[:2] for kind in _MARKS)
 
 Unseal = Callable[[bytes, bytes], bool | None]
 """Whether a seal is right for a chain; None: of a key that counts, but is not here to tell."""
@@ -128,7 +127,9 @@ class LogWalk:
                 self._bad(row)
             log.chain = chain
             log.add_leaf(leaf)
-            self._note_mark(seq, entry)
+            kind = entry.rfind(_KIND) + len(_KIND)
+            if entry[kind : kind + 2] in _MAY_MARK:
+                self._note_mark(seq, entry)
             if self._wanted and self._wanted[-1] <= log.size:
                 self._note_root()
 
@@ -145,12 +146,10 @@ class LogWalk:
                 self.roots[size] = self._log.root
 
     def _note_mark(self, seq: int, entry: bytes) -> None:
-        for mark, kind in _MARKS.items():
-            if mark in entry:
-                said = decoded(entry) or {}
-                details = said.get("details")
-                if said.get("kind") == kind.value:
-                    self.marks.append(Marked(seq, kind, details if isinstance(details, dict) else {}))
+        said = decoded(entry) or {}
+        kind, details = _MARKS.get(str(said.get("kind")).encode("utf-8", "replace")), said.get("details")
+        if kind is not None:
+            self.marks.append(Marked(seq, kind, details if isinstance(details, dict) else {}))
 
     def _see_the_seal(self, seq: int, chain: bytes, seal: bytes) -> None:
         assert self._unseal is not None
