@@ -76,9 +76,7 @@ def main() -> None:
         seconds, cpu = time.monotonic() - began, time.process_time() - began_cpu
         said = found.verification
         assert said.is_intact, said.damages
-        print(
-            f"verified {said.size} entries, outside up to {said.outside}: {seconds:.1f} s, {cpu:.1f} s of processor time"
-        )
+        print(f"verified {said.size} entries, outside up to {said.outside}: {seconds:.1f} s, processor {cpu:.2f} s")
         a_million = cpu / said.size * 1e6
         print(f"a million: {a_million:.1f} s of processor (budget {BUDGET_SECONDS:.0f} s)")
 
