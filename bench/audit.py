@@ -16,7 +16,7 @@ from gateway.audit.checkpoints import Checkpointing, CheckpointSettings
 from gateway.audit.keys import AuditKey, find_or_make_key
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.settings import load_settings
-from gateway.storage.audit_rows import content_of, rows_of
+from gateway.storage.audit_rows import Content, content_of, rows_of
 from gateway.storage.sql import SqlStore, open_store
 
 SIGNED_EVERY = 10_000
@@ -49,10 +49,10 @@ async def _add(store: SqlStore, path: Path, key: AuditKey, begin: int, number: i
     connection.close()
 
 
-def _content(number: int) -> dict[str, object]:
+def _content(number: int) -> Content:
     subjects = (Subject(f"p{number}", "phone"),) if number % 5 else ()
     entry = AuditEntry(AuditKind.NOTICE, "anna", subjects, {"change": number % 977, "state": "accepted"})
-    return dict(content_of(entry, {f"p{number}": number.to_bytes(32, "big")}))
+    return content_of(entry, {f"p{number}": number.to_bytes(32, "big")})
 
 
 def main() -> None:
