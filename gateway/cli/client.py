@@ -1,6 +1,7 @@
 """A client of the admin API that turns every failure into one clear sentence."""
 
 import ssl
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -37,7 +38,7 @@ class AdminClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
+    def get(self, path: str, **query: str | int | Sequence[str] | None) -> dict[str, Any]:
         """The answer to a GET."""
         return self._ask("GET", path, query=query)
 

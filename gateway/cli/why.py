@@ -17,6 +17,32 @@ def why(
     certificate: Annotated[
         str, typer.Option("--certificate", metavar="TYPE:KEY", help="With a client certificate that names a device so.")
     ] = "",
+    with_ban: Annotated[
+        list[str] | None,
+        typer.Option("--with-ban", metavar="NAME=PLATFORM:ID", help="As if this were banned and enforced. Repeatable."),
+    ] = None,
+    with_app: Annotated[
+        list[str] | None,
+        typer.Option("--with-app", metavar="PLATFORM:ID", help="As if the app were on the device. Repeatable."),
+    ] = None,
+    without_app: Annotated[
+        list[str] | None,
+        typer.Option("--without-app", metavar="PLATFORM:ID", help="As if the app were gone. Repeatable."),
+    ] = None,
+    flag: Annotated[
+        list[str] | None,
+        typer.Option("--flag", metavar="BAN=FLAG", help="As if the ban's flag were this, for everybody. Repeatable."),
+    ] = None,
+    unknown: Annotated[
+        list[str] | None,
+        typer.Option("--unknown", metavar="CAUSE=SETTING", help="As if this were set for unknowns. Repeatable."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why you ask; needed with --with-ban, and kept by the audit log.")
+    ] = "",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="In the words for the user, with nobody else in them.")
+    ] = False,
 ) -> None:
     """Tell why a user or device is let through or refused, and what would change it.
 
@@ -25,13 +51,23 @@ def why(
       gatepost why anna@corp.example
       gatepost why anna@corp.example ApplDX3Q --json
       gatepost why anna@corp.example --protocol imap --certificate serial:F9FXJ0
+      gatepost why anna@corp.example ApplDX3Q --plain
+      gatepost why anna@corp.example --flag TikTok=enforce --unknown stale=deny
+      gatepost why anna@corp.example --with-ban TikTok=android:com.zhiliaoapp.musically --reason "ticket 4711"
     """
+    thought = {"with_ban": with_ban, "with_app": with_app, "without_app": without_app, "flag": flag, "unknown": unknown}
+    asked = {"user": user, "device": device, "protocol": protocol.value, "certificate": certificate, "reason": reason}
     with desk.api() as api:
-        answer = api.get("/why", user=user, device=device, protocol=protocol.value, certificate=certificate)
+        answer = api.get("/why", **asked, **{key: values or [] for key, values in thought.items()})
     if desk.as_json:
         desk.show(answer)
         return
+    if answer["what_if"]:
+        desk.note("as if that were so; nothing was changed")
     devices = [each for each in answer["answers"] if each["device"]]
+    if plain:
+        _show_plain(devices if device or len(devices) == 1 else answer["answers"])
+        return
     if certificate or device or len(devices) == 1:
         _show_one(answer, answer["answers"][0] if certificate else devices[0])
         return
@@ -46,6 +82,14 @@ def _tell_demand(answer: dict[str, Any]) -> None:
     }
     if answer.get("demand") in shown:
         print(f"By {answer['protocol']} nobody gets in without {shown[answer['demand']]} ([identity] demand).")
+
+
+def _show_plain(answers: list[dict[str, Any]]) -> None:
+    for place, each in enumerate(answers):
+        if len(answers) > 1:
+            print(f"{'' if place == 0 else chr(10)}{output.harmless(each['device']) or 'without a device'}:")
+        for sentence in each["plain"]:
+            print(output.harmless(sentence))
 
 
 def _show_all(answer: dict[str, Any]) -> None:
@@ -72,7 +116,7 @@ def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
             ("app", _app(why["app"] or why["would"]["app"])),
             ("ban", why["ban"] or why["would"]["ban"]),
             ("flag", why["flag"] or ""),
-            ("  set by", f"{setter['author']}, {_when(setter, now)}" if setter else ""),
+            ("  set by", f"{setter['author']}, {_when(setter, now)}{_by_change(setter)}" if setter else ""),
             ("user", answer["person"] + ("" if answer["known"] else " (not known from any import or report)")),
             ("groups", answer["groups"]),
             ("device", why["device"]),
@@ -80,7 +124,8 @@ def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
             ("binding", why["binding"]),
             *(("report", _report(each, now)) for each in why["evidence"]),
             ("kept hits", why["tombstones"] or ""),
-            ("policy", f"applied by {policy['author']}, {_when(policy, now)}: {policy['summary']}"),
+            ("policy", f"{_applied(policy)}, {_when(policy, now)}: {policy['summary']}"),
+            ("  by", _by_change(policy).removeprefix(", ")),
             ("next change", _next(why, now)),
             *(("allow if", way) for way in why["would_allow"]),
             ("text", why["note"]),
@@ -90,6 +135,22 @@ def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
 
 def _when(version: dict[str, Any], now: str) -> str:
     return f"version {version['number']}, {output.ago(version['created_at'], now)}"
+
+
+def _applied(version: dict[str, Any]) -> str:
+    change = version["change"]
+    return f"applied by {change['applied_by'] if change else version['author']}"
+
+
+def _by_change(version: dict[str, Any]) -> str:
+    """The change behind a version, as far as it says more than the version."""
+    change = version["change"]
+    if change is None:
+        return ""
+    stage = f", stage {change['stage']} of {change['stages']}" if change["stages"] > 1 and change["stage"] else ""
+    withdrawn = "withdrawal of " if change["withdrawn"] else ""
+    agreed = f", approved by {', '.join(change['approved_by'])}" if change["approved_by"] else ""
+    return f", {withdrawn}change {change['number']} by {change['author']}{stage}{agreed}"
 
 
 def _would(why: dict[str, Any]) -> str:

@@ -1,18 +1,24 @@
-"""Why a user, or one device of a user, is let through or refused."""
+"""Why a user, or one device of a user, is let through or refused, or would be if something were otherwise."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from gateway.admin.api.apps import AppOut, app_out
-from gateway.admin.api.deps import Deps, Viewing, policy_in_store
+from gateway.admin.api.deps import ApiDeps, Deps, Viewing, policy_in_store
 from gateway.admin.api.moments import shown, surely_shown
 from gateway.changes.explain import Explanation, explain, version_that_set
+from gateway.changes.origin import origin_of
+from gateway.changes.plain import plain_words
+from gateway.changes.what_if import WhatIf, policy_if, record_if
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.bans import Flag
 from gateway.domain.certificate import KEY_TYPES, SUBJECT, CertificateShown, key_named
+from gateway.domain.change import PolicyChange
 from gateway.domain.credential import DEVICE_PREFIX
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import DeviceEvidence, PersonRecord, SourceEvidence
@@ -22,12 +28,14 @@ from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.domain.posture import expires_at
 from gateway.domain.shown import Demand
 from gateway.domain.verdict import FOREVER, Cause, Effect, Posture, Reason
-from gateway.ports.store import Reading
+from gateway.ports.store import Reading, Writing
 
 router = APIRouter(tags=["why"])
 
 DEVICES_AT_MOST = 100
 VERSIONS_LOOKED_BACK = 200
+CHANGES_LOOKED_BACK = 500
+REASON_LONGEST = 300
 
 EffectWord = Literal["allow", "defer", "deny"]
 _WORDS: dict[Effect, EffectWord] = {Effect.ALLOW: "allow", Effect.DEFER: "defer", Effect.DENY: "deny"}
@@ -57,6 +65,19 @@ class WouldOut(BaseModel):
     app: AppOut | None
 
 
+class ChangeBehind(BaseModel):
+    """The change that a policy version came from."""
+
+    number: int
+    title: str
+    author: str
+    applied_by: str
+    approved_by: list[str]
+    stage: int = Field(description="counted from 1; 0: the withdrawal")
+    stages: int
+    withdrawn: bool = Field(description="the version takes the change back")
+
+
 class PolicyBehind(BaseModel):
     """A policy version and who applied it."""
 
@@ -64,6 +85,7 @@ class PolicyBehind(BaseModel):
     author: str
     created_at: datetime
     summary: str
+    change: ChangeBehind | None = Field(description="null: the first start, a restore, or too long ago")
 
 
 class Why(BaseModel):
@@ -92,6 +114,7 @@ class Why(BaseModel):
     next_change_at: datetime | None
     next_effect: EffectWord | None
     would_allow: list[str] = Field(description="each by itself makes it an allow")
+    plain: list[str] = Field(description="the same for the user: whole sentences, and nobody else in them")
     binding: str
     evidence: list[EvidenceOut]
     tombstones: int = Field(description="hits that outlived their evidence")
@@ -108,22 +131,39 @@ class WhyUser(BaseModel):
     at: datetime
     policy: PolicyBehind
     enforcement_on: bool
+    what_if: bool = Field(description="something is thought otherwise: nothing of this is in force")
     demand: Demand = Field(description="what this way in asks for beside the password; without it nobody gets in")
     answers: list[Why]
+
+
+async def _what_if(
+    with_ban: Annotated[
+        list[str], Query(max_length=20, description="NAME=android:ID; enforced unless flag says otherwise")
+    ] = [],  # noqa: B006  (read only)
+    with_app: Annotated[list[str], Query(max_length=20, description="android:ID")] = [],  # noqa: B006
+    without_app: Annotated[list[str], Query(max_length=20, description="android:ID")] = [],  # noqa: B006
+    flag: Annotated[list[str], Query(max_length=20, description="BAN=enforce")] = [],  # noqa: B006
+    unknown: Annotated[list[str], Query(max_length=20, description="stale=deny")] = [],  # noqa: B006
+) -> WhatIf:
+    return WhatIf(tuple(with_ban), tuple(with_app), tuple(without_app), tuple(flag), tuple(unknown))
 
 
 @router.get("/why")
 async def why(
     deps: Deps,
     operator: Viewing,
+    wanted: Annotated[WhatIf, Depends(_what_if)],
     user: Annotated[str, Query(max_length=300)],
     device: Annotated[str, Query(max_length=100)] = "",
     protocol: Protocol = Protocol.ACTIVESYNC,
     certificate: Annotated[str, Query(max_length=300, description="as it names a device: serial:F9FXJ0")] = "",
+    reason: Annotated[str, Query(max_length=REASON_LONGEST, description="needed with with_ban; audited")] = "",
 ) -> WhyUser:
     """Why; without ``device`` for every known device of the user and for the user as a whole.
 
-    ``certificate``: as if a client certificate came with it that names a device so.
+    ``certificate``: as if a client certificate came with it that names a device so. ``with_ban``, ``with_app``,
+    ``without_app``, ``flag`` and ``unknown``: as if that were so; nothing is stored. Since a ban that is thought up
+    tells whether an app is on somebody's device, it takes a reason, and the audit log is told.
     """
     login = canonical_login(user, deps.rules)
     device_id = device_named(device) if device else ""
@@ -135,7 +175,8 @@ async def why(
         types = {seen.device_id: seen.device_type for seen in await reading.mail_devices(record.person_id)}
         one = device_id or named is not None
         asked = [device_id] if one else [*list(record.devices)[:DEVICES_AT_MOST], ""]
-        policy = policy_of(version)
+        policy = policy_of(policy_if(version, wanted))
+        record = record_if(record, wanted, device_id, now)
         explained = [
             explain(
                 _request(login, each, protocol, types.get(each, ""), record)._replace(**named or {}),
@@ -144,6 +185,9 @@ async def why(
             for each in asked
         ]
         history = await _history(reading, explained)
+        changes = await reading.policy_changes(CHANGES_LOOKED_BACK)
+    if wanted.bans:
+        await _viewed(deps, operator.name, Subject(record.person_id, device_id), wanted, reason)
     return WhyUser(
         user=login,
         person=record.person_id,
@@ -151,11 +195,28 @@ async def why(
         groups=sorted(record.groups),
         protocol=protocol,
         at=surely_shown(now),
-        policy=_behind(version),
+        policy=_behind(version, changes),
         enforcement_on=version.enforcement_on,
+        what_if=bool(wanted),
         demand=deps.demands.get(protocol, Demand.NONE),
-        answers=[_why(each, record, history, now) for each in explained],
+        answers=[_why(each, record, history, changes, now) for each in explained],
     )
+
+
+async def _viewed(deps: ApiDeps, author: str, subject: Subject, wanted: WhatIf, reason: str) -> None:
+    """The audit log is told who looked for which apps at whom, before anybody is told the answer."""
+    if not reason.strip():
+        raise InvalidValue(
+            "a ban that is thought up tells whether an app is on somebody's device: give a reason (--reason); the audit"
+            " log keeps it"
+        )
+    details = {"what": "what_if", "bans": list(wanted.bans), "reason": reason.strip()}
+    entry = AuditEntry(AuditKind.PERSON_VIEWED, author, (subject,), details)
+
+    async def work(writing: Writing) -> None:
+        await writing.log_audit(entry)
+
+    await deps.store.write(work)
 
 
 def _certificate(text: str) -> dict[str, Any]:
@@ -192,16 +253,35 @@ async def _history(reading: Reading, explained: list[Explanation]) -> list[Polic
     return list(await reading.policies(VERSIONS_LOOKED_BACK))
 
 
-def _behind(version: PolicyVersion) -> PolicyBehind:
+def _behind(version: PolicyVersion, changes: Sequence[PolicyChange]) -> PolicyBehind:
+    origin = origin_of(version.number, changes)
     return PolicyBehind(
         number=version.number,
         author=version.author,
         created_at=surely_shown(version.created_at),
         summary=version.summary,
+        change=None
+        if origin is None
+        else ChangeBehind(
+            number=origin.change,
+            title=origin.title,
+            author=origin.author,
+            applied_by=origin.applied_by,
+            approved_by=list(origin.approved_by),
+            stage=origin.stage,
+            stages=origin.stages,
+            withdrawn=origin.withdrawn,
+        ),
     )
 
 
-def _why(explained: Explanation, record: PersonRecord, history: list[PolicyVersion], now: float) -> Why:
+def _why(
+    explained: Explanation,
+    record: PersonRecord,
+    history: list[PolicyVersion],
+    changes: Sequence[PolicyChange],
+    now: float,
+) -> Why:
     verdict = explained.verdict
     ban = verdict.ban or verdict.would_ban
     setter = version_that_set(history, ban) if ban else None
@@ -218,7 +298,7 @@ def _why(explained: Explanation, record: PersonRecord, history: list[PolicyVersi
         causes=list(verdict.causes),
         ban=verdict.ban,
         flag=explained.flag,
-        flag_set_by=_behind(setter) if setter else None,
+        flag_set_by=_behind(setter, changes) if setter else None,
         app=app_out(verdict.app),
         source=verdict.source_id,
         evidence_at=shown(at),
@@ -234,6 +314,7 @@ def _why(explained: Explanation, record: PersonRecord, history: list[PolicyVersi
         next_change_at=shown(explained.next_change_at),
         next_effect=None if explained.next_effect is None else _WORDS[explained.next_effect],
         would_allow=list(explained.ways_to_allow),
+        plain=list(plain_words(explained.request, explained.verdict, now)),
         **_seen_of(device),
     )
 

@@ -63,3 +63,43 @@ async def test_what_cannot_be_asked(api: httpx.AsyncClient, query: dict[str, str
     refused = await api.get("/why", params=query)
     assert refused.status_code == 422
     assert refused.json()["detail"]
+
+
+async def test_the_change_behind_a_version_is_told(api: httpx.AsyncClient, ann: None) -> None:
+    await api.post("/bans", json={"name": "TikTok", "matchers": [{"value": f"android:{TIKTOK.id}"}]})
+    await api.put("/flags/bans/TikTok", json={"flag": "enforce"})
+    told = (await api.get("/why", params={"user": "ann", "device": "abc1"})).json()
+    change = told["policy"]["change"]
+    assert (change["number"], change["author"], change["applied_by"], change["stage"]) == (2, "anna", "anna", 1)
+    assert told["answers"][0]["flag_set_by"]["change"] == change
+    await api.post("/changes/2/withdraw", json={})
+    told = (await api.get("/why", params={"user": "ann", "device": "abc1"})).json()
+    assert told["policy"]["change"]["withdrawn"] is True
+    assert told["answers"][0]["effect"] == "allow"
+
+
+async def test_what_if_answers_and_changes_nothing(api: httpx.AsyncClient, ann: None) -> None:
+    asked = {"user": "ann", "device": "abc1", "with_app": "ios:com.a", "unknown": "stale=deny"}
+    told = (await api.get("/why", params=asked)).json()
+    assert (told["what_if"], told["answers"][0]["effect"]) == (True, "allow")
+    bad = await api.get("/why", params={"user": "ann", "flag": "Nobody=enforce"})
+    assert (bad.status_code, "there is no ban" in bad.json()["detail"]) == (422, True)
+    assert (await api.get("/policies")).json()["policies"][0]["number"] == 1
+
+
+async def test_looking_for_an_app_at_somebody_takes_a_reason_and_is_audited(
+    api: httpx.AsyncClient, control: Control, ann: None
+) -> None:
+    asked = {"user": "ann", "with_ban": f"Clips=android:{TIKTOK.id}"}
+    refused = await api.get("/why", params=asked)
+    assert (refused.status_code, "give a reason" in refused.json()["detail"]) == (422, True)
+    told = (await api.get("/why", params={**asked, "reason": "ticket 4711"})).json()
+    assert told["answers"][0]["plain"][0] == f"Mail is blocked because of an app on this device: TikTok ({TIKTOK.id})."
+    entries = (await api.get("/audit/entries", params={"user": "ann"})).json()["entries"]
+    viewed = [each for each in entries if each["entry"]["kind"] == "person_viewed"]
+    assert len(viewed) == 1
+    assert viewed[0]["entry"]["details"] == {
+        "what": "what_if",
+        "bans": [f"Clips=android:{TIKTOK.id}"],
+        "reason": "ticket 4711",
+    }
