@@ -38,6 +38,7 @@ def of_the_first_schema(data_dir: Path) -> None:
         for name in LATER_TABLES:
             connection.execute(f"DROP TABLE {name}")
         connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
+        connection.execute("ALTER TABLE people DROP COLUMN address")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
 
