@@ -1,9 +1,10 @@
 """Operators and their bearer tokens.
 
 A token has 256 random bits, so a plain SHA-256 of it is kept and looked up (no guessing finds it; a slow password hash
-would only slow the operator). A role is ``viewer`` (sees) or ``editor`` (changes, too). Failures are limited per client
-address; a token that was good a moment ago is not held up by the failures of its neighbours behind one address.
-The first start writes a token to a file that only the owner may read.
+would only slow the operator). A token belongs to an operator and reaches as far as the operator's roles do
+(``domain.operator``), or is a viewer's. Failures are limited per client address; a token that was good a moment ago is
+not held up by the failures of its neighbours behind one address. The first start writes a token to a file that only
+the owner may read.
 """
 
 import asyncio
@@ -14,15 +15,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
 import structlog
 
+from gateway.admin.operators import operator_behind, operator_named, who_can
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import GATEPOST, moment_text
 from gateway.domain.errors import InvalidValue
+from gateway.domain.operator import ALL_ROLES, VIEWERS_OF_OLD, Action, NamedOperator, Role, may, name_of
 from gateway.network.addresses import counted_as
 from gateway.ports.store import OperatorToken, Store, Writing
 
@@ -37,11 +39,8 @@ ADDRESSES_REMEMBERED = 10_000
 GOOD_TOKENS_REMEMBERED = 1_000
 
 
-class Role(StrEnum):
-    """What an operator may do."""
-
-    VIEWER = "viewer"
-    EDITOR = "editor"
+REACH_ALL = "all"
+REACH_VIEWER = "viewer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,14 @@ class Operator:
     """Who asks."""
 
     name: str
-    role: Role
+    roles: frozenset[Role]
+    """Those that the token reaches."""
     token_id: str
+    first_start: bool = False
+
+    def may(self, action: Action) -> bool:
+        """Whether a role of the operator allows it."""
+        return may(self.roles, action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +72,33 @@ def digest_of(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-def new_token(operator: str, role: Role, now: float, expires_at: float | None = None) -> tuple[str, OperatorToken]:
-    """A fresh token, shown once, and what is stored of it. Raises ``InvalidValue`` for a bad operator name."""
-    name = operator.strip()
-    if not name or len(name) > 100 or not name.isprintable():
-        raise InvalidValue("an operator's name has 1 to 100 printable characters")
+def new_token(
+    operator: str, role: Role, now: float, expires_at: float | None = None, created_by: str = ""
+) -> tuple[str, OperatorToken]:
+    """A fresh token, shown once, and what is stored of it.
+
+    ``role`` viewer: it only looks, whatever the operator may; any other: it reaches as far as the operator's roles.
+    Raises ``InvalidValue`` for a bad operator name.
+    """
+    name = name_of(operator)
     if expires_at is not None and expires_at <= now:
         raise InvalidValue("the token would have expired already: give a moment in the future")
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    return token, OperatorToken(secrets.token_hex(4), name, digest_of(token), now, expires_at, None, role.value)
+    # The version before this one knows these two only, and lets an editor do everything.
+    old = Role.EDITOR if role is Role.EDITOR else Role.VIEWER
+    reach = REACH_VIEWER if role is Role.VIEWER else REACH_ALL
+    stored = OperatorToken(
+        secrets.token_hex(4), name, digest_of(token), now, expires_at, None, old.value, reach, created_by
+    )
+    return token, stored
+
+
+def roles_reached(token: OperatorToken, operator: NamedOperator) -> frozenset[Role]:
+    """What a token of the operator may do."""
+    if not operator.present:
+        return frozenset()
+    narrowed = token.reach == REACH_VIEWER or (not token.reach and token.role == Role.VIEWER)
+    return operator.roles & VIEWERS_OF_OLD or VIEWERS_OF_OLD if narrowed else operator.roles
 
 
 def usable(token: OperatorToken, now: float) -> bool:
@@ -135,7 +158,9 @@ class Authenticator:
     async def _look_up(self, digest: str, address: str) -> Operator | NotAuthenticated:
         async with self._store.read() as reading:
             known = await reading.token_by_digest(digest)
-        if known is None or not hmac.compare_digest(known.digest, digest) or not usable(known, self._now()):
+            operator = await operator_behind(reading, known) if known is not None else None
+        fits = known is not None and hmac.compare_digest(known.digest, digest) and usable(known, self._now())
+        if known is None or operator is None or not operator.present or not fits:
             self._limit.failed(address)
             self._good.pop(digest, None)
             log.warning("operator_refused", address=address, token_id=known.id if known else "")
@@ -143,7 +168,7 @@ class Authenticator:
         self._good[digest] = None
         if len(self._good) > GOOD_TOKENS_REMEMBERED:
             self._good.popitem(last=False)
-        return Operator(known.operator, Role(known.role), known.id)
+        return Operator(operator.name, roles_reached(known, operator), known.id, operator.first_start)
 
 
 async def first_token(store: Store, data_dir: Path, now: float | None = None) -> Path | None:
@@ -154,15 +179,17 @@ async def first_token(store: Store, data_dir: Path, now: float | None = None) ->
     """
     moment = time.time() if now is None else now
     async with store.read() as reading:
-        existing = await reading.tokens()
-    if any(usable(token, moment) and token.role == Role.EDITOR for token in existing):
-        return None
+        if await who_can(reading, Action.SET_OPERATORS, moment):
+            return None
+        operator = await operator_named(reading, FIRST_OPERATOR)
     text, token = new_token(FIRST_OPERATOR, Role.EDITOR, moment)
+    first = operator if operator and operator.present else NamedOperator(FIRST_OPERATOR, ALL_ROLES, (), True, moment)
     path = data_dir / TOKEN_FILE
     # The file first: a token that is stored but was never written down would lock everybody out.
     await asyncio.to_thread(_write_private, path, text + "\n")
 
     async def work(writing: Writing) -> None:
+        await writing.put_operator(replace(first, roles=ALL_ROLES, first_start=True))
         await writing.put_token(token)
         await writing.log_audit(token_created(token, GATEPOST, "first start"))
 

@@ -16,6 +16,8 @@ from gateway import __version__
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.api.health import HealthDeps, create_health
 from gateway.admin.auth import first_token
+from gateway.admin.guarded import Performers
+from gateway.admin.operators import logins_of, operators_count
 from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.health import CertificateDates
@@ -125,8 +127,11 @@ class Control:
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
         self._previews = FleetPreviews(store, load, data_dir_of(settings) / INDEX_FILE, now)
-        desk = ChangeDesk(store, self._previews, now)
-        applier = Applier(store, self._previews, publish, self._board, now)
+        guarded = Performers({}, now)
+        desk = ChangeDesk(store, self._previews, now, operators=operators_count)
+        applier = Applier(
+            store, self._previews, publish, self._board, now, perform=guarded.perform, logins_of=logins_of
+        )
         api = create_api(
             ApiDeps(
                 store=store,
@@ -134,6 +139,7 @@ class Control:
                 applier=applier,
                 verify=self._previews.verify,
                 editor=ShortForm(store, desk, applier, now),
+                guarded=guarded,
                 ingest=ingest,
                 bindings=Bindings(evidence),
                 credentials=Credentials(evidence),

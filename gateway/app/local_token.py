@@ -8,13 +8,16 @@ on this command's standard error.
 import asyncio
 import os
 import time
+from dataclasses import replace
 
 import structlog
 
-from gateway.admin.auth import Role, new_token, token_created
+from gateway.admin.auth import new_token, token_created
+from gateway.admin.operators import operator_named, operator_told
 from gateway.app.parts import data_dir_of, storage_url_of
 from gateway.audit.keys import find_key
 from gateway.domain.errors import DomainError
+from gateway.domain.operator import EDITORS_OF_OLD, NamedOperator, Role
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import Conflict, OperatorToken, StoreUnavailable, Writing
 from gateway.settings import Settings
@@ -34,20 +37,30 @@ def create_local_token(
     now = time.time()
     text, token = new_token(operator, role, now, None if for_seconds is None else now + for_seconds)
     try:
-        asyncio.run(_write(settings, token))
+        asyncio.run(_write(settings, token, EDITORS_OF_OLD if role is Role.EDITOR else frozenset({role})))
     except (StoreUnavailable, SchemaMismatch, Conflict) as error:
         raise DomainError(str(error)) from None
     log.info("token_created", token_id=token.id, operator=operator, role=token.role, author=LOCAL, uid=os.getuid())
     return text, token
 
 
-async def _write(settings: Settings, token: OperatorToken) -> None:
+async def _write(settings: Settings, token: OperatorToken, roles: frozenset[Role]) -> None:
     url = storage_url_of(settings)
     if (await schema_at(url)).pending:
         # Opening it for writing would migrate it, or make one.
         raise DomainError("the database is missing, or waits for its migration: start the gateway once, then try again")
 
     async def work(writing: Writing) -> None:
+        known = await operator_named(writing, token.operator)
+        if known is None or not known.present or not known.roles >= roles:
+            kept = known.roles if known and known.present else frozenset()
+            owner = NamedOperator(
+                known.name if known else token.operator, roles | kept, (), False, token.created_at, LOCAL
+            )
+            if known:
+                owner = replace(owner, logins=known.logins, first_start=known.first_start)
+            await writing.put_operator(owner)
+            await writing.log_audit(operator_told(owner, LOCAL, "changed" if kept else "made"))
         await writing.put_token(token)
         await writing.log_audit(token_created(token, LOCAL, "on the gateway's machine"))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from gateway.admin.auth import FIRST_OPERATOR, TOKEN_FILE, Role, digest_of, usable
+from gateway.admin.auth import FIRST_OPERATOR, TOKEN_FILE, digest_of, usable
 from gateway.app.fleet_difference import FleetDifference, Side, compare
 from gateway.app.losses import Losses, losses
 from gateway.app.parts import DATABASE_FILE, data_dir_of, identity_of, record_loader, storage_url_of
@@ -24,6 +24,7 @@ from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.chain import AuditHead
 from gateway.domain.audit.entry import Value, moment_text
 from gateway.domain.errors import DomainError
+from gateway.domain.operator import Role
 from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.ports.store import OperatorToken, Store, StoreUnavailable, Writing
 from gateway.runtime.lock import DataDirLock

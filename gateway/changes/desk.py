@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gateway.changes.audited import change_told
+from gateway.changes.guards import turns_down_only
 from gateway.changes.previews import Previewed, Previews, encode_preview
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
 from gateway.domain.audit.entry import Value
 from gateway.domain.change import Approval, GuardedAction, PolicyChange, State
 from gateway.domain.errors import InvalidValue
+from gateway.domain.operator import Action, not_allowed
 from gateway.domain.policy import PolicyVersion
 from gateway.domain.policy_parts import differences
 from gateway.domain.stages import EVERYBODY, Stage, see_that_stages_rise, staged
@@ -39,6 +41,8 @@ class Actor:
     name: str
     token_id: str
     may_approve: bool = True
+    may_edit: bool = True
+    """False: only what enforces less."""
     first_start: bool = False
     """By the token that the first start has written."""
 
@@ -56,6 +60,10 @@ class Wanted:
 
 class NoSuchChange(InvalidValue):
     """There is no change of that number."""
+
+
+class NotAllowed(InvalidValue):
+    """No role of the operator allows that."""
 
 
 class ChangeDesk:
@@ -95,6 +103,8 @@ class ChangeDesk:
             title = wanted.title or edited.summary
             change = await self._new(writing, actor, replace(wanted, title=title), policy.number)
             change = replace(change, touches=touches)
+            if not actor.may_edit and not turns_down_only(touches):
+                raise NotAllowed(not_allowed(actor.name, Action.EDIT_POLICY))
             for stage in change.stages:
                 for touch in touches:
                     staged(touch, stage)
@@ -153,7 +163,7 @@ class ChangeDesk:
     async def approve(self, number: int, actor: Actor, digest: str) -> PolicyChange:
         """A second person's yes to the preview with that digest. Raises ``InvalidValue`` where it does not count."""
         if not actor.may_approve:
-            raise InvalidValue(f"{actor.name} may not approve: this needs the role approver")
+            raise NotAllowed(not_allowed(actor.name, Action.APPROVE))
 
         async def work(writing: Writing) -> PolicyChange:
             change, _ = await change_and_policy(writing, number)

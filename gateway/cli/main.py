@@ -18,6 +18,7 @@ from gateway.cli import (
     groups,
     impact,
     migrating,
+    operators,
     output,
     policies,
     presets,
@@ -80,6 +81,7 @@ app.add_typer(flags.app, name="flag")
 app.add_typer(exemptions.app, name="exempt")
 app.add_typer(changes.app, name="change")
 app.add_typer(impact.app, name="impact")
+app.add_typer(operators.app, name="operator")
 app.add_typer(tokens.app, name="token")
 app.add_typer(policies.app, name="policy")
 app.add_typer(audit.app, name="audit")

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.audit_store import AuditReading, AuditWriting
 from gateway.ports.notice_store import NoticeReading, NoticeWriting
@@ -158,6 +159,10 @@ class OperatorToken:
     expires_at: float | None = None
     revoked_at: float | None = None
     role: str = "editor"
+    """What a version that knows two roles only takes it for."""
+    reach: str = ""
+    """``all`` of the operator's roles, or ``viewer``; empty: as ``role`` says."""
+    created_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +294,10 @@ class Reading(AuditReading, NoticeReading, Protocol):
         """All tokens, newest first."""
         ...
 
+    async def operators(self) -> Sequence[NamedOperator]:
+        """All operators by name, removed ones included."""
+        ...
+
     async def credential(self, credential_id: str) -> IssuedCredential | None:
         """A device credential by its ID, revoked or not."""
         ...
@@ -375,6 +384,10 @@ class Writing(Reading, AuditWriting, NoticeWriting, Protocol):
 
     async def put_token(self, token: OperatorToken) -> None:
         """Add or replace a token."""
+        ...
+
+    async def put_operator(self, operator: NamedOperator) -> None:
+        """Add or replace an operator."""
         ...
 
     async def put_credential(self, credential: IssuedCredential) -> None:

@@ -8,6 +8,8 @@ from fastapi import FastAPI
 
 from gateway.admin.api import ApiDeps, create_api
 from gateway.admin.auth import Role, new_token
+from gateway.admin.guarded import Performers
+from gateway.admin.operators import logins_of, operators_count
 from gateway.changes.apply import InForceResult, ensure_first_policy
 from gateway.changes.applying import Applier, Rules
 from gateway.changes.desk import ChangeDesk
@@ -18,6 +20,7 @@ from gateway.changes.previews import Previewed
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import Policy, PolicyVersion, first_policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
@@ -96,8 +99,18 @@ class Control:
 
     def api(self) -> FastAPI:
         """The application."""
-        desk = ChangeDesk(self.store, self, lambda: self.now)
-        applier = Applier(self.store, self, self.publish, self.workers, lambda: self.now, rules=lambda: self.rules)
+        guarded = Performers({}, lambda: self.now)
+        desk = ChangeDesk(self.store, self, lambda: self.now, operators=operators_count)
+        applier = Applier(
+            self.store,
+            self,
+            self.publish,
+            self.workers,
+            lambda: self.now,
+            rules=lambda: self.rules,
+            perform=guarded.perform,
+            logins_of=logins_of,
+        )
         return create_api(
             ApiDeps(
                 store=self.store,
@@ -105,6 +118,7 @@ class Control:
                 applier=applier,
                 verify=self.verify,
                 editor=ShortForm(self.store, desk, applier, lambda: self.now),
+                guarded=guarded,
                 ingest=self,
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 bindings=Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
@@ -125,6 +139,8 @@ class Control:
         text, token = new_token(operator, role, self.now)
 
         async def work(writing: Writing) -> None:
+            if role not in (Role.EDITOR, Role.VIEWER):
+                await writing.put_operator(NamedOperator(operator, frozenset({role})))
             await writing.put_token(token)
 
         await self.store.write(work)

@@ -17,6 +17,7 @@ from gateway.admin.api import (
     flags,
     health,
     impact,
+    operators,
     people,
     policies,
     presets,
@@ -25,6 +26,7 @@ from gateway.admin.api import (
     tokens,
     why,
 )
+from gateway.admin.api.actions import Allowed
 from gateway.admin.api.deps import ApiDeps
 from gateway.admin.api.gate import OPENAPI_URL, BodyLimits, Gate
 from gateway.admin.api.problems import Problem, add_handlers
@@ -39,7 +41,7 @@ _ERRORS: dict[int | str, dict[str, object]] = {
     code: {"model": Problem, "description": words}
     for code, words in (
         (401, "no usable token"),
-        (403, "the token's role does not suffice"),
+        (403, "no role of the operator allows this"),
         (404, "what was named is not there"),
         (409, "somebody else changed the same thing"),
         (422, "a value is not acceptable"),
@@ -76,11 +78,12 @@ def create_api(deps: ApiDeps) -> FastAPI:
         exemptions,
         changes,
         impact,
+        operators,
         tokens,
         policies,
         audit,
     ):
-        app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS)
+        app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS, dependencies=[Allowed])
     app.include_router(health.router)
     add_handlers(app)
     app.add_middleware(

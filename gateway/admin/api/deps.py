@@ -9,7 +9,8 @@ from fastapi import Depends, Request
 
 from gateway.admin.api.gate import BodyLimits
 from gateway.admin.api.problems import Refused
-from gateway.admin.auth import Operator, Role
+from gateway.admin.auth import Operator
+from gateway.admin.guarded import Performers
 from gateway.admin.unjudged import FleetCounter
 from gateway.changes.applying import Applier
 from gateway.changes.desk import Actor, ChangeDesk
@@ -17,6 +18,7 @@ from gateway.changes.impact.verifying import Verified
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
+from gateway.domain.operator import Action
 from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.shown import Demands
 from gateway.inventory.bindings import Bindings
@@ -42,6 +44,7 @@ class ApiDeps:
     desk: ChangeDesk
     applier: Applier
     editor: ShortForm
+    guarded: Performers
     ingest: DeviceForgetter
     people: People
     bindings: Bindings
@@ -82,22 +85,17 @@ async def _viewer(request: Request) -> Operator:
     return operator
 
 
-async def _editor(request: Request) -> Operator:
-    operator = await _viewer(request)
-    if operator.role is not Role.EDITOR:
-        raise Refused(403, "not_allowed", f"{operator.name} may look but not change: this needs the role editor")
-    return operator
-
-
 def actor_of(operator: Operator) -> Actor:
     """The operator as changes know one."""
-    return Actor(operator.name, operator.token_id, operator.role is Role.EDITOR)
+    may_approve, may_edit = operator.may(Action.APPROVE), operator.may(Action.EDIT_POLICY)
+    return Actor(operator.name, operator.token_id, may_approve, may_edit, operator.first_start)
 
 
 Deps = Annotated[ApiDeps, Depends(_deps)]
 Fleet = Annotated[FleetCounter, Depends(_fleet)]
 Viewing = Annotated[Operator, Depends(_viewer)]
-Editing = Annotated[Operator, Depends(_editor)]
+Editing = Annotated[Operator, Depends(_viewer)]
+"""The same: what a route takes stands in ``actions``."""
 
 
 async def policy_in_store(reading: Reading) -> PolicyVersion:

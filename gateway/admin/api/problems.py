@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from gateway.changes.desk import NotAllowed
 from gateway.changes.short_form import NeedsApproval
 from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Conflict, StoreUnavailable
@@ -82,6 +83,9 @@ def add_handlers(app: FastAPI) -> None:
         hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits]
         return problem(409, "needs_approval", _sentence(str(error)), more={**more, "guards": hits})
 
+    async def not_allowed(request: Request, error: Exception) -> JSONResponse:
+        return problem(403, "not_allowed", _sentence(str(error)))
+
     async def invalid_value(request: Request, error: Exception) -> JSONResponse:
         return problem(422, "invalid_value", _sentence(str(error)))
 
@@ -116,6 +120,7 @@ def add_handlers(app: FastAPI) -> None:
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(NeedsApproval, needs_approval)
+    app.add_exception_handler(NotAllowed, not_allowed)
     app.add_exception_handler(InvalidValue, invalid_value)
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(Conflict, conflict)

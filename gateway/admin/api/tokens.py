@@ -1,15 +1,32 @@
-"""Operators' tokens: create (shown once), list, revoke."""
+"""Operators' tokens: create (shown once), list, revoke.
+
+Everybody makes and ends own ones. A token in the name of somebody who may edit or approve is a guarded action: by it
+its author could be two people. It is shown to the author and of no use before a second person has approved it.
+"""
 
 from datetime import datetime
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.admin.api.deps import Deps, Editing, Viewing
+from gateway.admin import guarded
+from gateway.admin.api.actions import see_that_may
+from gateway.admin.api.deps import Deps, Viewing
 from gateway.admin.api.moments import GivenMoment, epoch, shown, surely_shown
+from gateway.admin.api.operators import propose
 from gateway.admin.api.problems import Refused, not_found
-from gateway.admin.auth import Role, new_token, revoked, token_created, token_revoked, usable
+from gateway.admin.auth import new_token, revoked, roles_reached, token_revoked, usable
+from gateway.admin.operators import known_operators, operator_behind, operator_named, who_can
+from gateway.domain.operator import (
+    EDITORS_OF_OLD,
+    Action,
+    NamedOperator,
+    Role,
+    may,
+    name_of,
+    same_name,
+)
 from gateway.ports.store import OperatorToken, Writing
 
 log = structlog.get_logger()
@@ -22,7 +39,11 @@ class TokenIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     operator: str = Field(min_length=1, max_length=100, description="the person it belongs to")
-    role: Role = Role.EDITOR
+    role: Role | None = Field(
+        None,
+        description="viewer: it only looks; else it reaches as far as the operator's roles. For a name that is no "
+        "operator yet: the role to make one with; without: editor, approver and operator",
+    )
     expires_at: GivenMoment | None = None
 
 
@@ -31,7 +52,8 @@ class TokenOut(BaseModel):
 
     id: str
     operator: str
-    role: Role
+    role: Role = Field(description="viewer: it only looks")
+    roles: list[Role] = Field(description="what it reaches")
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -42,6 +64,8 @@ class TokenCreated(TokenOut):
     """The only time that the token itself is shown."""
 
     token: str
+    change: int | None = Field(None, description="the change that a second person has to approve before it is of use")
+    sentence: str = ""
 
 
 class TokenList(BaseModel):
@@ -56,54 +80,83 @@ async def list_tokens(deps: Deps, operator: Viewing) -> TokenList:
     now = deps.now()
     async with deps.store.read() as reading:
         tokens = await reading.tokens()
-    return TokenList(tokens=[_token_out(token, now) for token in tokens])
+        operators = {each.name.casefold(): each for each in await known_operators(reading)}
+    return TokenList(tokens=[_token_out(token, operators[token.operator.casefold()], now) for token in tokens])
 
 
 @router.post("/tokens", status_code=201)
-async def create_token(given: TokenIn, deps: Deps, operator: Editing) -> TokenCreated:
-    """A new token for a named operator. It is shown in this answer and never again."""
+async def create_token(given: TokenIn, deps: Deps, operator: Viewing, response: Response) -> TokenCreated:
+    """A new token for a named operator. It is shown in this answer and never again; 202: of no use until approved."""
     now = deps.now()
-    text, token = new_token(given.operator, given.role, now, epoch(given.expires_at))
-
-    async def work(writing: Writing) -> None:
-        await writing.put_token(token)
-        await writing.log_audit(token_created(token, operator.name))
-
-    await deps.store.write(work)
+    async with deps.store.read() as reading:
+        known = await operator_named(reading, given.operator)
+    known = known if known and known.present else None
+    own = known is not None and same_name(known.name, operator.name)
+    if not own:
+        see_that_may(operator, Action.SET_OPERATORS)
+    owner = known or _owner(given, operator.name, now)
+    role = given.role or (Role.EDITOR if Role.EDITOR in owner.roles else Role.OPERATOR)
+    if known is not None and role is not Role.VIEWER:
+        role = Role.EDITOR if Role.EDITOR in owner.roles else Role.OPERATOR
+    text, token = new_token(owner.name, role, now, epoch(given.expires_at), operator.name)
+    action = guarded.action_for(token, None if known else owner)
+    change, sentence = None, ""
+    if own or (known is not None and not _powerful(token, owner)):
+        await deps.guarded.at_once(deps.store, action, operator.name)
+    elif not await deps.guarded.alone(deps.store, action, operator.name):
+        change, sentence = await propose(deps, operator, action, f"a token for {owner.name}")
+        response.status_code = 202
+    else:
+        sentence = "made without a second person: there was nobody else who may approve"
     log.info("token_created", token_id=token.id, operator=token.operator, role=token.role, author=operator.name)
-    return TokenCreated(token=text, **_token_out(token, now).model_dump())
+    shown_now = _token_out(token, owner, now).model_dump()
+    if change is not None:
+        shown_now["usable"] = False
+    return TokenCreated(token=text, change=change, sentence=sentence, **shown_now)
+
+
+def _owner(given: TokenIn, author: str, now: float) -> NamedOperator:
+    roles = EDITORS_OF_OLD if given.role in (None, Role.EDITOR) else frozenset({given.role})
+    return NamedOperator(name_of(given.operator), roles, (), False, now, author)
+
+
+def _powerful(token: OperatorToken, owner: NamedOperator) -> bool:
+    reached = roles_reached(token, owner)
+    return may(reached, Action.EDIT_POLICY) or may(reached, Action.APPROVE)
 
 
 @router.delete("/tokens/{token_id}")
-async def revoke_token(token_id: str, deps: Deps, operator: Editing) -> TokenOut:
-    """Revoke a token; the last usable one of an editor stays."""
+async def revoke_token(token_id: str, deps: Deps, operator: Viewing) -> TokenOut:
+    """Revoke a token, one's own or anybody's; the last one by which operators can be made stays."""
     now = deps.now()
 
-    async def work(writing: Writing) -> OperatorToken:
-        tokens = await writing.tokens()
-        token = next((each for each in tokens if each.id == token_id), None)
+    async def work(writing: Writing) -> tuple[OperatorToken, NamedOperator]:
+        token = next((each for each in await writing.tokens() if each.id == token_id), None)
         if token is None:
             raise not_found(f"there is no token {token_id!r}: see the list of them")
-        others = [t for t in tokens if t.id != token_id and t.role == Role.EDITOR and usable(t, now)]
-        if not others:
+        if not same_name(token.operator, operator.name):
+            see_that_may(operator, Action.REVOKE_TOKENS)
+        if not await who_can(writing, Action.SET_OPERATORS, now, without=token_id):
             raise Refused(409, "last_token", "this is the last usable token of an editor: create another one first")
         ended = revoked(token, now)
         await writing.put_token(ended)
         await writing.log_audit(token_revoked(ended, operator.name))
-        return ended
+        return ended, await operator_behind(writing, ended)
 
-    ended, _ = await deps.store.write(work)
+    (ended, owner), _ = await deps.store.write(work)
     log.info("token_revoked", token_id=token_id, operator=ended.operator, author=operator.name)
-    return _token_out(ended, now)
+    return _token_out(ended, owner, now)
 
 
-def _token_out(token: OperatorToken, now: float) -> TokenOut:
+def _token_out(token: OperatorToken, owner: NamedOperator, now: float) -> TokenOut:
+    roles = roles_reached(token, owner)
     return TokenOut(
         id=token.id,
         operator=token.operator,
-        role=Role(token.role),
+        role=Role.EDITOR if Role.EDITOR in roles else next(iter(sorted(roles)), Role.VIEWER),
+        roles=sorted(roles),
         created_at=surely_shown(token.created_at),
         expires_at=shown(token.expires_at),
         revoked_at=shown(token.revoked_at),
-        usable=usable(token, now),
+        usable=usable(token, now) and owner.present,
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
@@ -122,6 +123,9 @@ class MemoryReading(MemoryAuditReading, MemoryNoticeReading):
 
     async def tokens(self) -> Sequence[OperatorToken]:
         return sorted(self.tables.tokens.values(), key=lambda token: (-token.created_at, token.id))
+
+    async def operators(self) -> Sequence[NamedOperator]:
+        return [each for _, each in sorted(self.tables.operators.items())]
 
     async def credential(self, credential_id: str) -> IssuedCredential | None:
         return self.tables.credentials.get(credential_id)

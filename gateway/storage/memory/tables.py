@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
@@ -61,6 +62,7 @@ class Tables:
     pins: dict[str, tuple[PinnedBinding, ...]] = field(default_factory=dict)
     tombstones: dict[str, dict[str, tuple[Tombstone, ...]]] = field(default_factory=dict)
     tokens: dict[str, OperatorToken] = field(default_factory=dict)
+    operators: dict[str, NamedOperator] = field(default_factory=dict)
     credentials: dict[str, IssuedCredential] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     audit: AuditTables = field(default_factory=AuditTables)

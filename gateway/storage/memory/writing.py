@@ -7,6 +7,7 @@ from typing import TypeVar
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
@@ -180,6 +181,9 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
     async def put_incarnation(self, name: str) -> None:
         """Begin another life of the store."""
         self.tables.incarnation = name
+
+    async def put_operator(self, operator: NamedOperator) -> None:
+        self._own(self.tables.operators, "operators")[operator.name] = operator
 
     async def put_token(self, token: OperatorToken) -> None:
         if any(each.digest == token.digest and each.id != token.id for each in self.tables.tokens.values()):

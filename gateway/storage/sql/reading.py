@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, select, tuple_, union
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory, Scope
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
@@ -30,6 +31,7 @@ from gateway.storage.rows import Unreadable
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditReading
 from gateway.storage.sql.notices import SqlNoticeReading
+from gateway.storage.sql.operator_rows import operator_of_row
 from gateway.storage.sql.rows import Rows
 
 S = TypeVar("S")
@@ -106,6 +108,7 @@ _TOMBSTONED = (
     .order_by(s.tombstones.c.device_id)
 )
 _TOKEN = select(s.tokens).where(s.tokens.c.digest == bindparam("wanted"))
+_OPERATORS = select(s.operators).order_by(s.operators.c.name)
 _TOKENS = select(s.tokens).order_by(s.tokens.c.created_at.desc(), s.tokens.c.id)
 _CREDENTIAL = select(s.credentials).where(s.credentials.c.id == bindparam("wanted"))
 _CREDENTIALS_OF_PERSON = (
@@ -229,6 +232,9 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
 
     async def tokens(self) -> Sequence[OperatorToken]:
         return [OperatorToken(*row) for row in await self._rows.all(_TOKENS)]
+
+    async def operators(self) -> Sequence[NamedOperator]:
+        return [operator_of_row(row) for row in await self._rows.all(_OPERATORS)]
 
     async def credential(self, credential_id: str) -> IssuedCredential | None:
         found = await self._first(_CREDENTIAL, wanted=credential_id)

@@ -243,7 +243,22 @@ tokens = Table(
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
     Column("role", Text, nullable=False),
+    Column("reach", Text, nullable=False, server_default=""),
+    Column("created_by", Text, nullable=False, server_default=""),
 )
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("roles", Text, nullable=False),
+    Column("logins", Text, nullable=False),
+    Column("first_start", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("removed_at", Moment),
+)
+"""Roles divided by spaces; logins as a JSON list."""
 
 audit_entries = Table(
     "audit_entries",

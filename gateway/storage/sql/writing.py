@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
+from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Conflict,
@@ -31,6 +32,7 @@ from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditWriting
 from gateway.storage.sql.notices import SqlNoticeWriting
+from gateway.storage.sql.operator_rows import row_of_operator
 from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
 
@@ -255,6 +257,9 @@ class SqlWriting(SqlReading, SqlAuditWriting, SqlNoticeWriting, LogRequests):
 
     async def put_credential(self, credential: IssuedCredential) -> None:
         await self._put(s.credentials, _row(s.credentials, credential))
+
+    async def put_operator(self, operator: NamedOperator) -> None:
+        await self._put(s.operators, row_of_operator(operator))
 
     async def put_token(self, token: OperatorToken) -> None:
         for row in await self._rows.all(_TOKEN_OF_DIGEST, {"wanted": token.digest}):

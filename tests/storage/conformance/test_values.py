@@ -7,6 +7,7 @@ import pytest
 
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import DeviceKey
+from gateway.domain.operator import ALL_ROLES, NamedOperator, Role
 from gateway.domain.policy import first_policy
 from gateway.ports.store import (
     Conflict,
@@ -246,9 +247,24 @@ async def test_credentials(store: Store) -> None:
         assert await reading.credentials(after="aaaaaaaa", limit=1) == [two]
 
 
+async def test_operators(store: Store) -> None:
+    zoe = NamedOperator("zoe", frozenset({Role.APPROVER, Role.AUDITOR}), ("zoe@corp.example", "z"), False, 3.0, "admin")
+    first = NamedOperator("admin", ALL_ROLES, first_start=True)
+
+    async def work(writing: Writing) -> None:
+        await writing.put_operator(zoe)
+        await writing.put_operator(first)
+        await writing.put_operator(replace(zoe, removed_at=9.0))
+        assert await writing.operators() == [first, replace(zoe, removed_at=9.0)]
+
+    await store.write(work)
+    async with store.read() as reading:
+        assert await reading.operators() == [first, replace(zoe, removed_at=9.0)]
+
+
 async def test_tokens(store: Store) -> None:
     old = OperatorToken("t1", "ann", "d1", 10.0)
-    new = OperatorToken("t2", "bob", "d2", 20.0, expires_at=30.0, role="viewer")
+    new = OperatorToken("t2", "bob", "d2", 20.0, expires_at=30.0, role="viewer", reach="all", created_by="ann")
 
     async def work(writing: Writing) -> None:
         await writing.put_token(old)

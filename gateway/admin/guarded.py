@@ -1,0 +1,143 @@
+"""Guarded actions: what is no part of the policy and takes a second person all the same.
+
+Each is a ``GuardedAction`` with text values and one performer that does it inside a unit of work: that of the change
+that a second person approved, or, while nobody else could approve, the author's own (the audit log says which).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from gateway.admin.auth import token_created
+from gateway.admin.operators import known_operators, operator_named, operator_told, other_approvers
+from gateway.domain.change import GuardedAction, PolicyChange
+from gateway.domain.errors import InvalidValue
+from gateway.domain.operator import Action, NamedOperator, Role, may, name_of, roles_of
+from gateway.ports.store import Conflict, OperatorToken, Store, Writing
+
+Performer = Callable[[Writing, Mapping[str, str], str, bool], Awaitable[None]]
+"""Does it: the action's values, who proposed it, and whether alone."""
+
+ADD_OPERATOR = "add_operator"
+SET_ROLES = "set_roles"
+REMOVE_OPERATOR = "remove_operator"
+ADD_TOKEN = "add_token"  # noqa: S105  (the name of a kind)
+
+
+class Performers:
+    """Does guarded actions by their kinds."""
+
+    def __init__(self, performers: Mapping[str, Performer], now: Callable[[], float]) -> None:
+        self._performers = {**performers, **_of_operators(now)}
+
+    async def perform(self, writing: Writing, action: GuardedAction, change: PolicyChange) -> None:
+        """What ``Applier`` calls when the change is applied. Raises ``InvalidValue``."""
+        await self._do(writing, action, change.author, alone=False)
+
+    async def alone(self, store: Store, action: GuardedAction, author: str) -> bool:
+        """Do it without a second person if there is none who could approve; False: nothing was done."""
+
+        async def work(writing: Writing) -> bool:
+            if await other_approvers(writing, author):
+                return False
+            await self._do(writing, action, author, alone=True)
+            return True
+
+        done, _ = await store.write(work)
+        return done
+
+    async def at_once(self, store: Store, action: GuardedAction, author: str) -> None:
+        """Do what takes no second person, like taking a role away. Raises ``InvalidValue``, ``Conflict``."""
+        await store.write(lambda writing: self._do(writing, action, author, alone=False))
+
+    async def _do(self, writing: Writing, action: GuardedAction, author: str, *, alone: bool) -> None:
+        performer = self._performers.get(action.kind)
+        if performer is None:
+            raise InvalidValue(f"nobody here can do {action.kind}")
+        await performer(writing, action.values, author, alone)
+
+
+def _of_operators(now: Callable[[], float]) -> dict[str, Performer]:
+    async def add(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
+        operator = wanted_operator(values, now(), author)
+        await see_that_free(writing, operator.name)
+        await writing.put_operator(operator)
+        await writing.log_audit(operator_told(operator, author, "made", alone=alone))
+
+    async def set_roles(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
+        present = await present_operator(writing, values["name"])
+        changed = replace(present, roles=roles_of(values["roles"].split()))
+        await writing.put_operator(changed)
+        await see_that_somebody_remains(writing)
+        await writing.log_audit(operator_told(changed, author, "changed", alone=alone))
+
+    async def remove(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
+        await removed(writing, values["name"], author, now(), alone=alone)
+
+    async def add_token(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
+        if values["owner_roles"]:
+            owner = {"name": values["name"], "roles": values["owner_roles"]}
+            await add(writing, owner, author, alone)
+        operator = await present_operator(writing, values["name"])
+        token = _token_of(values, operator.name, now(), author)
+        await writing.put_token(token)
+        await writing.log_audit(token_created(token, author))
+
+    return {ADD_TOKEN: add_token, ADD_OPERATOR: add, SET_ROLES: set_roles, REMOVE_OPERATOR: remove}
+
+
+def action_for(token: OperatorToken, owner: NamedOperator | None) -> GuardedAction:
+    """That a token becomes usable; ``owner``: the operator to be made with it. Its digest is kept, not itself."""
+    values = {
+        "name": token.operator,
+        "id": token.id,
+        "digest": token.digest,
+        "expires_at": "" if token.expires_at is None else repr(token.expires_at),
+        "role": token.role,
+        "reach": token.reach,
+        "owner_roles": " ".join(sorted(owner.roles)) if owner else "",
+    }
+    return GuardedAction(ADD_TOKEN, values)
+
+
+def _token_of(values: Mapping[str, str], name: str, now: float, author: str) -> OperatorToken:
+    ends = float(values["expires_at"]) if values["expires_at"] else None
+    return OperatorToken(values["id"], name, values["digest"], now, ends, None, values["role"], values["reach"], author)
+
+
+def wanted_operator(values: Mapping[str, str], at: float, author: str) -> NamedOperator:
+    """The operator that an action's values describe. Raises ``InvalidValue``."""
+    logins = tuple(values.get("logins", "").split())
+    return NamedOperator(name_of(values["name"]), roles_of(values["roles"].split()), logins, False, at, author)
+
+
+async def see_that_free(writing: Writing, name: str) -> None:
+    """Raises ``Conflict`` where there is an operator of that name."""
+    known = await operator_named(writing, name)
+    if known is not None and known.present:
+        raise Conflict(f"there is an operator {known.name} already: gatepost operator roles changes what one may do")
+
+
+async def present_operator(writing: Writing, name: str) -> NamedOperator:
+    """The operator of that name. Raises ``InvalidValue`` where there is none."""
+    known = await operator_named(writing, name)
+    if known is None or not known.present:
+        raise InvalidValue(f"there is no operator {name}: gatepost operator list shows them")
+    return known
+
+
+async def see_that_somebody_remains(writing: Writing) -> None:
+    """Raises ``Conflict`` where nobody would be left who may make operators."""
+    if not any(each.present and may(each.roles, Action.SET_OPERATORS) for each in await known_operators(writing)):
+        raise Conflict(f"then nobody could make operators any more: give another one the role {Role.EDITOR} first")
+
+
+async def removed(writing: Writing, name: str, author: str, at: float, *, alone: bool = False) -> NamedOperator:
+    """Remove an operator; the person's tokens end with it, for the version before this one, too."""
+    ended = replace(await present_operator(writing, name), removed_at=at)
+    await writing.put_operator(ended)
+    await see_that_somebody_remains(writing)
+    for token in await writing.tokens():
+        if token.operator.casefold() == ended.name.casefold() and token.revoked_at is None:
+            await writing.put_token(replace(token, revoked_at=at))
+    await writing.log_audit(operator_told(ended, author, "removed", alone=alone))
+    return ended
