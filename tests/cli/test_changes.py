@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.admin.auth import Role
+from gateway.domain.operator import Role
 from tests.cli.conftest import Gatepost
 from tests.support.served_control import Served
 

@@ -11,8 +11,9 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
-from gateway.admin.auth import Authenticator, Operator, Role
+from gateway.admin.auth import Authenticator, Operator
 from gateway.cli.main import app
+from gateway.domain.operator import EDITORS_OF_OLD, Role
 from gateway.observability.lines import STDERR
 from gateway.storage.sql import open_store
 
@@ -51,11 +52,11 @@ def test_it_is_good_at_once(data_dir: Path) -> None:
     assert created.exit_code == 0, created.output
     operator = asyncio.run(known(data_dir, created.stdout.strip()))
     assert isinstance(operator, Operator)
-    assert (operator.name, operator.role) == ("anna", Role.EDITOR)
+    assert (operator.name, operator.roles) == ("anna", EDITORS_OF_OLD)
     viewer = json.loads(create(data_dir, "--role", "viewer", "--for", "8h", "--json").stdout)
     operator = asyncio.run(known(data_dir, viewer["token"]))
     assert isinstance(operator, Operator)
-    assert operator.role is Role.VIEWER
+    assert operator.roles == {Role.VIEWER}
 
 
 def test_it_leaves_a_line_in_the_log(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ def test_tokens(gatepost: Gatepost) -> None:
     as_bob = {"GATEPOST_TOKEN": token}
     gatepost("ban", "list", environment=as_bob)
     refused = gatepost("flag", "set", "--global", "off", environment=as_bob, expect=1)
-    assert refused.stderr == "gatepost: bob may look but not change: this needs the role editor\n"
+    assert refused.stderr == "gatepost: bob may not turn down: this needs the role operator, editor or approver\n"
     listed = gatepost("token", "list").stdout
     assert "expires" in listed
     assert token not in listed

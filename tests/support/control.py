@@ -7,7 +7,7 @@ import httpx
 from fastapi import FastAPI
 
 from gateway.admin.api import ApiDeps, create_api
-from gateway.admin.auth import Role, new_token
+from gateway.admin.auth import new_token
 from gateway.admin.guarded import Performers
 from gateway.admin.operators import logins_of, operators_count
 from gateway.changes.apply import InForceResult, ensure_first_policy
@@ -20,7 +20,7 @@ from gateway.changes.previews import Previewed
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
-from gateway.domain.operator import NamedOperator
+from gateway.domain.operator import NamedOperator, Role
 from gateway.domain.policy import Policy, PolicyVersion, first_policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
@@ -134,23 +134,26 @@ class Control:
             )
         )
 
-    async def token(self, operator: str = "anna", role: Role = Role.EDITOR) -> str:
-        """A token of an operator."""
+    async def token(self, operator: str = "anna", role: Role = Role.EDITOR, *, exactly: Role | None = None) -> str:
+        """A token of an operator, who is an editor or a viewer of old, or has one role ``exactly``."""
+        role = exactly or role
         text, token = new_token(operator, role, self.now)
 
         async def work(writing: Writing) -> None:
-            if role not in (Role.EDITOR, Role.VIEWER):
+            if exactly is not None:
                 await writing.put_operator(NamedOperator(operator, frozenset({role})))
             await writing.put_token(token)
 
         await self.store.write(work)
         return text
 
-    async def client(self, operator: str = "anna", role: Role = Role.EDITOR) -> httpx.AsyncClient:
+    async def client(
+        self, operator: str = "anna", role: Role = Role.EDITOR, *, exactly: Role | None = None
+    ) -> httpx.AsyncClient:
         """A client of the API as that operator."""
         await ensure_first_policy(self.store, self.publish, self.now)
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.api(), raise_app_exceptions=False),
             base_url="http://gatepost/api/v1",
-            headers={"Authorization": f"Bearer {await self.token(operator, role)}"},
+            headers={"Authorization": f"Bearer {await self.token(operator, role, exactly=exactly)}"},
         )

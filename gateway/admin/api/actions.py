@@ -53,6 +53,7 @@ ROUTES: dict[str, Action] = {
     "halt_change": Action.TURN_DOWN,
     "withdraw_change": Action.TURN_DOWN,
     "reject_change": Action.TURN_DOWN,
+    "verify_impact": Action.SEE_PERSON,
     "list_operators": Action.VIEW,
     "show_operator": Action.VIEW,
     "add_operator": Action.SET_OPERATORS,

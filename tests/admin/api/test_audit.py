@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.admin.auth import Role
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.operator import Role
 from gateway.ports.store import Writing
 from tests.support.control import Control
 
@@ -39,6 +39,7 @@ async def test_what_operators_do_stands_there(api: httpx.AsyncClient) -> None:
         "policy_edited",
         "source_added",
         "source_rotated",
+        "operator",
         "token_created",
         "token_revoked",
         "people_imported",
@@ -116,6 +117,6 @@ async def test_where_the_log_stands(api: httpx.AsyncClient, control: Control) ->
     assert answer["origin"].startswith("gatepost/")
 
 
-async def test_who_may_only_look_may_read_it(control: Control) -> None:
-    async with await control.client("vera", Role.VIEWER) as api:
+async def test_an_auditor_reads_it(control: Control) -> None:
+    async with await control.client("vera", exactly=Role.AUDITOR) as api:
         assert kinds(await entries(api)) == ["policy_edited", "audit_read"]

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from gateway.admin.auth import Role
 from gateway.domain.inventory import App, DeviceKey, Inventory, Naming, Platform, Scope
+from gateway.domain.operator import Role
 from gateway.inventory.records import with_canonical_keys
 from gateway.ports.store import MailDevice, Source, Writing
 from tests.support.control import NOW, RULES, Control

@@ -13,8 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.sql import ClauseElement
 
-from gateway.admin.auth import Role, new_token
+from gateway.admin.auth import new_token
 from gateway.domain.errors import InvalidValue
+from gateway.domain.operator import Role
 from gateway.domain.policy import first_policy
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, group_commit, migrate_at, open_store, schema_at
