@@ -17,13 +17,13 @@ OLD = text("INSERT INTO tokens (id, operator, digest, created_at, role) VALUES (
 def put(url: str, *rows: tuple[str, str, str], to: str = "") -> None:
     """Tokens as the version before writes them: its columns only."""
     engine = create_engine(url)
-    with engine.begin() as connection:
-        if to:
+    if to:
+        with engine.connect() as connection:
             migrate(connection, to)
+    with engine.begin() as connection:
         for at, (name, operator, role) in enumerate(rows):
-            connection.execute(
-                OLD, {"id": name, "operator": operator, "digest": name * 32, "at": float(at), "role": role}
-            )
+            values = {"id": name, "operator": operator, "digest": name * 32, "at": float(at), "role": role}
+            connection.execute(OLD, values)
     engine.dispose()
 
 
