@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.admin.api.actions import ROUTES
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how-a-request-flows.md"
 PACKAGES = (
@@ -48,3 +50,12 @@ def test_files_named_on_the_way_are_there() -> None:
     assert len(named) > 20
     there = {name: ROOT / name if name.startswith("tests/") else ROOT / "gateway" / name for name in named}
     assert [name for name, path in sorted(there.items()) if not path.is_file()] == []
+
+
+def test_every_route_of_the_api_says_what_it_takes() -> None:
+    """Without an entry in ``admin/api/actions.py`` a route is refused to everybody."""
+    api = ROOT / "gateway" / "admin" / "api"
+    code = "".join(path.read_text("utf-8") for path in sorted(api.glob("*.py")) if path.name != "health.py")
+    assert sorted(re.findall(r"^@router\.[a-z]+\([^\n]*\)\nasync def (\w+)", code, flags=re.MULTILINE)) == sorted(
+        ROUTES
+    )

@@ -34,6 +34,9 @@ ROUTES: dict[str, Action] = {
     "show_ban": Action.VIEW,
     "add_ban": Action.EDIT_POLICY,
     "remove_ban": Action.EDIT_POLICY,
+    "list_presets": Action.VIEW,
+    "show_preset": Action.VIEW,
+    "propose_import": Action.EDIT_POLICY,
     "list_flags": Action.VIEW,
     # What they enforce more needs the editor besides: see ``ChangeDesk.propose``.
     "set_flag": Action.TURN_DOWN,
