@@ -37,6 +37,9 @@ def why(
         list[str] | None,
         typer.Option("--unknown", metavar="CAUSE=SETTING", help="As if this were set for unknowns. Repeatable."),
     ] = None,
+    policy: Annotated[
+        int, typer.Option("--policy", metavar="VERSION", min=0, help="By this policy version, on what is known now.")
+    ] = 0,
     reason: Annotated[
         str, typer.Option("--reason", help="Why you ask; needed with --with-ban, and kept by the audit log.")
     ] = "",
@@ -58,7 +61,9 @@ def why(
     thought = {"with_ban": with_ban, "with_app": with_app, "without_app": without_app, "flag": flag, "unknown": unknown}
     asked = {"user": user, "device": device, "protocol": protocol.value, "certificate": certificate, "reason": reason}
     with desk.api() as api:
-        answer = api.get("/why", **asked, **{key: values or [] for key, values in thought.items()})
+        answer = api.get(
+            "/why", policy=policy or None, **asked, **{key: values or [] for key, values in thought.items()}
+        )
     if desk.as_json:
         desk.show(answer)
         return

@@ -1,21 +1,23 @@
 """Why a user, or one device of a user, is let through or refused, or would be if something were otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway.admin.api.apps import AppOut, app_out
-from gateway.admin.api.deps import ApiDeps, Deps, Viewing, policy_in_store
+from gateway.admin.api.deps import Deps, Viewing
 from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.policy_behind import PolicyBehind, behind
+from gateway.admin.api.what_if import Thinking, see_that_it_is_told, version_asked_for
 from gateway.changes.explain import Explanation, explain, version_that_set
-from gateway.changes.origin import origin_of
 from gateway.changes.plain import plain_words
-from gateway.changes.what_if import WhatIf, policy_if, record_if
+from gateway.changes.what_if import policy_if, record_if
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
-from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.audit import Subject
 from gateway.domain.bans import Flag
 from gateway.domain.certificate import KEY_TYPES, SUBJECT, CertificateShown, key_named
 from gateway.domain.change import PolicyChange
@@ -24,18 +26,17 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import DeviceEvidence, PersonRecord, SourceEvidence
 from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.inventory import Scope
-from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.policy import policy_of
 from gateway.domain.posture import expires_at
 from gateway.domain.shown import Demand
 from gateway.domain.verdict import FOREVER, Cause, Effect, Posture, Reason
-from gateway.ports.store import Reading, Writing
+from gateway.ports.store import Reading
 
 router = APIRouter(tags=["why"])
 
 DEVICES_AT_MOST = 100
 VERSIONS_LOOKED_BACK = 200
 CHANGES_LOOKED_BACK = 500
-REASON_LONGEST = 300
 
 EffectWord = Literal["allow", "defer", "deny"]
 _WORDS: dict[Effect, EffectWord] = {Effect.ALLOW: "allow", Effect.DEFER: "defer", Effect.DENY: "deny"}
@@ -63,29 +64,6 @@ class WouldOut(BaseModel):
     reason: Reason
     ban: str
     app: AppOut | None
-
-
-class ChangeBehind(BaseModel):
-    """The change that a policy version came from."""
-
-    number: int
-    title: str
-    author: str
-    applied_by: str
-    approved_by: list[str]
-    stage: int = Field(description="counted from 1; 0: the withdrawal")
-    stages: int
-    withdrawn: bool = Field(description="the version takes the change back")
-
-
-class PolicyBehind(BaseModel):
-    """A policy version and who applied it."""
-
-    number: int
-    author: str
-    created_at: datetime
-    summary: str
-    change: ChangeBehind | None = Field(description="null: the first start, a restore, or too long ago")
 
 
 class Why(BaseModel):
@@ -136,47 +114,34 @@ class WhyUser(BaseModel):
     answers: list[Why]
 
 
-async def _what_if(
-    with_ban: Annotated[
-        list[str], Query(max_length=20, description="NAME=android:ID; enforced unless flag says otherwise")
-    ] = [],  # noqa: B006  (read only)
-    with_app: Annotated[list[str], Query(max_length=20, description="android:ID")] = [],  # noqa: B006
-    without_app: Annotated[list[str], Query(max_length=20, description="android:ID")] = [],  # noqa: B006
-    flag: Annotated[list[str], Query(max_length=20, description="BAN=enforce")] = [],  # noqa: B006
-    unknown: Annotated[list[str], Query(max_length=20, description="stale=deny")] = [],  # noqa: B006
-) -> WhatIf:
-    return WhatIf(tuple(with_ban), tuple(with_app), tuple(without_app), tuple(flag), tuple(unknown))
-
-
 @router.get("/why")
 async def why(
     deps: Deps,
     operator: Viewing,
-    wanted: Annotated[WhatIf, Depends(_what_if)],
+    thought: Thinking,
     user: Annotated[str, Query(max_length=300)],
     device: Annotated[str, Query(max_length=100)] = "",
     protocol: Protocol = Protocol.ACTIVESYNC,
     certificate: Annotated[str, Query(max_length=300, description="as it names a device: serial:F9FXJ0")] = "",
-    reason: Annotated[str, Query(max_length=REASON_LONGEST, description="needed with with_ban; audited")] = "",
 ) -> WhyUser:
     """Why; without ``device`` for every known device of the user and for the user as a whole.
 
     ``certificate``: as if a client certificate came with it that names a device so. ``with_ban``, ``with_app``,
-    ``without_app``, ``flag`` and ``unknown``: as if that were so; nothing is stored. Since a ban that is thought up
-    tells whether an app is on somebody's device, it takes a reason, and the audit log is told.
+    ``without_app``, ``flag``, ``unknown`` and ``policy``: as if that were so; nothing is stored.
+    Since a ban that is thought up tells whether an app is on somebody's device, it takes a reason, and is audited.
     """
     login = canonical_login(user, deps.rules)
     device_id = device_named(device) if device else ""
     named = _certificate(certificate) if certificate else None
     now = deps.now()
     async with deps.store.read() as reading:
-        version = await policy_in_store(reading)
+        version = await version_asked_for(reading, thought.policy)
         record = await deps.load_record(reading, login)
         types = {seen.device_id: seen.device_type for seen in await reading.mail_devices(record.person_id)}
         one = device_id or named is not None
         asked = [device_id] if one else [*list(record.devices)[:DEVICES_AT_MOST], ""]
-        policy = policy_of(policy_if(version, wanted))
-        record = record_if(record, wanted, device_id, now)
+        policy = policy_of(policy_if(version, thought.wanted))
+        record = record_if(record, thought.wanted, device_id, now)
         explained = [
             explain(
                 _request(login, each, protocol, types.get(each, ""), record)._replace(**named or {}),
@@ -184,10 +149,10 @@ async def why(
             )
             for each in asked
         ]
-        history = await _history(reading, explained)
         changes = await reading.policy_changes(CHANGES_LOOKED_BACK)
-    if wanted.bans:
-        await _viewed(deps, operator.name, Subject(record.person_id, device_id), wanted, reason)
+        as_stored = {ban.name for ban in version.bans if ban in policy.version.bans}
+        setters = await _setters(reading, as_stored.intersection(map(_ban_of, explained)), version.number, changes)
+    await see_that_it_is_told(deps, operator.name, Subject(record.person_id, device_id), thought)
     return WhyUser(
         user=login,
         person=record.person_id,
@@ -195,28 +160,12 @@ async def why(
         groups=sorted(record.groups),
         protocol=protocol,
         at=surely_shown(now),
-        policy=_behind(version, changes),
+        policy=behind(version, changes),
         enforcement_on=version.enforcement_on,
-        what_if=bool(wanted),
+        what_if=bool(thought),
         demand=deps.demands.get(protocol, Demand.NONE),
-        answers=[_why(each, record, history, changes, now) for each in explained],
+        answers=[_why(each, record, setters, now) for each in explained],
     )
-
-
-async def _viewed(deps: ApiDeps, author: str, subject: Subject, wanted: WhatIf, reason: str) -> None:
-    """The audit log is told who looked for which apps at whom, before anybody is told the answer."""
-    if not reason.strip():
-        raise InvalidValue(
-            "a ban that is thought up tells whether an app is on somebody's device: give a reason (--reason); the audit"
-            " log keeps it"
-        )
-    details = {"what": "what_if", "bans": list(wanted.bans), "reason": reason.strip()}
-    entry = AuditEntry(AuditKind.PERSON_VIEWED, author, (subject,), details)
-
-    async def work(writing: Writing) -> None:
-        await writing.log_audit(entry)
-
-    await deps.store.write(work)
 
 
 def _certificate(text: str) -> dict[str, Any]:
@@ -247,44 +196,28 @@ def _credentials_of(record: PersonRecord, device_id: str) -> list[str]:
     return [each.id for each in record.credentials if each.device_id == device_id]
 
 
-async def _history(reading: Reading, explained: list[Explanation]) -> list[PolicyVersion]:
-    if not any(each.verdict.ban or each.verdict.would_ban for each in explained):
-        return []
-    return list(await reading.policies(VERSIONS_LOOKED_BACK))
+def _ban_of(explained: Explanation) -> str:
+    return explained.verdict.ban or explained.verdict.would_ban
 
 
-def _behind(version: PolicyVersion, changes: Sequence[PolicyChange]) -> PolicyBehind:
-    origin = origin_of(version.number, changes)
-    return PolicyBehind(
-        number=version.number,
-        author=version.author,
-        created_at=surely_shown(version.created_at),
-        summary=version.summary,
-        change=None
-        if origin is None
-        else ChangeBehind(
-            number=origin.change,
-            title=origin.title,
-            author=origin.author,
-            applied_by=origin.applied_by,
-            approved_by=list(origin.approved_by),
-            stage=origin.stage,
-            stages=origin.stages,
-            withdrawn=origin.withdrawn,
-        ),
-    )
+async def _setters(
+    reading: Reading, bans: AbstractSet[str], number: int, changes: Sequence[PolicyChange]
+) -> dict[str, PolicyBehind]:
+    """For each of these bans the version that made it what it is in version ``number``."""
+    if not bans:
+        return {}
+    history = [each for each in await reading.policies(VERSIONS_LOOKED_BACK) if each.number <= number]
+    found = {name: version_that_set(history, name) for name in bans}
+    return {name: behind(each, changes) for name, each in found.items() if each is not None}
 
 
 def _why(
     explained: Explanation,
     record: PersonRecord,
-    history: list[PolicyVersion],
-    changes: Sequence[PolicyChange],
+    setters: Mapping[str, PolicyBehind],
     now: float,
 ) -> Why:
     verdict = explained.verdict
-    ban = verdict.ban or verdict.would_ban
-    setter = version_that_set(history, ban) if ban else None
     device = record.devices.get(explained.request.device_id)
     at = verdict.evidence_at
     return Why(
@@ -298,7 +231,7 @@ def _why(
         causes=list(verdict.causes),
         ban=verdict.ban,
         flag=explained.flag,
-        flag_set_by=_behind(setter, changes) if setter else None,
+        flag_set_by=setters.get(_ban_of(explained)),
         app=app_out(verdict.app),
         source=verdict.source_id,
         evidence_at=shown(at),

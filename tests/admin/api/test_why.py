@@ -103,3 +103,26 @@ async def test_looking_for_an_app_at_somebody_takes_a_reason_and_is_audited(
         "bans": [f"Clips=android:{TIKTOK.id}"],
         "reason": "ticket 4711",
     }
+
+
+async def test_an_earlier_policy_version_judges_what_is_known_now(api: httpx.AsyncClient, ann: None) -> None:
+    await api.post("/bans", json={"name": "TikTok", "matchers": [{"value": f"android:{TIKTOK.id}"}]})
+    await api.put("/flags/bans/TikTok", json={"flag": "enforce"})
+    await api.put("/flags/bans/TikTok", json={"flag": "off"})
+    asked = {"user": "ann", "device": "abc1"}
+    now, then = [(await api.get("/why", params={**asked, "policy": str(number)})).json() for number in (0, 3)]
+    assert (now["what_if"], now["policy"]["number"], now["answers"][0]["effect"]) == (False, 4, "allow")
+    assert (then["what_if"], then["policy"]["number"], then["answers"][0]["effect"]) == (True, 3, "deny")
+    assert then["answers"][0]["flag_set_by"]["number"] == 3
+    missing = await api.get("/why", params={**asked, "policy": "9"})
+    assert (missing.status_code, missing.json()["detail"].partition(":")[0]) == (404, "there is no policy version 9")
+
+
+async def test_nobody_has_set_what_is_only_thought(api: httpx.AsyncClient, ann: None) -> None:
+    await api.post("/bans", json={"name": "TikTok", "matchers": [{"value": f"android:{TIKTOK.id}"}]})
+    asked = {"user": "ann", "device": "abc1", "flag": "TikTok=enforce"}
+    (answer,) = (await api.get("/why", params=asked)).json()["answers"]
+    assert (answer["effect"], answer["ban"], answer["flag_set_by"]) == ("deny", "TikTok", None)
+    thought = {"user": "ann", "device": "abc1", "with_ban": f"Clips=android:{TIKTOK.id}", "reason": "x"}
+    (answer,) = (await api.get("/why", params=thought)).json()["answers"]
+    assert (answer["ban"], answer["flag_set_by"]) == ("Clips", None)
