@@ -22,6 +22,7 @@ from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
+from gateway.app.noticing import Noticing
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     data_dir_of,
@@ -129,8 +130,17 @@ class Control:
         self._previews = FleetPreviews(store, load, data_dir_of(settings) / INDEX_FILE, now)
         guarded = Performers({}, now)
         desk = ChangeDesk(store, self._previews, now, operators=operators_count)
+        attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
+        self._noticing = Noticing(settings, store, load, now, attempts)
         applier = Applier(
-            store, self._previews, publish, self._board, now, perform=guarded.perform, logins_of=logins_of
+            store,
+            self._previews,
+            publish,
+            self._board,
+            now,
+            perform=guarded.perform,
+            withdrawn=self._noticing.withdrawn,
+            logins_of=logins_of,
         )
         api = create_api(
             ApiDeps(
@@ -152,6 +162,7 @@ class Control:
                 metrics=self._rendered,
                 alive=self._board.alive,
                 ready=lambda: self._board.ready(self._lookout.unready),
+                notices=self._noticing.desk,
                 limits=BodyLimits(longest_bytes=admin.max_body_bytes, within_seconds=admin.body_seconds),
                 count_refused=self._counter("gatepost_api_refused_total", "API requests not let in", "reason"),
                 now=now,
@@ -209,6 +220,7 @@ class Control:
             self._leases.run("tidy", self._tidy),
             self._leases.run("audit", self._auditing.sign),
             self._leases.run("audit-tidy", self._auditing.tidy),
+            self._noticing.run(),
             self._leases.run("effects", self._auditing.take_effects),
             linked,
             self._draining.wait(),
@@ -283,7 +295,7 @@ class Control:
             "leases": sorted(self._leases.held),
             "pid": os.getpid(),
             "version": __version__,
-            "warnings": [*self._lookout.sentences(), *self._auditing.sentences()],
+            "warnings": [*self._lookout.sentences(), *self._auditing.sentences(), *self._noticing.sentences()],
         }
 
     def _rendered(self) -> str:

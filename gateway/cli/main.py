@@ -19,6 +19,7 @@ from gateway.cli import (
     impact,
     migrating,
     operators,
+    notices,
     output,
     policies,
     presets,
@@ -82,6 +83,7 @@ app.add_typer(exemptions.app, name="exempt")
 app.add_typer(changes.app, name="change")
 app.add_typer(impact.app, name="impact")
 app.add_typer(operators.app, name="operator")
+app.add_typer(notices.app, name="notice")
 app.add_typer(tokens.app, name="token")
 app.add_typer(policies.app, name="policy")
 app.add_typer(audit.app, name="audit")

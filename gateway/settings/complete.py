@@ -31,8 +31,25 @@ def check_complete(settings: Settings, role: str) -> None:
             f"write the URL of the server that the control process uses, or set {PREFIX}REDIS__URL"
         )
     _check_tls(settings)
+    _check_notices(settings)
     if role != "control":
         _check_askers(settings)
+
+
+def _check_notices(settings: Settings) -> None:
+    told = settings.notices
+    if not told.sender:
+        return
+    if not told.server:
+        raise SettingsInvalid(
+            "[notices] server is not set: write the mail server that takes notices, like "
+            f'server = "smtp+starttls://mail.internal:25", or set {PREFIX}NOTICES__SERVER'
+        )
+    parts = urlsplit(told.server)
+    if parts.scheme == "smtp" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise SettingsInvalid(
+            f"[notices] server {told.server} would be spoken to in clear text: write smtp+starttls:// or smtps://"
+        )
 
 
 def _check_askers(settings: Settings) -> None:

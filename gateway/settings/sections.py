@@ -31,6 +31,7 @@ from gateway.settings.values import (
     MapPath,
     MemorySize,
     Networks,
+    NoticeAddress,
     Number,
     Openings,
     Places,
@@ -315,6 +316,33 @@ class AuditSection(Section):
     webhook_ca: str = ""
 
 
+class NoticesSection(Section):
+    """[notices]"""
+
+    sender: NoticeAddress = ""
+    sender_name: str = "Mail access"
+    reply_to: NoticeAddress = ""
+    server: SmtpServer = ""
+    server_ca: str = ""
+    username: str = ""
+    password: str = Field("", repr=False)
+    connections: Annotated[int, Field(ge=1, le=20), Number] = 2
+    per_second: Annotated[float, Field(gt=0, le=1_000), Number] = 10.0
+    hold_seconds: Annotated[float, Field(ge=0, le=7 * 86_400), Number] = 600.0
+    expires_seconds: Annotated[float, Field(ge=600, le=30 * 86_400), Number] = 86_400.0
+    first_batch: Count = 20
+    batch_factor: Annotated[float, Field(ge=1, le=100), Number] = 4.0
+    largest_batch: Annotated[int, Field(ge=1, le=20_000), Number] = 5_000
+    batch_seconds: Annotated[float, Field(ge=0, le=86_400), Number] = 300.0
+    day_begins_hour: Annotated[int, Field(ge=4, le=12), Number] = 8
+    day_ends_hour: Annotated[int, Field(ge=13, le=23), Number] = 20
+    language: str = "en"
+    time_zone: str = "UTC"
+    ask: str = ""
+    elsewhere: str = ""
+    templates: str = ""
+
+
 class LogSection(Section):
     """[log]"""
 
@@ -346,6 +374,7 @@ class Settings(BaseSettings):
     inventory: InventorySection = InventorySection()
     decision: DecisionSection = DecisionSection()
     audit: AuditSection = AuditSection()
+    notices: NoticesSection = NoticesSection()
     log: LogSection = LogSection()
 
     @classmethod

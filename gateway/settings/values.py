@@ -10,6 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from gateway.notices.addresses import is_address
+
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~@-]{1,100}){1,8}")
 _MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
@@ -371,6 +373,15 @@ WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 WebhookSecret = Annotated[str, AfterValidator(_webhook_secret)]
 MemorySize = Annotated[str, AfterValidator(_memory)]
 Directory = Annotated[str, AfterValidator(_directory)]
+
+
+def _notice_address(value: str) -> str:
+    if value and not is_address(value):
+        raise ValueError("write an address like notices@corp.example, without a name or angle brackets")
+    return value
+
+
+NoticeAddress = Annotated[str, AfterValidator(_notice_address)]
 Number = BeforeValidator(_no_truth_value)
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False), Number]
 Count = Annotated[int, Field(gt=0), Number]

@@ -25,6 +25,7 @@ from gateway.inventory.bindings import Bindings
 from gateway.inventory.credentials import Credentials
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
+from gateway.notices.desk import NoticeDesk
 from gateway.ports.store import Change, Reading, Store
 
 
@@ -66,6 +67,8 @@ class ApiDeps:
     now: Callable[[], float] = time.time
     demands: Demands = field(default_factory=dict)
     """What logins must bring beside the password, by protocol."""
+    notices: NoticeDesk | None = None
+    """None: nobody is told anything by mail."""
     limits: BodyLimits = field(default_factory=BodyLimits)
     count_refused: Callable[[str], None] = lambda reason: None
 

@@ -167,9 +167,9 @@ class Writer:
         record = update.record
         self._name(number, record.logins or (record.person_id,))
         self.standing[number] = KNOWN if record.known else STRANGER
-        wanted = _named(record)
+        wanted = named_devices(record)
         there = {self.device_ids[row]: row for row in self._rows(number)}
-        before = _named(update.before) if update.before is not None else {}
+        before = named_devices(update.before) if update.before is not None else {}
         old_groups = self._groups_of(number, record.groups)
         for name in [name for name in there if name not in wanted]:
             self._take_out(number, there.pop(name), before.get(name), changed)
@@ -367,7 +367,7 @@ def device_key(person_id: str, name: str) -> int:
     return int.from_bytes(blake2b(f"{person_id}\0{name}".encode(), digest_size=8).digest(), "big")
 
 
-def _named(record: PersonRecord) -> dict[str, DeviceEvidence]:
+def named_devices(record: PersonRecord) -> dict[str, DeviceEvidence]:
     """Each device under a name that stays: its DeviceId, or the inventory device that it is."""
     named = dict(record.devices)
     for device in record.unbound:

@@ -1,0 +1,142 @@
+"""``gatepost notice``: what people are told about a change, and how far that is."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.desk import Desk, command, group
+from gateway.cli.output import Rows, moment
+
+app = group("Notices to people about a change: held first, then in rising batches.")
+
+Number = Annotated[int, typer.Argument(metavar="CHANGE", help="Number of the change.", min=1)]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="warning, cut, correction or admitted.")]
+
+
+@command(app, "list")
+def list_notices(desk: Desk) -> None:
+    """List what people are told about changes, and how far that is.
+
+    \b
+    Example:
+      gatepost notice list
+    """
+    with desk.api() as api:
+        answer = api.get("/notices")
+    if not answer["sending"]:
+        desk.note("no [notices] sender is set: nobody is told anything by mail")
+    rows = [
+        (
+            each["change"],
+            each["kind"],
+            each["state"],
+            moment(each["starts_at"]),
+            _counted(each["notices"]),
+            each["words"],
+        )
+        for each in answer["mailings"]
+    ]
+    headings = ("change", "kind", "state", "not before", "notices", "why")
+    desk.show(answer, rows=Rows(headings, rows, "no notices yet: gatepost notice plan CHANGE KIND"))
+
+
+@command(app, "show")
+def show_notices(
+    desk: Desk,
+    number: Number,
+    state: Annotated[str, typer.Option("--state", help="Only these: sent, uncertain, failed …")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many.")] = 50,
+) -> None:
+    """Show the notices of a change, person by person.
+
+    \b
+    Examples:
+      gatepost notice show 12
+      gatepost notice show 12 --state uncertain --limit 1000
+    """
+    with desk.api() as api:
+        answer = api.get(f"/notices/{number}", state=state or None, limit=limit)
+    rows = [
+        (each["user"], each["kind"], each["state"], moment(each["next_at"]), each["attempts"], each["answer"])
+        for each in answer["notices"]
+    ]
+    desk.show(answer, rows=Rows(("user", "kind", "state", "next", "attempts", "answer"), rows, "no such notices"))
+    if answer["next_after"]:
+        desk.note(f"these are the first {limit}: --limit shows more")
+
+
+@command(app, "plan")
+def plan_notices(
+    desk: Desk,
+    number: Number,
+    kind: Kind,
+    deadline: Annotated[str, typer.Option("--deadline", help="Of a warning: from when mail is cut, RFC 3339.")] = "",
+    urgent: Annotated[bool, typer.Option("--urgent", help="Leave at any time of the day.")] = False,
+    hold_seconds: Annotated[
+        float | None, typer.Option("--hold-seconds", help="Leave so long after now at the earliest.")
+    ] = None,
+) -> None:
+    """Tell everybody whom a change cuts. Nothing leaves during the hold, and stop ends it.
+
+    \b
+    Examples:
+      gatepost notice plan 12 warning --deadline 2026-12-01T08:00:00+01:00
+      gatepost notice plan 12 cut --urgent --hold-seconds 60
+    """
+    desk.confirm(f"Tell everybody whom change {number} cuts?")
+    given: dict[str, Any] = {"kind": kind, "urgent": urgent, "hold_seconds": hold_seconds}
+    with desk.api("writing down who is told") as api:
+        answer = api.post(f"/notices/{number}", {**given, "deadline": deadline or None})
+    if answer["without_address"]:
+        desk.warn(f"{answer['without_address']} people have no address and are told nothing")
+    words = f"{answer['people']} notices; the first ones leave at {moment(answer['starts_at'])}"
+    desk.show(answer, text=f"{words}. To stop them: gatepost notice stop {number} {kind}")
+
+
+@command(app, "stop")
+def stop_notices(
+    desk: Desk, number: Number, kind: Kind, reason: Annotated[str, typer.Option("--reason", help="Why.")] = ""
+) -> None:
+    """Let no more of a change's notices go until resume; what is on its way is not called back.
+
+    \b
+    Example:
+      gatepost notice stop 12 cut
+    """
+    with desk.api() as api:
+        answer = api.post(f"/notices/{number}/{kind}/stop", {"reason": reason})
+    desk.show(answer, text=f"stopped: {_counted(answer['notices'])}")
+
+
+@command(app, "resume")
+def resume_notices(desk: Desk, number: Number, kind: Kind) -> None:
+    """Let stopped notices go on.
+
+    \b
+    Example:
+      gatepost notice resume 12 cut
+    """
+    desk.confirm(f"Let the {kind} notices of change {number} go on?")
+    with desk.api() as api:
+        answer = api.post(f"/notices/{number}/{kind}/resume", {})
+    desk.show(answer, text=f"goes on: {_counted(answer['notices'])}")
+
+
+@command(app, "resend")
+def resend_notice(
+    desk: Desk, number: Number, kind: Kind, user: Annotated[str, typer.Argument(metavar="USER", help="The reader.")]
+) -> None:
+    """Send a notice again that is uncertain, was refused or came back. It may arrive twice then.
+
+    \b
+    Example:
+      gatepost notice resend 12 cut anna@corp.example
+    """
+    desk.confirm(f"Send the {kind} notice of change {number} to {user} again? It may arrive twice.")
+    with desk.api() as api:
+        answer = api.post(f"/notices/{number}/{kind}/resend", {"user": user})
+    desk.show(answer, text=f"{answer['user']}: {answer['state']}")
+
+
+def _counted(notices: dict[str, int]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in sorted(notices.items())) or "none"
