@@ -21,6 +21,7 @@ from gateway.cli import (
     operators,
     notices,
     output,
+    people,
     policies,
     presets,
     reports,
@@ -75,6 +76,7 @@ app.add_typer(reports.app, name="report")
 app.add_typer(devices.app, name="device")
 app.add_typer(credentials.app, name="credential")
 app.add_typer(groups.app, name="group")
+app.add_typer(people.app, name="person")
 command(bans.app, "presets")(presets.presets)
 command(bans.app, "import-preset")(presets.import_preset)
 app.add_typer(bans.app, name="ban")

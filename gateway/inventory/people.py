@@ -4,17 +4,22 @@ A row replaces what was known of its user's groups; aliases are replaced where t
 about mail, but groups and aliases are what bans and exemptions go by, so every changed record is announced.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from zoneinfo import available_timezones
 
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 from gateway.inventory.consequences import Evidence
+from gateway.notices.addresses import is_address
 from gateway.ports.store import Person, Reading, Writing
 
 GROUP_LONGEST = 200
+NAME_LONGEST = 200
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 IMPORT = "import"
 """The origin of people whom an import made."""
 
@@ -24,9 +29,13 @@ class PersonRow:
     """One user of an import, in the words of its file."""
 
     user: str
-    groups: tuple[str, ...]
-    aliases: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None
     """None: the file does not say."""
+    aliases: tuple[str, ...] | None = None
+    address: str | None = None
+    language: str | None = None
+    time_zone: str | None = None
+    display_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +122,32 @@ class _Stated:
     """A row with canonical names."""
 
     login: str
-    groups: frozenset[str]
+    groups: frozenset[str] | None
     aliases: tuple[str, ...] | None
+    traits: Mapping[str, str] = field(default_factory=dict)
+    """What notices go by, as far as the row says."""
 
     def with_more(self, other: "_Stated") -> "_Stated":
         """A file may have a row per membership."""
         both = (*(self.aliases or ()), *(other.aliases or ()), other.login)
         aliases = tuple(dict.fromkeys(both)) if self.aliases is not None or other.aliases is not None else None
-        return _Stated(self.login, self.groups | other.groups, aliases)
+        groups = None
+        if self.groups is not None or other.groups is not None:
+            groups = (self.groups or frozenset()) | (other.groups or frozenset())
+        return _Stated(self.login, groups, aliases, {**self.traits, **other.traits})
 
     def applied_to(self, known: Person | None) -> Person:
         if known is None:
             aliases = tuple(alias for alias in self.aliases or () if alias != self.login)
-            return Person(self.login, aliases, self.groups, origin=IMPORT)
+            return Person(self.login, aliases, self.groups or frozenset(), origin=IMPORT, **self.traits)
+        groups = known.groups if self.groups is None else self.groups
+        known = replace(known, groups=groups)
+        for name, value in self.traits.items():
+            known = replace(known, **{name: value})  # type: ignore[arg-type]
         if self.aliases is None:
-            return replace(known, groups=self.groups)
+            return known
         names = dict.fromkeys((*self.aliases, self.login))
-        return replace(known, groups=self.groups, aliases=tuple(each for each in names if each != known.person_id))
+        return replace(known, aliases=tuple(each for each in names if each != known.person_id))
 
 
 def _stated(row: PersonRow, rules: IdentityRules) -> _Stated:
@@ -138,8 +156,23 @@ def _stated(row: PersonRow, rules: IdentityRules) -> _Stated:
     if row.aliases is not None:
         named = dict.fromkeys(canonical_login(alias, rules) for alias in row.aliases)
         aliases = tuple(alias for alias in named if alias != login)
-    groups = frozenset(map(_group, row.groups))
-    return _Stated(login, groups, aliases)
+    groups = None if row.groups is None else frozenset(map(_group, row.groups))
+    return _Stated(login, groups, aliases, _traits(row))
+
+
+def _traits(row: PersonRow) -> Mapping[str, str]:
+    """What is stated of them, checked. Raises ``InvalidValue``."""
+    named = {name: getattr(row, name) for name in ("address", "language", "time_zone", "display_name")}
+    stated = {name: value.strip() for name, value in named.items() if value is not None}
+    if (address := stated.get("address")) and not is_address(address):
+        raise InvalidValue(f"{address[:80]!r} is no address that mail can be sent to")
+    if (language := stated.get("language")) and not _LANGUAGE.fullmatch(language):
+        raise InvalidValue(f"{language[:80]!r} is no language: write en, de, es-MX")
+    if (zone := stated.get("time_zone")) and zone not in available_timezones():
+        raise InvalidValue(f"{zone[:80]!r} is no time zone: write Europe/Berlin, America/New_York")
+    if (name := stated.get("display_name")) and (len(name) > NAME_LONGEST or not name.isprintable()):
+        raise InvalidValue(f"a name has at most {NAME_LONGEST} printable characters")
+    return stated
 
 
 def _group(name: str) -> str:

@@ -216,11 +216,12 @@ def _with_mime(notice: OutgoingNotice) -> OutgoingNotice:
         message["References"] = " ".join(notice.references)
     if notice.reply_to:
         message["Reply-To"] = Address(addr_spec=notice.reply_to)
-    message["Content-Language"] = notice.language
     for name, value in notice.headers.items():
         message[name] = value
     message.set_content(notice.plain, charset="utf-8", cte="quoted-printable")
     message.add_alternative(notice.html, subtype="html", charset="utf-8", cte="quoted-printable")
+    # Only now: what is said of the content before goes to the first part.
+    message["Content-Language"] = notice.language
     # Not random: the same notice is the same octets.
     message.set_boundary(f"=_gp_{notice.key.replace('/', '_')}")
     parts = {name: getattr(notice, name) for name in notice.__dataclass_fields__}

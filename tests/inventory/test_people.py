@@ -1,5 +1,8 @@
 """Who is who: imports of groups and aliases, beside people whom only a report has named."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gateway.domain.errors import InvalidValue
@@ -149,4 +152,37 @@ async def test_evidence_moves_with_an_alias(chain: Chain) -> None:
 async def test_all_rows_or_none(chain: Chain, wrong: PersonRow, words: str) -> None:
     with pytest.raises(InvalidValue, match=words):
         await chain.people.take([row("ann", "sales"), wrong])
+    assert await people(chain) == {}
+
+
+async def test_where_notices_reach_somebody_is_told_without_touching_groups(chain: Chain) -> None:
+    await chain.people.take([row("ann", "sales")])
+    told = PersonRow("ann", None, None, "ann.lee@mail.example", "de-AT", "Europe/Vienna", "Ann Lee")
+    done = await chain.people.take([told])
+    assert (done.added, done.changed) == (0, 1)
+    ann = (await people(chain))[ANN]
+    assert (ann.address, ann.language, ann.time_zone, ann.display_name, ann.groups) == (
+        "ann.lee@mail.example",
+        "de-AT",
+        "Europe/Vienna",
+        "Ann Lee",
+        frozenset({"sales"}),
+    )
+    await chain.people.take([row("ann", "board")])
+    assert (await people(chain))[ANN].address == "ann.lee@mail.example"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"address": "Ann <ann@mail.example>"}, "is no address"),
+        ({"address": "ann@mail.example\r\nBcc: all@x"}, "is no address"),
+        ({"language": "German"}, "is no language"),
+        ({"time_zone": "Berlin"}, "is no time zone"),
+        ({"display_name": "Ann\r\nLee"}, "printable"),
+    ],
+)
+async def test_what_cannot_be_used_is_refused_by_its_row(chain: Chain, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidValue, match=f"row 2 .bob.: .*{words}"):
+        await chain.people.take([row("ann", "sales"), replace(row("bob"), **wrong)])
     assert await people(chain) == {}

@@ -28,6 +28,7 @@ from gateway.inventory.credentials import Credentials
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.inventory.records import load_record
+from gateway.notices.desk import NoticeDesk
 from gateway.ports.store import Change, Reading, Store, Writing
 from gateway.storage.memory import MemoryStore
 
@@ -69,6 +70,8 @@ class Control:
     rules: Rules = field(default_factory=Rules)
     """Who may apply what alone."""
     policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
+
+    notices: NoticeDesk | None = None
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Remember what would go to the workers."""
@@ -131,6 +134,7 @@ class Control:
                 alive=lambda: (self.is_alive, {"hanging": ["worker-1"]}),
                 ready=lambda: (self.is_ready, self.checks or {"store": self.is_ready}),
                 now=lambda: self.now,
+                notices=self.notices,
             )
         )
 

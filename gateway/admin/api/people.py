@@ -51,11 +51,15 @@ class GroupList(BaseModel):
 
 
 class RowIn(BaseModel, extra="forbid"):
-    """What an import says of one user; it replaces what was known of these fields."""
+    """What an import says of one user; it replaces what was known of these fields. Null: it stays as it is."""
 
     user: Name
-    groups: list[Name] = Field([], max_length=1000)
+    groups: list[Name] | None = Field([], max_length=1000, description="left out: none")
     aliases: list[Name] | None = Field(None, max_length=100, description="left out: they stay as they are")
+    address: Name | None = Field(None, description="where notices go to; empty: the user's login")
+    language: str | None = Field(None, max_length=35)
+    time_zone: str | None = Field(None, max_length=100)
+    display_name: str | None = Field(None, max_length=200)
 
 
 class ImportIn(BaseModel, extra="forbid"):
@@ -127,4 +131,6 @@ async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> Impor
 
 
 def _row(given: RowIn) -> PersonRow:
-    return PersonRow(given.user, tuple(given.groups), None if given.aliases is None else tuple(given.aliases))
+    groups = None if given.groups is None else tuple(given.groups)
+    aliases = None if given.aliases is None else tuple(given.aliases)
+    return PersonRow(given.user, groups, aliases, given.address, given.language, given.time_zone, given.display_name)

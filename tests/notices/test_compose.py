@@ -1,0 +1,116 @@
+"""What a notice says and how it is built: headers, languages, values that write nothing of their own."""
+
+from dataclasses import replace
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.errors import InvalidValue
+from gateway.domain.notice import Finding, Mailing, Notice, NoticeKind, Reader
+from gateway.notices.compose import LANGUAGES
+from gateway.notices.signing import path_of, read_path
+from tests.notices.stage import KEY, NOON, composer
+
+ANN = Reader("ann@corp.example", "ann.lee@mail.example", "en", "Europe/Berlin", "Ann Lee")
+NOTICE = Notice(
+    1042,
+    NoticeKind.WARNING,
+    ANN,
+    "<gp.1042.warning.x@corp.example>",
+    (Finding("TikTok", "Ann's Pixel 9", NOON - 3_600),),
+)
+MAILING = Mailing(1042, NoticeKind.WARNING, NOON, "ann", deadline=NOON + 86_400, apps=("TikTok",))
+
+
+def test_the_headers_that_keep_robots_quiet_and_threads_together() -> None:
+    sent = message_from_bytes(composer().compose(MAILING, NOTICE, NOON).mime, policy=default)
+    assert sent["From"] == "IT Mail Access <notices@corp.example>"
+    assert sent["To"] == "Ann Lee <ann.lee@mail.example>"
+    assert sent["Subject"] == "Mail access on your phone (notice GP-1042)"
+    assert sent["Message-ID"] == NOTICE.message_id
+    assert sent["Auto-Submitted"] == "auto-generated"
+    assert sent["X-Auto-Response-Suppress"] == "RN, NRN, OOF, AutoReply"
+    assert sent["Reply-To"] == "helpdesk@corp.example"
+    assert sent["Content-Language"] == "en"
+    assert not {"Precedence", "List-Id", "List-Unsubscribe", "Importance", "In-Reply-To"} & set(sent.keys())
+    plain, html = sent.iter_parts()
+    assert (plain.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+
+
+def test_a_correction_answers_the_notice_and_says_so_first() -> None:
+    notice = replace(NOTICE, kind=NoticeKind.CORRECTION, answers=("<warning@x>", "<cut@x>"))
+    outgoing = composer().compose(replace(MAILING, kind=NoticeKind.CORRECTION), notice, NOON)
+    sent = message_from_bytes(outgoing.mime, policy=default)
+    assert sent["Subject"] == "Re: Mail access on your phone (notice GP-1042)"
+    assert sent["In-Reply-To"] == "<cut@x>"
+    assert sent["References"] == "<warning@x> <cut@x>"
+    assert outgoing.plain.startswith("Correction:")
+
+
+def test_the_same_octets_whenever_it_is_composed() -> None:
+    first = composer().compose(MAILING, NOTICE, NOON)
+    assert composer().compose(MAILING, replace(NOTICE, first_attempt_at=NOON), NOON + 999).mime == first.mime
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", NoticeKind)
+def test_every_kind_in_every_language_says_what_to_do_in_the_first_two_lines(language: str, kind: NoticeKind) -> None:
+    notice = replace(NOTICE, kind=kind, reader=replace(ANN, language=language))
+    outgoing = composer().compose(replace(MAILING, kind=kind), notice, NOON)
+    first = "\n".join(outgoing.plain.splitlines()[:2])
+    assert "TikTok" in first or kind is NoticeKind.CORRECTION
+    assert "GP-1042" in outgoing.plain
+    assert "2222" in outgoing.plain
+    assert "{" not in outgoing.plain + outgoing.html
+    assert f'<html lang="{language}">' in outgoing.html
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"), [("de-AT", "de"), ("ES_mx", "es"), ("fr", "en"), ("", "en"), ("english", "en")]
+)
+def test_the_language_of_a_reader(tag: str, language: str) -> None:
+    assert composer().language_for(tag) == language
+
+
+def test_values_from_phones_write_no_lines_no_headers_and_no_html() -> None:
+    evil = "App\r\nBcc: all@corp.example\n\n- <script>alert(1)</script> {{ 7 * 7 }}"
+    notice = replace(NOTICE, findings=(Finding(evil, evil, NOON),), reader=replace(ANN, display_name=evil))
+    outgoing = composer().compose(replace(MAILING, apps=(evil,), text=evil), notice, NOON)
+    sent = message_from_bytes(outgoing.mime, policy=default)
+    assert sent["Bcc"] is None
+    assert "<script>" not in outgoing.html
+    assert "49" not in outgoing.plain
+    assert not any(line.startswith("Bcc") for line in outgoing.plain.splitlines())
+
+
+def test_another_language_of_the_sites_own(tmp_path: Path) -> None:
+    (tmp_path / "fr").mkdir()
+    with pytest.raises(InvalidValue, match="fr lacks warning, cut, correction, admitted"):
+        composer(templates=str(tmp_path))
+    for kind in NoticeKind:
+        (tmp_path / "fr" / f"{kind}.txt").write_text("Sujet {{ number }}\nBonjour.", "utf-8")
+    outgoing = composer(templates=str(tmp_path)).compose(
+        MAILING, replace(NOTICE, reader=replace(ANN, language="fr")), NOON
+    )
+    assert (outgoing.subject, outgoing.plain) == ("Sujet GP-1042", "Bonjour.\n")
+
+
+def test_a_template_cannot_reach_behind_its_values(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "warning.txt").write_text("x\n{{ number.__class__.__mro__ }}", "utf-8")
+    with pytest.raises(InvalidValue, match=r"template en/warning.txt cannot be used"):
+        composer(templates=str(tmp_path)).compose(MAILING, NOTICE, NOON)
+
+
+def test_a_link_says_nothing_of_the_person_and_cannot_be_changed() -> None:
+    path = path_of(KEY, 7, NoticeKind.CUT, "ann@corp.example", NOON + 60)
+    link = read_path(KEY, path, NOON)
+    assert link is not None
+    assert (link.change, link.kind) == (7, NoticeKind.CUT)
+    assert "ann" not in path
+    assert read_path(KEY, path, NOON + 61) is None
+    assert read_path(b"other", path, NOON) is None
+    assert read_path(KEY, path.replace("/n/7.", "/n/8."), NOON) is None
+    assert read_path(KEY, "/n/é.x", NOON) is None
