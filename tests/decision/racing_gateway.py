@@ -41,7 +41,7 @@ LOGINS = (ANN, ALIAS, BOB, EVE)
 RULES = identity_rules("", {})
 EPOCH = 1_000_000_000.0
 DAYS = 86_400.0
-ORDERS = max(170, settings().max_examples // 4)
+ORDERS = max(100, settings().max_examples // 4)
 """Per scenario; HYPOTHESIS_PROFILE=fuzz asks for more."""
 REST_SECONDS = 3.0
 """After the last fault: the bound of 2 s for a lost feed, and what a worker that could not read waits."""

@@ -49,7 +49,7 @@ TENCENT_BAN = Ban("Tencent", (Matcher(MatcherKind.ID_PREFIX, "com.tencent", Plat
 SIDELOAD_BAN = Ban("Sideloaded", (Matcher(MatcherKind.ORIGIN, AppOrigin.SIDELOAD),), seed=9)
 BANS = (TIKTOK_BAN, TENCENT_BAN, SIDELOAD_BAN)
 
-thorough = settings(max_examples=max(200, settings().max_examples))
+thorough = settings(max_examples=max(120, settings().max_examples))
 """For properties over everything: more examples than usual, they are cheap."""
 
 

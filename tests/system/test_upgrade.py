@@ -26,7 +26,7 @@ from tests.system.arranging import agent_of, enforce_tiktok, set_unknowns
 from tests.system.processes import children_of
 from tests.system.upgrade_load import Load
 
-UPGRADES = int(os.environ.get("UPGRADES", "2"))
+UPGRADES = int(os.environ.get("UPGRADES", "1"))
 """More by hand: each takes some seconds."""
 WITHIN_SECONDS = 90.0
 MIGRATION = '''"""Step {number}."""

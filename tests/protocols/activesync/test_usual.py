@@ -97,7 +97,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 
 # Most of what is drawn is not usual: more examples, so that enough is.
-@settings(max_examples=1500)
+@settings(max_examples=300)
 @given(requests())
 def test_a_request_reads_the_same_by_either_way(octets: bytes) -> None:
     usual, recognised = read_usual(octets), recognise(octets)
@@ -178,7 +178,7 @@ ANSWER_LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(
     st.sampled_from(
         [*[b"HTTP/1.1 200 OK"] * 5, b"HTTP/1.1 200 ", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 No", b"HTTP/1.1 449 x"]
@@ -205,7 +205,7 @@ def test_an_answer_reads_the_same_by_either_way(status: bytes, lines: list[bytes
     assert usual == passed + body
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(
     st.lists(ANSWER_LINES, max_size=6),
     st.integers(0, 6),
