@@ -31,19 +31,21 @@ AGAIN_AFTER_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
 
 
-def audit_key_of(settings: Settings) -> AuditKey:
-    """The key of this machine; the first start makes it. Raises ``DomainError``."""
-    key, made = find_or_make_key(data_dir_of(settings))
-    if made:
-        log.info("audit_key_made", path=str(data_dir_of(settings) / "audit-key"))
-    return key
+def audit_key_of(settings: Settings) -> tuple[AuditKey, bool]:
+    """The key of this machine, and whether it was made now, at the first start. Raises ``DomainError``."""
+    return find_or_make_key(data_dir_of(settings))
 
 
-async def tell_of_the_start(store: Store, key: AuditKey, data_dir: Path) -> None:
+async def tell_of_the_start(store: Store, key: AuditKey, data_dir: Path, *, made: bool = False) -> None:
     """Write down that a control process begins, and put the public key where it can be copied from.
+
+    ``made``: the key is new.
 
     A store that takes no writes (a full disk) is no reason not to begin: mail goes on without.
     """
+
+    if made:
+        log.info("audit_key_made", path=str(data_dir / "audit-key"))
 
     async def work(writing: Writing) -> None:
         # The log's name comes with its first entry.

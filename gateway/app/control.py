@@ -396,7 +396,7 @@ async def _begun(
 ) -> None:
     try:
         await see_that_it_may_be_made(settings)
-        key = await asyncio.to_thread(audit_key_of, settings)
+        key, made = await asyncio.to_thread(audit_key_of, settings)
         store = await open_store(storage_url_of(settings), writable=True, seal=key.seal)
     except SchemaMismatch as error:
         raise DomainError(str(error)) from None
@@ -409,7 +409,7 @@ async def _begun(
             f"[gateway] data_dir {settings.gateway.data_dir}: the first token cannot be written ({error.strerror}): "
             "let this user write there"
         ) from None
-    await tell_of_the_start(store, key, data_dir_of(settings))
+    await tell_of_the_start(store, key, data_dir_of(settings), made=made)
     redis = redis_of(settings)
     life = await _present_life(store, redis)
     control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)

@@ -82,7 +82,12 @@ def peer_certificate(der: bytes) -> PeerCertificate | None:
 
 
 def _loaded(der: bytes) -> x509.Certificate | None:
-    return x509.load_der_x509_certificate(der) if len(der) <= LONGEST else None
+    if len(der) > LONGEST:
+        return None
+    certificate = x509.load_der_x509_certificate(der)
+    # The signature is whole octets. A last one without its last bit would be the same signature in another spelling,
+    # and the certificate another one by its digest.
+    return certificate if der[-len(certificate.signature) - 1] == 0 else None
 
 
 @contextmanager
