@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gateway.admin.auth import token_created
 from gateway.admin.operators import known_operators, operator_named, operator_told, other_approvers
+from gateway.admin.wide_sources import ADD_SOURCE, add_wide
 from gateway.domain.change import GuardedAction, PolicyChange
 from gateway.domain.errors import InvalidValue
 from gateway.domain.operator import Action, NamedOperator, Role, may, name_of, roles_of
@@ -27,7 +28,10 @@ class Performers:
     """Does guarded actions by their kinds."""
 
     def __init__(self, performers: Mapping[str, Performer], now: Callable[[], float]) -> None:
-        self._performers = {**performers, **_of_operators(now)}
+        async def add_source(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
+            await add_wide(writing, values, author, now())
+
+        self._performers = {**performers, **_of_operators(now), ADD_SOURCE: add_source}
 
     async def perform(self, writing: Writing, action: GuardedAction, change: PolicyChange) -> None:
         """What ``Applier`` calls when the change is applied. Raises ``InvalidValue``."""

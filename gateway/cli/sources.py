@@ -35,6 +35,9 @@ def add(
 ) -> None:
     """Add a source and print its secret, this once.
 
+    One for any device ("*") takes a second person where there is one who may
+    approve; its secret is then made by source rotate, once it is applied.
+
     \b
     Examples:
       gatepost source add agents --kind push --devices "*"
@@ -51,6 +54,9 @@ def add(
     }
     with desk.api() as api:
         answer = api.post("/sources", body)
+    if answer["change"] is not None:
+        desk.show(answer, text=f"{answer['sentence']}. Then: gatepost source rotate {answer['name']}")
+        return
     _show_secret(desk, answer, f"source {answer['name']} added; it may report for {answer['devices']}")
     if not answer["user"]:
         desk.warn(ANY_USER)

@@ -8,13 +8,16 @@ from enum import StrEnum
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.deps import Deps, Editing, Viewing
 from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.operators import propose
 from gateway.admin.api.problems import Refused, not_found
-from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.admin.operators import other_approvers
+from gateway.admin.wide_sources import action_for, is_wide, source_told
+from gateway.domain.audit import AuditKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Scope
 from gateway.inventory.sources.push.secrets import PUBLIC, key_of, new_secret
@@ -76,6 +79,8 @@ class SourceWithSecret(SourceOut):
     """The only time that a new secret is shown."""
 
     secret: str = Field(description="whsec_…, for Standard Webhooks signatures; empty with a public key")
+    change: int | None = Field(None, description="the change that a second person has to approve; null: it is done")
+    sentence: str = ""
 
 
 class SourceList(BaseModel):
@@ -93,8 +98,8 @@ async def list_sources(deps: Deps, operator: Viewing) -> SourceList:
 
 
 @router.post("/sources", status_code=201)
-async def add_source(given: SourceIn, deps: Deps, operator: Editing) -> SourceWithSecret:
-    """Add a source. Its secret is in this answer and nowhere else."""
+async def add_source(given: SourceIn, deps: Deps, operator: Editing, response: Response) -> SourceWithSecret:
+    """Add a source. Its secret is in this answer and nowhere else; 202: for any device, and to be approved first."""
     if not _NAME.match(given.name):
         raise InvalidValue("the name of a source has 1 to 64 letters, digits, dots, hyphens and underscores")
     secret = "" if given.public_key else new_secret()
@@ -110,22 +115,31 @@ async def add_source(given: SourceIn, deps: Deps, operator: Editing) -> SourceWi
         user=given.user,
     )
 
-    async def work(writing: Writing) -> Source:
+    async def work(writing: Writing) -> Source | None:
         current = await writing.source(source.name)
         if current is not None and current.removed_at is None:
             raise Refused(409, "exists", f"source {source.name} exists already: rotate its secret, or remove it first")
         if current is not None and current.disbelieved:
             detail = f"source {source.name} was removed with its evidence, which would count again: choose another name"
             raise Refused(409, "exists", detail)
+        if is_wide(source.devices) and await other_approvers(writing, operator.name):
+            return None
         if current is None:
             # No record rests on it yet.
             await writing.put_source(source)
         else:
             await _put(writing, source)
-        await writing.log_audit(_told(AuditKind.SOURCE_ADDED, source, operator.name))
+        await writing.log_audit(source_told(AuditKind.SOURCE_ADDED, source, operator.name))
         return source
 
-    await _write(deps, work)
+    added, changes = await deps.store.write(work)
+    await deps.publish(changes)
+    if added is None:
+        title = f"add the source {source.name} for devices {source.devices}"
+        change, sentence = await propose(deps, operator, action_for(source), title)
+        response.status_code = 202
+        waiting = {**_shown(replace(source, secrets=())), "secret": "", "change": change, "sentence": sentence}
+        return SourceWithSecret.model_validate(waiting)
     log.info("source_added", source=source.name, author=operator.name)
     return SourceWithSecret.model_validate({**_shown(source), "secret": secret})
 
@@ -143,7 +157,7 @@ async def rotate_source(name: str, given: RotationIn, deps: Deps, operator: Edit
             raise Refused(409, "too_many_secrets", f"{name} has {SECRETS_AT_MOST} secrets: finish its rotation first")
         rotated = replace(source, secrets=secrets)
         await writing.put_source(rotated)
-        entry = _told(AuditKind.SOURCE_ROTATED, rotated, operator.name, finished=given.finish)
+        entry = source_told(AuditKind.SOURCE_ROTATED, rotated, operator.name, finished=given.finish)
         await writing.log_audit(entry)
         return rotated
 
@@ -169,26 +183,13 @@ async def remove_source(
         if with_evidence:
             removed = replace(removed, devices="")
         await _put(writing, removed)
-        entry = _told(AuditKind.SOURCE_REMOVED, removed, operator.name, with_evidence=with_evidence)
+        entry = source_told(AuditKind.SOURCE_REMOVED, removed, operator.name, with_evidence=with_evidence)
         await writing.log_audit(entry)
         return removed
 
     removed = await _write(deps, work)
     log.info("source_removed", source=name, author=operator.name, with_evidence=with_evidence)
     return SourceOut.model_validate(_shown(removed))
-
-
-def _told(kind: AuditKind, source: Source, author: str, **more: bool) -> AuditEntry:
-    """What the audit log is told of a source; its secrets are counted."""
-    details = {
-        "source": source.name,
-        "devices": source.devices,
-        "scope": source.max_scope.value,
-        "max_age_seconds": round(source.max_age),
-        "limited_to_users": bool(source.user),
-        "secrets": len(source.secrets),
-    }
-    return AuditEntry(kind, author, details={**details, **more})
 
 
 async def _present(writing: Writing, name: str) -> Source:

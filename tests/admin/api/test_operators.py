@@ -131,3 +131,18 @@ async def test_a_lost_token_of_another_is_revoked_even_if_it_is_the_persons_last
     (lost,) = [each for each in (await api.get("/tokens")).json()["tokens"] if each["operator"] == "bob"]
     assert (await api.delete(f"/tokens/{lost['id']}")).json()["usable"] is False
     assert (await bob.get("/bans")).status_code == 401
+
+
+async def test_a_source_for_any_device_takes_two_and_its_change_holds_no_secret(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient, control: Control
+) -> None:
+    assert (await api.post("/sources", json={"name": "kiosks", "devices": "kiosk-*"})).status_code == 201
+    waits = await api.post("/sources", json={"name": "mdm", "devices": "*"})
+    assert (waits.status_code, waits.json()["secret"]) == (202, "")
+    number = waits.json()["change"]
+    assert [each["name"] for each in (await api.get("/sources")).json()["sources"]] == ["kiosks"]
+    async with control.store.read() as reading:
+        assert "whsec_" not in repr(await reading.policy_change(number))
+    await approve(bob, number)
+    assert (await api.post(f"/changes/{number}/apply")).status_code == 200
+    assert (await api.post("/sources/mdm/rotate", json={})).json()["secret"].startswith("whsec_")

@@ -1,0 +1,70 @@
+"""A source that may report for any device: whoever signs its reports can call every phone clean, or banned.
+
+So it is added by two people. The change that waits holds no secret: once it is applied, ``gatepost source rotate NAME``
+makes one and prints it.
+"""
+
+from collections.abc import Mapping
+
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import Value
+from gateway.domain.change import GuardedAction
+from gateway.domain.inventory import Scope
+from gateway.ports.store import Conflict, Source, Writing
+
+ADD_SOURCE = "add_source"
+
+
+def is_wide(devices: str) -> bool:
+    """Whether a glob over device keys names nothing that they begin with."""
+    return devices[:1] in ("*", "?", "[")
+
+
+def action_for(source: Source) -> GuardedAction:
+    """That the source is added."""
+    public = next((each for each in source.secrets if each.startswith("whpk_")), "")
+    values = {
+        "name": source.name,
+        "kind": source.kind,
+        "devices": source.devices,
+        "scope": source.max_scope.value,
+        "max_age": repr(source.max_age),
+        "user": source.user,
+        "public_key": public,
+    }
+    return GuardedAction(ADD_SOURCE, values)
+
+
+async def add_wide(writing: Writing, values: Mapping[str, str], author: str, at: float) -> None:
+    """Add it, inside the unit of work of its change. Raises ``Conflict`` where the name is taken."""
+    current = await writing.source(values["name"])
+    if current is not None and (current.removed_at is None or current.disbelieved):
+        raise Conflict(f"there is, or was with its evidence, a source {values['name']}: choose another name")
+    source = Source(
+        name=values["name"],
+        kind=values["kind"],
+        devices=values["devices"],
+        max_scope=Scope(values["scope"]),
+        max_age=float(values["max_age"]),
+        secrets=(values["public_key"],) if values["public_key"] else (),
+        created_at=at,
+        created_by=author,
+        user=values["user"],
+    )
+    await writing.put_source(source)
+    # Records may rest on one of that name that was removed.
+    writing.log_everybody()
+    await writing.log_audit(source_told(AuditKind.SOURCE_ADDED, source, author))
+
+
+def source_told(kind: AuditKind, source: Source, author: str, **more: Value) -> AuditEntry:
+    """What the audit log is told of a source; its secrets are counted."""
+    details: dict[str, Value] = {
+        "source": source.name,
+        "devices": source.devices,
+        "scope": source.max_scope.value,
+        "max_age_seconds": round(source.max_age),
+        "limited_to_users": bool(source.user),
+        "secrets": len(source.secrets),
+    }
+    return AuditEntry(kind, author, details={**details, **more})
