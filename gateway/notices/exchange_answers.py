@@ -1,0 +1,135 @@
+"""What an attempt over EWS was: from the trace of the wire, and only then from exchangelib's exception.
+
+Not sent is what the server itself says it has not taken; sent is one answer of success; everything else behind the
+first octet is uncertain, the unknown included. Codes: [MS-OXWSCDATA] 2.2.5.24. Errors are known by their names, so that
+nothing of exchangelib is loaded for it.
+"""
+
+import ssl
+from collections.abc import Iterator
+from typing import Protocol
+
+from gateway.ports.notices import Attempt, Outcome
+
+BACK_OFF_SECONDS = 60.0
+BACK_OFF_LONGEST = 3600.0
+WORDS_LONGEST = 300
+
+LATER = frozenset(
+    {
+        *(
+            "ErrorServerBusy",
+            "ErrorExceededConnectionCount",
+            "ErrorTooManyObjectsOpened",
+            "ErrorMailboxStoreUnavailable",
+        ),
+        *("ErrorMailboxMoveInProgress", "ErrorADUnavailable", "ErrorADOperation", "ErrorInsufficientResources"),
+    }
+)
+"""The server has not taken it, and may in a while."""
+NEVER = frozenset(
+    {
+        *("ErrorMailRecipientNotFound", "ErrorInvalidRecipients", "ErrorInvalidSmtpAddress"),
+        *("ErrorMessageSizeExceeded", "ErrorInvalidMailbox"),
+    }
+)
+"""Because of this recipient or this message."""
+BROKEN = frozenset(
+    {
+        *("ErrorAccessDenied", "ErrorImpersonateUserDenied", "ErrorImpersonationDenied", "ErrorImpersonationFailed"),
+        *("ErrorSendAsDenied", "ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"),
+        *("ErrorInvalidSchemaVersionForMailboxVersion", "ErrorIncorrectSchemaVersion", "ErrorInvalidPropertySet"),
+        *("ErrorNonExistentMailbox", "ErrorNonPrimarySmtpAddress", "ErrorMissingEmailAddress", "ErrorAccountDisabled"),
+        *("ErrorFolderNotFound", "ErrorItemNotFound", "ErrorQuotaExceeded", "ErrorMailboxConfiguration"),
+    }
+)
+"""Because of the account, its rights or how we ask: the next notice would fare the same."""
+UNKNOWN_CODE = "Unknown ResponseCode in ResponseMessage: "
+"""How exchangelib begins where a code is younger than itself: the server did say no."""
+
+
+class Seen(Protocol):
+    """What is asked of ``exchange_wire.Trace``."""
+
+    begun: bool
+    status: int | None
+    retry_after: float | None
+    token_status: int | None
+
+
+def attempt_of(seen: Seen, error: BaseException | None) -> Attempt:
+    """How an attempt ended; ``error`` None: one answer of success was read."""
+    if not seen.begun:
+        return _not_begun(seen, error)
+    if seen.status is None:
+        return Attempt(Outcome.UNCERTAIN, f"the answer was lost: {words_of(error)}")
+    if seen.status == 200 and error is None:
+        return Attempt(Outcome.ACCEPTED, "taken by Exchange, with a copy in Sent Items")
+    if seen.status in (200, 500):
+        return _told(error)
+    return _refused_by_status(seen.status, seen.retry_after)
+
+
+def _not_begun(seen: Seen, error: BaseException | None) -> Attempt:
+    if seen.token_status in (400, 401, 403):
+        return Attempt(Outcome.CHANNEL_BROKEN, f"no token for the client: HTTP {seen.token_status}")
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain(error)):
+        return Attempt(Outcome.CHANNEL_BROKEN, f"the server's certificate is not accepted: {words_of(error)}")
+    if seen.token_status is None and isinstance(error, ValueError | TypeError) and not isinstance(error, OSError):
+        return Attempt(Outcome.REFUSED, f"cannot be made into a message: {words_of(error)}")
+    return Attempt(Outcome.DEFERRED, f"no connection: {words_of(error)}")
+
+
+def _told(error: BaseException | None) -> Attempt:
+    """By the server's own code."""
+    name, words = type(error).__name__, words_of(error)
+    if name in LATER:
+        return Attempt(Outcome.DEFERRED, words, retry_after_seconds=back_off(getattr(error, "back_off", None)))
+    if name in BROKEN:
+        return Attempt(Outcome.CHANNEL_BROKEN, words)
+    if name in NEVER or str(error).startswith(UNKNOWN_CODE):
+        return Attempt(Outcome.REFUSED, words)
+    if name in ("SOAPError", "MalformedResponseError", "ParseError"):
+        # Its text holds whatever was sent to us.
+        words = "the answer cannot be understood"
+    return Attempt(Outcome.UNCERTAIN, words)
+
+
+def _refused_by_status(status: int, asked: float | None) -> Attempt:
+    words = f"HTTP {status}"
+    if status in (429, 503):
+        return Attempt(Outcome.DEFERRED, words, retry_after_seconds=back_off(asked))
+    if status == 413:
+        return Attempt(Outcome.REFUSED, words)
+    if 300 <= status < 500 and status != 408:
+        return Attempt(Outcome.CHANNEL_BROKEN, f"the login or the address is refused: {words}")
+    # 502 and 504 are a front's: what stands behind it may have taken the message.
+    return Attempt(Outcome.UNCERTAIN, words)
+
+
+def back_off(asked: float | None) -> float:
+    """Seconds until the next attempt, between 1 and an hour."""
+    return BACK_OFF_SECONDS if not asked or asked <= 0 else min(max(asked, 1.0), BACK_OFF_LONGEST)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it came from."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop()
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        # requests and urllib3 keep what happened in their arguments and in "reason".
+        waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+
+
+def words_of(error: BaseException | None) -> str:
+    """One line of bounded length for operators."""
+    if error is None:
+        return "nothing was answered"
+    text = str(error)[: WORDS_LONGEST * 4]
+    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return f"{type(error).__name__}: {shown}"[:WORDS_LONGEST]
