@@ -70,9 +70,9 @@ class _Suppress(ExtendedProperty):  # type: ignore[misc]
     property_type = "Integer"
 
 
-Message.register("gatepost_key", _Key)
-Message.register("gatepost_auto_submitted", _AutoSubmitted)
-Message.register("gatepost_suppress", _Suppress)
+Message.register("notice_key", _Key)
+Message.register("auto_submitted", _AutoSubmitted)
+Message.register("suppress_replies", _Suppress)
 
 
 class _CreateOnce(CreateItem):  # type: ignore[misc]
@@ -156,8 +156,8 @@ class ExchangeMailbox:
 
     def find(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Key to Message-ID of the copies in Sent Items."""
-        found = self._sent.filter(gatepost_key__in=list(keys)).only("gatepost_key", "message_id")
-        return {each.gatepost_key: each.message_id or "" for each in found[: 2 * len(keys)]}
+        found = self._sent.filter(notice_key__in=list(keys)).only("notice_key", "message_id")
+        return {each.notice_key: each.message_id or "" for each in found[: 2 * len(keys)]}
 
     def look(self) -> None:
         """Ask for Sent Items: proves connection, login and rights without sending."""
@@ -182,9 +182,9 @@ class ExchangeMailbox:
             message_id=notice.message_id if self._settings.choose_message_id else None,
             in_reply_to=notice.references[-1] if notice.references else None,
             references=" ".join(notice.references) or None,
-            gatepost_key=notice.key,
-            gatepost_auto_submitted=notice.headers.get("Auto-Submitted"),
-            gatepost_suppress=suppress,
+            notice_key=notice.key,
+            auto_submitted=notice.headers.get("Auto-Submitted"),
+            suppress_replies=suppress,
         )
 
 
