@@ -19,6 +19,7 @@ from gateway.admin.auth import first_token
 from gateway.admin.guarded import Performers
 from gateway.admin.operators import logins_of, operators_count
 from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
+from gateway.app.changing import fleet_settings_of, named_of, rules_of
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
@@ -127,17 +128,27 @@ class Control:
         self._auditing = Auditing(settings, store, redis, key, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
-        self._previews = FleetPreviews(store, load, data_dir_of(settings) / INDEX_FILE, now)
+        self._previews = FleetPreviews(
+            store,
+            load,
+            data_dir_of(settings) / INDEX_FILE,
+            now,
+            settings=fleet_settings_of(settings),
+            named=named_of(settings),
+        )
         guarded = Performers({}, now)
-        desk = ChangeDesk(store, self._previews, now, operators=operators_count)
+        lasts = settings.changes.approval_hours * 3600
+        desk = ChangeDesk(store, self._previews, now, approval_seconds=lasts, operators=operators_count)
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
         self._noticing = Noticing(settings, store, load, now, attempts)
+        rules_in_force = rules_of(settings)
         applier = Applier(
             store,
             self._previews,
             publish,
             self._board,
             now,
+            rules=lambda: rules_in_force,
             perform=guarded.perform,
             withdrawn=self._noticing.withdrawn,
             logins_of=logins_of,

@@ -22,6 +22,7 @@ from gateway.settings.values import (
     EnvoyListeners,
     Files,
     Form,
+    FreezeHours,
     HaproxyListeners,
     HostName,
     ImapListeners,
@@ -46,6 +47,7 @@ from gateway.settings.values import (
     SmtpListeners,
     SmtpServer,
     StorageUrl,
+    TimeZone,
     WebhookSecret,
     WebhookUrl,
     listed,
@@ -305,6 +307,20 @@ class DecisionSection(Section):
     state_bound_seconds: Seconds = 900.0
 
 
+class ChangesSection(Section):
+    """[changes]"""
+
+    second_person: bool = True
+    most_devices: Annotated[int, Field(ge=0), Number] = 50
+    most_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), Number] = 1.0
+    at_least: Count = 5
+    widest_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False), Number] = 20.0
+    approval_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False), Number] = 24.0
+    freeze: FreezeHours = []
+    freeze_time_zone: TimeZone = "UTC"
+    vip_group: str = ""
+
+
 class AuditSection(Section):
     """[audit]"""
 
@@ -373,6 +389,7 @@ class Settings(BaseSettings):
     health: HealthSection = HealthSection()
     inventory: InventorySection = InventorySection()
     decision: DecisionSection = DecisionSection()
+    changes: ChangesSection = ChangesSection()
     audit: AuditSection = AuditSection()
     notices: NoticesSection = NoticesSection()
     log: LogSection = LogSection()

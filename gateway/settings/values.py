@@ -7,9 +7,12 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from gateway.domain.errors import InvalidValue
+from gateway.domain.freeze import freeze_span
 from gateway.notices.addresses import is_address
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -103,6 +106,22 @@ def _asker_listener(*schemes: str, example: str) -> Callable[[str], str]:
 
 _DEMAND_REMEDY = 'write it like { imap = "either", smtp = "certificate" }'
 _WITHOUT_CREDENTIALS = ("activesync", "webmail")
+
+
+def _frozen(value: str) -> str:
+    try:
+        freeze_span(value)
+    except InvalidValue as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone known here: write one like Europe/Madrid") from None
+    return value
 
 
 def _demanded(value: dict[str, str]) -> dict[str, str]:
@@ -355,6 +374,8 @@ Openings = Annotated[list[Annotated[str, AfterValidator(_opening)]], BeforeValid
 CookieOpenings = Annotated[list[Annotated[str, AfterValidator(_cookie_opening)]], BeforeValidator(listed)]
 ServedPaths = Annotated[list[Annotated[str, AfterValidator(_served_path)]], BeforeValidator(listed)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed)]
+FreezeHours = Annotated[list[Annotated[str, AfterValidator(_frozen)]], BeforeValidator(listed)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 DemandedOf = Annotated[
     dict[
         Literal["activesync", "webmail", "imap", "pop3", "smtp"],

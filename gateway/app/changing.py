@@ -1,0 +1,46 @@
+"""The [changes] section as the parts that decide take it: limits of guards, and whom previews name.
+
+Read at the start, like all settings.
+"""
+
+from collections.abc import Collection
+from zoneinfo import ZoneInfo
+
+from gateway.changes.applying import Rules
+from gateway.changes.fleet_previews import FleetSettings, NamedSets
+from gateway.changes.guards import GuardLimits
+from gateway.changes.impact.figures import NamedSet
+from gateway.domain.freeze import freeze_span
+from gateway.ports.store import Reading
+from gateway.settings import Settings
+
+VIPS = "VIPs"
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Who may apply what."""
+    told = settings.changes
+    limits = GuardLimits(
+        devices=told.most_devices,
+        percent=told.most_percent,
+        at_least=told.at_least,
+        widest_percent=told.widest_percent,
+        freeze=tuple(freeze_span(each) for each in told.freeze),
+        freeze_zone=ZoneInfo(told.freeze_time_zone),
+    )
+    return Rules(limits, second_person=told.second_person)
+
+
+def fleet_settings_of(settings: Settings) -> FleetSettings:
+    """What previews look at."""
+    return FleetSettings(widest_percent=settings.changes.widest_percent)
+
+
+def named_of(settings: Settings) -> NamedSets:
+    """Whom previews name among the cut."""
+    group = settings.changes.vip_group
+
+    async def named(reading: Reading) -> Collection[NamedSet]:
+        return (NamedSet(VIPS, group=group),) if group else ()
+
+    return named

@@ -1,0 +1,67 @@
+"""The [changes] section reaches the guards and the previews as it is written."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.app.changing import VIPS, fleet_settings_of, named_of, rules_of
+from gateway.changes.applying import Rules
+from gateway.changes.impact.figures import NamedSet
+from gateway.domain.freeze import opens_at
+from gateway.settings import Settings, SettingsInvalid, load_settings
+from gateway.storage.memory import MemoryStore
+
+
+def settings(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "gatepost.toml"
+    file.write_text(f"[changes]\n{text}")
+    return load_settings(file, {})
+
+
+def test_as_it_comes_the_limits_are_those_of_the_guards() -> None:
+    assert rules_of(Settings()) == Rules(rules_of(Settings()).limits, second_person=True)
+    limits = rules_of(Settings()).limits
+    assert (limits.devices, limits.percent, limits.at_least, limits.widest_percent) == (50, 1.0, 5, 20.0)
+    assert limits.freeze == ()
+
+
+def test_what_is_written_is_what_counts(tmp_path: Path) -> None:
+    told = settings(
+        tmp_path,
+        "second_person = false\nmost_devices = 7\nmost_percent = 0.5\nat_least = 2\nwidest_percent = 30\n",
+    )
+    rules = rules_of(told)
+    assert not rules.second_person
+    assert (rules.limits.devices, rules.limits.percent, rules.limits.at_least) == (7, 0.5, 2)
+    assert rules.limits.widest_percent == fleet_settings_of(told).widest_percent == 30
+
+
+def test_freeze_hours_are_in_their_time_zone(tmp_path: Path) -> None:
+    told = settings(tmp_path, 'freeze = ["fri 16:00 - mon 07:00"]\nfreeze_time_zone = "Europe/Madrid"\n')
+    limits = rules_of(told).limits
+    friday = datetime(2026, 11, 27, 15, 30, tzinfo=UTC).timestamp()
+    monday = datetime(2026, 11, 30, 6, 0, tzinfo=UTC).timestamp()
+    assert opens_at(limits.freeze, limits.freeze_zone, friday) == monday
+    assert opens_at(limits.freeze, UTC, friday) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('freeze = ["weekend"]', "is no span of the week: write it like fri 16:00 - mon 07:00"),
+        ('freeze_time_zone = "Madrid"', "is no time zone known here: write one like Europe/Madrid"),
+        ('freeze_time_zone = "../etc"', "is no time zone known here"),
+        ("most_percent = 101", "[changes] most_percent"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_remedy(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        settings(tmp_path, text)
+    assert sentence in str(caught.value)
+
+
+async def test_previews_name_the_vip_group(tmp_path: Path) -> None:
+    async with MemoryStore().read() as reading:
+        assert await named_of(Settings())(reading) == ()
+        assert await named_of(settings(tmp_path, 'vip_group = "board"'))(reading) == (NamedSet(VIPS, group="board"),)
