@@ -21,6 +21,7 @@ from gateway.admin.operators import logins_of, operators_count
 from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
 from gateway.app.changing import fleet_settings_of, named_of, rules_of
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
+from gateway.app.glass import GlassBook
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
 from gateway.app.noticing import Noticing
@@ -126,6 +127,7 @@ class Control:
             heard=ingest.heard,
         )
         self._auditing = Auditing(settings, store, redis, key, now)
+        self._glass = GlassBook(data_dir_of(settings), store, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
         self._previews = FleetPreviews(
@@ -226,6 +228,7 @@ class Control:
             self._elsewhere.run(),
             self._leases.run("sightings", self._take_sightings),
             self._lookout.run(),
+            self._glass.run(),
             self._previews.run(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
@@ -306,7 +309,12 @@ class Control:
             "leases": sorted(self._leases.held),
             "pid": os.getpid(),
             "version": __version__,
-            "warnings": [*self._lookout.sentences(), *self._auditing.sentences(), *self._noticing.sentences()],
+            "warnings": [
+                *self._glass.sentences(),
+                *self._lookout.sentences(),
+                *self._auditing.sentences(),
+                *self._noticing.sentences(),
+            ],
         }
 
     def _rendered(self) -> str:

@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Mapping
 import structlog
 
 from gateway.app.fronts import Fronts, Shared, servers_away
+from gateway.app.glass import GlassWatch
 from gateway.app.kinds import FIRST_WORKER
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
     attempts_of,
     client_certificates_of,
+    data_dir_of,
     demands_of,
     identity_of,
     record_reader,
@@ -84,6 +86,7 @@ class Worker:
             state_bound_seconds=settings.decision.state_bound_seconds,
             on_policy_in_force=lambda version: self._tell_status(),
         )
+        self._glass = GlassWatch(data_dir_of(settings), self._decision, self._clock.now)
         self._standstill = Standstill(self._decision, self._feed.catch_up)
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
         self._effects = EffectLog(EffectSender(self._redis).send, self._clock.now)
@@ -111,6 +114,8 @@ class Worker:
         """Serve until told to drain, or until the supervisor is gone. Raises ``TaskFailed``."""
         await self._feed.start()
         await self._doubt_an_earlier_state()
+        # Before the first phone is judged.
+        await self._glass.look()
         await self._fronts.start()
         await self._fronts.listen(self._link.sockets)
         # What stands now stays: the collector need not look at it again and again.
@@ -122,6 +127,7 @@ class Worker:
         works: tuple[Awaitable[object], ...] = (
             self._feed.run(),
             self._standstill.watch(),
+            self._glass.run(),
             self._clock.watch(),
             self._sightings.run(),
             self._effects.run(),
@@ -191,6 +197,7 @@ class Worker:
             "feed_age": round(self._feed.age_seconds, 3),
             "stale": self._feed.stale,
             "state_lost": self._decision.state_lost,
+            "glass_broken": self._decision.glass_broken,
             "sessions": self._decision.sessions.count,
             "front": fronts,
         }
@@ -210,6 +217,9 @@ class Worker:
             self._feed.stale
         )
         gauge("gatepost_state_lost", "Workers whose state is older than its bound").set(self._decision.state_lost)
+        gauge("gatepost_glass_broken", "Workers that enforce nothing because the glass is broken").set(
+            self._decision.glass_broken
+        )
         gauge("gatepost_clock_jumped", "Processes whose wall clock jumped and is not believed yet").set(
             bool(self._clock.jumped_by)
         )

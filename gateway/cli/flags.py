@@ -8,6 +8,7 @@ import typer
 
 from gateway.changes.edits import UNKNOWN_NAMES
 from gateway.cli.bans import rule_words
+from gateway.cli.break_glass import turn_locally
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows
@@ -82,6 +83,10 @@ def set_flag(
         str | None, typer.Option("--grace", metavar="LENGTH", help="Grace of new devices, e.g. 3d; 0d for none.")
     ] = None,
     grace_devices: Annotated[int, typer.Option("--grace-devices", min=0, help="How many per user in 30 days.")] = 2,
+    local: Annotated[
+        bool,
+        typer.Option("--local", help="Break-glass, with --global: by a file on this machine, for 24 hours at most."),
+    ] = False,
     note: Annotated[str, typer.Option("--note", help="For the policy's history.")] = "",
 ) -> None:
     """Turn one thing; answers when it is in force on every worker.
@@ -96,6 +101,7 @@ def set_flag(
       gatepost flag set TikTok enforce --percent 10
       gatepost flag set TikTok enforce --group field-staff --protocol activesync
       gatepost flag set --global off
+      gatepost flag set --global off --local --note "database gone"
       gatepost flag set --unknown unmatched deny --platform android
     """
     turns = [
@@ -118,6 +124,11 @@ def set_flag(
         raise typer.BadParameter("--protocol goes with a ban's flag or with --unknown")
     if platform is not None and unknown is None:
         raise typer.BadParameter("--platform goes with --unknown")
+    if local and switch is None:
+        raise typer.BadParameter("--local goes with --global")
+    if local:
+        turn_locally(desk, broken=switch == "off", reason=note)
+        return
     if turns[0].question:
         desk.confirm(turns[0].question)
     with desk.api("waiting for the workers") as api:

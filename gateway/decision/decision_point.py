@@ -43,6 +43,9 @@ class DecisionPoint:
         self._revoked: frozenset[str] = frozenset()
         self.cache = cache
         self.policy = policy
+        self.given = policy
+        """The version that was put in force; ``policy`` is the same while the glass is whole."""
+        self.glass_broken = False
         self.sessions = LiveSessions()
         self.effects: EffectLog | None = None
         """Where refusals and cuts are noted for the audit log."""
@@ -186,8 +189,22 @@ class DecisionPoint:
 
         First those of people of whom something is known that speaks against them: an edit turns their verdicts, if any.
         """
-        self.policy = policy
+        self.given = policy
+        self.policy = _without_enforcement(policy) if self.glass_broken else policy
         await self._rejudge(sorted(self.sessions.logins(), key=self._is_above_suspicion))
+
+    async def break_glass(self, broken: bool) -> None:
+        """Enforce nothing, whatever the policy says, or judge by the policy again.
+
+        Returns when every live session has been judged so.
+        """
+        if broken is self.glass_broken:
+            return
+        self.glass_broken = broken
+        for entry in self._entries.values():
+            # What is remembered was judged under the same number.
+            entry.policy_version = 0
+        await self.use(self.given)
 
     def _is_above_suspicion(self, login: str) -> bool:
         entry = self._entries.get(login)
@@ -242,6 +259,11 @@ class DecisionPoint:
         for task in tuple(self._retries):
             task.cancel()
         await asyncio.gather(*self._retries, return_exceptions=True)
+
+
+def _without_enforcement(policy: Policy) -> Policy:
+    """As with the global switch off; the number stays, since nobody made another version."""
+    return replace(policy, version=replace(policy.version, enforcement_on=False))
 
 
 def _shown_in(request: AccessRequest) -> tuple[str, ...]:

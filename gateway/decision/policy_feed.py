@@ -272,9 +272,9 @@ class PolicyFeed:
 
     async def _use(self, version: PolicyVersion | None) -> bool:
         """Put a version in force; whether it is another one than before."""
-        if version is None or version == self._decision.policy.version:
+        if version is None or version == self._decision.given.version:
             return False
-        policy: Policy = policy_of(version, self._decision.policy)
+        policy: Policy = policy_of(version, self._decision.given)
         await self._decision.use(policy)
         self.policy_in_force = version.number
         self._on_policy_in_force(version.number)

@@ -29,9 +29,17 @@ def readiness(status: Mapping[str, Any], troubles: Mapping[str, str] | None = No
     checks: dict[str, object] = {
         "workers": _check(bool(serving), f"{len(serving)} of {len(workers)} workers judge by a policy and fresh state"),
         "mail_server": _check(bool(reaching), f"{len(reaching)} of {len(serving)} of these reach a mail server"),
+        **_glass(serving),
         **{name: _check(ok=False, found=sentence) for name, sentence in (troubles or {}).items()},
     }
     return bool(reaching) and not troubles, checks
+
+
+def _glass(serving: Sequence[Row]) -> dict[str, object]:
+    """Told, and no reason not to be ready: mail is served, though nothing is enforced."""
+    broken = sum(1 for row in serving if row.get("glass_broken"))
+    found = f"the glass is broken: {broken} of {len(serving)} workers enforce nothing"
+    return {"break_glass": _check(ok=True, found=found)} if broken else {}
 
 
 def _workers(status: Mapping[str, Any]) -> Sequence[Row]:

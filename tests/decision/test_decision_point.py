@@ -179,3 +179,25 @@ async def test_an_edit_reaches_those_first_against_whom_something_is_known() -> 
     await decision.use(policy(Flag.ENFORCE, number=2))
     assert sorted(looked_at) == sorted(logins)
     assert order == [login for login in logins if login.startswith("dirty")] == looked_at[: len(order)]
+
+
+async def test_a_broken_glass_lets_through_whatever_is_known_and_a_later_policy_too() -> None:
+    evidence = Evidence(DIRTY)
+    decision = evidence.point(policy())
+    assert (await decision.judge_loading(ASKED)).effect is Effect.DENY
+    await decision.break_glass(True)
+    assert (await decision.judge_loading(ASKED)).reason is Reason.ENFORCEMENT_OFF
+    await decision.use(policy(number=2))
+    assert (await decision.judge_loading(ASKED)).effect is Effect.ALLOW
+    assert decision.given.version.enforcement_on
+    await decision.break_glass(False)
+    assert (await decision.judge_loading(ASKED)).effect is Effect.DENY
+
+
+async def test_a_broken_glass_lets_through_when_nothing_can_be_read() -> None:
+    evidence = Evidence(DIRTY)
+    evidence.away = True
+    decision = evidence.point(policy(unavailable=Unavailable.DENY))
+    assert (await decision.judge_loading(ASKED)).effect is Effect.DENY
+    await decision.break_glass(True)
+    assert (await decision.judge_loading(ASKED)).effect is Effect.ALLOW
