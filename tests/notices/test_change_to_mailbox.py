@@ -1,0 +1,128 @@
+"""From a change that cuts people to what stands in their mailboxes, by the API that operators use."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.app.noticing import Noticing
+from gateway.changes import edits
+from gateway.changes.apply import ensure_first_policy
+from gateway.changes.applying import Applied, Applier
+from gateway.changes.desk import Actor, ChangeDesk
+from gateway.domain.bans import Flag
+from gateway.ports.store import MailDevice, Person, Writing
+from gateway.settings import check_complete, load_settings
+from tests.notices.receiving import Manners, Receiving, receiving_server
+from tests.support.control import Control
+from tests.support.evidence_strategies import MAIL, NOW, TIKTOK, TIKTOK_BAN, bound, of_person, seen
+
+ANN, BOB = Actor("ann", "t1"), Actor("bob", "t2")
+CUT = ("p0@corp.example", "p1@corp.example")
+
+
+def settings_of(directory: Path, port: int) -> dict[str, str]:
+    return {
+        "GATEPOST_HTTP__UPSTREAM": "https://mail.internal",
+        "GATEPOST_GATEWAY__DATA_DIR": str(directory),
+        "GATEPOST_NOTICES__SENDER": "notices@corp.example",
+        "GATEPOST_NOTICES__SERVER": f"smtp://127.0.0.1:{port}",
+        "GATEPOST_NOTICES__HOLD_SECONDS": "0",
+        "GATEPOST_NOTICES__PER_SECOND": "1000",
+    }
+
+
+async def fill(control: Control) -> None:
+    await ensure_first_policy(control.store, control.publish, NOW)
+    for number in range(4):
+        login = f"p{number}@corp.example"
+        record = of_person(bound(seen(TIKTOK if login in CUT else MAIL)))
+        (device,) = record.devices
+        control.records[login] = replace(record, person_id=login)
+        told = json.dumps({"Model": f"Pixel {number}"})
+
+        async def work(writing: Writing, login: str = login, device: str = device, told: str = told) -> None:
+            await writing.put_person(Person(login, language="es"))
+            await writing.put_mail_device(MailDevice(login, device, NOW, NOW, device_information=told))
+
+        await control.store.write(work)
+
+
+async def enforced(control: Control, applier: Applier) -> int:
+    """A change that cuts two people, in force; its number."""
+    number = 0
+    desk = ChangeDesk(control.store, control, lambda: control.now)
+    for edit in (
+        lambda version: edits.add_ban(version, replace(TIKTOK_BAN, flag=Flag.REPORT_ONLY)),
+        lambda version: edits.set_flag(version, TIKTOK_BAN.name, Flag.ENFORCE),
+    ):
+        change = await desk.propose(ANN, edit)
+        assert change is not None
+        number = change.number
+        change, _ = await desk.preview(change.number, "ann")
+        assert change.preview is not None
+        await desk.approve(change.number, BOB, change.preview.digest)
+        assert isinstance(await applier.apply(change.number, "ann"), Applied)
+    return number
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Receiving]:
+    async with receiving_server(Manners()) as receiving:
+        yield receiving
+
+
+async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_taken_back(
+    server: Receiving, tmp_path: Path
+) -> None:
+    control = Control(now=NOW)
+    settings = load_settings(None, settings_of(tmp_path, server.port))
+    check_complete(settings, "all")
+    noticing = Noticing(settings, control.store, control.load_record, lambda: control.now, lambda outcome: None)
+    control.notices = noticing.desk
+    applier = Applier(
+        control.store, control, control.publish, control.workers, lambda: control.now, withdrawn=noticing.withdrawn
+    )
+    await fill(control)
+    number = await enforced(control, applier)
+    outbox = noticing._outbox
+    assert outbox is not None
+    async with await control.client() as api:
+        planned = await api.post(f"/notices/{number}", json={"kind": "cut", "urgent": True})
+        assert (planned.status_code, planned.json()["people"]) == (200, 2), planned.text
+        while await outbox.step() or not server.mailboxes:
+            pass
+        assert sorted(server.mailboxes) == list(CUT)
+        (notice,) = server.mailboxes[CUT[0]]
+        text = str(notice.get_payload(0))
+        assert "Pixel 0 no recibe" in text
+        assert TIKTOK_BAN.name in text
+        await applier.withdraw(number, "ann", "sent in error")
+        for _ in range(5):
+            await outbox.step()
+        assert [len(mails) for mails in server.mailboxes.values()] == [2, 2]
+        listed = await api.get("/notices")
+        states = {each["kind"]: (each["state"], each["notices"]) for each in listed.json()["mailings"]}
+        assert states == {"correction": ("finished", {"sent": 2}), "cut": ("cancelled", {"sent": 2})}
+        shown = await api.get(f"/notices/{number}", params={"limit": 3})
+        assert [(each["user"], each["kind"], each["state"]) for each in shown.json()["notices"]] == [
+            (CUT[0], "correction", "sent"),
+            (CUT[0], "cut", "sent"),
+            (CUT[1], "correction", "sent"),
+        ]
+        again = await api.post(f"/notices/{number}/cut/resend", json={"user": CUT[0]})
+        assert (again.status_code, "only bounced, failed, uncertain" in again.json()["detail"]) == (422, True)
+
+
+async def test_without_a_sender_nothing_is_planned_and_status_is_silent(tmp_path: Path) -> None:
+    control = Control()
+    settings = load_settings(None, {"GATEPOST_GATEWAY__DATA_DIR": str(tmp_path)})
+    noticing = Noticing(settings, control.store, control.load_record, lambda: control.now, lambda outcome: None)
+    assert (noticing.desk, noticing.sentences()) == (None, [])
+    async with await control.client() as api:
+        answer: httpx.Response = await api.post("/notices/1", json={"kind": "cut"})
+        assert (answer.status_code, "[notices] sender" in answer.json()["detail"]) == (422, True)
+        assert (await api.get("/notices")).json() == {"sending": False, "mailings": []}
