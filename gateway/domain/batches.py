@@ -29,10 +29,14 @@ def batch_size(batches: Batches, number: int) -> int:
     return max(1, int(size))
 
 
-def why_to_stop(batches: Batches, states: Mapping[NoticeState, int]) -> str:
-    """Why no further batch should leave, in words; empty where nothing speaks against it."""
+def tried_of(states: Mapping[NoticeState, int]) -> tuple[int, int]:
+    """How many notices have come to an end, and how many of these to a bad one."""
     bad = sum(states.get(state, 0) for state in (NoticeState.FAILED, NoticeState.BOUNCED, NoticeState.UNCERTAIN))
-    tried = bad + states.get(NoticeState.SENT, 0)
+    return bad + states.get(NoticeState.SENT, 0), bad
+
+
+def why_to_stop(batches: Batches, tried: int, bad: int) -> str:
+    """Why no further batch should leave, in words; empty where nothing speaks against it."""
     if bad < batches.failures_at_least or bad * 100 <= batches.failures_percent * tried:
         return ""
     return (

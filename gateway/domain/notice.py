@@ -178,6 +178,12 @@ class Mailing:
     """The ban's own words to the reader."""
     words: str = ""
     """Why it was stopped or cancelled."""
+    borne_bad: int = 0
+    """Undelivered notices that somebody has seen and let it go on with,"""
+    borne_tried: int = 0
+    """of so many,"""
+    borne_wrong: int = 0
+    """and readers who said by then that theirs is wrong: only what comes behind counts against it."""
     life: str = ""
     """Of the store, when somebody last let it go on: in another one nobody knows what had left meanwhile."""
 

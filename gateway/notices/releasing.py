@@ -9,7 +9,7 @@ import structlog
 
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import GATEPOST
-from gateway.domain.batches import Batches, batch_size, why_to_stop
+from gateway.domain.batches import Batches, batch_size, tried_of, why_to_stop
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import (
     RESENDABLE,
@@ -54,7 +54,9 @@ async def release_next(store: Store, mailing: Mailing, rules: ReleaseRules, now:
             return 0, ""
         counts = await writing.notice_counts(mailing.change, mailing.kind)
         wrong = await writing.complaints(mailing.change)
-        words = why_to_stop(rules.batches, counts)
+        tried, bad = tried_of(counts)
+        words = why_to_stop(rules.batches, tried - present.borne_tried, bad - present.borne_bad)
+        wrong -= present.borne_wrong
         if wrong > rules.wrong_at_most:
             words = f"{wrong} readers say that their notice is wrong (limit: {rules.wrong_at_most})"
         if words:
@@ -138,7 +140,15 @@ async def resume(store: Store, change: int, kind: NoticeKind, by: str, now: floa
         if present.state is not MailingState.STOPPED:
             raise InvalidValue(f"the {kind} notices of change {change} are {present.state}, not stopped")
         going = mailing_moved(present, MailingState.SENDING)
-        going = replace(going, life=await writing.incarnation(), next_batch_at=now)
+        tried, bad = tried_of(await writing.notice_counts(change, kind))
+        going = replace(
+            going,
+            life=await writing.incarnation(),
+            next_batch_at=now,
+            borne_tried=tried,
+            borne_bad=bad,
+            borne_wrong=await writing.complaints(change),
+        )
         await writing.put_mailing(going)
         told = {"change": change, "kind": kind.value, "act": "resumed"}
         await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))

@@ -1,6 +1,6 @@
 """Few notices leave first; a mailing whose notices do not arrive stops."""
 
-from gateway.domain.batches import RETRY_SECONDS, Batches, batch_size, retry_after, why_to_stop
+from gateway.domain.batches import RETRY_SECONDS, Batches, batch_size, retry_after, tried_of, why_to_stop
 from gateway.domain.notice import NoticeState
 
 BATCHES = Batches(first=20, factor=4, largest=1_000)
@@ -12,10 +12,13 @@ def test_batches_rise_to_a_limit() -> None:
 
 
 def test_some_failures_are_borne_and_many_are_not() -> None:
-    assert why_to_stop(BATCHES, {NoticeState.FAILED: 4}) == ""
-    assert why_to_stop(BATCHES, {NoticeState.FAILED: 5, NoticeState.SENT: 95}) == ""
-    words = why_to_stop(BATCHES, {NoticeState.FAILED: 6, NoticeState.UNCERTAIN: 5, NoticeState.SENT: 89})
-    assert words.startswith("11 of 100 notices")
+    assert tried_of({NoticeState.FAILED: 6, NoticeState.UNCERTAIN: 5, NoticeState.SENT: 89, NoticeState.DUE: 7}) == (
+        100,
+        11,
+    )
+    assert why_to_stop(BATCHES, 4, 4) == ""
+    assert why_to_stop(BATCHES, 100, 10) == ""
+    assert why_to_stop(BATCHES, 100, 11).startswith("11 of 100 notices")
 
 
 def test_attempts_get_rarer() -> None:

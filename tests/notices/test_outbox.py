@@ -198,8 +198,14 @@ async def test_many_refusals_stop_the_mailing_until_somebody_resumes_it(store: S
         server.manners.refused = frozenset()
         with pytest.raises(InvalidValue, match="no warning notices"):
             await resume(store, 1, NoticeKind.WARNING, "ann", clock())
+        bad = 40 - (await counts(store))["planned"] - (await counts(store)).get("due", 0)
         await resume(store, 1, CUT, "ann", clock())
-        assert await state_of(store) is MailingState.SENDING
+        await until_idle(box)
+    # What somebody has seen and let go on does not stop it again.
+    assert await state_of(store) is MailingState.FINISHED
+    assert (await counts(store))["failed"] <= bad
+    assert sum((await counts(store)).values()) == 40
+    assert set(await counts(store)) == {"failed", "sent"}
 
 
 async def test_nothing_leaves_once_the_change_is_withdrawn_and_who_was_told_gets_the_correction(
