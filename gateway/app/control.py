@@ -42,6 +42,7 @@ from gateway.changes.apply import ensure_first_policy
 from gateway.changes.applying import Applier
 from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import FleetPreviews
+from gateway.changes.scheduling import Schedule
 from gateway.changes.short_form import ShortForm
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
@@ -155,6 +156,7 @@ class Control:
             withdrawn=self._noticing.withdrawn,
             logins_of=logins_of,
         )
+        self._schedule = Schedule(store, applier, now)
         api = create_api(
             ApiDeps(
                 store=store,
@@ -232,6 +234,7 @@ class Control:
             self._previews.run(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
+            self._leases.run("schedule", self._schedule.run),
             self._leases.run("audit", self._auditing.sign),
             self._leases.run("audit-tidy", self._auditing.tidy),
             self._noticing.run(),
@@ -311,6 +314,7 @@ class Control:
             "version": __version__,
             "warnings": [
                 *self._glass.sentences(),
+                *self._schedule.sentences(),
                 *self._lookout.sentences(),
                 *self._auditing.sentences(),
                 *self._noticing.sentences(),

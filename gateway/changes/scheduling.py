@@ -1,0 +1,157 @@
+"""What of changes comes by itself: scheduled ones when they are due, stages with ``by_itself``, and stop rules.
+
+One control process does it at a time, under a lease. A stage that somebody applied meanwhile is found in the store, so
+nothing comes twice. A stop rule looks at figures before the next stage and while one is in force; beyond a limit the
+change halts, which enforces nothing more and takes nothing back.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.changes.applying import Applier, NotApplied
+from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.change import PolicyChange, State
+from gateway.domain.errors import DomainError
+from gateway.domain.stages import StopRule
+from gateway.ports.store import Conflict, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+LOOK_EVERY_SECONDS = 2.0
+LOOKED_AT = 200
+"""The newest changes; older ones that still wait are applied by hand."""
+WHOLE_EVERY_SECONDS = 300.0
+"""In between only what was written since the look before is read: a change may carry a large policy file."""
+MARGIN_SECONDS = 120.0
+"""By which the clocks of two control processes may differ."""
+OPEN = frozenset({State.SCHEDULED, State.APPLYING, State.HALTED})
+AGAIN_AFTER_SECONDS = 300.0
+"""So long a change rests that could not come into force."""
+HOUR_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class StopFigures:
+    """What stop rules compare, of one change."""
+
+    cut_within_hour: int = 0
+    undelivered: int = 0
+    wrong: int = 0
+
+
+Figures = Callable[[PolicyChange], Awaitable[StopFigures]]
+
+
+class Schedule:
+    """One per control process."""
+
+    def __init__(
+        self, store: Store, applier: Applier, now: Callable[[], float] = time.time, figures: Figures | None = None
+    ) -> None:
+        """``figures``: without it the cut devices are those that the stages of the last hour were computed to cut."""
+        self._store = store
+        self._applier = applier
+        self._now = now
+        self._figures = figures or self._computed
+        self._rests: dict[int, float] = {}
+        self._open: dict[int, PolicyChange] = {}
+        """What may have to be done something about."""
+        self._whole_at = self._looked_at = float("-inf")
+
+    async def run(self, held: object) -> None:
+        """Look regularly, while ``held`` is true."""
+        self._whole_at = float("-inf")
+        while held:
+            try:
+                await self.look()
+            except (StoreUnavailable, Conflict) as error:
+                log.warning("schedule_waits", error=str(error))
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def look(self) -> None:
+        """Halt what must stop, apply what is due."""
+        await self._read()
+        for number in sorted(self._open):
+            change = self._open[number]
+            if change.state is State.APPLYING and await self._stopped(change):
+                continue
+            if self._is_due(change):
+                await self._apply(change)
+
+    async def _read(self) -> None:
+        now = self._now()
+        whole = not 0 <= now - self._whole_at < WHOLE_EVERY_SECONDS
+        since = 0.0 if whole else self._looked_at - MARGIN_SECONDS
+        async with self._store.read() as reading:
+            changes = await reading.policy_changes(limit=LOOKED_AT, since=since)
+        if whole:
+            self._open, self._whole_at = {}, now
+        self._looked_at = now
+        for each in changes:
+            if each.state in OPEN:
+                self._open[each.number] = each
+            else:
+                self._open.pop(each.number, None)
+
+    async def _stopped(self, change: PolicyChange) -> bool:
+        stop = change.stages[change.done[-1].stage].stop
+        if stop == StopRule():
+            return False
+        reasons = list(broken_rules(stop, await self._figures(change)))
+        if reasons:
+            await self._applier.halt(change.number, GATEPOST, "; ".join(reasons))
+        return bool(reasons)
+
+    def _is_due(self, change: PolicyChange) -> bool:
+        now = self._now()
+        if self._rests.get(change.number, 0.0) > now:
+            return False
+        if change.state is State.SCHEDULED:
+            return change.starts_at is not None and change.starts_at <= now
+        if change.state is not State.APPLYING or change.next_stage >= len(change.stages):
+            return False
+        stage = change.stages[change.next_stage]
+        return stage.by_itself and change.done[-1].at + stage.after_seconds <= now
+
+    async def _apply(self, change: PolicyChange) -> None:
+        try:
+            done = await self._applier.apply(change.number, GATEPOST)
+        except (Conflict, StoreUnavailable):
+            raise
+        except DomainError as error:
+            self._rest(change, str(error))
+            return
+        if isinstance(done, NotApplied):
+            self._rest(change, done.sentence)
+
+    def _rest(self, change: PolicyChange, reason: str) -> None:
+        self._rests[change.number] = self._now() + AGAIN_AFTER_SECONDS
+        log.warning("change_not_due", change=change.number, reason=reason)
+
+    async def _computed(self, change: PolicyChange) -> StopFigures:
+        since = self._now() - HOUR_SECONDS
+        return StopFigures(sum(each.newly_cut for each in change.done if each.at > since))
+
+    def sentences(self) -> list[str]:
+        """Warnings for ``status``."""
+        return [
+            f"change {each.number} halted: {each.history[-1].words or 'by ' + each.history[-1].by}; withdraw it, or go "
+            f"on: gatepost apply {each.number}"
+            for each in self._open.values()
+            if each.state is State.HALTED and each.history
+        ]
+
+
+def broken_rules(stop: StopRule, found: StopFigures) -> Iterator[str]:
+    """Why a change must halt."""
+    for limit, number, words in (
+        (stop.cut_per_hour, found.cut_within_hour, "devices cut within an hour"),
+        (stop.undelivered, found.undelivered, "notices that could not be delivered"),
+        (stop.wrong, found.wrong, "people who say that their notice is wrong"),
+    ):
+        if limit is not None and number > limit:
+            yield f"{number} {words}, the stop rule allows {limit}"

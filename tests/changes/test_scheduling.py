@@ -1,0 +1,130 @@
+"""What comes by itself: scheduled changes and stages when they are due, once; stop rules halt before the next stage."""
+
+from dataclasses import replace
+
+from gateway.changes import edits
+from gateway.changes.applying import Applied, NotApplied
+from gateway.changes.desk import Wanted
+from gateway.changes.scheduling import AGAIN_AFTER_SECONDS, Schedule, StopFigures, broken_rules
+from gateway.domain.bans import Flag
+from gateway.domain.change import PolicyChange, State
+from gateway.domain.policy import PolicyVersion
+from gateway.domain.stages import EVERYBODY, Stage, StopRule
+from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet
+
+
+def enforce(version: PolicyVersion) -> PolicyVersion:
+    return edits.set_flag(version, REPORTED.name, Flag.ENFORCE)
+
+
+def schedule_of(office: Office) -> Schedule:
+    return Schedule(office.store, office.applier, lambda: office.now)
+
+
+async def begun(office: Office, *stages: Stage) -> int:
+    """A change whose first stage is in force."""
+    await office.begin(REPORTED)
+    number = await office.proposed(enforce, ANN, *stages)
+    assert isinstance(await office.applier.apply(number, ANN.name), Applied)
+    return number
+
+
+async def test_a_stage_comes_when_its_time_has_come_and_only_once() -> None:
+    office = Office(fleet(3))
+    number = await begun(office, Stage(report_only=True), replace(EVERYBODY, after_seconds=3600.0, by_itself=True))
+    schedule = schedule_of(office)
+    office.now += 3599
+    await schedule.look()
+    assert (await office.change(number)).state is State.APPLYING
+    office.now += 1
+    await schedule.look()
+    done = await office.change(number)
+    assert (done.state, len(done.done), done.done[-1].by) == (State.APPLIED, 2, "gatepost")
+    await schedule.look()
+    assert await office.change(number) == done
+
+
+async def test_a_stage_by_hand_waits_for_a_hand() -> None:
+    office = Office(fleet(3))
+    number = await begun(office, Stage(report_only=True), EVERYBODY)
+    office.now += 1e6
+    await schedule_of(office).look()
+    assert (await office.change(number)).state is State.APPLYING
+
+
+async def test_a_scheduled_change_comes_at_its_moment() -> None:
+    office = Office(fleet(3))
+    await office.begin(REPORTED)
+    change = await office.desk.propose(ANN, enforce, Wanted(starts_at=office.now + 60))
+    assert change is not None
+    await office.desk.preview(change.number, ANN.name)
+    assert isinstance(await office.applier.apply(change.number, ANN.name), NotApplied)
+    schedule = schedule_of(office)
+    await schedule.look()
+    assert (await office.change(change.number)).state is State.SCHEDULED
+    office.now += 60
+    await schedule.look()
+    assert (await office.change(change.number)).state is State.APPLIED
+
+
+async def test_what_the_guards_stop_rests_and_is_tried_again_later() -> None:
+    office = Office(fleet(60))
+    await office.begin(REPORTED)
+    change = await office.desk.propose(ANN, enforce, Wanted(starts_at=office.now + 60))
+    assert change is not None
+    preview, _ = await office.desk.preview(change.number, ANN.name)
+    assert preview.preview is not None
+    await office.desk.approve(change.number, BOB, preview.preview.digest)
+    await office.applier.apply(change.number, ANN.name)
+    # The approval ends before the moment comes.
+    office.now += 2 * 86_400
+    schedule = schedule_of(office)
+    await schedule.look()
+    asked = office.previews.asked
+    office.now += AGAIN_AFTER_SECONDS - 1
+    await schedule.look()
+    assert office.previews.asked == asked
+    office.now += 1
+    await schedule.look()
+    assert office.previews.asked == asked + 1
+    assert (await office.change(change.number)).state is State.SCHEDULED
+    assert (await office.change(change.number)).done == ()
+
+
+async def test_a_stop_rule_halts_between_two_stages_and_says_so() -> None:
+    office = Office(fleet(10))
+    stop = StopRule(wrong=2)
+    number = await begun(office, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
+    found = StopFigures(wrong=2)
+
+    async def figures(change: PolicyChange) -> StopFigures:
+        return found
+
+    schedule = Schedule(office.store, office.applier, lambda: office.now, figures)
+    office.previews.records.clear()
+    found = StopFigures(wrong=3)
+    await schedule.look()
+    halted = await office.change(number)
+    assert (halted.state, len(halted.done)) == (State.HALTED, 1)
+    await schedule.look()
+    assert schedule.sentences() == [
+        f"change {number} halted: 3 people who say that their notice is wrong, the stop rule allows 2; withdraw it, or "
+        f"go on: gatepost apply {number}"
+    ]
+
+
+async def test_the_devices_that_stages_cut_within_an_hour_are_counted() -> None:
+    office = Office(fleet(10))
+    stop = StopRule(cut_per_hour=2)
+    first = Stage(percent=99.0, stop=stop)
+    number = await begun(office, first, replace(EVERYBODY, by_itself=True))
+    assert (await office.change(number)).done[0].newly_cut > 2
+    await schedule_of(office).look()
+    assert (await office.change(number)).state is State.HALTED
+
+
+def test_at_the_limit_nothing_halts() -> None:
+    stop = StopRule(cut_per_hour=5, undelivered=1, wrong=0)
+    assert list(broken_rules(stop, StopFigures(5, 1, 0))) == []
+    assert len(list(broken_rules(stop, StopFigures(6, 2, 1)))) == 3
+    assert list(broken_rules(StopRule(), StopFigures(9, 9, 9))) == []
