@@ -34,7 +34,7 @@ from exchangelib.ewsdatetime import EWSTimeZone
 from exchangelib.folders import Root, SentItems
 from exchangelib.items import SEND_AND_SAVE_COPY, SEND_TO_NONE
 from exchangelib.properties import DistinguishedFolderId
-from exchangelib.protocol import BaseProtocol, close_connections
+from exchangelib.protocol import BaseProtocol, Protocol, close_connections
 from exchangelib.services import CreateItem, GetFolder
 from oauthlib.oauth2 import TokenExpiredError
 
@@ -110,6 +110,25 @@ class _ClientCredentials(OAuth2Credentials):  # type: ignore[misc]
 
     def session_params(self) -> dict[str, Any]:
         return {"token": self.access_token}
+
+
+class _Sessions(Protocol):  # type: ignore[misc]
+    """A session that cannot be replaced is no longer counted; exchangelib's would be waited for without end."""
+
+    def retire_session(self, session: Any) -> None:
+        self.close_session(session)
+        self._one_less()
+
+    def renew_session(self, session: Any) -> Any:
+        try:
+            return super().renew_session(session)
+        except BaseException:
+            self._one_less()
+            raise
+
+    def _one_less(self) -> None:
+        with self._session_pool_lock:
+            self._session_pool_size -= 1
 
 
 class ExchangeMailbox:
@@ -207,6 +226,8 @@ def _account(settings: ExchangeSettings) -> Account:
         retry_policy=FailFast(),
         max_connections=settings.connections,
     )
+    # Kept by exchangelib for this login: the account takes it.
+    _Sessions(config=config)
     return Account(
         settings.mailbox,
         config=config,

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.notices.exchange import ExchangeDelivery
 from gateway.notices.exchange_settings import ExchangeSettings
+from gateway.notices.exchange_wire import Trace
 from gateway.ports.notices import DeliveryUnusable, Outcome, OutgoingNotice
 from tests.network.authority import Authority
 from tests.notices import ews_answers as answers
@@ -232,6 +233,48 @@ async def test_a_cancelled_delivery_leaves_no_thread_behind(authority: Authority
             await task
         assert (await delivery.deliver(replace(NOTICE, key="12/cut/next"), yes)).outcome is Outcome.ACCEPTED
         assert len([each for each in threading.enumerate() if each.name.startswith("exchange")]) == 1
+
+
+async def test_hanging_calls_do_not_use_up_the_sessions_of_a_token(authority: Authority) -> None:
+    told = {"answer_seconds": 0.6, "connections": 1}
+    async with started(authority, told, password="") as (ews, delivery):
+        await delivery.check()
+        ews.script.extend([Act("hang"), Act("hang")])
+        for _ in range(2):
+            assert (await delivery.deliver(NOTICE, yes)).outcome is Outcome.UNCERTAIN
+        assert (await delivery.deliver(replace(NOTICE, key="12/cut/next"), yes)).outcome is Outcome.ACCEPTED
+
+
+async def test_a_handshake_that_never_ends_is_ended_too() -> None:
+    silent: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        silent.append(writer)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/EWS/Exchange.asmx"
+    delivery = ExchangeDelivery(
+        ExchangeSettings(url, "notices@corp.example", "gatepost", "secret", answer_seconds=0.5, connections=1)
+    )
+    async with server:
+        began = monotonic()
+        assert (await delivery.deliver(NOTICE, yes)).outcome is Outcome.DEFERRED
+        assert monotonic() - began < 4.0
+        await delivery.close()
+        for writer in silent:
+            await writer.wait_closed()
+
+
+def test_a_message_does_not_leave_twice_whatever_the_library_wants() -> None:
+    trace = Trace("https://mail.test/", sending=True)
+    trace.begins("https://mail.test/EWS/Exchange.asmx")
+    trace.writes()
+    with pytest.raises(OSError, match="not sent a second time"):
+        trace.begins("https://mail.test/EWS/Exchange.asmx")
+    trace.answered("https://mail.test/EWS/Exchange.asmx", 401, "")
+    trace.begins("https://mail.test/EWS/Exchange.asmx")
 
 
 async def test_a_server_that_is_away_has_taken_nothing(authority: Authority) -> None:
