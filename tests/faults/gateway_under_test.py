@@ -67,6 +67,7 @@ class GatewayUnderTest:
         self.config.write_text(
             f'[gateway]\ndata_dir = "{self.data_dir}"\nworkers = {self.workers}\ndrain_seconds = 2.0\n'
             f'[http]\nlisten = "{self.url("http")}"\nupstream = "{self.upstream}"\n'
+            f"[changes]\nsecond_person = false\n"
             f'[identity]\ndefault_domain = "corp.example"\n'
             f'[admin]\nlisten = "{self.url("admin")}"\n[inventory]\nlisten = "{self.url("inventory")}"\n{self.more}'
         )

@@ -81,8 +81,10 @@ def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def configuration(data_dir: Path, upstream: str, workers: int = 1, more: str = "") -> str:
-    """A configuration file with free ports for everything."""
+    """A configuration file with free ports for everything; what a test sets up is one person's doing."""
     return f"""
+[changes]
+second_person = false
 [gateway]
 data_dir = "{data_dir}"
 workers = {workers}
