@@ -55,7 +55,7 @@ def manners(number: int, seed: int) -> Manners:
     return Manners(0.1, 0.05, refused, 0.005, 0.005, 0.02, seed=seed)
 
 
-async def run(number: int, kills: int, seed: int) -> Found:
+async def run(number: int, kills: int, seed: int, transmit_seconds: float = 1_200.0) -> Found:
     """Send, kill, send … until every notice stands where it stays."""
     began, chance = time.time(), random.Random(seed)
     with tempfile.TemporaryDirectory() as directory:
@@ -69,7 +69,7 @@ async def run(number: int, kills: int, seed: int) -> Found:
             done = resumed = 0
             while True:
                 over, again = await _sent_for_a_while(
-                    database, server, began, chance.uniform(0.05, 0.6) if done < kills else None
+                    database, server, (began, transmit_seconds), chance.uniform(0.05, 0.6) if done < kills else None
                 )
                 resumed += again
                 if over:
@@ -81,9 +81,11 @@ async def run(number: int, kills: int, seed: int) -> Found:
     return found
 
 
-async def _sent_for_a_while(database: str, server: Receiving, began: float, seconds: float | None) -> tuple[bool, int]:
+async def _sent_for_a_while(
+    database: str, server: Receiving, times: tuple[float, float], seconds: float | None
+) -> tuple[bool, int]:
     """One life of the sending process: killed after so long, or let finish; whether it finished, and resumptions."""
-    words = ("-m", "tests.notices.sending", database, str(server.port), repr(began))
+    words = ("-m", "tests.notices.sending", database, str(server.port), *map(repr, times))
     child = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE, stderr=None)
     assert child.stdout is not None
     resumed = 0
@@ -99,7 +101,7 @@ async def _sent_for_a_while(database: str, server: Receiving, began: float, seco
                 if over:
                     return True, resumed
                 if stopped:
-                    await _resume(database, began)
+                    await _resume(database, times[0])
                     resumed += 1
     finally:
         child.kill()

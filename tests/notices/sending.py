@@ -1,4 +1,4 @@
-"""The process that sends, to be killed: ``python -m tests.notices.sending DATABASE PORT``. It runs until then.
+"""The process that sends, to be killed: ``python -m tests.notices.sending DATABASE PORT BEGAN TRANSMIT_SECONDS``.
 
 Its clock goes a hundred times as fast as time, so that leases, retries and batches are those of the settings.
 """
@@ -23,12 +23,13 @@ def fast_clock(began: float) -> float:
     return NOON + (time.time() - began) * TIMES_AS_FAST
 
 
-async def send(database: str, port: int, began: float) -> None:
+async def send(database: str, port: int, began: float, transmit_seconds: float) -> None:
     store = await open_store(database, writable=True)
-    outbox = Outbox(store, smtp(port), composer(), lambda: fast_clock(began), replace(SETTINGS))
+    settings = replace(SETTINGS, transmit_seconds=transmit_seconds)
+    outbox = Outbox(store, smtp(port), composer(), lambda: fast_clock(began), settings)
     print("sending", flush=True)
     await outbox.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(send(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(send(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))

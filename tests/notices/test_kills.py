@@ -4,7 +4,7 @@ from tests.notices.kills import run
 
 
 async def test_nobody_twice_and_nobody_forgotten() -> None:
-    found = await run(60, kills=2, seed=3)
+    found = await run(60, kills=2, seed=3, transmit_seconds=200.0)
     assert found.sound, found
     assert found.kills == 2
     assert found.states["sent"] > 40
