@@ -8,7 +8,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -110,15 +109,31 @@ class GlassBook:
         self._audited = data_dir / AUDITED
         self._store = store
         self._now = now
+        self._trouble = ""
 
     async def run(self) -> None:
         """Look each second, until cancelled."""
         while True:
-            self._journal.look()
-            # The lookout says what is wrong with the store; the lines stay where they are.
-            with suppress(StoreUnavailable, Conflict, OSError):
-                await self._tell()
+            await self.look()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def look(self) -> None:
+        """Look once. What cannot be told now stays where it is, and is told later."""
+        self._journal.look()
+        try:
+            await self._tell()
+        except (StoreUnavailable, Conflict):
+            # The lookout says what is wrong with the store.
+            return
+        except OSError as error:
+            self._note(f"{self._audited} cannot be read or written ({error.strerror}): let the gateway's user do so")
+            return
+        self._note("")
+
+    def _note(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            log.error("break_glass_not_audited", error=trouble)
+        self._trouble = trouble
 
     async def _tell(self) -> None:
         """Audit what is not yet. One that dies between the two tells a line twice rather than never."""

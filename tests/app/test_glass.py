@@ -1,0 +1,45 @@
+"""Break-glass in the control process: each line of the journal is told to the audit log once, and later if need be."""
+
+from pathlib import Path
+
+from gateway.app.glass import AUDITED, GlassBook
+from gateway.runtime.break_glass import LASTS_SECONDS, GlassAct, append_act
+from gateway.storage.memory import MemoryStore
+
+NOW = 1_800_000_000.0
+
+
+async def entries(store: MemoryStore) -> int:
+    async with store.read() as reading:
+        return (await reading.audit_head()).size
+
+
+async def test_each_line_is_audited_once_and_after_a_new_start_not_again(tmp_path: Path) -> None:
+    store = MemoryStore()
+    append_act(tmp_path, GlassAct(True, NOW, "anna"))
+    book = GlassBook(tmp_path, store, lambda: NOW)
+    await book.look()
+    await book.look()
+    assert await entries(store) == 1
+    append_act(tmp_path, GlassAct(False, NOW + 1, "anna"))
+    await GlassBook(tmp_path, store, lambda: NOW).look()
+    assert await entries(store) == 2
+
+
+async def test_what_cannot_be_noted_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / AUDITED).mkdir()
+    append_act(tmp_path, GlassAct(True, NOW, "anna"))
+    store = MemoryStore()
+    await GlassBook(tmp_path, store, lambda: NOW).look()
+    assert await entries(store) == 0
+
+
+async def test_status_warns_until_it_ends(tmp_path: Path) -> None:
+    append_act(tmp_path, GlassAct(True, NOW, "anna", "a drill"))
+    now = NOW
+    book = GlassBook(tmp_path, MemoryStore(), lambda: now)
+    await book.look()
+    (warning,) = book.sentences()
+    assert "the glass is broken: anna switched all enforcement off on this machine (a drill)" in warning
+    now = NOW + LASTS_SECONDS
+    assert book.sentences() == []
