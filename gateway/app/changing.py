@@ -44,3 +44,10 @@ def named_of(settings: Settings) -> NamedSets:
         return (NamedSet(VIPS, group=group),) if group else ()
 
     return named
+
+
+def sentences_of(settings: Settings) -> list[str]:
+    """Warnings for ``status``."""
+    if settings.changes.second_person:
+        return []
+    return ["[changes] second_person is false: the guards stop nobody, one person alone may turn any number of devices"]

@@ -19,7 +19,7 @@ from gateway.admin.auth import first_token
 from gateway.admin.guarded import Performers
 from gateway.admin.operators import logins_of, operators_count
 from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
-from gateway.app.changing import fleet_settings_of, named_of, rules_of
+from gateway.app.changing import fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.glass import GlassBook
 from gateway.app.health import CertificateDates
@@ -315,6 +315,7 @@ class Control:
             "warnings": [
                 *self._glass.sentences(),
                 *self._schedule.sentences(),
+                *sentences_of(self._settings),
                 *self._lookout.sentences(),
                 *self._auditing.sentences(),
                 *self._noticing.sentences(),

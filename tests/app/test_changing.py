@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.changing import VIPS, fleet_settings_of, named_of, rules_of
+from gateway.app.changing import VIPS, fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.changes.applying import Rules
 from gateway.changes.impact.figures import NamedSet
 from gateway.domain.freeze import opens_at
@@ -33,6 +33,8 @@ def test_what_is_written_is_what_counts(tmp_path: Path) -> None:
     )
     rules = rules_of(told)
     assert not rules.second_person
+    assert "the guards stop nobody" in sentences_of(told)[0]
+    assert sentences_of(Settings()) == []
     assert (rules.limits.devices, rules.limits.percent, rules.limits.at_least) == (7, 0.5, 2)
     assert rules.limits.widest_percent == fleet_settings_of(told).widest_percent == 30
 
