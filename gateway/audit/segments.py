@@ -1,8 +1,7 @@
 """What of the log is not kept for ever: entries older than the retention, and most of the old checkpoints.
 
 Entries go in whole segments behind a signed checkpoint, never others; an entry tells of it, in the same transaction.
-The checkpoint stays, and verification goes on from it. Where a webhook is set, nothing goes that has not left the
-machine under some checkpoint.
+The checkpoint stays, and verification goes on from it. Whether a checkpoint has reached the webhook is not looked at.
 """
 
 from collections.abc import Callable, Sequence
