@@ -9,7 +9,7 @@ ARGS ?=
 PARALLEL ?= -n $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 ))) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-live test-faults bench soak fuzz fuzz-properties demo run clean
+.PHONY: help setup check test test-long test-live test-faults bench soak fuzz fuzz-properties demo run clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,11 +35,14 @@ servers:
 	@if [ -f tests/live/scanner.sh ]; then bash tests/live/scanner.sh; fi
 .PHONY: servers
 
-test: setup servers ## all tests; ARGS="-k cut" for some
+test: setup servers ## the tests; ARGS="-k cut" for some
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
+test-long: setup servers ## the tests that take long, as they do not run with each commit
+	$(BIN)/pytest $(PARALLEL) --long -m long $(ARGS)
+
 test-live: setup servers ## only the tests against real servers
-	$(BIN)/pytest -m live $(ARGS)
+	$(BIN)/pytest --long -m live $(ARGS)
 
 test-faults: setup servers ## every fault of tests/faults; ARGS="--times=50 --jobs=2", ARGS=--kills-of-control=2000
 	$(BIN)/python -m tests.faults $(ARGS)

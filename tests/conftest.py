@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.live_report", "tests.support.side_by_side"]
+pytest_plugins = ["tests.support.live_report", "tests.support.side_by_side", "tests.support.long_tests"]
 
 # No deadline: the machine is shared, and a slow example is no wrong one.
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)

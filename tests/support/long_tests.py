@@ -1,0 +1,57 @@
+"""A pytest plugin: tests that take long run by ``make test-long``, not with each commit.
+
+What stands here starts several gateways, waits for real programs, or does the same by the hundred; the same code is
+looked at by quicker tests as well. ``--long`` runs everything, ``--long -m long`` only these.
+"""
+
+import pytest
+
+FILES = (
+    "tests/live/askers/test_what_clients_see.py",
+    "tests/live/mail/test_balancer.py",
+    "tests/live/mail/test_notice.py",
+    "tests/live/mail/test_programs.py",
+    "tests/live/mail/test_wire.py",
+    "tests/live/test_second_client.py",
+    "tests/notices/test_kills.py",
+    "tests/soak/test_soak.py",
+    "tests/system/test_asker_cuts.py",
+    "tests/system/test_floods.py",
+    "tests/system/test_mail_workers.py",
+    "tests/system/test_put_back.py",
+)
+CASES = (
+    "tests/demo/test_command.py::test_a_demo_that_is_killed",
+    "tests/demo/test_command.py::test_broken_off",
+    "tests/faults/test_faults.py::test_the_important_faults[cache]",
+    "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-12",
+    "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-14.0",
+    "tests/live/test_same_answers.py::test_a_large_mail_is_sent[plain",
+    "tests/live/smtp/test_postfix.py::test_tokens",
+    "tests/system/test_authz.py::test_an_upgrade",
+    "tests/system/test_backup.py::test_a_token_that_was_revoked",
+    "tests/system/test_backup.py::test_on_another_machine",
+    "tests/system/test_two_machines.py::test_the_database_is_restarted",
+    "tests/system/test_two_machines.py::test_nothing_is_lost_when_a_control",
+    "tests/system/test_upgrade.py::test_a_version_that_is_no_good",
+    "tests/system/test_upgrade.py::test_what_takes_a_restart",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--long``."""
+    parser.addoption("--long", action="store_true", help="also the tests that take long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark them, and leave them out where they are not asked for."""
+    for item in items:
+        if item.nodeid.startswith((*FILES, *CASES)):
+            item.add_marker(pytest.mark.long)
+    # Who names a file or a case means it.
+    named = any(".py" in str(each) for each in config.args)
+    if config.getoption("--long") or named:
+        return
+    kept = [item for item in items if item.get_closest_marker("long") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long") is not None])
+    items[:] = kept
