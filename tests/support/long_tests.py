@@ -37,6 +37,18 @@ CASES = (
     "tests/system/test_upgrade.py::test_what_takes_a_restart",
 )
 
+VARIANTS = (
+    ("tests/live/mail/test_dovecot.py", "[clear"),
+    ("tests/live/smtp/test_postfix.py", "[clear"),
+)
+"""Of a file those cases; the others show the same by TLS."""
+
+
+def takes_long(nodeid: str) -> bool:
+    """Whether a test is one of them."""
+    variant = any(nodeid.startswith(file) and mark in nodeid for file, mark in VARIANTS)
+    return variant or nodeid.startswith((*FILES, *CASES))
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--long``."""
@@ -46,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark them, and leave them out where they are not asked for."""
     for item in items:
-        if item.nodeid.startswith((*FILES, *CASES)):
+        if takes_long(item.nodeid):
             item.add_marker(pytest.mark.long)
     # Who names a file or a case means it.
     named = any(".py" in str(each) for each in config.args)
