@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from gateway.cli.main import app
 from gateway.runtime.lock import DataDirLock
 from gateway.storage.sql import migrating, open_store
-from tests.support.stored_values import LATER_TABLES
+from tests.support.stored_values import back_to_the_first_schema
 
 
 @pytest.fixture
@@ -34,12 +34,7 @@ def of_the_first_schema(data_dir: Path) -> None:
 
     asyncio.run(make())
     with sqlite3.connect(data_dir / "gatepost.db") as connection:
-        connection.execute("DROP TABLE leases")
-        for name in LATER_TABLES:
-            connection.execute(f"DROP TABLE {name}")
-        connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
-        connection.execute("ALTER TABLE people DROP COLUMN address")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        back_to_the_first_schema(connection)
     connection.close()
 
 

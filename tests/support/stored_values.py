@@ -1,5 +1,7 @@
 """Example values for tests of whatever keeps them."""
 
+import sqlite3
+
 from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Ownership, Platform, Scope
 from gateway.ports.store import MailDevice, Person, Source
 
@@ -52,5 +54,21 @@ LATER_TABLES = (
     *("credentials", "change_previews", "policy_changes"),
     *("audit_entries", "audit_head", "audit_checkpoints", "audit_dropped", "audit_subjects"),
     *("notice_mailings", "notices", "notice_complaints"),
+    "operators",
 )
 """What the first schema does not have."""
+LATER_COLUMNS = (
+    ("store_state", "compatible_since"),
+    ("people", "address"),
+    ("tokens", "reach"),
+    ("tokens", "created_by"),
+)
+
+
+def back_to_the_first_schema(connection: sqlite3.Connection) -> None:
+    """Leave of a database of now what the first version would have made of it."""
+    for name in ("leases", *LATER_TABLES):
+        connection.execute(f"DROP TABLE {name}")
+    for table, column in LATER_COLUMNS:
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    connection.execute("UPDATE alembic_version SET version_num = '0001'")

@@ -31,7 +31,7 @@ from gateway.storage.sql.backups import load_backup, write_backup
 from gateway.storage.sql.replacing import begin_another_life, counted_since, put_in_place
 from gateway.storage.sql.schema import metadata
 from gateway.storage.sql.snapshot import LEFT_OUT
-from tests.support.stored_values import LATER_TABLES, app, inventory, mail_device, person, source
+from tests.support.stored_values import app, back_to_the_first_schema, inventory, mail_device, person, source
 
 OPENED: list[BackupReader] = []
 
@@ -190,11 +190,7 @@ async def test_one_moment_while_others_write(store: SqlStore, path: Path, tmp_pa
 async def test_a_backup_of_an_earlier_schema_is_migrated(store: SqlStore, path: Path, tmp_path: Path) -> None:
     await store.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE store_state DROP COLUMN compatible_since")
-        connection.execute("ALTER TABLE people DROP COLUMN address")
-        for name in LATER_TABLES:
-            connection.execute(f"DROP TABLE {name}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        back_to_the_first_schema(connection)
     connection.close()
     reader = await backed_up(path, tmp_path / "b")
     assert reader.header.schema == "0001"
