@@ -12,25 +12,26 @@ FILES = (
     "tests/live/mail/test_notice.py",
     "tests/live/mail/test_programs.py",
     "tests/live/mail/test_wire.py",
+    "tests/live/test_calendars.py",
     "tests/live/test_second_client.py",
     "tests/notices/test_kills.py",
     "tests/soak/test_soak.py",
     "tests/system/test_asker_cuts.py",
+    "tests/system/test_backup.py",
     "tests/system/test_floods.py",
     "tests/system/test_mail_workers.py",
     "tests/system/test_put_back.py",
 )
 CASES = (
     "tests/demo/test_command.py::test_a_demo_that_is_killed",
+    "tests/demo/test_command.py::test_a_gateway_that_dies",
     "tests/demo/test_command.py::test_broken_off",
-    "tests/faults/test_faults.py::test_the_important_faults[cache]",
+    "tests/faults/test_faults.py::test_the_important_faults",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-12",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-14.0",
     "tests/live/test_same_answers.py::test_a_large_mail_is_sent[plain",
     "tests/live/smtp/test_postfix.py::test_tokens",
     "tests/system/test_authz.py::test_an_upgrade",
-    "tests/system/test_backup.py::test_a_token_that_was_revoked",
-    "tests/system/test_backup.py::test_on_another_machine",
     "tests/system/test_two_machines.py::test_the_database_is_restarted",
     "tests/system/test_two_machines.py::test_nothing_is_lost_when_a_control",
     "tests/system/test_upgrade.py::test_a_version_that_is_no_good",
@@ -40,6 +41,8 @@ CASES = (
 VARIANTS = (
     ("tests/live/mail/test_dovecot.py", "[clear"),
     ("tests/live/smtp/test_postfix.py", "[clear"),
+    ("tests/live/test_waiting.py", "[plain"),
+    ("tests/live/test_waiting.py", "[direct"),
 )
 """Of a file those cases; the others show the same by TLS."""
 

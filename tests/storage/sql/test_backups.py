@@ -15,6 +15,7 @@ from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Scope
 from gateway.domain.notice import Mailing, Notice, NoticeKind, Reader
+from gateway.domain.operator import NamedOperator, Role
 from gateway.domain.policy import first_policy
 from gateway.ports.store import (
     IssuedCredential,
@@ -110,6 +111,7 @@ async def _fill_all_but_inventories(writing: Writing) -> None:
     await writing.put_credential(
         IssuedCredential("aaaaaaaa", "ann@corp.example", "abc1", "digest", "", "", "root", 3.0)
     )
+    await writing.put_operator(NamedOperator("root", frozenset({Role.EDITOR}), created_at=1.0))
     await writing.put_token(OperatorToken("t1", "root", "digest", 2.0, None, None, "editor"))
     await writing.put_policy_change(PolicyChange(1, "ann", "t1", 1.0, "a change", 1, ()), 1.0)
     await writing.put_change_preview(1, "digest", b"content")
