@@ -34,6 +34,7 @@ log = structlog.get_logger()
 FOLLOW_EVERY_SECONDS = 1.0
 SAVE_EVERY_SECONDS = 600.0
 AGAIN_AFTER_SECONDS = 5.0
+AFTER_A_DEFECT_SECONDS = 60.0
 FIRST_NAMES = 50
 READY_WITHIN_SECONDS = 5.0
 """So long a preview waits for the index of a gateway that has just started."""
@@ -145,6 +146,13 @@ class FleetPreviews:
                 except StoreUnavailable as error:
                     log.warning("impact_index_waits", error=str(error))
                     await asyncio.sleep(AGAIN_AFTER_SECONDS)
+                    continue
+                except Exception as error:
+                    # Reports are taken and phones are cut by this process, too: that goes on without previews.
+                    log.error("impact_index_failed", error=repr(error), exc_info=error)
+                    self._index = None
+                    self._ready.clear()
+                    await asyncio.sleep(AFTER_A_DEFECT_SECONDS)
                     continue
                 if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                     saved_at = time.monotonic()

@@ -1,0 +1,96 @@
+"""The index that previews come from, as the control process keeps it: it waits, it is built anew, it fails alone."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.changes import fleet_previews
+from gateway.changes.fleet_previews import FleetPreviews, NotReadyYet
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.identity import identity_rules
+from gateway.domain.policy import first_policy
+from gateway.inventory.records import load_record
+from gateway.ports.store import Person, Reading, Writing
+from gateway.storage.memory import MemoryStore
+
+RULES = identity_rules("corp.example", {})
+POLICY = first_policy(1.0)
+
+
+async def load(reading: Reading, login: str) -> PersonRecord:
+    return await load_record(reading, login, RULES)
+
+
+async def known(store: MemoryStore, *names: str) -> None:
+    async def work(writing: Writing) -> None:
+        for name in names:
+            await writing.put_person(Person(f"{name}@corp.example"))
+            writing.log_people([f"{name}@corp.example"])
+
+    await store.write(work)
+
+
+async def people_seen(previews: FleetPreviews) -> int:
+    return (await previews.impact(POLICY, POLICY)).people
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_previews, "AFTER_A_DEFECT_SECONDS", 0.0)
+
+
+async def test_it_follows_what_is_committed_and_is_kept_for_the_next_life(tmp_path: Path) -> None:
+    store, path = MemoryStore(), tmp_path / "impact.index"
+    await known(store, "ann")
+    for expected in (1, 3):
+        previews = FleetPreviews(store, load, path)
+        life = asyncio.ensure_future(previews.run())
+        assert await people_seen(previews) == expected
+        await known(store, f"bob{expected}")
+        assert await people_seen(previews) == expected + 1
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+        assert path.is_file()
+        await known(store, f"eve{expected}")
+
+
+async def test_after_a_change_of_everybody_it_is_built_anew() -> None:
+    store = MemoryStore()
+    await known(store, "ann")
+    previews = FleetPreviews(store, load, None)
+    life = asyncio.ensure_future(previews.run())
+    assert await people_seen(previews) == 1
+
+    async def everybody(writing: Writing) -> None:
+        writing.log_everybody()
+
+    await store.write(everybody)
+    await known(store, "bob")
+    assert await people_seen(previews) == 2
+    life.cancel()
+
+
+async def test_without_it_a_preview_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_previews, "READY_WITHIN_SECONDS", 0.0)
+    with pytest.raises(NotReadyYet, match="the index of the fleet is being built: what this change does"):
+        await people_seen(FleetPreviews(MemoryStore(), load, None))
+
+
+async def test_a_defect_of_it_ends_nothing_else() -> None:
+    store = MemoryStore()
+    await known(store, "ann")
+    failures = 2
+
+    async def failing(reading: Reading, login: str) -> PersonRecord:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ZeroDivisionError
+        return await load(reading, login)
+
+    previews = FleetPreviews(store, failing, None)
+    life = asyncio.ensure_future(previews.run())
+    assert await people_seen(previews) == 1
+    assert (failures, life.done()) == (0, False)
+    life.cancel()
