@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.freeze import FreezeSpan, opens_at
 from gateway.domain.policy import Exemption
-from gateway.domain.policy_parts import FlagPart, Recognition, Touch
+from gateway.domain.policy_parts import FlagPart, Touch
 from gateway.domain.stages import is_milder
 
 COUNTED_SECONDS = 86_400.0
@@ -189,8 +189,3 @@ def _frozen(change: PolicyChange, limits: GuardLimits, now: float) -> Iterable[G
     if opens is not None:
         local = datetime.fromtimestamp(opens, UTC).astimezone(limits.freeze_zone)
         yield GuardHit("freeze_hours", f"these are freeze hours, until {local:%a %d %b %H:%M %Z}")
-
-
-def recognises_more(touch: Touch) -> bool:
-    """Whether the touch makes a ban recognise more than before."""
-    return isinstance(touch.after, Recognition) and not is_milder(touch)
