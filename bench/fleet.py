@@ -91,7 +91,7 @@ def kept_fleet(people: int) -> Path:
     if not kept.exists() or time.time() - kept.stat().st_mtime > DAY:
         KEPT.mkdir(parents=True, exist_ok=True)
         for old in (*KEPT.glob(f"{people}-{APPS}-*"), *KEPT.glob("*.new")):
-            old.unlink()
+            old.unlink(missing_ok=True)
         fresh = kept.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         fill(fresh, people)
@@ -132,7 +132,7 @@ def _tables(now: float) -> Iterator[tuple[Table, Rows]]:
     )
     for kind, value in sorted(_KEYS.items()):
         yield schema.inventory_keys, lambda n, k=kind, v=value: (k, v(n), "mdm", _subject(n))  # type: ignore[misc]
-    yield schema.people, lambda number: (login_of(number), "[]", "[]", "", "", "", "mdm")
+    yield schema.people, lambda number: (login_of(number), "[]", "[]", "", "", "", "mdm", "")
     yield schema.person_logins, lambda number: (login_of(number), login_of(number))
     yield (
         schema.mail_devices,
