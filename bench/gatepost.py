@@ -27,6 +27,8 @@ OPENED = {
     "GATEPOST_HTTP__UPSTREAM_CONNECTIONS": "30000",
 }
 
+INDEX_SECONDS = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Gatepost:
@@ -64,12 +66,22 @@ class Gatepost:
     def ban(self, name: str = "TikTok", app: str = BANNED) -> None:
         """Ban an app, enforced."""
         matcher = {"kind": "id", "value": app, "platform": "android"}
+        self.until_previews()
         with self.api() as api:
             edit = {"name": name, "matchers": [matcher], "flag": "enforce"}
             change = change_of(api.post("/bans", json=edit))
             if change is not None:
                 approve(api, change)
                 api.post(f"/changes/{change}/apply").raise_for_status()
+
+    def until_previews(self) -> None:
+        """Wait until the gateway knows the fleet well enough to say what an edit does to it."""
+
+        def known() -> bool:
+            return api.get("/impact/verify", params={"sample": 1}).status_code == httpx.codes.OK
+
+        with self.api() as api:
+            wait_until(known, "previews can be made", INDEX_SECONDS)
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""

@@ -85,6 +85,7 @@ async def _measured(place: Site, mailbox: str, people: int, clean: int, count: i
         await seen_once(gateway.http, [*holders, *others])
         crowd = Crowd(gateway, mailbox, len(holders))
         await crowd.connect([*holders, *others])
+        await asyncio.to_thread(gateway.until_previews)
         edits = [await crowd.edit("ban added", crowd.add_ban)]
         for _ in range(count - 1):
             (await crowd.set_flag("report-only")).raise_for_status()

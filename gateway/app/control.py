@@ -317,6 +317,7 @@ class Control:
                 *self._schedule.sentences(),
                 *sentences_of(self._settings),
                 *self._lookout.sentences(),
+                *self._previews.sentences(),
                 *self._auditing.sentences(),
                 *self._noticing.sentences(),
             ],

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.authz.keys import AskerKeys
 from gateway.authz.settings import AuthzSettings
@@ -24,7 +25,9 @@ from gateway.proxies.smtp.front_settings import SmtpFrontSettings
 from gateway.proxies.webmail.exposure import WebmailSettings
 from gateway.settings import MailSection, Settings, SmtpSection, WebmailSection
 from gateway.storage.compact import compact
-from gateway.storage.redis import RedisConnection
+
+if TYPE_CHECKING:
+    from gateway.storage.redis import RedisConnection
 
 DATABASE_FILE = "gatepost.db"
 RECORD_TTL_SECONDS = 86_400.0
@@ -47,8 +50,11 @@ def storage_url_of(settings: Settings) -> str:
     return settings.storage.url or f"sqlite:///{data_dir_of(settings) / DATABASE_FILE}"
 
 
-def redis_of(settings: Settings) -> RedisConnection:
+def redis_of(settings: Settings) -> "RedisConnection":
     """The connection to the shared cache. Raises ``InvalidValue``."""
+    # The supervisor, which all wait for at a start, needs settings and no client.
+    from gateway.storage.redis import RedisConnection
+
     return RedisConnection(settings.redis.url, authorities=settings.redis.ca)
 
 

@@ -17,7 +17,6 @@ import structlog
 
 from gateway import __version__
 from gateway.app.kinds import next_run
-from gateway.app.migrating import migrate
 from gateway.app.parts import data_dir_of, storage_url_of, workers_of
 from gateway.observability.lines import STDERR
 from gateway.runtime.child import ChildSpec, LivingChild
@@ -60,6 +59,8 @@ def tell_plan(settings: Settings, role: str, children: Sequence[ChildSpec], fixe
     Raises ``DomainError``.
     """
     if role != "gateway":
+        from gateway.app.migrating import migrate  # only an upgrade needs the database here
+
         before, after = migrate(settings, only_look=False)
         if before.pending:
             log.info("migrated", before=before.found, after=after.found)

@@ -22,9 +22,8 @@ from gateway.changes.impact.fleet import NOBODY, Fleet
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.impact.verifying import Verified
-from gateway.changes.previews import Previewed
+from gateway.changes.previews import NotReadyYet, Previewed
 from gateway.domain.change import PreviewSeen
-from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.domain.policy_parts import parts_of
 from gateway.ports.store import Reading, Store, StoreUnavailable
@@ -40,10 +39,6 @@ READY_WITHIN_SECONDS = 5.0
 """So long a preview waits for the index of a gateway that has just started."""
 
 NamedSets = Callable[[Reading], Awaitable[Collection[NamedSet]]]
-
-
-class NotReadyYet(InvalidValue):
-    """The impact index is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +75,15 @@ class FleetPreviews:
         self._index: ImpactIndex | None = None
         self._progress = Progress(0, 0)
         self._ready = asyncio.Event()
+        self._building_since = time.monotonic()
         self._behind = asyncio.Event()
         """The index is to be built anew, at once."""
 
-    @property
-    def ready(self) -> bool:
-        """Whether previews can be made."""
-        return self._index is not None
-
-    @property
-    def progress(self) -> Progress:
-        """How far the index is while it is built."""
-        return self._progress
-
-    async def wait(self) -> None:
-        """Until the index is there."""
-        await self._ready.wait()
+    def sentences(self) -> list[str]:
+        """Warnings for ``status``."""
+        if self._index is not None or time.monotonic() - self._building_since < READY_WITHIN_SECONDS:
+            return []
+        return [f"{self._how_far()}: until then only what lessens enforcement can be changed"]
 
     async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
         """See ``Previews``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
@@ -150,8 +138,7 @@ class FleetPreviews:
                 except Exception as error:
                     # Reports are taken and phones are cut by this process, too: that goes on without previews.
                     log.error("impact_index_failed", error=repr(error), exc_info=error)
-                    self._index = None
-                    self._ready.clear()
+                    self._gone()
                     await asyncio.sleep(AFTER_A_DEFECT_SECONDS)
                     continue
                 if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
@@ -182,10 +169,13 @@ class FleetPreviews:
         if self._index is not index:
             # Another one is there already.
             return
-        self._index = None
-        self._ready.clear()
+        self._gone()
         self._behind.set()
         log.info("impact_index_rebuilt", reason=reason)
+
+    def _gone(self) -> None:
+        self._index, self._building_since = None, time.monotonic()
+        self._ready.clear()
 
     async def _made(self) -> ImpactIndex:
         if self._path is not None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from gateway.changes.guards import Measured
 from gateway.domain.change import PreviewSeen
+from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
 
 FORMAT = 1
@@ -27,6 +28,10 @@ def mark_of(person_id: str, device_id: str) -> int:
     """The mark of a device, or of a person's unnamed devices (``device_id`` empty)."""
     digest = blake2b(f"{person_id}\0{device_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
+
+
+class NotReadyYet(InvalidValue):
+    """The fleet is not known well enough yet: the same later will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,10 @@ class Previews(Protocol):
     """Computes previews over all that is known."""
 
     async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
-        """What going from one version to the other does to the fleet of now. Raises ``StoreUnavailable``."""
+        """What going from one version to the other does to the fleet of now.
+
+        Raises ``NotReadyYet``, ``StoreUnavailable``.
+        """
         ...
 
 

@@ -3,13 +3,14 @@
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import httpx
 
 from gateway.cli.address import Address
 from gateway.cli.failures import Failed
+
+if TYPE_CHECKING:
+    import httpx
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -19,6 +20,8 @@ class AdminClient:
     """One connection to the API at ``/api/v1``."""
 
     def __init__(self, address: Address) -> None:
+        import httpx  # not above: ``gatepost run`` need not wait for it
+
         self._url = address.url
         try:
             self._http = httpx.Client(
@@ -57,6 +60,8 @@ class AdminClient:
     def _ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
     ) -> dict[str, Any]:
+        import httpx
+
         asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
         try:
             response = self._http.request(method, path, json=body, params=asked)
@@ -68,7 +73,7 @@ class AdminClient:
             raise Failed(f"no Gatepost answers at {self._url}: is it running (gatepost run)?") from None
         return self._read(response)
 
-    def _read(self, response: httpx.Response) -> dict[str, Any]:
+    def _read(self, response: "httpx.Response") -> dict[str, Any]:
         try:
             answer = response.json()
         except ValueError:

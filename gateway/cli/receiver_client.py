@@ -1,13 +1,14 @@
 """Delivers one signed report to the receiver and turns every failure into one clear sentence."""
 
 import ssl
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.address import Address
 from gateway.cli.client import ANSWER_SECONDS, CONNECT_SECONDS
 from gateway.cli.failures import Failed
+
+if TYPE_CHECKING:
+    import httpx
 
 PATH = "/inventory/v1/reports"
 MEDIA_TYPE = "application/cloudevents+json"
@@ -16,6 +17,8 @@ ERRORS_TOLD = 3
 
 def deliver(address: Address, body: bytes, headers: dict[str, str], source: str) -> dict[str, Any]:
     """The acknowledgement of a report. Raises ``Failed`` for everything else."""
+    import httpx  # not above: ``gatepost run`` need not wait for it
+
     try:
         with httpx.Client(
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
@@ -36,7 +39,7 @@ def deliver(address: Address, body: bytes, headers: dict[str, str], source: str)
     return _read(response, address.url, source)
 
 
-def _read(response: httpx.Response, url: str, source: str) -> dict[str, Any]:
+def _read(response: "httpx.Response", url: str, source: str) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError:
@@ -50,7 +53,7 @@ def _read(response: httpx.Response, url: str, source: str) -> dict[str, Any]:
     raise Failed(_refused(response, answer, source))
 
 
-def _refused(response: httpx.Response, problem: dict[str, Any], source: str) -> str:
+def _refused(response: "httpx.Response", problem: dict[str, Any], source: str) -> str:
     """What the receiver said, with what the sender does next."""
     detail = str(problem["detail"])
     if response.status_code == 401:

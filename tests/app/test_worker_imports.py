@@ -1,4 +1,4 @@
-"""A worker holds in memory what it works with, and begins without reading the rest, or PostgreSQL's driver."""
+"""Processes hold in memory what they work with, and begin without reading the rest, or PostgreSQL's driver."""
 
 import subprocess
 import sys
@@ -11,5 +11,12 @@ NOT_NEEDED = (
 
 def test_a_worker_loads_no_library_of_the_control_process() -> None:
     code = f"import sys, gateway.app.worker; print([each for each in {NOT_NEEDED} if each in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_supervisor_makes_no_child_wait_for_libraries_that_it_does_not_use() -> None:
+    needless = (*NOT_NEEDED, "redis", "sqlalchemy", "pyroaring", "numpy")
+    code = f"import sys, gateway.app.whole; print([each for each in {needless} if each in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.changes import fleet_previews
-from gateway.changes.fleet_previews import FleetPreviews, NotReadyYet
+from gateway.changes.fleet_previews import FleetPreviews
+from gateway.changes.previews import NotReadyYet
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.policy import first_policy
@@ -73,8 +74,19 @@ async def test_after_a_change_of_everybody_it_is_built_anew() -> None:
 
 async def test_without_it_a_preview_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_previews, "READY_WITHIN_SECONDS", 0.0)
+    store = MemoryStore()
+    await known(store, "ann")
+    previews = FleetPreviews(store, load, None)
     with pytest.raises(NotReadyYet, match="the index of the fleet is being built: what this change does"):
-        await people_seen(FleetPreviews(MemoryStore(), load, None))
+        await people_seen(previews)
+    until_then = "the index of the fleet is being built: until then only what lessens enforcement can be changed"
+    assert previews.sentences() == [until_then]
+    life = asyncio.ensure_future(previews.run())
+    monkeypatch.setattr(fleet_previews, "READY_WITHIN_SECONDS", 5.0)
+    assert await people_seen(previews) == 1
+    monkeypatch.setattr(fleet_previews, "READY_WITHIN_SECONDS", 0.0)
+    assert previews.sentences() == []
+    life.cancel()
 
 
 async def test_a_defect_of_it_ends_nothing_else() -> None:

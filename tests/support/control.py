@@ -16,7 +16,7 @@ from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import previewed
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.verifying import Verified
-from gateway.changes.previews import Previewed
+from gateway.changes.previews import NotReadyYet, Previewed
 from gateway.changes.short_form import ShortForm
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
@@ -72,6 +72,8 @@ class Control:
     policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
 
     notices: NoticeDesk | None = None
+    not_ready: str = ""
+    """Why no preview can be made yet."""
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Remember what would go to the workers."""
@@ -92,6 +94,8 @@ class Control:
 
     async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
         """A preview, by an index that is built for it."""
+        if self.not_ready:
+            raise NotReadyYet(self.not_ready)
         index = await ImpactIndex.built(self.store, self.load_record)
         return previewed(await index.preview(policy_of(before), policy_of(after), self.now), after, before, 20.0)
 

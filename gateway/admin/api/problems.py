@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from gateway.changes.desk import NotAllowed
+from gateway.changes.previews import NotReadyYet
 from gateway.changes.short_form import NeedsApproval
 from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Conflict, StoreUnavailable
@@ -89,6 +90,9 @@ def add_handlers(app: FastAPI) -> None:
     async def invalid_value(request: Request, error: Exception) -> JSONResponse:
         return problem(422, "invalid_value", _sentence(str(error)))
 
+    async def not_ready_yet(request: Request, error: Exception) -> JSONResponse:
+        return problem(503, "not_ready_yet", _sentence(str(error)), headers={"Retry-After": "5"})
+
     async def invalid_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         errors = [
@@ -122,6 +126,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(NeedsApproval, needs_approval)
     app.add_exception_handler(NotAllowed, not_allowed)
     app.add_exception_handler(InvalidValue, invalid_value)
+    app.add_exception_handler(NotReadyYet, not_ready_yet)
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(Conflict, conflict)
     app.add_exception_handler(StoreUnavailable, unavailable)

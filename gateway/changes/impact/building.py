@@ -104,7 +104,12 @@ class _Pages:
 
 
 async def _updates(reading: Reading, load_record: LoadRecord, logins: Iterable[str]) -> list[Update]:
-    return [await _update(reading, load_record, login) for login in logins]
+    left = list(logins)
+    updates: list[Update] = []
+    while some := left[len(updates) : len(updates) + PAGE]:
+        await reading.read_ahead(some)
+        updates += [await _update(reading, load_record, login) for login in some]
+    return updates
 
 
 async def _update(reading: Reading, load_record: LoadRecord, login: str) -> Update:

@@ -34,6 +34,9 @@ class MemoryReading(MemoryAuditReading, MemoryNoticeReading):
     async def sequence(self) -> int:
         return self.tables.sequence
 
+    async def read_ahead(self, logins: Sequence[str]) -> None:
+        """Nothing: all of it is at hand."""
+
     async def changes_after(self, sequence: int, limit: int = 10_000) -> Sequence[Change] | None:
         newest = self.tables.sequence
         if sequence < newest and sequence + 1 not in self.tables.changes:

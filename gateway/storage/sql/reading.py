@@ -148,6 +148,9 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
     async def incarnation(self) -> str:
         return self._incarnation
 
+    async def read_ahead(self, logins: Sequence[str]) -> None:
+        """Nothing: see ``reading_ahead``."""
+
     async def changes_after(self, sequence: int, limit: int = 10_000) -> Sequence[Change] | None:
         found = await self._rows.all(_CHANGES, {"after": sequence, "most": limit})
         if not found:
@@ -189,18 +192,18 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
 
     async def inventory(self, source_id: str, source_device: str) -> Inventory | None:
         found = await self._first(_INVENTORY, source=source_id, device=source_device)
-        return _inventory(found.content) if found else None
+        return decoded_inventory(found.content) if found else None
 
     async def inventories_by_key(self, key_type: str, value: str) -> Sequence[Inventory]:
         found = await self._rows.all(_BY_KEY, {"type": key_type, "folded": value.casefold()})
-        return [_inventory(row.content) for row in found]
+        return [decoded_inventory(row.content) for row in found]
 
     async def person_by_login(self, login: str) -> Person | None:
         found = await self._first(_PERSON, wanted=login)
-        return _person(found) if found else None
+        return person_of(found) if found else None
 
     async def people(self, after: str = "", limit: int = 1000) -> Sequence[Person]:
-        return [_person(row) for row in await self._rows.all(_PEOPLE, {"after": after, "most": limit})]
+        return [person_of(row) for row in await self._rows.all(_PEOPLE, {"after": after, "most": limit})]
 
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         return [MailDevice(*row) for row in await self._rows.all(_DEVICES, {"person": person_id})]
@@ -221,7 +224,7 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
 
     async def tombstones(self, person_id: str, device_id: str) -> Sequence[Tombstone]:
         found = await self._first(_TOMBSTONES, person=person_id, device=device_id)
-        return _readable(decode_tombstones, found.content) if found else ()
+        return readable(decode_tombstones, found.content) if found else ()
 
     async def tombstoned_devices(self, person_id: str) -> Sequence[str]:
         return [row.device_id for row in await self._rows.all(_TOMBSTONED, {"person": person_id})]
@@ -268,25 +271,28 @@ def _source(row: Any) -> Source:
     return Source(max_scope=Scope(values.pop("max_scope")), secrets=secrets, **values)
 
 
-def _person(row: Any) -> Person:
-    values = dict(row._mapping)
+def person_of(row: Any, *beside: str) -> Person:
+    """The person of a row that has ``beside`` the person's columns some of its own."""
+    values = {name: value for name, value in row._mapping.items() if name not in beside}
     aliases, groups = json.loads(values.pop("aliases")), json.loads(values.pop("groups"))
     return Person(aliases=tuple(aliases), groups=frozenset(groups), **values)
 
 
 def _version(document: str) -> PolicyVersion:
-    return _readable(decode_policy, document)
+    return readable(decode_policy, document)
 
 
 def _policy_change(document: str) -> PolicyChange:
-    return _readable(decode_policy_change, document)
+    return readable(decode_policy_change, document)
 
 
-def _inventory(content: bytes) -> Inventory:
-    return _readable(decode_inventory, content)
+def decoded_inventory(content: bytes) -> Inventory:
+    """The inventory of a row. Raises ``StoreUnavailable`` for one that cannot be read."""
+    return readable(decode_inventory, content)
 
 
-def _readable(decode: Callable[[S], T], content: S) -> T:
+def readable(decode: Callable[[S], T], content: S) -> T:
+    """What a row's content means. Raises ``StoreUnavailable`` where it means nothing."""
     try:
         return decode(content)
     except Unreadable as error:

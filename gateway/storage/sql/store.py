@@ -14,7 +14,7 @@ from gateway.storage.change_rows import LOG_KEEPS
 from gateway.storage.sql.group_commit import GroupCommit, Transaction
 from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
 from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
-from gateway.storage.sql.reading import SqlReading
+from gateway.storage.sql.reading_ahead import SqlReadingAhead
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.sqlite import BUSY_SECONDS, SqliteDatabase
 
@@ -73,13 +73,13 @@ class SqlStore:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         async with self._database.reader() as (rows, sequence, incarnation):
-            yield SqlReading(rows, sequence, incarnation)
+            yield SqlReadingAhead(rows, sequence, incarnation)
 
     async def read_at_once(self, work: Callable[[Reading], Coroutine[Any, Any, T]]) -> T:
         """Run a reading in one go: on SQLite a hop to a reader's thread and back, not one for each statement."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        return await self._database.at_once(lambda rows, *state: work(SqlReading(rows, *state)))
+        return await self._database.at_once(lambda rows, *state: work(SqlReadingAhead(rows, *state)))
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a unit of work in the next shared transaction."""

@@ -34,6 +34,18 @@ async def test_a_ban_is_added_listed_shown_and_removed(api: httpx.AsyncClient, c
     assert (await api.get("/bans/TikTok")).status_code == 404
 
 
+async def test_before_the_fleet_is_known_enforcement_waits_and_turning_down_does_not(
+    api: httpx.AsyncClient, control: Control
+) -> None:
+    assert (await api.post("/bans", json={**TIKTOK, "flag": "enforce"})).status_code == 201
+    control.not_ready = "the index of the fleet is being built, 40 % of 9 people"
+    refused = await api.put("/flags/unknowns/stale", json={"setting": "deny"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["type"] == "urn:gatepost:problem:not_ready_yet"
+    assert "40 %" in refused.json()["detail"]
+    assert (await api.put("/flags/bans/TikTok", json={"flag": "off"})).status_code == 200
+
+
 async def test_what_is_shown_can_be_sent_again(api: httpx.AsyncClient) -> None:
     given = {
         "name": "Everything",
