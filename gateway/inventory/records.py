@@ -7,6 +7,7 @@ that sources use (key types ``login`` and ``eas``, by which inventories are foun
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from gateway.domain.binding import InventoryFacts, PersonFacts, Pin, SeenDevice, assemble, claimed_logins, eas_ids
 from gateway.domain.credential import DeviceCredential
@@ -14,7 +15,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.identity import IdentityRules, canonical_login, canonical_plain_device_id
 from gateway.domain.inventory import DeviceKey, Inventory
-from gateway.ports.store import PinnedBinding, Reading
+from gateway.ports.store import PinnedBinding, Reading, UnderLogin
 
 CANONICAL_TYPES = frozenset({"login", "eas"})
 """Key types that only Gatepost itself writes; a source's own keys keep their types beside them."""
@@ -22,6 +23,9 @@ _USER_TYPES = frozenset({"user", "email", "upn"})
 APPLE_PREFIX = "appl"
 """Old iOS releases state ``Appl`` and the serial number as DeviceId."""
 APPLE_SERIAL_LENGTHS = range(10, 13)
+
+Under: TypeAlias = Sequence[tuple[str, UnderLogin]]
+"""Of each login of a person what is stored under it."""
 
 
 async def load_record(reading: Reading, login: str, rules: IdentityRules) -> PersonRecord:
@@ -37,9 +41,10 @@ async def load_facts(reading: Reading, login: str, rules: IdentityRules) -> Pers
     sequence = await reading.sequence()
     person = await reading.person_by_login(login)
     logins = (person.person_id, *person.aliases) if person else (login,)
-    seen = await _seen_devices(reading, logins)
-    pins = await _pins(reading, logins)
-    stones = await _tombstones(reading, logins)
+    # What an alias collected before it was known to be one counts as well.
+    under = [(name, await reading.under_login(name)) for name in logins]
+    seen, pins = _seen_devices(under), _pins(under)
+    stones = await _tombstones(reading, under)
     gathered = _Gathered(rules)
     for name in logins:
         gathered.add(await reading.inventories_by_key("login", name))
@@ -60,7 +65,7 @@ async def load_facts(reading: Reading, login: str, rules: IdentityRules) -> Pers
         inventories=await gathered.facts(reading),
         pins=tuple(Pin(pin.device_id, pin.source_id, pin.source_device, pin.bound) for pin in pins),
         tombstones=stones,
-        credentials=await _credentials(reading, logins),
+        credentials=_credentials(under),
         sequence=sequence,
     )
 
@@ -135,40 +140,37 @@ def with_canonical_keys(inventory: Inventory, rules: IdentityRules) -> Inventory
     return inventory if keys == inventory.device_keys else replace(inventory, device_keys=keys)
 
 
-async def _seen_devices(reading: Reading, logins: Sequence[str]) -> dict[str, SeenDevice]:
+def _seen_devices(under: Under) -> dict[str, SeenDevice]:
     seen: dict[str, SeenDevice] = {}
-    for login in logins:
-        # What an alias collected before it was known to be one counts as well.
-        for device in await reading.mail_devices(login):
+    for _, found in under:
+        for device in found.mail_devices:
             earlier = seen.get(device.device_id)
             if earlier is None or device.first_seen_at < earlier.first_seen_at:
                 seen[device.device_id] = SeenDevice(device.device_id, device.first_seen_at)
     return seen
 
 
-async def _pins(reading: Reading, logins: Sequence[str]) -> list[PinnedBinding]:
+def _pins(under: Under) -> list[PinnedBinding]:
     pins: dict[tuple[str, str, str], PinnedBinding] = {}
-    for login in logins:
-        for pin in await reading.pins_of_person(login):
+    for _, found in under:
+        for pin in found.pins:
             pins.setdefault((pin.device_id, pin.source_id, pin.source_device), pin)
     return list(pins.values())
 
 
-async def _credentials(reading: Reading, logins: Sequence[str]) -> tuple[DeviceCredential, ...]:
+def _credentials(under: Under) -> tuple[DeviceCredential, ...]:
     return tuple(
-        [
-            DeviceCredential(each.id, each.digest, each.device_id)
-            for login in logins
-            for each in await reading.credentials_of_person(login)
-            if each.revoked_at is None
-        ]
+        DeviceCredential(each.id, each.digest, each.device_id)
+        for _, found in under
+        for each in found.credentials
+        if each.revoked_at is None
     )
 
 
-async def _tombstones(reading: Reading, logins: Sequence[str]) -> dict[str, tuple[Tombstone, ...]]:
+async def _tombstones(reading: Reading, under: Under) -> dict[str, tuple[Tombstone, ...]]:
     stones: dict[str, tuple[Tombstone, ...]] = {}
-    for login in logins:
-        for device_id in await reading.tombstoned_devices(login):
+    for login, below in under:
+        for device_id in below.tombstoned:
             found = await reading.tombstones(login, device_id)
             stones[device_id] = tuple(dict.fromkeys((*stones.get(device_id, ()), *found)))
     left_by = {stone.source_id for each in stones.values() for stone in each}

@@ -195,6 +195,18 @@ class Lease:
     """By the store's own clock, epoch seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnderLogin:
+    """What is stored under one login, be it a person's own or an alias; each in the order of its own method."""
+
+    mail_devices: Sequence[MailDevice]
+    pins: Sequence[PinnedBinding]
+    tombstoned: Sequence[str]
+    """DeviceIds."""
+    credentials: Sequence[IssuedCredential]
+    """Revoked ones included."""
+
+
 class Reading(AuditReading, NoticeReading, Protocol):
     """One snapshot of the store."""
 
@@ -267,6 +279,10 @@ class Reading(AuditReading, NoticeReading, Protocol):
 
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         """The mail devices seen of one person."""
+        ...
+
+    async def under_login(self, login: str) -> UnderLogin:
+        """``mail_devices``, ``pins_of_person``, ``tombstoned_devices`` and ``credentials_of_person`` at once."""
         ...
 
     async def all_mail_devices(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[MailDevice]:

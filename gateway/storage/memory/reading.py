@@ -17,6 +17,7 @@ from gateway.ports.store import (
     PinnedBinding,
     Source,
     StoredMessage,
+    UnderLogin,
 )
 from gateway.storage.memory.audit import MemoryAuditReading
 from gateway.storage.memory.notices import MemoryNoticeReading
@@ -94,6 +95,14 @@ class MemoryReading(MemoryAuditReading, MemoryNoticeReading):
 
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         return sorted(self.tables.mail_devices.get(person_id, ()), key=lambda device: device.device_id)
+
+    async def under_login(self, login: str) -> UnderLogin:
+        return UnderLogin(
+            await self.mail_devices(login),
+            await self.pins_of_person(login),
+            await self.tombstoned_devices(login),
+            await self.credentials_of_person(login),
+        )
 
     async def all_mail_devices(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[MailDevice]:
         every = (device for devices in self.tables.mail_devices.values() for device in devices)

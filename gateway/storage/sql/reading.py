@@ -23,6 +23,7 @@ from gateway.ports.store import (
     Source,
     StoredMessage,
     StoreUnavailable,
+    UnderLogin,
 )
 from gateway.storage.inventories import decode_inventory, decode_tombstones
 from gateway.storage.policies import decode_policy
@@ -33,6 +34,7 @@ from gateway.storage.sql.audit import SqlAuditReading
 from gateway.storage.sql.notices import SqlNoticeReading
 from gateway.storage.sql.operator_rows import operator_of_row
 from gateway.storage.sql.rows import Rows
+from gateway.storage.sql.under_login import UNDER_LOGIN, under_login
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -66,7 +68,7 @@ _INVENTORY = select(s.inventories.c.content).where(
     s.inventories.c.source_id == bindparam("source"), s.inventories.c.source_device == bindparam("device")
 )
 _BY_KEY = (
-    select(s.inventories.c.content)
+    select(s.inventories.c.source_id, s.inventories.c.source_device, s.inventories.c.content)
     .join(s.inventory_keys)
     .where(s.inventory_keys.c.key_type == bindparam("type"), s.inventory_keys.c.value == bindparam("folded"))
     .order_by(s.inventory_keys.c.source_id, s.inventory_keys.c.source_device)
@@ -195,8 +197,11 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
         return decoded_inventory(found.content) if found else None
 
     async def inventories_by_key(self, key_type: str, value: str) -> Sequence[Inventory]:
-        found = await self._rows.all(_BY_KEY, {"type": key_type, "folded": value.casefold()})
-        return [decoded_inventory(row.content) for row in found]
+        return [decoded_inventory(row.content) for row in await self.rows_by_key(key_type, value.casefold())]
+
+    async def rows_by_key(self, key_type: str, folded: str) -> Sequence[Any]:
+        """Source, device and content of the inventories that state a key."""
+        return await self._rows.all(_BY_KEY, {"type": key_type, "folded": folded})
 
     async def person_by_login(self, login: str) -> Person | None:
         found = await self._first(_PERSON, wanted=login)
@@ -207,6 +212,9 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
 
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         return [MailDevice(*row) for row in await self._rows.all(_DEVICES, {"person": person_id})]
+
+    async def under_login(self, login: str) -> UnderLogin:
+        return under_login(await self._rows.all(UNDER_LOGIN, {"person": login}))
 
     async def all_mail_devices(self, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[MailDevice]:
         values = {"person": after[0], "device": after[1], "most": limit}

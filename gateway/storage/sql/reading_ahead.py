@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, bindparam, select
 
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
-from gateway.ports.store import IssuedCredential, MailDevice, Person, PinnedBinding, Source
+from gateway.ports.store import IssuedCredential, MailDevice, Person, PinnedBinding, Source, UnderLogin
 from gateway.storage.inventories import decode_tombstones
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.reading import SqlReading, decoded_inventory, person_of, readable
@@ -121,6 +121,12 @@ class SqlReadingAhead(SqlReading):
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         found = self._devices.get(person_id)
         return await super().mail_devices(person_id) if found is None else found
+
+    async def under_login(self, login: str) -> UnderLogin:
+        if login not in self._devices:
+            return await super().under_login(login)
+        stones = list(self._tombstones[login])
+        return UnderLogin(self._devices[login], self._pins[login], stones, self._credentials[login])
 
     async def pins_of_person(self, person_id: str) -> Sequence[PinnedBinding]:
         found = self._pins.get(person_id)

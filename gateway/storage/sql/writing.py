@@ -33,8 +33,8 @@ from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditWriting
 from gateway.storage.sql.notices import SqlNoticeWriting
 from gateway.storage.sql.operator_rows import row_of_operator
-from gateway.storage.sql.reading import SqlReading
 from gateway.storage.sql.rows import Rows
+from gateway.storage.sql.unit_inventories import SqlUnitInventories, stated_keys
 
 _INCARNATION = update(s.store_state).values(incarnation=bindparam("name"))
 _NEWEST_POLICY = select(func.coalesce(func.max(s.policies.c.number), 0))
@@ -96,14 +96,16 @@ def _row(table: Table, value: object) -> dict[str, object]:
     return {column.name: getattr(value, column.name) for column in table.columns}
 
 
-class SqlWriting(SqlReading, SqlAuditWriting, SqlNoticeWriting, LogRequests):
+class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogRequests):
     """``ports.store.Writing`` inside a savepoint of the shared transaction."""
 
     def __init__(
         self, rows: Rows, sequence: int, incarnation: str, lease_clock: Callable[[], float] | None = None
     ) -> None:
         """``lease_clock`` in place of the database's own."""
-        SqlReading.__init__(self, rows, sequence, incarnation)
+        SqlUnitInventories.__init__(self, rows, sequence, incarnation)
+        self._inventories = {}
+        self._by_key = {}
         SqlAuditWriting.__init__(self)
         LogRequests.__init__(self)
         self._now = lease_clock
@@ -172,7 +174,8 @@ class SqlWriting(SqlReading, SqlAuditWriting, SqlNoticeWriting, LogRequests):
         key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
         content = {"received_at": inventory.received_at, "content": encode_inventory(inventory)}
         await self._put(s.inventories, {**key, **content})
-        await self._put_keys(inventory, key)
+        same_keys = await self._put_keys(inventory, key)
+        self.now_stands((inventory.source_id, inventory.source_device), inventory, same_keys=same_keys)
         if added or removed:
             event = {
                 **key,
@@ -183,21 +186,25 @@ class SqlWriting(SqlReading, SqlAuditWriting, SqlNoticeWriting, LogRequests):
             }
             await self._rows.run(_ADD_EVENT, event)
 
-    async def _put_keys(self, inventory: Inventory, key: Mapping[str, str]) -> None:
-        """Most reports state the same keys as the one before: then nothing is written."""
+    async def _put_keys(self, inventory: Inventory, key: Mapping[str, str]) -> bool:
+        """Most reports state the same keys as the one before: then nothing is written. Whether it was so."""
         named = {"source": key["source_id"], "device": key["source_device"]}
-        known = {(row.key_type, row.value) for row in await self._rows.all(_KEYS, named)}
-        stated = {(each.type, each.value.casefold()) for each in inventory.device_keys}
+        known = self.stated_before((inventory.source_id, inventory.source_device))
+        if known is None:
+            known = {(row.key_type, row.value) for row in await self._rows.all(_KEYS, named)}
+        stated = stated_keys(inventory)
         if known == stated:
-            return
+            return True
         if known:
             await self._rows.run(_DROP_KEYS, named)
         if stated:
             rows = [{"key_type": kind, "value": value, **key} for kind, value in sorted(stated)]
             await self._rows.run(_ADD_KEYS, rows)
+        return False
 
     async def delete_inventory(self, source_id: str, source_device: str) -> None:
         await self._rows.run(_DROP_INVENTORY, {"source": source_id, "device": source_device})
+        self.now_stands((source_id, source_device), None, same_keys=False)
 
     async def put_person(self, person: Person) -> None:
         logins = list(dict.fromkeys((person.person_id, *person.aliases)))

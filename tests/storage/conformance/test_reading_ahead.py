@@ -81,6 +81,44 @@ async def test_records_are_the_same_with_and_without(store: Store) -> None:
         assert await half_ahead(reading) == singly
 
 
+async def test_what_stands_under_a_login_is_what_each_question_finds(store: Store) -> None:
+    await store.write(tangle)
+    async with store.read() as reading:
+        for number in range(PEOPLE + 1):
+            name = login(number)
+            found = await reading.under_login(name)
+            assert list(found.mail_devices) == list(await reading.mail_devices(name))
+            assert list(found.pins) == list(await reading.pins_of_person(name))
+            assert list(found.tombstoned) == list(await reading.tombstoned_devices(name))
+            assert list(found.credentials) == list(await reading.credentials_of_person(name))
+
+
+async def test_a_unit_of_work_reads_inventories_as_it_left_them(store: Store) -> None:
+    serial = DeviceKey("serial", "S1")
+
+    async def work(writing: Writing) -> None:
+        assert await writing.inventories_by_key("serial", "s1") == []
+        assert await writing.inventory("mdm", "d1") is None
+        await writing.put_inventory(inventory("d1", apps=1, keys=(serial,)))
+        (first,) = await writing.inventories_by_key("serial", "S1")
+        assert first == await writing.inventory("mdm", "d1") == inventory("d1", apps=1, keys=(serial,))
+        await writing.put_inventory(inventory("d1", apps=2, keys=(serial,)))
+        assert await writing.inventories_by_key("serial", "s1") == [inventory("d1", apps=2, keys=(serial,))]
+        await writing.put_inventory(inventory("d2", keys=(serial,)))
+        assert [each.source_device for each in await writing.inventories_by_key("serial", "s1")] == ["d1", "d2"]
+        await writing.put_inventory(inventory("d1", keys=(DeviceKey("serial", "other"),)))
+        assert [each.source_device for each in await writing.inventories_by_key("serial", "s1")] == ["d2"]
+        await writing.delete_inventory("mdm", "d2")
+        assert await writing.inventories_by_key("serial", "s1") == []
+        assert await writing.inventory("mdm", "d2") is None
+
+    await store.write(work)
+    async with store.read() as reading:
+        assert await reading.inventories_by_key("serial", "s1") == []
+        (left,) = await reading.inventories_by_key("serial", "OTHER")
+        assert left.source_device == "d1"
+
+
 async def test_what_is_not_a_record_is_untouched_by_it(store: Store) -> None:
     await store.write(tangle)
     async with store.read() as reading:
