@@ -1,19 +1,18 @@
 """``gatepost group``: who belongs to which group."""
 
-import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from gateway.cli.client import AdminClient
+from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
 from gateway.cli.output import Rows
 
 app = group("Groups of users, for bans, flags and exemptions.")
@@ -121,39 +120,18 @@ def _leaving(api: AdminClient, named: set[str]) -> list[Row]:
 
 def _rows_of(file: Path) -> list[Row]:
     """A row per user, in the order of the file. Raises ``Failed``."""
-    try:
-        if str(file) == "-":
-            rows = _merged(_read(sys.stdin, "standard input"))
-        else:
-            with file.open(encoding="utf-8-sig", newline="") as opened:
-                rows = _merged(_read(opened, str(file)))
-    except OSError as error:
-        raise Failed(f"{file} cannot be read ({error.strerror}): name a CSV file") from None
-    except UnicodeDecodeError:
-        raise Failed(f"{file} is no text in UTF-8: save it as CSV UTF-8") from None
-    except csv.Error as error:
-        raise Failed(f"{file} is no CSV file: {error}") from None
-    if not rows:
-        raise Failed(f"{file} names no user below its first line")
-    return rows
+    return _merged(_row(cells) for _, cells in csv_rows(file, "user", _wrong))
 
 
-def _read(opened: TextIO, name: str) -> Iterator[Row]:
-    reader = csv.DictReader(opened, strict=True)
-    columns = {(column or "").strip().lower() for column in reader.fieldnames or ()}
-    if "user" not in columns or not columns & {"group", "groups"} or columns - COLUMNS:
-        raise Failed(f"{name}: the first line must name the columns user and group (or groups), and aliases if any")
-    for line in reader:
-        cells = {str(key).strip().lower(): value.strip() for key, value in line.items() if isinstance(value, str)}
-        if None in line or None in line.values():
-            raise Failed(f"{name}, line {reader.line_num}: it has not as many cells as the first line")
-        if not cells["user"]:
-            raise Failed(f"{name}, line {reader.line_num}: the user is empty")
-        single = [cells["group"]] if cells.get("group") else []
-        row: Row = {"user": cells["user"], "groups": [*single, *_several(cells.get("groups", ""))]}
-        if "aliases" in cells:
-            row["aliases"] = _several(cells["aliases"])
-        yield row
+def _wrong(columns: set[str]) -> str:
+    fits = "user" in columns and columns & {"group", "groups"} and not columns - COLUMNS
+    return "" if fits else "user and group (or groups), and aliases if any"
+
+
+def _row(cells: Cells) -> Row:
+    single = [cells["group"]] if cells.get("group") else []
+    row: Row = {"user": cells["user"], "groups": [*single, *_several(cells.get("groups", ""))]}
+    return row | ({"aliases": _several(cells["aliases"])} if "aliases" in cells else {})
 
 
 def _several(text: str) -> list[str]:

@@ -1,14 +1,15 @@
 """``gatepost person``: what notices need to know of people: address, language, time zone, name."""
 
-import csv
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from gateway.cli.client import AdminClient
+from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.failures import Failed
 
@@ -51,47 +52,31 @@ def import_people(
 
 def _send(api: AdminClient, rows: list[tuple[int, Row]], file: Path, *, dry_run: bool) -> tuple[int, int, int]:
     added = changed = unchanged = 0
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        batch = rows[start : start + ROWS_AT_ONCE]
-        try:
-            answer = api.post("/people/import", {"rows": [row for _, row in batch], "dry_run": dry_run})
-        except Failed as error:
-            raise Failed(f"{file}, from line {batch[0][0]} on: {error}") from None
-        added += answer["added"]
-        changed += answer["changed"]
-        unchanged += answer["unchanged"]
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("looking" if dry_run else "importing", total=len(rows))
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            batch = rows[start : start + ROWS_AT_ONCE]
+            try:
+                answer = api.post("/people/import", {"rows": [row for _, row in batch], "dry_run": dry_run})
+            except Failed as error:
+                raise Failed(f"{file}, from line {batch[0][0]} on: {error}") from None
+            added += answer["added"]
+            changed += answer["changed"]
+            unchanged += answer["unchanged"]
+            progress.advance(task, len(batch))
     return added, changed, unchanged
 
 
 def _rows_of(file: Path) -> list[tuple[int, Row]]:
     """Rows with the lines that they stand in. Raises ``Failed``."""
-    try:
-        if str(file) == "-":
-            rows = list(_read(sys.stdin, "standard input"))
-        else:
-            with file.open(encoding="utf-8-sig", newline="") as opened:
-                rows = list(_read(opened, str(file)))
-    except OSError as error:
-        raise Failed(f"{file} cannot be read ({error.strerror}): name a CSV file") from None
-    except UnicodeDecodeError:
-        raise Failed(f"{file} is no text in UTF-8: save it as CSV UTF-8") from None
-    except csv.Error as error:
-        raise Failed(f"{file} is no CSV file: {error}") from None
-    if not rows:
-        raise Failed(f"{file} names nobody below its first line")
-    return rows
+    return [(line, _row(cells)) for line, cells in csv_rows(file, "login", _wrong)]
 
 
-def _read(opened: TextIO, name: str) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(opened, strict=True)
-    columns = {(column or "").strip().lower() for column in reader.fieldnames or ()}
-    if "login" not in columns or not columns & set(COLUMNS) or columns - {"login", *COLUMNS}:
-        raise Failed(f"{name}: the first line must name the columns login and any of {', '.join(COLUMNS)}")
-    for line in reader:
-        if None in line or None in line.values():
-            raise Failed(f"{name}, line {reader.line_num}: it has not as many cells as the first line")
-        cells = {key.strip().lower(): value.strip() for key, value in line.items()}
-        if not cells["login"]:
-            raise Failed(f"{name}, line {reader.line_num}: the login is empty")
-        stated = {column: cells[column] for column in COLUMNS if column in cells}
-        yield reader.line_num, {"user": cells["login"], "groups": None, **stated}
+def _wrong(columns: set[str]) -> str:
+    fits = "login" in columns and columns & set(COLUMNS) and not columns - {"login", *COLUMNS}
+    return "" if fits else f"login and any of {', '.join(COLUMNS)}"
+
+
+def _row(cells: Cells) -> Row:
+    stated = {column: cells[column] for column in COLUMNS if column in cells}
+    return {"user": cells["login"], "groups": None, **stated}
