@@ -40,6 +40,7 @@ from gateway.app.tasks import Tasks
 from gateway.audit.keys import AuditKey
 from gateway.changes.apply import ensure_first_policy
 from gateway.changes.applying import Applier
+from gateway.changes.connected import connected
 from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import FleetPreviews
 from gateway.changes.scheduling import Schedule
@@ -68,7 +69,14 @@ from gateway.runtime.elsewhere import Elsewhere
 from gateway.runtime.leases import Held, Leases, holder_name
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
-from gateway.storage.redis import RedisConnection, RedisPublisher, RedisRecords, RedisWorkerStatuses, SightingReceiver
+from gateway.storage.redis import (
+    SESSIONS,
+    RedisConnection,
+    RedisPublisher,
+    RedisRecords,
+    RedisWorkerStatuses,
+    SightingReceiver,
+)
 from gateway.storage.sql import SchemaMismatch, open_store
 
 log = structlog.get_logger()
@@ -138,6 +146,7 @@ class Control:
             now,
             settings=fleet_settings_of(settings),
             named=named_of(settings),
+            connected=partial(connected, RedisWorkerStatuses(redis, names=SESSIONS)),
         )
         guarded = Performers({}, now)
         lasts = settings.changes.approval_hours * 3600

@@ -27,6 +27,7 @@ from gateway.app.parts import (
     storage_url_of,
 )
 from gateway.app.tasks import Tasks
+from gateway.decision import sessions_told
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.effects import EffectLog
@@ -45,6 +46,7 @@ from gateway.runtime.elsewhere import StatusTeller
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import (
+    SESSIONS,
     EffectSender,
     RedisMarks,
     RedisPublisher,
@@ -58,6 +60,8 @@ from gateway.storage.sql import SchemaTooOld, open_store
 log = structlog.get_logger()
 
 STATUS_EVERY_SECONDS = 1.0
+MANY_SESSIONS, MANY_SESSIONS_EVERY_SECONDS = 1_000, 10.0
+"""To tell of so many takes a few milliseconds."""
 STORE_WITHIN_SECONDS = 60.0
 """How long a start waits for the control process to make and migrate the database."""
 CLOSE_WITHIN_SECONDS = 3.0
@@ -73,6 +77,7 @@ class Worker:
         self._store = store
         self._redis = redis_of(settings)
         self._teller = StatusTeller(RedisWorkerStatuses(self._redis), place)
+        self._sessions_teller = StatusTeller(RedisWorkerStatuses(self._redis, names=SESSIONS), place)
         self._metrics = Metrics()
         self._figures = ProcessFigures(self._metrics, place.name)
         self._clock = SteadyClock()
@@ -133,6 +138,8 @@ class Worker:
             self._effects.run(),
             self._tell_regularly(),
             self._teller.run(),
+            self._sessions_teller.run(),
+            self._tell_sessions(),
             self._link.run(self._take),
             self._draining.wait(),
         )
@@ -166,6 +173,7 @@ class Worker:
         try:
             async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
                 await self._teller.leave()
+                await self._sessions_teller.leave()
                 await self._redis.close()
                 await self._store.close()
         except TimeoutError:
@@ -182,6 +190,13 @@ class Worker:
         while True:
             await asyncio.sleep(STATUS_EVERY_SECONDS)
             self._tell_status()
+
+    async def _tell_sessions(self) -> None:
+        """For previews: who would be cut now."""
+        while True:
+            self._sessions_teller.tell(await sessions_told.told(self._decision.sessions))
+            many = self._decision.sessions.count > MANY_SESSIONS
+            await asyncio.sleep(MANY_SESSIONS_EVERY_SECONDS if many else STATUS_EVERY_SECONDS)
 
     def _tell_status(self) -> None:
         if not self._serving:

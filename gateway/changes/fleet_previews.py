@@ -14,12 +14,14 @@ from typing import Any
 
 import structlog
 
+from gateway.changes.connected import Connected
 from gateway.changes.guards import Measured, WideBan
 from gateway.changes.impact.bitmaps import numbers_of
 from gateway.changes.impact.building import LoadRecord, MustRebuild, Progress
 from gateway.changes.impact.figures import Impact, NamedSet, Tally, page_of
 from gateway.changes.impact.fleet import NOBODY, Fleet
 from gateway.changes.impact.index import ImpactIndex
+from gateway.changes.impact.live import SessionsEnded
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
@@ -48,8 +50,15 @@ class FleetSettings:
     widest_percent: float = 20.0
 
 
+WhoIsConnected = Callable[[], Awaitable[Connected | None]]
+
+
 async def _nobody(reading: Reading) -> Collection[NamedSet]:
     return ()
+
+
+async def _nothing_told() -> Connected | None:
+    return None
 
 
 class FleetPreviews:
@@ -64,8 +73,10 @@ class FleetPreviews:
         *,
         settings: FleetSettings = FleetSettings(),
         named: NamedSets = _nobody,
+        connected: WhoIsConnected = _nothing_told,
     ) -> None:
         """``path``: where the index is kept between two lives of the process; ``named``: whom to name among the cut."""
+        self._connected = connected
         self._store = store
         self._load_record = load_record
         self._path = path
@@ -87,15 +98,17 @@ class FleetPreviews:
 
     async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
         """See ``Previews``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
-        return previewed(await self.impact(before, after), after, before, self._settings.widest_percent)
+        connected = await self._connected()
+        impact = await self.impact(before, after, connected)
+        return previewed(impact, after, before, self._settings.widest_percent, connected)
 
-    async def impact(self, before: PolicyVersion, after: PolicyVersion) -> Impact:
+    async def impact(self, before: PolicyVersion, after: PolicyVersion, connected: Connected | None = None) -> Impact:
         """Everything that a preview says. Raises ``NotReadyYet``, ``StoreUnavailable``."""
         index = await self._caught_up()
         async with self._store.read() as reading:
             named = tuple(await self._named(reading))
-        earlier = policy_of(before)
-        return await index.preview(earlier, policy_of(after, earlier), self._now(), named=named)
+        earlier, sessions = policy_of(before), connected.sessions if connected is not None else None
+        return await index.preview(earlier, policy_of(after, earlier), self._now(), sessions=sessions, named=named)
 
     async def verify(self, policy: Policy, sample: int) -> Verified:
         """Hold the index against ``decide``, for so many people. Raises ``NotReadyYet``, ``StoreUnavailable``."""
@@ -205,7 +218,13 @@ class FleetPreviews:
 # --- what of an impact is kept and shown
 
 
-def previewed(impact: Impact, after: PolicyVersion, before: PolicyVersion, widest_percent: float) -> Previewed:
+def previewed(
+    impact: Impact,
+    after: PolicyVersion,
+    before: PolicyVersion,
+    widest_percent: float,
+    connected: Connected | None = None,
+) -> Previewed:
     """An impact as decisions stand on it."""
     fleet = impact.sets.fleet
     seen = PreviewSeen(
@@ -216,7 +235,7 @@ def previewed(impact: Impact, after: PolicyVersion, before: PolicyVersion, wides
         impact.cut, impact.admitted, impact.devices, _wide(fleet, before, after, widest_percent), tuple(named)
     )
     marks = fleet.devices.key[numbers_of(impact.sets.cut)]
-    return Previewed(seen, measured, frozenset(marks.tolist()), shown(impact))
+    return Previewed(seen, measured, frozenset(marks.tolist()), shown(impact, connected))
 
 
 def _wide(fleet: Fleet, before: PolicyVersion, after: PolicyVersion, widest_percent: float) -> tuple[WideBan, ...]:
@@ -237,8 +256,8 @@ def _wide(fleet: Fleet, before: PolicyVersion, after: PolicyVersion, widest_perc
     return tuple(found)
 
 
-def shown(impact: Impact) -> dict[str, Any]:
-    """All numbers of an impact and the first names, fit for JSON."""
+def shown(impact: Impact, connected: Connected | None = None) -> dict[str, Any]:
+    """All numbers of an impact and the first names, fit for JSON; ``connected``: the sessions it was computed with."""
     return {
         "devices": impact.devices,
         "people": impact.people,
@@ -273,7 +292,7 @@ def shown(impact: Impact) -> dict[str, Any]:
             {"within_seconds": each.within_seconds, "devices": len(each.devices), "exact": each.exact}
             for each in impact.later
         ],
-        "sessions_ended": impact.sessions.total,
+        "sessions": _sessions(impact.sessions, connected) if connected is not None else None,
         "named": [
             {"name": each.name, "people": each.people, "cut": list(each.cut), "people_cut": each.people_cut}
             for each in impact.named
@@ -282,6 +301,17 @@ def shown(impact: Impact) -> dict[str, Any]:
             {"person": each.person_id, "device": each.device_id}
             for each in page_of(impact.sets.fleet, impact.sets.cut, limit=FIRST_NAMES)
         ],
+    }
+
+
+def _sessions(ended: SessionsEnded, connected: Connected) -> dict[str, object]:
+    return {
+        "ended": ended.total,
+        "ended_by_protocol": {str(protocol): number for protocol, number in ended.by_protocol.items()},
+        "connected": len(connected.sessions) + connected.more,
+        "not_judged": ended.not_placed + connected.more,
+        "told_by_workers": connected.workers,
+        "told_seconds_ago": round(connected.oldest_seconds, 1),
     }
 
 

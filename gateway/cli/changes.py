@@ -208,6 +208,8 @@ def _preview_lines(seen: dict[str, Any]) -> Iterator[str]:
     yield f"unchanged       {seen['unchanged']:,} devices of {seen['devices']:,}"
     yield f"refused         {seen['refused_before']:,} before, {seen['refused_after']:,} after"
     yield f"unjudged        {seen['unjudged']:,} devices pass although nobody can judge them{_causes(seen)}"
+    if (sessions := seen.get("sessions")) is not None:
+        yield f"connected       {sessions['ended']:,} of {sessions['connected']:,} sessions would end now"
     for later in seen["later"]:
         hours = later["within_seconds"] / 3600
         span = f"{hours:g} hours" if hours < 48 else f"{hours / 24:g} days"

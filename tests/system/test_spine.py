@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -86,6 +87,36 @@ async def test_a_flag_turns_mail_off_and_on(gateway: Running, agent: Agent) -> N
     assert (await ask(gateway.http, question)).body == b"mail for bert"
     await gateway.gatepost("flag", "set", "--global", "on", "--yes")
     assert (await ask(gateway.http, question)).body != b"mail for bert"
+
+
+async def test_a_preview_says_how_many_who_are_connected_would_be_cut(
+    gateway: Running, agent: Agent, mailbox: MailboxServer
+) -> None:
+    await gateway.gatepost("flag", "set", "TikTok", "report-only", "--yes")
+    await agent.dirty("dora", "PHONE4")
+    phone = await Client.connected(gateway.http)
+    phone.write(request(eas("Ping", "dora", "PHONE4"), PING, user="dora"))
+    await mailbox.until_parked(1)
+    async with gateway.api() as api:
+        await _until_told(api)
+        await api.put("/flags/bans/TikTok", json={"flag": "enforce"})
+        number = (await api.get("/changes")).json()["changes"][0]["number"]
+        sessions = (await api.get(f"/changes/{number}")).json()["preview"]["sessions"]
+    assert (sessions["ended"], sessions["connected"], sessions["told_by_workers"]) == (1, 1, 1)
+    assert "1 of 1 sessions would end now" in await gateway.gatepost("change", "show", str(number))
+    assert (await phone.answer()).body == PING_CUT
+    phone.close()
+
+
+async def _until_told(api: httpx.AsyncClient) -> None:
+    """What workers tell of who is connected is a second old."""
+    async with asyncio.timeout(20):
+        for seconds in range(1, 1_000):
+            await api.put("/flags/grace", json={"seconds": seconds})
+            number = (await api.get("/changes")).json()["changes"][0]["number"]
+            if (await api.get(f"/changes/{number}")).json()["preview"]["sessions"]["connected"]:
+                return
+            await asyncio.sleep(0.1)
 
 
 async def test_without_credentials_the_mailbox_server_asks_for_them(gateway: Running, agent: Agent) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.storage.redis.embedded import BinaryMissing, EmbeddedFailed, EmbeddedValkey, find_binary
     from gateway.storage.redis.feed import RedisPublisher, RedisSubscription
     from gateway.storage.redis.marks import RedisMarks
+    from gateway.storage.redis.names import SESSIONS
     from gateway.storage.redis.records import RedisRecords
     from gateway.storage.redis.sightings import SightingReceiver, SightingSender
     from gateway.storage.redis.worker_statuses import RedisWorkerStatuses
@@ -29,12 +30,14 @@ _WHERE = {
     "RedisRecords": "records",
     "RedisSubscription": "feed",
     "RedisWorkerStatuses": "worker_statuses",
+    "SESSIONS": "names",
     "SightingReceiver": "sightings",
     "SightingSender": "sightings",
     "find_binary": "embedded",
 }
 
 __all__ = [
+    "SESSIONS",
     "BinaryMissing",
     "EffectReceiver",
     "EffectSender",

@@ -3,7 +3,7 @@
 ``gp:{incarnation of the store}:{run id of the server}:`` holds what is worth something only in this life of both: a
 copy from an earlier life stands under a name nobody reads. The two streams are named without them, because their
 messages carry the incarnation and their readers begin at the newest position, and so is what workers say of themselves,
-which is renewed each second, and marks, which decide nothing. Two installations share a server by
+which is renewed, and marks, which decide nothing. Two installations share a server by
 different database numbers.
 """
 
@@ -12,6 +12,7 @@ SIGHTINGS = "gp:sightings"
 EFFECTS = "gp:effects"
 EFFECTS_TAKEN = "gp:effects:taken"
 WORKERS = "gp:workers"
+SESSIONS = "gp:sessions"
 
 
 def mark_key(name: str) -> str:

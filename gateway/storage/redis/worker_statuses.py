@@ -36,22 +36,33 @@ return rows
 class RedisWorkerStatuses:
     """Told to and read from one server."""
 
-    def __init__(self, connection: RedisConnection, *, forgotten_seconds: float = FORGOTTEN_SECONDS) -> None:
+    def __init__(
+        self, connection: RedisConnection, *, forgotten_seconds: float = FORGOTTEN_SECONDS, names: str = WORKERS
+    ) -> None:
+        """``names``: the hash; ``SESSIONS`` for who is connected there (``decision.sessions_told``)."""
         self._connection = connection
+        self._names = names
         self._forgotten = max(1, round(forgotten_seconds * 1000))
 
     async def tell(self, place: Place, told: Mapping[str, Any]) -> None:
         """Say how the worker at a place is."""
-        words: tuple[Word, ...] = ("EVAL", _TELL, 1, WORKERS, _field(place), json.dumps(told, separators=(",", ":")))
+        words: tuple[Word, ...] = (
+            "EVAL",
+            _TELL,
+            1,
+            self._names,
+            _field(place),
+            json.dumps(told, separators=(",", ":")),
+        )
         await self._connection.call(lambda run_id: words)
 
     async def leave(self, place: Place) -> None:
         """Say that the worker at a place has ended as it should."""
-        await self._connection.call(lambda run_id: ("HDEL", WORKERS, _field(place)))
+        await self._connection.call(lambda run_id: ("HDEL", self._names, _field(place)))
 
     async def all(self) -> Sequence[WorkerStatus]:
         """What each worker said last; one that cannot be read is left out."""
-        rows = await self._connection.call(lambda run_id: ("EVAL", _ALL, 1, WORKERS, self._forgotten))
+        rows = await self._connection.call(lambda run_id: ("EVAL", _ALL, 1, self._names, self._forgotten))
         return [status for status in (_status(*row) for row in rows) if status is not None]
 
 
