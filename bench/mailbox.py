@@ -66,7 +66,7 @@ class Mailbox(asyncio.Protocol):
             self._parked = True
             user = _USER.search(line)
             if user is not None:
-                self._tally.waiting[user[1].decode()] = self
+                self._tally.parks(user[1].decode(), self)
             self._tally.count(1)
         else:
             self._transport.write(_EMPTY)
@@ -94,6 +94,19 @@ class Tally:
         """Where a login's last request was parked."""
         self.closed_at: list[float] = []
         self._goals: list[tuple[int, asyncio.Future[None]]] = []
+        self._awaited: dict[str, asyncio.Future[None]] = {}
+
+    def parks(self, login: str, mailbox: "Mailbox") -> None:
+        """A login's request is parked."""
+        self.waiting[login] = mailbox
+        awaited = self._awaited.pop(login, None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+
+    def next_of(self, login: str) -> "asyncio.Future[None]":
+        """A future that is done as soon as the login's next request is parked."""
+        self._awaited[login] = asyncio.get_running_loop().create_future()
+        return self._awaited[login]
 
     def count(self, by: int) -> None:
         """One more parked request, or one less."""

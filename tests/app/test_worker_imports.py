@@ -5,7 +5,7 @@ import sys
 
 NOT_NEEDED = (
     *("aiosmtpd", "aiosmtplib", "alembic", "envoy", "fastapi", "google.protobuf", "grpc", "httpx", "starlette"),
-    *("exchangelib", "requests", "typer", "uvicorn", "asyncpg", "sqlalchemy.orm"),
+    *("exchangelib", "requests", "typer", "uvicorn", "asyncpg", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql"),
 )
 
 

@@ -221,12 +221,14 @@ class GroupCommit:
     async def _collect(self, transaction: Transaction, done: list[tuple[_Unit, Any]]) -> None:
         """Run works until none is waiting or the group is full."""
         full_at = time.monotonic() + GROUP_SECONDS
+        # For all of them: reports of one source ask for the same source, one after the other.
+        rows = RememberedRows(transaction.rows)
         while self._waiting and len(done) < UNITS_AT_MOST and time.monotonic() < full_at:
             unit = self._waiting.popleft()
             if unit.done.done():
                 continue
             try:
-                await self._one(transaction, unit, done)
+                await self._one(transaction, rows, unit, done)
             except _TransactionLost:
                 raise
             except BaseException:
@@ -234,11 +236,12 @@ class GroupCommit:
                 unit.fail(StoreUnavailable("the database ended the transaction"))
                 raise
 
-    async def _one(self, transaction: Transaction, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
+    async def _one(
+        self, transaction: Transaction, rows: RememberedRows, unit: _Unit, done: list[tuple[_Unit, Any]]
+    ) -> None:
         """Run one work in its savepoint."""
         unit.attempts += 1
         await self._mark(transaction, unit, "SAVEPOINT unit")
-        rows = RememberedRows(transaction.rows)
         writing = SqlWriting(rows, transaction.sequence, transaction.incarnation, self._lease_clock)
         error, result = await self._attempt(unit, writing)
         if transaction.lost:
@@ -251,6 +254,8 @@ class GroupCommit:
             done.append((unit, result))
         else:
             unit.fail(error)
+            # What it read of its own writes is undone.
+            rows.forget_all()
             await self._mark(transaction, unit, "ROLLBACK TO unit")
             await self._mark(transaction, unit, "RELEASE unit")
 

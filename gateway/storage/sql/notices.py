@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.notice import CLAIMABLE, WAITING, Mailing, MailingState, Notice, NoticeKind, NoticeState
 from gateway.ports.store import Conflict, StoreUnavailable
@@ -19,6 +18,7 @@ from gateway.storage.notices import (
 )
 from gateway.storage.rows import Unreadable
 from gateway.storage.sql import schema as s
+from gateway.storage.sql.dialects import insert_into
 from gateway.storage.sql.rows import Rows
 
 _M, _N, _C = s.notice_mailings.c, s.notices.c, s.notice_complaints.c
@@ -92,7 +92,7 @@ _GOES_ON = [MailingState.SENDING.value, MailingState.FINISHED.value]
 @lru_cache(maxsize=4)
 def _add_if_missing(name: str, dialect: str) -> Any:
     table = s.metadata.tables[name]
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    insert = insert_into(table, dialect)
     return insert.on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
 
 

@@ -1,7 +1,7 @@
-"""What a unit of work has read it is not told twice, until it writes to a table that was read.
+"""What has been read in a transaction is not read twice, until somebody in it writes to a table that was read.
 
 A report compares the records of everybody concerned before and after, and most of what makes them up stays as it was.
-Nobody else writes meanwhile: a unit runs in the one transaction that holds the store's lock.
+Nobody else writes meanwhile: units of work run one after the other in the one transaction that holds the store's lock.
 """
 
 import re
@@ -24,7 +24,7 @@ _WORD = re.compile(r"\w+")
 
 
 class RememberedRows:
-    """``Rows`` for one unit of work."""
+    """``Rows`` for the units of one transaction."""
 
     def __init__(self, rows: Rows) -> None:
         self.dialect = rows.dialect
@@ -43,13 +43,19 @@ class RememberedRows:
             return await self._rows.all(statement, parameters)
         if found is None:
             found = await self._rows.all(statement, parameters)
-            if tables_read(statement) and len(found) <= ROWS_AT_MOST and len(self._known) < ANSWERS_AT_MOST:
+            if tables_read(statement) and len(found) <= ROWS_AT_MOST:
+                if len(self._known) >= ANSWERS_AT_MOST:
+                    self._known.clear()
                 self._known[key] = found
         return found
 
     async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
         self._forget(statement)
         return await self._rows.run(statement, parameters)
+
+    def forget_all(self) -> None:
+        """What was written is undone."""
+        self._known.clear()
 
     def _forget(self, statement: Executable) -> None:
         written = tables_written(statement)

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects import postgresql
 
 metadata = MetaData(
     naming_convention={
@@ -31,7 +30,7 @@ metadata = MetaData(
     }
 )
 
-Name = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Name = Text().with_variant(Text(collation="C"), "postgresql")
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 Moment = Float(53)
 

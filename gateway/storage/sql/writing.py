@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, Table, bindparam, delete, func, literal_column, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
@@ -31,6 +30,7 @@ from gateway.storage.policies import encode_policy
 from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditWriting
+from gateway.storage.sql.dialects import insert_into
 from gateway.storage.sql.notices import SqlNoticeWriting
 from gateway.storage.sql.operator_rows import row_of_operator
 from gateway.storage.sql.rows import Rows
@@ -86,7 +86,7 @@ _TOKEN_OF_DIGEST = select(s.tokens.c.id).where(s.tokens.c.digest == bindparam("w
 @lru_cache(maxsize=64)
 def upsert(table: Table, dialect: str) -> Any:
     """INSERT … ON CONFLICT (primary key) DO UPDATE of all other columns."""
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    insert = insert_into(table, dialect)
     others = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)
 

@@ -1,5 +1,6 @@
 """A unit of work sees what it has written, and is not told twice what it has not."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,4 +176,33 @@ async def test_a_long_answer_is_not_kept(tmp_path: Path, people: int, asked: int
         assert database.asked == asked
 
     await store.write(work)
+    await store.close()
+
+
+async def test_units_of_one_transaction_share_what_they_read_but_not_what_was_undone(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:///{tmp_path}/gatepost.db", writable=True)
+    await store.write(lambda writing: writing.put_source(source()))
+    asked: list[int] = []
+
+    async def reads(writing: Writing) -> object:
+        assert isinstance(writing, SqlWriting)
+        rows = writing._rows
+        assert isinstance(rows, RememberedRows)
+        before = len(rows._known)
+        found = await writing.source("mdm"), await writing.person_by_login(LOGIN)
+        asked.append(len(rows._known) - before)
+        return found
+
+    async def undone(writing: Writing) -> None:
+        await writing.put_person(person(LOGIN))
+        assert await writing.person_by_login(LOGIN) is not None
+        raise ValueError
+
+    units = [store.write(reads), store.write(reads), store.write(undone), store.write(reads)]
+    first, second, failed, third = await asyncio.gather(*units, return_exceptions=True)
+    assert isinstance(failed, ValueError)
+    assert asked == [2, 0, 2], "one transaction: the second asks nothing, and after what was undone all is asked anew"
+    for each in (first, second, third):
+        assert not isinstance(each, BaseException)
+        assert each[0] == (source(), None)
     await store.close()
