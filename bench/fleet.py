@@ -8,7 +8,6 @@ rare, as fleets have them. ``fleet`` copies what ``kept_fleet`` keeps beside the
 
 import random
 import shutil
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sqlalchemy import Table, insert
-from sqlalchemy.dialects import sqlite
-
 from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Platform, Scope
 from gateway.storage.inventories import encode_inventory
-from gateway.storage.sql import schema
-from gateway.storage.sql.migrating import prepare_sqlite
-from gateway.storage.sql.sqlite import BUSY_SECONDS
+from gateway.storage.sql.filling import Filled, fill as fill_store
+from gateway.storage.sql.migrating import MIGRATIONS
 
 KEPT = Path(__file__).resolve().parent / "results" / "fleets"
 BANNED = "com.zhiliaoapp.musically"
@@ -32,7 +27,6 @@ APPS = 60
 CATALOGUE = 20_000
 DISTINCT_LISTS = 2_000
 """Lists repeat only to make the input quickly: decoding gives every record a list of its own."""
-AT_ONCE = 20_000
 DAY = 86_400.0
 
 
@@ -85,7 +79,7 @@ def fleet(data_dir: Path, people: int) -> None:
 
 def kept_fleet(people: int) -> Path:
     """The database that is kept for that many phones, made if need be."""
-    head = max(path.stem for path in (Path(schema.__file__).parent / "migrations" / "versions").glob("0*.py"))
+    head = max(path.stem for path in (MIGRATIONS / "versions").glob("0*.py"))
     kept = KEPT / f"{people}-{APPS}-{head}.db"
     # Evidence is good for a week; a fleet that is kept longer would be stale.
     if not kept.exists() or time.time() - kept.stat().st_mtime > DAY:
@@ -101,41 +95,47 @@ def kept_fleet(people: int) -> Path:
 
 def fill(path: Path, people: int) -> None:
     """Write a whole fleet into a new SQLite file."""
-    prepare_sqlite(path, True, BUSY_SECONDS)
-    connection = sqlite3.connect(path, isolation_level=None)
-    # Nobody else has the file, and what breaks off is made anew.
-    for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-400000"):
-        connection.execute(f"PRAGMA {pragma}").close()
-    connection.execute("BEGIN")
-    connection.execute(*_source())
-    for table, rows_of in _tables(time.time()):
-        _write(connection, table, rows_of, people)
-    connection.execute("COMMIT")
-    connection.execute("PRAGMA journal_mode=WAL").close()
-    connection.close()
+    fill_store(path, _tables(people, time.time()), _shown)
+    if sys.stderr.isatty():
+        print("\r" + " " * 70, end="\r", file=sys.stderr)
+
+
+def _shown(table: str, done: int, whole: int) -> None:
+    if sys.stderr.isatty():
+        share = done / whole
+        print(f"\r{table:16} {'#' * int(40 * share):40} {share:4.0%} ", end="", file=sys.stderr)
 
 
 Rows = Callable[[int], Sequence[object]]
 
 
-def _source() -> tuple[str, tuple[object, ...]]:
-    sql = "INSERT INTO sources VALUES (?, 'push', '*', 'device', ?, '[]', ?, 'bench', NULL, '')"
-    return sql, ("mdm", 7 * DAY, time.time())
-
-
-def _tables(now: float) -> Iterator[tuple[Table, Rows]]:
+def _tables(people: int, now: float) -> Iterator[Filled]:
     """Table by table, each in the order of its primary key: rows are appended, nothing is searched."""
     contents = _contents(now)
-    yield (
-        schema.inventories,
+
+    def filled(table: str, columns: str, rows_of: Rows) -> Filled:
+        return Filled(table, tuple(columns.split()), map(rows_of, range(people)), people)
+
+    columns = ("name", "kind", "devices", "max_scope", "max_age", "secrets", "created_at", "created_by", "user")
+    yield Filled("sources", columns, [("mdm", "push", "*", "device", 7 * DAY, "[]", now, "bench", "")], 1)
+    yield filled(
+        "inventories",
+        "source_id source_device received_at content",
         lambda number: ("mdm", _subject(number), now, contents(number)),
     )
     for kind, value in sorted(_KEYS.items()):
-        yield schema.inventory_keys, lambda n, k=kind, v=value: (k, v(n), "mdm", _subject(n))  # type: ignore[misc]
-    yield schema.people, lambda number: (login_of(number), "[]", "[]", "", "", "", "mdm", "")
-    yield schema.person_logins, lambda number: (login_of(number), login_of(number))
-    yield (
-        schema.mail_devices,
+        columns_of_keys = "key_type value source_id source_device"
+        yield filled("inventory_keys", columns_of_keys, lambda n, k=kind, v=value: (k, v(n), "mdm", _subject(n)))  # type: ignore[misc]
+    yield filled(
+        "people",
+        "person_id aliases groups display_name language time_zone origin",
+        lambda number: (login_of(number), "[]", "[]", "", "", "", "mdm"),
+    )
+    yield filled("person_logins", "login person_id", lambda number: (login_of(number), login_of(number)))
+    named = "person_id device_id first_seen_at last_seen_at device_type user_agent"
+    yield filled(
+        "mail_devices",
+        f"{named} protocol_version client_address device_information",
         lambda number: (login_of(number), device_of(number), now - DAY, now, "Android", "", "", "", ""),
     )
 
@@ -180,17 +180,6 @@ def _inventory(number: int, apps: tuple[App, ...], now: float) -> Inventory:
         device_keys=tuple(DeviceKey(kind, value(number)) for kind, value in _KEYS.items()),
         platform=Platform.ANDROID,
     )
-
-
-def _write(connection: sqlite3.Connection, table: Table, rows_of: Rows, people: int) -> None:
-    sql = str(insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark")))
-    for start in range(0, people, AT_ONCE):
-        connection.executemany(sql, map(rows_of, range(start, min(people, start + AT_ONCE))))
-        if sys.stderr.isatty():
-            share = min(people, start + AT_ONCE) / people
-            print(f"\r{table.name:16} {'#' * int(40 * share):40} {share:4.0%} ", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print("\r" + " " * 70, end="\r", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.figures import Outcome, Spread, Table, spread
+from bench.impact_beside import begun, by_sql
 from bench.impact_fleet import GROUPS, NOW, TIKTOK, BenchFleet, app, make
 from bench.options import Options
 from gateway.changes.impact.algebra import Evaluation
@@ -50,6 +51,8 @@ BANS = 59
 EXEMPTIONS = 2_000
 SESSIONS = 100_000
 SAMPLE = 10_000
+STORED = 100_000
+"""People in the store from which the index is built: it takes a millisecond and more for each."""
 VERSIONS = 5
 DAY = 86_400.0
 
@@ -66,7 +69,24 @@ def measure(options: Options) -> Outcome:
             outcome.show(table)
         outcome.measured |= found.measured
         outcome.raw += found.raw
+    _start(outcome, options)
     return outcome
+
+
+def _start(outcome: Outcome, options: Options) -> None:
+    """From a store, by a process of its own, too."""
+    people, sample = min(options.devices, STORED), 200 if options.quick else SAMPLE
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        found = process.submit(begun, people, sample).result(3_600)
+    rows = [
+        (f"built from SQLite, {people:,} people with a phone and 60 apps, s", f"{found.built:.1f}"),
+        ("of it processor time, ms for each", f"{found.built_cpu * 1e3 / people:.2f}"),
+        ("saved, s", f"{found.saved:.2f}"),
+        ("loaded and brought up to date, s", f"{found.loaded:.2f}"),
+        (f"of {found.decisions:,} decisions against decide different", str(found.different)),
+    ]
+    outcome.show(Table("Impact: the index at the start", ("what", "figure"), rows))
+    outcome.raw.append({"part": "impact", "people": people, "built": found.built, "loaded": found.loaded})
 
 
 def _measured(devices: int, versions: int, rounds: int, sample: int) -> Outcome:
@@ -179,6 +199,8 @@ def _changes(outcome: Outcome, fleet: BenchFleet, title: str, versions: int, rou
     outcome.measured["impact/ms" if versions == 1 else "impact/versions/ms"] = worst
     columns = ("change", "cut", "unjudged", "all, ms", "without time and sessions", "one policy", "first 50 names")
     outcome.show(Table(title, columns, rows, _by_sql(fleet, rounds)))
+    if versions == 1:
+        _beside(outcome, fleet, title, rounds)
 
 
 def _preview(view: Fleet, before: Policy, after: Policy, asked: Asked) -> Impact:
@@ -229,6 +251,25 @@ def _by_sql(fleet: BenchFleet, rounds: int) -> str:
     (count,) = connection.execute(sql, apps).fetchone()
     connection.close()
     return f"SQLite in memory, only which devices have an app of the list ({count:,}): {spread(times).text(1)} ms"
+
+
+def _beside(outcome: Outcome, fleet: BenchFleet, title: str, rounds: int) -> None:
+    """The first change by SQL. Raises ``SystemExit`` where it finds something else than the index."""
+    before, after = next(iter(changes().values()))
+    view = fleet.writer.view()
+    impact = _preview(view, before, after, Asked(horizons=()))
+    found = by_sql(fleet, {app(rank).id for rank in ranks()}, exemptions(), rounds)
+    if (found.cut, found.people) != (impact.cut, impact.people_cut):
+        told = f"{found.cut} devices of {found.people} people, the index {impact.cut} of {impact.people_cut}"
+        raise SystemExit(f"SQL finds {told}")
+    index = [_timed(lambda: _preview(view, before, after, Asked(horizons=()))) for _ in range(rounds)]
+    rows = [
+        ("SQLite in memory", f"{found.cut:,}", found.numbers.text(1), found.names.text(2)),
+        ("index, with reasons and user-wide answers", f"{impact.cut:,}", spread(index).text(1), "< 0.1"),
+    ]
+    columns = ("by", "newly cut", "numbers, groups, platforms, sources, ms", "first 50 names, ms")
+    outcome.show(Table(f"{title}: a list of 59 apps, the same by SQL", columns, rows))
+    outcome.raw.append({"part": "impact", "sql_ms": found.numbers.median, "index_ms": index})
 
 
 # --- Keeping it

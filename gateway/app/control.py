@@ -26,6 +26,7 @@ from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
 from gateway.app.noticing import Noticing
 from gateway.app.parts import (
+    INDEX_FILE,
     RECORD_TTL_SECONDS,
     data_dir_of,
     demands_of,
@@ -84,8 +85,6 @@ log = structlog.get_logger()
 SIGHTINGS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
 TIDY_EVERY_SECONDS = 3600.0
-INDEX_FILE = "impact.index"
-"""In data_dir: who has which app, so that a start need not read it all again. It may be deleted at any time."""
 MESSAGES_KEPT_SECONDS = 7 * 86_400.0
 """A repeated message id is recognised for so long; Standard Webhooks gives up long before."""
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.storage.redis import RedisConnection
 
 DATABASE_FILE = "gatepost.db"
+INDEX_FILE = "impact.index"
+"""In data_dir: who has which app, so that a start need not read it all again. It may be deleted at any time."""
 RECORD_TTL_SECONDS = 86_400.0
 """Records that nobody asks for leave the shared cache after a day; they are read from the store again."""
 

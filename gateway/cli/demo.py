@@ -1,4 +1,4 @@
-"""``gatepost demo``: the story of a ban on this machine, told on the terminal as it happens."""
+"""``gatepost demo``: a story on this machine, told on the terminal as it happens."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli import output
+from gateway.cli import output, progress, sent_in_error
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
 
@@ -33,20 +34,38 @@ _OPENING = (
 )
 
 
+class Told(StrEnum):
+    """The stories that there are."""
+
+    BANNED_APP = "banned-app"
+    SENT_IN_ERROR = "sent-in-error"
+
+
 def demo(
     desk: Desk,
     once: Annotated[bool, typer.Option("--once", help="End after the story instead of staying up.")] = False,
+    story: Annotated[Told, typer.Option("--story", help="Which one.")] = Told.BANNED_APP,
+    people: Annotated[
+        int, typer.Option("--people", min=500, max=2_000_000, help="Of sent-in-error: how large the company is.")
+    ] = 840_000,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Of sent-in-error: write what was found there, too.")
+    ] = None,
 ) -> None:
     """Show a phone that is banned, cut off and let in again, by a whole gateway on free ports of this machine.
 
     It needs neither root nor settings, and leaves nothing behind. After the story it stays up, with addresses and
     commands to try, until Ctrl-C. Exit 1 with one sentence when anything does not come out as told.
 
+    The story sent-in-error is that of a large company: a change that cuts a tenth of it, refused, approved, applied,
+    told, and taken back. As it comes it has 840,000 people: some 3 GB of disk and many minutes.
+
     \b
     Examples:
       gatepost demo
       gatepost demo --once
       gatepost demo --once --json
+      gatepost demo --story sent-in-error --people 20000 --once
     """
     if desk.config is not None:
         desk.note(f"the demo has settings of its own; {desk.config} is not used")
@@ -56,9 +75,16 @@ def demo(
 
     teller, kept = _Teller(desk.as_json), False
     try:
-        asyncio.run(_perform(directory, teller, once=once))
+        if story is Told.SENT_IN_ERROR:
+            with progress.shown(desk) as tick:
+                asyncio.run(_perform_large(directory, teller, people, tick, once=once, markdown=markdown))
+        else:
+            asyncio.run(_perform(directory, teller, once=once))
     except DemoFailed as failure:
         kept = True
+        if story is Told.SENT_IN_ERROR:
+            # The log says why; gigabytes of an invented fleet say nothing.
+            shutil.rmtree(directory / "data", ignore_errors=True)
         raise Failed(f"the demo failed: {failure}; the gateway's log is {directory / 'gateway.log'}") from None
     except BrokenPipeError:
         # Nobody reads any more; typer knows how to end then.
@@ -78,9 +104,7 @@ async def _perform(directory: Path, teller: "_Teller", *, once: bool) -> None:
     from gateway.demo.stage import Stage
     from gateway.demo.story import Story
 
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    _end_on_sigterm()
     with teller.waiting():
         teller.say(_OPENING, style="dim")
         async with Stage(directory) as stage:
@@ -93,6 +117,19 @@ async def _perform(directory: Path, teller: "_Teller", *, once: bool) -> None:
             teller.told_all = True
             teller.invite(stage)
             await Afterwards(stage, phone, teller.tell).watch()
+
+
+async def _perform_large(
+    directory: Path, teller: "_Teller", people: int, tick: progress.Tick, *, once: bool, markdown: Path | None
+) -> None:
+    _end_on_sigterm()
+    await sent_in_error.perform(directory, teller, people, tick, once=once, markdown=markdown)
+
+
+def _end_on_sigterm() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 class _Teller:
@@ -131,6 +168,15 @@ class _Teller:
             self._line(text)
         else:
             self._console.print(Text(text, style=style), soft_wrap=to_copy)
+
+    def table(self, name: str, rows: output.Rows) -> None:
+        """What was found."""
+        if self._as_json:
+            found = [dict(zip(rows.columns, row, strict=True)) for row in rows.rows]
+            self._line(json.dumps({name: found}, ensure_ascii=False))
+        else:
+            output.print_rows(rows)
+            sys.stdout.flush()
 
     def invite(self, stage: "Stage") -> None:
         """Where everything is, and what to try."""

@@ -37,7 +37,8 @@ def shown(desk: Desk) -> Iterator[Tick]:
         if what not in tasks:
             tasks[what] = bar.add_task(what, visible=False)
         late = time.monotonic() - began > SHOWN_AFTER_SECONDS
-        bar.update(tasks[what], completed=done, total=whole or None, visible=late)
+        there = late and (not whole or done < whole)
+        bar.update(tasks[what], completed=done, total=whole or None, visible=there)
 
     with bar:
         yield tick

@@ -32,11 +32,12 @@ class InstalledApp:
 class Administrator:
     """A client of the admin API."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, seconds: float = ANSWER_SECONDS) -> None:
+        """``seconds``: how long an answer is waited for."""
         self._http = httpx.AsyncClient(
             base_url=f"{url}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
-            timeout=ANSWER_SECONDS,
+            timeout=seconds,
             trust_env=False,
         )
 

@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 
 from gateway.admin.auth import TOKEN_FILE
-from gateway.demo.values import DemoFailed
+from gateway.demo.values import DOMAIN, DemoFailed
 from gateway.runtime.sockets import LISTENING_FILE
 from gateway.storage.redis import die_with_parent
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-DOMAIN = "demo.example"
 _LOOK_EVERY_SECONDS = 0.02
 _SENTENCE_LONGEST = 300
 
@@ -27,6 +26,7 @@ _CONFIGURATION = """\
 # A gateway for a demo: free ports on this machine, SQLite and the embedded cache in data_dir.
 [gateway]
 data_dir = {data_dir}
+workers = {workers}
 drain_seconds = 2.0
 [http]
 listen = ["http://127.0.0.1:0"]
@@ -39,7 +39,7 @@ listen = ["http://127.0.0.1:0"]
 listen = ["http://127.0.0.1:0"]
 [log]
 format = "json"
-"""
+{more}"""
 
 
 class GatewayChild:
@@ -53,6 +53,10 @@ class GatewayChild:
         """URLs by part, once it is ready."""
         self.ended: asyncio.Task[int] | None = None
         """Its exit code."""
+        self.workers = 1
+        self.start_seconds = START_SECONDS
+        self.more = ""
+        """Further tables of its configuration."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -74,6 +78,7 @@ class GatewayChild:
         begun = time.monotonic()
         # A JSON string is a TOML string too.
         words = {"data_dir": json.dumps(str(self.data_dir)), "upstream": json.dumps(upstream), "domain": DOMAIN}
+        words |= {"workers": str(self.workers), "more": self.more}
         self.config.write_text(_CONFIGURATION.format(**words), "utf-8")
         command = (sys.executable, "-m", "gateway.cli.main", "run", "--config", str(self.config))
         with self.log.open("wb") as log:
@@ -95,8 +100,8 @@ class GatewayChild:
         while not told.exists():
             if self.ended.done():
                 raise DemoFailed(f"the gateway did not start: {self._last_words()}")
-            if time.monotonic() - begun > START_SECONDS:
-                raise DemoFailed(f"the gateway was not ready after {START_SECONDS:.0f} s: {self._last_words()}")
+            if time.monotonic() - begun > self.start_seconds:
+                raise DemoFailed(f"the gateway was not ready after {self.start_seconds:.0f} s: {self._last_words()}")
             await asyncio.wait({self.ended}, timeout=_LOOK_EVERY_SECONDS)
         self.listening = json.loads(told.read_text("utf-8"))
 

@@ -1,4 +1,4 @@
-"""The demo's mailbox server: ActiveSync over HTTP for one user, on a free port of this machine.
+"""The demo's mailbox server: ActiveSync over HTTP for one mailbox, on a free port of this machine.
 
 It is no mail server and says so in its ``Server`` header. It knows one password, answers 401 to any other, serves
 OPTIONS, FolderSync, Sync and Ping, and keeps a Ping waiting until mail comes, the time is up, or the other end leaves.
@@ -10,6 +10,7 @@ import binascii
 import hmac
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -40,8 +41,10 @@ class Account:
 class MailboxServer:
     """The server, its one mailbox, and what it has served."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, others: Collection[str] = ()) -> None:
+        """``others``: users who look into the same mailbox, by the same password."""
         self.account = account
+        self._users = frozenset((account.user, *others))
         self.mailbox = Mailbox(account.user)
         self.served: Counter[str] = Counter()
         """Commands that it ran, by name."""
@@ -132,7 +135,9 @@ class MailboxServer:
             given = base64.b64decode(coded, validate=True) if scheme.lower() == b"basic" else b""
         except binascii.Error:
             return False
-        return hmac.compare_digest(given, f"{self.account.user}:{self.account.password}".encode())
+        user, _, password = given.decode("utf-8", "replace").partition(":")
+        right = hmac.compare_digest(password.encode(), self.account.password.encode())
+        return right and user in self._users
 
     async def _park(self, seconds: float, reader: asyncio.StreamReader) -> Tag:
         """Wait for mail; raises ``ConnectionResetError`` when the other end hangs up."""

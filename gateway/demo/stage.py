@@ -7,7 +7,7 @@ first; only the first of them is a success.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +16,10 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from gateway.demo.control import Administrator, Agent
-from gateway.demo.gateway_child import DOMAIN, GatewayChild
+from gateway.demo.gateway_child import GatewayChild
 from gateway.demo.mailbox_server import Account, MailboxServer
 from gateway.demo.phone import Phone
-from gateway.demo.values import DemoFailed
+from gateway.demo.values import DOMAIN, DemoFailed
 from gateway.domain.errors import DomainError
 
 T = TypeVar("T")
@@ -34,11 +34,12 @@ _LAST_WORD_SECONDS = 1.0
 class Stage:
     """Everybody, and the moment it began. To be used with ``async with``, which takes everything down."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, others: Collection[str] = ()) -> None:
+        """``others``: further users of the mailbox server, by the same password."""
         self.begun = time.monotonic()
         account = Account(USER, secrets.token_urlsafe(12))
         self.account = account
-        self.mailbox = MailboxServer(account)
+        self.mailbox = MailboxServer(account, others)
         self.gateway = GatewayChild(directory)
         self._phones: list[Phone] = []
         self._administrator: Administrator | None = None

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+DOMAIN = "demo.example"
+"""Of everybody in the demo."""
+
 
 class Who(StrEnum):
     """Who does what a step tells."""
@@ -13,6 +16,12 @@ class Who(StrEnum):
     AGENT = "agent"
     """The inventory agent: a source that reports which apps are installed."""
     ADMIN = "admin"
+    SECOND = "second"
+    """The second person, who approves what another one proposes."""
+    FLEET = "fleet"
+    """The whole company: its people and their devices."""
+    POST = "post"
+    """The mail server that takes notices."""
 
 
 class Tone(StrEnum):

@@ -183,3 +183,19 @@ async def test_a_body_in_chunks_is_read(server: MailboxServer) -> None:
     assert answer.status == 200
     assert b"Inbox" in answer.body
     client.close()
+
+
+async def test_others_look_into_it_by_the_same_password_and_strangers_do_not() -> None:
+    server = MailboxServer(Account(USER, "secret"), ("berta@demo.example",))
+    await server.start()
+    try:
+        for user, password, status in (
+            ("berta@demo.example", "secret", 200),
+            ("berta@demo.example", "guess", 401),
+            ("carl@demo.example", "secret", 401),
+        ):
+            phone = Phone(server.url, user, password, "PHONE1")
+            assert (await phone.options()).http_status == status, user
+            phone.hang_up()
+    finally:
+        await server.close()
