@@ -23,6 +23,7 @@ T = TypeVar("T")
 REASON = "sent in error"
 TEXT = "TikTok may not be on a phone with company mail. Remove it; mail comes back after the next report."
 BATCH_SECONDS = 900.0
+TOLD_SECONDS = 3.0
 BEING_BUILT = "is being built"
 WAITING_STATES = ("planned", "held", "due", "claimed", "deferred")
 
@@ -44,10 +45,12 @@ class SentInError:
 
     async def _told(self) -> None:
         await self._company()
-        crowd = await self._phones()
+        crowd, parked_at = await self._phones(), time.monotonic()
         author = await self._scene.operator()
         second = await self._second_person(author)
         await self._index(author)
+        # Workers tell once a second who is connected.
+        await asyncio.sleep(max(0.0, parked_at + TOLD_SECONDS - time.monotonic()))
         number, seen = await self._preview(author)
         await self._nobody_alone(author, number, seen)
         await self._cut(author, second, number, seen, crowd)
@@ -137,12 +140,19 @@ class SentInError:
             f"ban {BANNED_NAME}, enforce: {numbers}; {off}; {unjudged}; looked at within {length(seconds)}",
             seconds,
         )
+        self._tell_sessions(seen.get("sessions") or {})
         groups = ", ".join(f"{each['name']} {each['cut']:,}" for each in seen["groups"][:3])
         self._tell(Who.ADMIN, "groups", f"most of them in {groups}")
         self._tell(Who.ADMIN, "guarded", f"refused: {'; '.join(refusal.guards)}", tone=Tone.REFUSED)
         right = (cut, people) == (fleet.holding, fleet.people_holding)
         self._find("whom the change would cut", f"{cut:,} devices of {people:,} people", "who wrote the fleet", right)
         self._find("time to that answer, guards included", length(seconds), "the operator")
+
+    def _tell_sessions(self, sessions: Mapping[str, Any]) -> None:
+        ended, connected = sessions.get("ended", 0), sessions.get("connected", 0)
+        words = f"{ended} of {connected} sessions would end now"
+        self._tell(Who.ADMIN, "sessions", words)
+        self._find("whose connections it would end at this moment", words, "the phones", ended == self._scene.scale.phones)
 
     async def _nobody_alone(self, author: Operator, number: int, seen: Mapping[str, Any]) -> None:
         approval = {"digest": seen["digest"]}
