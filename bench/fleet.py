@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gateway.domain.inventory import App, AppOrigin, DeviceKey, Inventory, Naming, Platform, Scope
 from gateway.storage.inventories import encode_inventory
-from gateway.storage.sql.filling import Filled, fill as fill_store
+from gateway.storage.sql.filling import Filled
+from gateway.storage.sql.filling import fill as fill_store
 from gateway.storage.sql.migrating import MIGRATIONS
 
 KEPT = Path(__file__).resolve().parent / "results" / "fleets"

@@ -26,7 +26,8 @@ from gateway.storage.sql import open_store
 
 _TABLES = """
 CREATE TABLE installs (app TEXT, device INTEGER, PRIMARY KEY (app, device)) WITHOUT ROWID;
-CREATE TABLE devices (device INTEGER PRIMARY KEY, person INTEGER, platform TEXT, ownership TEXT, source TEXT, name TEXT);
+CREATE TABLE devices
+(device INTEGER PRIMARY KEY, person INTEGER, platform TEXT, ownership TEXT, source TEXT, name TEXT);
 CREATE TABLE refused (device INTEGER PRIMARY KEY);
 CREATE TABLE members (grp TEXT, person INTEGER, PRIMARY KEY (person, grp)) WITHOUT ROWID;
 CREATE TABLE exempt_people (person INTEGER PRIMARY KEY);
@@ -62,9 +63,7 @@ class BySql:
     """The first 50."""
 
 
-def by_sql(
-    fleet: BenchFleet, apps: Collection[str], exemptions: Iterable[Exemption], rounds: int
-) -> BySql:
+def by_sql(fleet: BenchFleet, apps: Collection[str], exemptions: Iterable[Exemption], rounds: int) -> BySql:
     """Newly cut by a ban of those apps, beside devices that are refused already and exemptions."""
     connection = sqlite3.connect(":memory:")
     connection.executescript(_TABLES)
@@ -100,7 +99,14 @@ def _fill(connection: sqlite3.Connection, fleet: BenchFleet, apps: Collection[st
         strict=True,
     )
     rows = (
-        (device, person, PLATFORMS[platform].value, OWNERSHIPS[ownership].value, SOURCES[source], view.device_ids[device])
+        (
+            device,
+            person,
+            PLATFORMS[platform].value,
+            OWNERSHIPS[ownership].value,
+            SOURCES[source],
+            view.device_ids[device],
+        )
         for device, (person, platform, ownership, source) in enumerate(drawn)
     )
     connection.executemany("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -104,10 +104,28 @@ def measure(options: Options) -> Outcome:
         rows += [_row(title, edit, parked) for edit in edits]
         back.append(_row_back(title, withdrawn))
         _keep(outcome, scenario, edits, withdrawn)
-    columns = ("workers", "edit", "cut", "answered after ms", "p50 ms", "p99 ms", "last ms", "workers' CPU µs each of all")
+    columns = (
+        "workers",
+        "edit",
+        "cut",
+        "answered after ms",
+        "p50 ms",
+        "p99 ms",
+        "last ms",
+        "workers' CPU µs each of all",
+    )
     outcome.show(Table(f"Policy change, {parked:,} waiting, from applying it to the cuts", columns, rows))
-    columns = ("workers", "answered after ms", "refused meanwhile", "last refusal asked after ms", "slowest let in ms", "all wait again s")
-    outcome.show(Table("Withdrawal, from its sending; phones that were cut ask again until they are let in", columns, back))
+    headings = (
+        "workers",
+        "answered after ms",
+        "refused meanwhile",
+        "last refusal asked after ms",
+        "slowest let in ms",
+        "all wait again s",
+    )
+    outcome.show(
+        Table("Withdrawal, from its sending; phones that were cut ask again until they are let in", headings, back)
+    )
     return outcome
 
 

@@ -49,7 +49,8 @@ def demo(
         int, typer.Option("--people", min=500, max=2_000_000, help="Of sent-in-error: how large the company is.")
     ] = 840_000,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Of sent-in-error: write what was found there, too.")
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Of sent-in-error: write what was found there, too."),
     ] = None,
 ) -> None:
     """Show a phone that is banned, cut off and let in again, by a whole gateway on free ports of this machine.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from gateway.demo.values import Step
 
 OPENING = (
-    "Gatepost demo, the story of 10 July 2020: a large company is told that an app is no longer permitted, and hours later"
-    " that the mail was sent in error. The gateway is the real one; the company, its phones and the mail server that takes"
-    " the notices are the demo's own. What is said of mails is counted in mailboxes, and what is said of phones at phones."
+    "Gatepost demo, the story of 10 July 2020: a large company is told that an app is no longer permitted, and hours"
+    " later that this was sent in error. The gateway is the real one; the company, its phones and the mail server that"
+    " takes the notices are the demo's own. Mails are counted in mailboxes, and phones at the phones."
 )
 
 
@@ -75,10 +75,8 @@ def _show(teller: Teller, scene: "Scene", findings: "Sequence[Finding]", file: P
 
 def _machine() -> str:
     cores = os.cpu_count() or 1
-    return (
-        f"{cores} cores ({platform.machine()}), {platform.system()} {platform.release()}, Python {platform.python_version()};"
-        " phones, mail server and gateway share them."
-    )
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{cores} cores ({platform.machine()}), {system}; phones, mail server and gateway share them."
 
 
 async def _stay(teller: Teller, scene: "Scene") -> None:

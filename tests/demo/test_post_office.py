@@ -6,9 +6,13 @@ from pathlib import Path
 
 from gateway.demo.children import child, first_line
 from gateway.demo.sent_in_error.post_office import Letter, Mailboxes
+from tests.demo.test_command import left_in
 
 MODULE = "gateway.demo.sent_in_error.post_office"
-MESSAGE = "Message-ID: <1@x>\r\nIn-Reply-To: <0@x>\r\nReferences: <a@x>\r\n <0@x>\r\nSubject: Re: Mail\r\n access\r\n\r\nHello\r\n"
+MESSAGE = (
+    "Message-ID: <1@x>\r\nIn-Reply-To: <0@x>\r\nReferences: <a@x>\r\n <0@x>\r\n"
+    "Subject: Re: Mail\r\n access\r\n\r\nHello\r\n"
+)
 
 
 async def test_messages_are_files_by_reader(tmp_path: Path) -> None:
@@ -33,4 +37,4 @@ async def test_messages_are_files_by_reader(tmp_path: Path) -> None:
     assert mailboxes.read() == {"anna@demo.example": [letter] * 2, "berta@demo.example": [letter] * 2}
     assert mailboxes.count() == 4
     assert letter.is_answer
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["anna@demo.example", "berta@demo.example"]
+    assert left_in(tmp_path) == ["anna@demo.example", "berta@demo.example"]

@@ -38,7 +38,9 @@ async def test_a_small_company_is_told_and_told_again(tmp_path: Path) -> None:
     assert found["the first batch, and nothing behind it"]["found"] == "12 in 12 mailboxes"
     corrections = found["exactly those who were told are told that it was a mistake"]["found"]
     assert corrections == "12 of 12, each in the thread of the first; 0 others were written to"
-    assert "one person alone may turn 50 within a day" in next(each["text"] for each in steps if each["name"] == "guarded")
+    assert "one person alone may turn 50 within a day" in next(
+        each["text"] for each in steps if each["name"] == "guarded"
+    )
     assert table.read_text().count("\n|") == len(found) + 1
     assert left_in(tmp_path / "temporary") == []
 
@@ -46,7 +48,9 @@ async def test_a_small_company_is_told_and_told_again(tmp_path: Path) -> None:
 # --- the fleet
 
 
-async def test_what_is_written_in_bulk_is_what_is_built_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_written_in_bulk_is_what_is_built_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows and index agree: names, apps, groups, times, by the product's own way of reading."""
     monkeypatch.setattr(fleets, "DEPARTMENT", 30)
     fleet = fleet_of(120, NOW)

@@ -26,6 +26,7 @@ CASES = (
     "tests/demo/test_command.py::test_a_demo_that_is_killed",
     "tests/demo/test_command.py::test_a_gateway_that_dies",
     "tests/demo/test_command.py::test_broken_off",
+    "tests/demo/test_sent_in_error.py::test_a_small_company",
     "tests/faults/test_faults.py::test_the_important_faults",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-12",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-14.0",

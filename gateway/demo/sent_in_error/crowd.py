@@ -1,4 +1,4 @@
-"""Some hundreds of phones on sockets of their own: they wait for mail, some are cut, and these ask until they are let in.
+"""Some hundreds of phones on sockets of their own: they wait for mail, some are cut and ask until they are let in.
 
 All of them run in this one process beside the mailbox server that they wait at, so every length of time here has their
 own work in it.

@@ -119,7 +119,7 @@ def _devices(people: int, now: float) -> Iterator[Device]:
     for person in range(people):
         for letter in "ab" if person % 21 < TABLETS_IN_21 else "a":
             platform = Platform.IOS if number % 9 >= 5 else Platform.ANDROID
-            apps = _apps(catalogue[platform], generator, banned=number * 7 % 25 < 3)
+            apps = _apps(catalogue[platform], generator, banned=number % 25 < 3)
             # One in a hundred has not reported for long; three in two hundred never did.
             age = MAX_AGE_SECONDS + _DAY if number * 13 % 100 == 5 else number * 37 % 480 * 900.0
             first = now - (40 + number * 17 % 800) * _DAY

@@ -1,8 +1,8 @@
 """A mail server with a mailbox for each reader: aiosmtpd in a process of its own, each message a file.
 
-``python -m gateway.demo.sent_in_error.post_office DIRECTORY`` listens on a free port of this machine and tells it in its
-first line. Mailboxes are directories by address. ``Mailboxes`` reads them from outside, so that what arrived is counted
-there and nowhere else.
+``python -m gateway.demo.sent_in_error.post_office DIRECTORY`` listens on a free port of this machine, which is its
+first line. Mailboxes are directories by address. ``Mailboxes`` reads them from outside, so that what arrived is
+counted there and nowhere else.
 """
 
 import asyncio
@@ -61,9 +61,14 @@ class Mailboxes:
 
 def _letter(octets: bytes) -> Letter:
     message = message_from_bytes(octets, policy=default)
-    named = {name: str(message.get(name, "")).strip() for name in ("Message-ID", "In-Reply-To", "References", "Subject")}
+    named = {
+        name: str(message.get(name, "")).strip() for name in ("Message-ID", "In-Reply-To", "References", "Subject")
+    }
     return Letter(
-        named["Message-ID"], named["In-Reply-To"], tuple(named["References"].split()), " ".join(named["Subject"].split())
+        named["Message-ID"],
+        named["In-Reply-To"],
+        tuple(named["References"].split()),
+        " ".join(named["Subject"].split()),
     )
 
 
@@ -99,7 +104,9 @@ async def serve(directory: Path) -> None:
     """Until killed."""
     receiving = _Receiving(directory)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(receiving, hostname="post.demo.example", enable_SMTPUTF8=True), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: SMTP(receiving, hostname="post.demo.example", enable_SMTPUTF8=True), "127.0.0.1", 0
+    )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

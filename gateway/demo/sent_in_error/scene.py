@@ -187,7 +187,7 @@ class Scene:
         every = LOOK_AT_MANY_EVERY_SECONDS if self.scale.people >= MANY else LOOK_EVERY_SECONDS
 
         async def waiting() -> None:
-            while not await looked():
+            while not await looked():  # noqa: ASYNC110  (what is looked at is another process)
                 await asyncio.sleep(every)
 
         await self.during(waiting(), doing, seconds)

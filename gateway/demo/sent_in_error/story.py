@@ -1,4 +1,4 @@
-"""The story "sent in error": a large company is told that an app is forbidden, and within the hour that it was a mistake.
+"""The story "sent in error": a company is told that an app is forbidden, and soon after that it was a mistake.
 
 Every act does something by the ways that operators, agents and phones use; what came of it is counted where it shows,
 in the readers' mailboxes and at the phones. What goes on is told as it happens; what is found out stands in
@@ -67,7 +67,9 @@ class SentInError:
     async def _company(self) -> None:
         scene, fleet = self._scene, self._scene.fleet
         words = f"{fleet.people:,} people with {fleet.devices:,} devices, {APPS} apps on each"
-        self._tell(Who.FLEET, "writing", f"writing {words}, straight into the database: this takes minutes if it is large")
+        self._tell(
+            Who.FLEET, "writing", f"writing {words}, straight into the database: this takes minutes if it is large"
+        )
         begun = time.monotonic()
         octets = await scene.during(scene.write_fleet(), "writing the fleet")
         seconds = time.monotonic() - begun
@@ -110,9 +112,15 @@ class SentInError:
         await self._scene.until(ready, "the index of the fleet")
         seconds = time.monotonic() - begun
         found = await self._scene.during(author.verified(self._scene.scale.sample), "verifying the index")
-        words = f"{found['different']} of {found['decisions']:,} decisions about {found['people']:,} random people differ"
-        self._tell(Who.ADMIN, "verified", f"the index that previews use is there, held against the decision: {words}", seconds)
-        self._find("the index of the fleet says what the decision says", words, "the decision itself", not found["different"])
+        words = (
+            f"{found['different']} of {found['decisions']:,} decisions about {found['people']:,} random people differ"
+        )
+        self._tell(
+            Who.ADMIN, "verified", f"the index that previews use is there, held against the decision: {words}", seconds
+        )
+        self._find(
+            "the index of the fleet says what the decision says", words, "the decision itself", not found["different"]
+        )
 
     # --- the change
 
@@ -152,7 +160,9 @@ class SentInError:
         ended, connected = sessions.get("ended", 0), sessions.get("connected", 0)
         words = f"{ended} of {connected} sessions would end now"
         self._tell(Who.ADMIN, "sessions", words)
-        self._find("whose connections it would end at this moment", words, "the phones", ended == self._scene.scale.phones)
+        self._find(
+            "whose connections it would end at this moment", words, "the phones", ended == self._scene.scale.phones
+        )
 
     async def _nobody_alone(self, author: Operator, number: int, seen: Mapping[str, Any]) -> None:
         approval = {"digest": seen["digest"]}
@@ -160,7 +170,12 @@ class SentInError:
         own = await self._do(author.refused("POST", f"/changes/{number}/approve", approval), "approving it alone")
         self._tell(Who.ADMIN, "own_approval", f"the author's own approval: {own.sentence}", tone=Tone.REFUSED)
         held = apply.kind == NEEDS_APPROVAL and own.status in (403, 409, 422)
-        self._find("its author alone brings it into force", "refused, and so is the author's own approval", "the operator", held)
+        self._find(
+            "its author alone brings it into force",
+            "refused, and so is the author's own approval",
+            "the operator",
+            held,
+        )
 
     async def _cut(
         self, author: Operator, second: Operator, number: int, seen: Mapping[str, Any], crowd: Crowd
@@ -172,7 +187,9 @@ class SentInError:
         work = asyncio.gather(author.apply(number), crowd.cut(begun))
         applied, cut = await scene.during(work, "applying the change", 300.0)
         _expect_in_force(applied)
-        words = f"in force on {applied['in_force_on']} of {applied['workers']} workers after {length(applied['seconds'])}"
+        words = (
+            f"in force on {applied['in_force_on']} of {applied['workers']} workers after {length(applied['seconds'])}"
+        )
         self._tell(Who.ADMIN, "applied", f"policy version {applied['policy_version']} {words}", applied["seconds"])
         times = f"half of them after {length(cut.at_share(0.5))}, the last after {length(cut.last)}"
         self._tell(
@@ -181,7 +198,9 @@ class SentInError:
             *(cut.last, Tone.REFUSED),
         )
         refused = await scene.during(crowd.refused(), "cut phones that ask again")
-        self._find("waiting phones with the app are cut", f"{len(cut.seconds)} of {len(crowd.turning)}, {times}", "the phones")
+        self._find(
+            "waiting phones with the app are cut", f"{len(cut.seconds)} of {len(crowd.turning)}, {times}", "the phones"
+        )
         self._find("they are refused when they ask again", f"{refused}", "the phones", refused == len(crowd.turning))
 
     # --- the notices
@@ -205,7 +224,12 @@ class SentInError:
         held = sum(mailing["notices"].values())
         words = f"{held:,} notices written down in {length(seconds)}; nothing leaves for {scene.scale.hold_seconds:g} s"
         self._tell(Who.ADMIN, "held", f"{words}, and whoever sees a mistake now can stop them", seconds)
-        self._find("one notice for each person who is cut", f"{held:,}, written down in {length(seconds)}", "gatepost notice list", held == people)
+        self._find(
+            "one notice for each person who is cut",
+            f"{held:,}, written down in {length(seconds)}",
+            "gatepost notice list",
+            held == people,
+        )
 
     async def _first_batch(self, author: Operator, number: int, people: int) -> Mapping[str, Sequence[Letter]]:
         scene, size = self._scene, self._scene.scale.first_batch
@@ -237,7 +261,9 @@ class SentInError:
         self._tell(Who.POST, "first_batch", f"the first batch: {words}; {people - size:,} wait", seconds)
         self._find("mails during the hold", f"{early}", "the mailboxes", early == 0)
         right = counted == len(before) == size
-        self._find("the first batch, and nothing behind it", f"{counted} in {len(before)} mailboxes", "the mailboxes", right)
+        self._find(
+            "the first batch, and nothing behind it", f"{counted} in {len(before)} mailboxes", "the mailboxes", right
+        )
         return before
 
     # --- and back
@@ -255,7 +281,9 @@ class SentInError:
             *(withdrawn["seconds"], Tone.GOOD),
         )
         crowd.park(crowd.turning)
-        await scene.during(scene.stage.mailbox.until_parked(len(crowd.phones)), "phones that wait for mail again", 300.0)
+        await scene.during(
+            scene.stage.mailbox.until_parked(len(crowd.phones)), "phones that wait for mail again", 300.0
+        )
         times = f"half of them after {length(let_in.at_share(0.5))}, the last after {length(let_in.last)}"
         self._tell(
             *(Who.PHONE, "let_in"), f"{len(let_in.seconds)} phones have mail again: {times}", *(let_in.last, Tone.GOOD)
@@ -304,9 +332,16 @@ class SentInError:
         told = corrected(before, scene.mailboxes.read())
         words = f"{told.in_thread} of the {told.told} readers have one message more, which answers the first"
         self._tell(Who.POST, "corrected", f"corrections: {words}; {told.others} others", seconds, Tone.GOOD)
-        found = f"{told.in_thread} of {told.told}, each in the thread of the first; {told.others} others were written to"
+        found = (
+            f"{told.in_thread} of {told.told}, each in the thread of the first; {told.others} others were written to"
+        )
         self._find("exactly those who were told are told that it was a mistake", found, "the mailboxes", told.exact)
-        self._find("all mail that was ever sent", f"{scene.mailboxes.count()}", "the mailboxes", scene.mailboxes.count() == wanted)
+        self._find(
+            "all mail that was ever sent",
+            f"{scene.mailboxes.count()}",
+            "the mailboxes",
+            scene.mailboxes.count() == wanted,
+        )
 
     def _memory(self) -> None:
         found = self._scene.memory_mb()

@@ -1,8 +1,8 @@
 """Writes the story's fleet for a gateway that has not started yet: the database in bulk, and the index of previews.
 
-``python -m gateway.demo.sent_in_error.writing DATABASE INDEX PEOPLE NOW`` reads the secret of the source of reports from its
-standard input and tells on standard output, in lines of JSON, how far it is. It is a process of its own, so that whoever
-watches is not kept waiting and its memory is given back.
+``python -m gateway.demo.sent_in_error.writing DATABASE INDEX PEOPLE NOW`` reads the secret of the source of reports
+from its standard input and tells on standard output, in lines of JSON, how far it is. It is a process of its own, so
+that whoever watches is not kept waiting and its memory is given back.
 """
 
 import json
@@ -93,7 +93,9 @@ def _inventories(fleet: Fleet) -> Iterator[Sequence[object]]:
     """Platform by platform, since the key of a row begins with it."""
     for platform in (Platform.ANDROID, Platform.IOS):
         devices = [device for device in _reported(fleet) if device.platform is platform]
-        pieces = {id(device): encode_inventory(inventory_of(device, _PLACE)).split(_PLACE.encode()) for device in devices}
+        pieces = {
+            id(device): encode_inventory(inventory_of(device, _PLACE)).split(_PLACE.encode()) for device in devices
+        }
         for number, device in _each(fleet, devices):
             content = f"{number:07}".encode().join(pieces[id(device)])
             yield SOURCE, f"{platform.value}/{device_id_of(number, device.letter)}", device.full_at, content
