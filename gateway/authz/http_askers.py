@@ -43,13 +43,14 @@ class HttpContext(NamedTuple):
     """What a client's certificate says, if an authority of ours has issued it; None: none is taken from askers."""
 
     def certificate(self, head: RequestHead, *askers: str) -> CertificateShown | None:
-        """What the client has shown to the asker, where one of these ``askers`` is believed.
+        """What the client has shown to the asker, where one of these ``askers`` is believed; the first that is counts.
 
         Raises ``Misconfigured``.
         """
-        if self.vouched is None or self.settings.certificates_from.isdisjoint(askers):
+        believed = next((each for each in askers if each in self.settings.certificates_from), None)
+        if self.vouched is None or believed is None:
             return None
-        der = client_certificate.handed_on(head)
+        der = client_certificate.handed_on(head, client_certificate.NAMES[believed])
         return None if der is None else self.vouched(der)
 
 
@@ -148,7 +149,7 @@ def _refusal(head: RequestHead, body: bytes, context: HttpContext) -> Found:
 
 def _forward(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     return _checked(
-        lambda: (*original.client_head(head, Kind.FORWARDED), context.certificate(head, "forward")), context
+        lambda: (*original.client_head(head, Kind.FORWARDED), context.certificate(head, "forward", "traefik")), context
     )
 
 

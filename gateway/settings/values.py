@@ -385,7 +385,9 @@ DemandedOf = Annotated[
     AfterValidator(_demanded),
 ]
 Form = Annotated[str, AfterValidator(_form)]
-AskerKinds = Annotated[list[Literal["nginx", "forward", "haproxy", "nginx_mail", "envoy"]], BeforeValidator(listed)]
+AskerKinds = Annotated[
+    list[Literal["nginx", "forward", "traefik", "haproxy", "nginx_mail", "envoy"]], BeforeValidator(listed)
+]
 DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
 PublicUrl = Annotated[str, AfterValidator(_public)]
 RedisUrl = Annotated[str, AfterValidator(_redis)]

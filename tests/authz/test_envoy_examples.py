@@ -1,6 +1,7 @@
 """Envoy's example configurations are read by Envoy's own messages: none runs here, but no unknown field passes."""
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,27 @@ def test_over_grpc_it_says_what_gatepost_reads() -> None:
 def test_a_field_that_is_none_is_found() -> None:
     with pytest.raises(json_format.ParseError):
         json_format.ParseDict({"static_resources": {"listener": []}}, Bootstrap())
+
+
+@pytest.mark.parametrize("name", ["envoy.yaml", "envoy-grpc.yaml"])
+def test_what_is_not_asked_about_leads_to_autodiscover_and_nowhere_else(name: str) -> None:
+    """Windows takes %5c for a slash, and a route of Envoy's sees the path as it came."""
+    (listener,) = read(name)["static_resources"]["listeners"]
+    connections = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    unasked = [
+        route["match"]
+        for host in connections["route_config"]["virtual_hosts"]
+        for route in host["routes"]
+        if route.get("typed_per_filter_config")
+    ]
+    (match,) = unasked
+    regex = re.compile(match["safe_regex"]["regex"])
+    for path in ("autodiscover.xml", "Autodiscover.xml", "autodiscover.json", "autodiscover.json/v1.0/a@corp.example"):
+        assert regex.fullmatch(f"/autodiscover/{path}")
+    for path in (
+        "..%5cMicrosoft-Server-ActiveSync",
+        "autodiscover.xml/..%5c..%5cx",
+        "autodiscover.json/v1.0/..%5cx",
+        "x",
+    ):
+        assert not regex.fullmatch(f"/autodiscover/{path}")
