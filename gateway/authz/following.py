@@ -45,12 +45,12 @@ class Cut:
     def note(self, asker: str, request: AccessRequest, where: Whereabouts) -> None:
         """Somebody was let in."""
         if isinstance(self.cutter.means, HaproxyMeans):
-            key = target = where.connection
+            place = target = where.connection
         else:
             target = where.user or request.login
-            key = f"{request.protocol.value} {target}"
+            place = f"{request.protocol.value} {target}"
         if target:
-            self.let_in.note(key, target, asker, request)
+            self.let_in.note(f"{place} {_device_of(request)}", target, asker, request, place=place)
 
 
 class Following:
@@ -142,7 +142,7 @@ class Following:
             cut.let_in.keep_only(known.keys(), asked_at)
             if self._adopts:
                 for key, each in known.items():
-                    if key not in cut.let_in:
+                    if not cut.let_in.is_there(key):
                         await self._adopt(cut, key, each.user, each.protocol)
 
     async def _adopt(self, cut: Cut, key: str, user: str, protocol: str) -> None:
@@ -177,6 +177,14 @@ class Following:
             await each.cutter.means.close()
         if self._mirror is not None:
             self._mirror.clear()
+
+
+def _device_of(request: AccessRequest) -> str:
+    """Whom and what a question is about."""
+    # The next one from the same place may be about another device of the user: it must not be followed in its place.
+    credential, certificate = request.credential, request.certificate
+    shown = ("" if credential is None else credential.id, "" if certificate is None else certificate.id)
+    return " ".join((request.login, request.device_id, *shown))
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:

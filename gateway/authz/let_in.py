@@ -6,7 +6,7 @@ alone turns a verdict without news of it: each is judged again once a minute.
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 
 from gateway.authz.cutter import Cutter
@@ -24,11 +24,14 @@ SETTLED_SECONDS = 10.0
 class AskedSession:
     """``LiveSession`` of an asker. Compared by identity."""
 
-    __slots__ = ("asker", "at", "key", "owner", "request", "target")
+    __slots__ = ("asker", "at", "key", "owner", "place", "request", "target")
 
-    def __init__(self, owner: "LetIn", key: str, target: str, asker: str, request: AccessRequest, at: float) -> None:
+    def __init__(
+        self, owner: "LetIn", key: str, place: str, target: str, asker: str, request: AccessRequest, at: float
+    ) -> None:
         self.owner = owner
         self.key = key
+        self.place = place
         self.target = target
         self.asker = asker
         self.request = request
@@ -58,6 +61,8 @@ class LetIn:
         self._most = most
         self._monotonic = monotonic
         self._sessions: OrderedDict[str, AskedSession] = OrderedDict()
+        self._places: Counter[str] = Counter()
+        """How many are remembered of each place that has any."""
         self._turn: list[str] = []
         """Keys that are still to be judged in this round."""
         self._swept_at = monotonic()
@@ -70,20 +75,29 @@ class LetIn:
         """Whether one is remembered."""
         return key in self._sessions
 
-    def note(self, key: str, target: str, asker: str, request: AccessRequest) -> None:
-        """Somebody was let in. ``target``: what is cut, a user's name there, or a client's address and port."""
+    def is_there(self, place: str) -> bool:
+        """Whether anybody is remembered of it."""
+        return place in self._places
+
+    def note(self, key: str, target: str, asker: str, request: AccessRequest, *, place: str = "") -> None:
+        """Somebody was let in.
+
+        ``key``: one for each question that is to be asked again; ``place``: what the asker's own list calls it (empty:
+        ``key``); ``target``: what is cut, a user's name there, or a client's address and port.
+        """
         known = self._sessions.pop(key, None)
         if known is not None and known.request.login == request.login:
-            # The newest question counts: a connection may have changed its device.
+            # What it is about is the same; where it comes from may have changed.
             known.request, known.at = request, self._monotonic()
             self._sessions[key] = known
             return
         if known is not None:
-            self._decision.sessions.discard(known)
+            self._let_go(known)
         if len(self._sessions) >= self._most:
             self._forget(next(iter(self._sessions)))
-        session = AskedSession(self, key, target, asker, request, self._monotonic())
+        session = AskedSession(self, key, place or key, target, asker, request, self._monotonic())
         self._sessions[key] = session
+        self._places[session.place] += 1
         self._decision.sessions.add(session)
 
     def turned(self, session: AskedSession, verdict: Verdict) -> None:
@@ -99,9 +113,9 @@ class LetIn:
             self.turned(session, verdict)
 
     def keep_only(self, there: Collection[str], seen_at: float) -> None:
-        """Forget those that the asker's own list, asked for at ``seen_at``, does not name."""
+        """Forget those whose places the asker's own list, asked for at ``seen_at``, does not name."""
         until = seen_at - SETTLED_SECONDS
-        for key in [key for key, each in self._sessions.items() if each.at < until and key not in there]:
+        for key in [key for key, each in self._sessions.items() if each.at < until and each.place not in there]:
             self._forget(key)
 
     def sweep(self) -> None:
@@ -127,7 +141,13 @@ class LetIn:
         del self._turn[-due:]
 
     def _forget(self, key: str) -> None:
-        self._decision.sessions.discard(self._sessions.pop(key))
+        self._let_go(self._sessions.pop(key))
+
+    def _let_go(self, session: AskedSession) -> None:
+        self._decision.sessions.discard(session)
+        self._places[session.place] -= 1
+        if not self._places[session.place]:
+            del self._places[session.place]
 
     def close(self) -> None:
         """Forget all."""

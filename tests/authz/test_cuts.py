@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from gateway.authz import cutter as cutter_module
 from gateway.authz.cutter import Cutter
 from gateway.authz.following import Cut, Following
+from gateway.authz.inquiry import Whereabouts
 from gateway.authz.let_in import LetIn
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
@@ -29,6 +30,7 @@ class Cutting:
         self.clock = Clock(lambda: 1000.0)
         self.asking: Asking
         self.let_in: LetIn
+        self.cut: Cut
         self.most = 100
 
     def following(self, part: str, made: Asking) -> Following | None:
@@ -38,9 +40,10 @@ class Cutting:
             return None
         cutter = Cutter(self.means, RefusalLog(RefusalPace()), made.metrics, made.decision.judge, monotonic=self.clock)
         let_in = LetIn(made.decision, cutter, remembered_seconds=3600.0, most=self.most, monotonic=self.clock)
+        cut = Cut(frozenset({asker}), cutter, let_in)
         if part == "http":
-            self.let_in = let_in
-        return Following(made.decision, made.rules, [Cut(frozenset({asker}), cutter, let_in)])
+            self.let_in, self.cut = let_in, cut
+        return Following(made.decision, made.rules, [cut])
 
     async def login(self, user: str, protocol: str = "imap") -> int:
         """The status that Dovecot gets."""
@@ -206,6 +209,20 @@ async def test_postfix_too(cutting: Cutting) -> None:
     assert cutting.means.cuts == ["anna"]
 
 
+@pytest.mark.parametrize("turning", ["annaphone", "annalaptop"])
+async def test_each_device_of_a_user_is_followed_by_itself(cutting: Cutting, turning: str) -> None:
+    """Whoever logs in later with a clean device must not be followed in the place of the one that turns."""
+    cutting.asking.clean("anna@corp.example", "annalaptop")
+    for device in ("annaphone", "annalaptop", "annaphone"):
+        request = AccessRequest("anna@corp.example", device, Protocol.ACTIVESYNC)
+        cutting.cut.note("nginx", request, Whereabouts(user="anna"))
+    assert len(cutting.let_in) == 2
+    cutting.asking.dirty("anna@corp.example", turning)
+    await until(lambda: bool(cutting.means.batches))
+    assert cutting.means.cuts == ["anna"]
+    assert cutting.let_in.is_there("activesync anna")
+
+
 # --- who is remembered
 
 
@@ -236,11 +253,14 @@ async def test_forgotten_after_the_longest_session(cutting: Cutting) -> None:
 async def test_forgotten_when_the_askers_own_list_names_it_no_more(cutting: Cutting) -> None:
     let_in = cutting.let_in
     let_in.note("imap gone", "gone", "dovecot", request_of("gone"))
-    let_in.note("imap there", "there", "dovecot", request_of("there"))
+    for place in ("imap there", "imap left"):
+        for device in ("a", "b"):
+            let_in.note(f"{place} {device}", place[5:], "dovecot", request_of("there"), place=place)
     cutting.clock.ahead += 60
     let_in.note("imap new", "new", "dovecot", request_of("new"))
     let_in.keep_only({"imap there"}, cutting.clock())
-    assert [key for key in ("imap gone", "imap there", "imap new") if key in let_in] == ["imap there", "imap new"]
+    assert list(let_in._sessions) == ["imap there a", "imap there b", "imap new"]
+    assert [let_in.is_there(f"imap {name}") for name in ("there", "left", "new", "gone")] == [True, False, True, False]
 
 
 async def test_time_alone_turns_a_verdict_within_a_minute(cutting: Cutting) -> None:

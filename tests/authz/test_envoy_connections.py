@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from gateway.authz import front as front_module
 from gateway.domain.verdict import Effect
 from gateway.network.tls import ServerTls
 from tests.network.authority import Authority
@@ -56,7 +57,10 @@ async def test_no_question_is_lost_when_another_takes_over(authz: Asking) -> Non
     assert second.connections or sum(counts) > 40
 
 
-async def test_a_question_that_is_under_way_is_answered_when_draining(authz: Asking) -> None:
+async def test_a_question_that_is_under_way_is_answered_when_draining(
+    authz: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_module, "LAST_QUESTION_SECONDS", 0.05)
     sock, target = listening()
     front = await authz.envoy_front()
     await front.listen(sock, None, secure=False)
@@ -64,9 +68,13 @@ async def test_a_question_that_is_under_way_is_answered_when_draining(authz: Ask
     async with envoy(target) as client:
         waiting = asyncio.create_task(client.ask(BERT))
         await until(lambda: authz.evidence.reads > 0)
+        (asks,) = front.connections
+        _, writer = await asyncio.open_connection(*target.split(":"))
+        await until(lambda: len(front.connections) == 2)
         drained = asyncio.create_task(front.drain(10.0, handed_over=False))
-        # Longer than the second after which those that ask nothing are closed.
-        await asyncio.sleep(1.3)
+        # Those that ask nothing are closed, and this one is not.
+        await until(lambda: front.connections == {asks})
+        writer.close()
         assert not drained.done()
         authz.evidence.gate.set()
         assert effect_of(await waiting) is Effect.DENY

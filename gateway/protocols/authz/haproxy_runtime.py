@@ -4,6 +4,7 @@ One line holds commands with semicolons in between; a line that ends in ``<<`` i
 line. Words that come from outside (keys) are letters and digits only, so nothing has to be quoted.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -29,8 +30,15 @@ class RuntimeSession(NamedTuple):
 
 
 def source(address: str, port: int) -> str:
-    """How a client's end is written here."""
-    return f"{address}:{port}"
+    """How a client's end is written here: IPv4 that a socket for both families shows as IPv6 is IPv4."""
+    if ":" not in address:
+        return f"{address}:{port}"
+    try:
+        read = ipaddress.IPv6Address(address.strip("[]"))
+    except ValueError:
+        return f"{address}:{port}"
+    # ::ffff:192.0.2.7 has two spellings, and not everybody uses the same.
+    return f"{read.ipv4_mapped or read}:{port}"
 
 
 SHOW_SESSIONS: Final = "show sess"

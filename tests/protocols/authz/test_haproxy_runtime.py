@@ -18,6 +18,16 @@ def test_sessions_by_their_clients() -> None:
     assert found[runtime.source("2001:db8::7", 40001)] == "0x556affe69000"
 
 
+def test_ipv4_at_a_socket_for_both_families_is_found_by_every_spelling() -> None:
+    """HAProxy writes it as inet_ntop(3) does, and sends 16 octets to an agent."""
+    for shown in ("::ffff:192.0.2.7", "::ffff:c000:207", "[::ffff:192.0.2.7]", "192.0.2.7"):
+        (session,) = runtime.sessions(f"0x55: proto=tcpv6 src={shown}:40002 fe=mail be=x\n")
+        for address in ("::ffff:192.0.2.7", "::ffff:c000:207", "192.0.2.7"):
+            assert session.source == runtime.source(address, 40002)
+    assert runtime.source("2001:DB8:0::7", 1) == runtime.source("2001:db8::7", 1)
+    assert runtime.source("unix::x", 1) == "unix::x:1"
+
+
 def test_a_line_stays_within_haproxys_buffer() -> None:
     pointers = [f"0x{number:012x}" for number in range(2_000)]
     lines = list(runtime.shutdowns(pointers))
