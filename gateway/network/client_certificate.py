@@ -44,7 +44,7 @@ class PeerCertificate:
     """What stands in a certificate."""
 
     issuer: bytes
-    """The authority's name, in DER."""
+    """The authority's name (``authority_of``)."""
     number: int
     """Its serial number, unique for each authority (RFC 5280 §4.1.2.2)."""
     digest: str
@@ -64,6 +64,19 @@ class PeerCertificate:
     def id(self) -> str:
         """Its number and whose, for people: the number in hex and a digest of the authority's name."""
         return id_of(self.issuer, self.number)
+
+
+def authority_of(name: x509.Name) -> bytes:
+    """An authority's name in one spelling: kinds of strings, case and blanks do not count (RFC 5280 §7.1).
+
+    An authority may write its name in its lists otherwise than in its certificates, and OpenSSL takes both for one.
+    """
+    relative = (sorted(f"{each.oid.dotted_string}={_folded(each.value)}" for each in part) for part in name.rdns)
+    return "\n".join("+".join(part) for part in relative).encode("utf-8", "backslashreplace")
+
+
+def _folded(value: str | bytes) -> str:
+    return " ".join(str(value).split()).casefold()
 
 
 def id_of(issuer: bytes, number: int) -> str:
@@ -101,7 +114,7 @@ def _quietly() -> Iterator[None]:
 def _read(certificate: x509.Certificate, der: bytes) -> PeerCertificate:
     names = _alternative_names(certificate)
     return PeerCertificate(
-        issuer=certificate.issuer.public_bytes(),
+        issuer=authority_of(certificate.issuer),
         number=certificate.serial_number,
         digest=sha256(der).hexdigest(),
         ends_at=certificate.not_valid_after_utc.timestamp(),
@@ -180,7 +193,7 @@ def _lists_in(pem: bytes) -> list[tuple[bytes, list[int]]]:
     lists = _loaded_lists(pem)
     if not lists:
         raise ValueError("no list")
-    return [(each.issuer.public_bytes(), [one.serial_number for one in each]) for each in lists]
+    return [(authority_of(each.issuer), [one.serial_number for one in each]) for each in lists]
 
 
 def _loaded_lists(pem: bytes) -> list[x509.CertificateRevocationList]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from gateway.network.client_certificate import Issuers, Revoked, id_of, peer_certificate
+from gateway.network.client_certificate import Issuers, Revoked, authority_of, id_of, peer_certificate
 from gateway.network.tls import TlsUnusable
 from tests.network.authority import Authority, Issued
 
@@ -56,7 +57,7 @@ def test_every_field(authority: Authority) -> None:
     assert (found.dns_names, found.uris) == (("phone.corp.example",), ("IntuneDeviceId://0b1c",))
     loaded = x509.load_pem_x509_certificate(issued.certificate.read_bytes())
     assert found.ends_at == loaded.not_valid_after_utc.timestamp()
-    assert found.id == id_of(loaded.issuer.public_bytes(), loaded.serial_number)
+    assert found.id == id_of(authority_of(loaded.issuer), loaded.serial_number)
     assert f"{loaded.serial_number:x}" in found.id
 
 
@@ -98,6 +99,36 @@ def test_a_list_revokes_by_number_and_authority(authority: Authority, tmp_path: 
     with pytest.raises(TlsUnusable, match="No such file"):
         Revoked(str(lists))
     assert Revoked("").ids == frozenset()
+
+
+def test_a_list_whose_authority_spells_its_name_otherwise(authority: Authority, tmp_path: Path) -> None:
+    """OpenSSL takes both for one name, so a handshake is refused; who is connected has to be found as well."""
+    lost = authority.issue(client=True)
+    text = authority.revoke(lost).read_bytes()
+    whole = x509.load_pem_x509_crl(text)
+    for name, same in (("AUTHORITY  One", True), (" authority one ", True), ("authority two", False)):
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        assert (authority_of(issuer) == authority_of(whole.issuer)) is same
+        builder = x509.CertificateRevocationListBuilder(issuer, whole.last_update_utc, whole.next_update_utc)
+        (one,) = whole
+        entry = x509.RevokedCertificateBuilder(one.serial_number, one.revocation_date_utc).build()
+        builder = builder.add_revoked_certificate(entry)
+        lists = tmp_path / "spelled.pem"
+        lists.write_bytes(builder.sign(authority._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        shown = peer_certificate(der_of(lost))
+        assert shown is not None
+        assert (shown.id in Revoked(str(lists)).ids) is same
+
+
+def test_two_names_are_two() -> None:
+    unit, common = NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME
+    names = [
+        x509.Name([x509.NameAttribute(unit, "a"), x509.NameAttribute(common, "b")]),
+        x509.Name([x509.NameAttribute(common, "b"), x509.NameAttribute(unit, "a")]),
+        x509.Name([x509.RelativeDistinguishedName([x509.NameAttribute(unit, "a"), x509.NameAttribute(common, "b")])]),
+        x509.Name([x509.NameAttribute(unit, "b"), x509.NameAttribute(common, "a")]),
+    ]
+    assert len({authority_of(name) for name in names}) == len(names)
 
 
 def test_an_authority_vouches_for_what_it_has_issued_for_clients(authority: Authority, tmp_path: Path) -> None:
