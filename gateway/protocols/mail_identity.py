@@ -1,7 +1,8 @@
 """From a login by IMAP, POP3 or SMTP to the question that is judged.
 
 These protocols carry no device. A device credential behind the user's name names one, and so does the certificate that
-the client has shown within TLS; without them all devices of the user answer.
+the client has shown within TLS; without them all devices of the user answer. A token may name another owner than the
+name beside it: then two questions are asked.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from gateway.domain.access import AccessRequest, Protocol, strength_of
 from gateway.domain.certificate import CertificateShown
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
+from gateway.protocols.activesync.token_claims import read_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Presented:
     """The name as it was given; a device credential may stand behind it."""
     address: str
     certificate: CertificateShown | None = None
+    token: bytes = field(default=b"", repr=False)
+    """The secret, where it is a token and may name its owner."""
 
 
 class Identified(NamedTuple):
@@ -31,6 +35,8 @@ class Identified(NamedTuple):
     request: AccessRequest
     user: bytes
     """The user's own name; the mail server is asked with this very name."""
+    owner: AccessRequest | None = None
+    """The same question about whom the token names, where that is not the user."""
 
 
 def identity_of(presented: Presented, rules: IdentityRules) -> Identified | None:
@@ -53,4 +59,16 @@ def identity_of(presented: Presented, rules: IdentityRules) -> Identified | None
         credential=shown,
         certificate=presented.certificate,
     )
-    return Identified(request, name.encode())
+    return Identified(request, name.encode(), _about_the_owner(request, presented.token, rules))
+
+
+def _about_the_owner(request: AccessRequest, token: bytes, rules: IdentityRules) -> AccessRequest | None:
+    claims = read_claims(token, owner=rules.token_claim) if token else None
+    if claims is None or not claims.owner:
+        return None
+    try:
+        owner = canonical_login(claims.owner, rules)
+    except InvalidValue:
+        # A name that nobody logs in by; whose it is, only the mail server knows.
+        return None
+    return None if owner == request.login else request._replace(login=owner)

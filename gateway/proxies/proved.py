@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 REMEMBERED_SECONDS = 86_400.0
 REMEMBERED_MOST = 200_000
+TURN_SECONDS = 60.0
+"""How long a login waits for others with the same credentials; then it is put off."""
 
 
 class Proved:
@@ -39,10 +41,20 @@ class Proved:
         """Whether they were accepted within the last day, and not refused since."""
         return self._until.get(digest, 0) > self._now()
 
-    async def turn(self, digest: int) -> None:
-        """Wait while somebody proves the same credentials; who goes on without an await is the next one to do so."""
-        while not self.knows(digest) and (other := self._under_way.get(digest)) is not None:
-            await asyncio.wait([other])
+    async def turn(self, digest: int) -> bool:
+        """Wait while somebody proves the same credentials; who goes on without an await is the next one to do so.
+
+        False: it has taken too long, as behind others for each of whom the mail server says nothing.
+        """
+        if digest not in self._under_way or self.knows(digest):
+            return True
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                while not self.knows(digest) and (other := self._under_way.get(digest)) is not None:
+                    await asyncio.wait([other])
+        except TimeoutError:
+            return False
+        return True
 
     def begin(self, digest: int) -> None:
         """They are being proved; ``end`` must follow."""

@@ -69,3 +69,13 @@ async def test_one_proves_and_the_others_wait() -> None:
 
     await asyncio.gather(prove("a", False), prove("b", True), prove("c", True), prove("d", True))
     assert order == ["a asks", "b asks", "c knows", "d knows"]
+
+
+async def test_a_turn_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_SECONDS", 0.0)
+    proved = Proved()
+    proved.begin(1)
+    assert not await proved.turn(1)
+    assert await proved.turn(2)
+    proved.end(1, accepted=None)
+    assert await proved.turn(1)

@@ -17,7 +17,7 @@ from gateway.domain.verdict import Effect, Reason, Verdict
 from gateway.network.addresses import counted_as
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.protocols.login import Accepted, LoginAsked, Rejected, Unusable
-from gateway.protocols.mail_identity import Presented, identity_of
+from gateway.protocols.mail_identity import Identified, Presented, identity_of
 from gateway.protocols.wording import app_named
 from gateway.proxies.attempts import Attempt
 from gateway.proxies.mail.notice_session import NoticeSession
@@ -43,7 +43,8 @@ class Login:
         """Find out, and tell the client; cancelled when the client goes away."""
         front, credentials = self._front, self._asked.credentials
         client = self._client
-        presented = Presented(front.spoken.protocol, credentials.user, client.address, client.certificate)
+        token = credentials.secret if credentials.mechanism.by_token else b""
+        presented = Presented(front.spoken.protocol, credentials.user, client.address, client.certificate, token)
         identified = identity_of(presented, front.rules)
         if identified is None:
             self._client.refuse(front.spoken.wrong_credentials(self._asked.tag), "not_asked")
@@ -55,7 +56,9 @@ class Login:
         if identified.user != credentials.user:
             self._asked = replace(self._asked, credentials=replace(credentials, user=identified.user))
         digest = front.proved.digest(request.login, credentials.secret)
-        await front.proved.turn(digest)
+        if not await front.proved.turn(digest):
+            self._defer("upstream_unavailable")
+            return
         attempt = front.attempts.begin(request.login, counted_as(request.client_address))
         if attempt is None and not front.proved.knows(digest):
             self._defer("too_many_failures")
@@ -64,7 +67,7 @@ class Login:
         if proving is None:
             self._defer("upstream_unavailable")
         else:
-            await self._conclude(request, *proving)
+            await self._conclude(identified, *proving)
 
     async def _prove(
         self, digest: int, attempt: Attempt | None
@@ -98,37 +101,37 @@ class Login:
         return upstream, outcome
 
     async def _conclude(
-        self, request: AccessRequest, upstream: UpstreamConnection, outcome: Accepted | Rejected
+        self, identified: Identified, upstream: UpstreamConnection, outcome: Accepted | Rejected
     ) -> None:
         if isinstance(outcome, Rejected):
             upstream.close()
             self._client.refuse(outcome.answer, "unauthenticated" if outcome.wrong else "rejected")
-        elif not self._front.is_watchable(outcome.capabilities):
+        elif not self._front.is_watchable(outcome.capabilities | upstream.offered):
             upstream.close(self._front.spoken.farewell)
             self._defer("upstream_unwatchable")
         else:
-            await self._judge(MailSession(self._front, self._client, upstream, request), outcome)
+            session = MailSession(self._front, self._client, upstream, identified.request, identified.owner)
+            await self._judge(session, outcome)
 
     async def _judge(self, session: MailSession, accepted: Accepted) -> None:
         front, request = self._front, session.request
         front.credentials.used(request)
         over_limit = session.register() > front.settings.sessions_per_user
         try:
-            verdict = front.decision.judge(request)
-            if verdict is None and not over_limit:
-                verdict = await front.decision.judge_loading(request)
-            if over_limit or verdict is None:
+            if over_limit:
                 session.give_up()
                 self._defer("too_many_sessions")
-            elif verdict.effect is Effect.ALLOW:
+                return
+            about, verdict = await session.judged()
+            if verdict.effect is Effect.ALLOW:
                 front.sessions.count_login("accepted")
                 if front.shows_notices:
                     front.accounts.note(request)
                 self._client.logged_in(session, accepted, verdict)
             else:
                 session.give_up()
-                await self._refuse(request, verdict)
-        except asyncio.CancelledError:
+                await self._refuse(about, verdict)
+        except BaseException:  # cancelled, or a mistake of ours: neither session nor connection is to be left behind
             session.give_up()
             raise
 

@@ -12,6 +12,7 @@ from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.login import Accepted
 from gateway.protocols.wording import app_named
 from gateway.proxies.mail.upstream import UpstreamConnection
+from gateway.proxies.token_owner import TokenOwner, strictest
 from gateway.proxies.verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
@@ -32,29 +33,42 @@ class MailSession:
     """One session, from the login's acceptance by the mail server (``LiveSession``)."""
 
     __slots__ = (
+        "_about_owner",
         "_choked",
         "_client",
         "_following",
         "_front",
+        "_left",
         "_moved_at",
         "_open",
         "_over",
+        "_owner",
         "_request",
         "_upstream",
         "_watch",
     )
 
     def __init__(
-        self, front: "MailFront", client: "ClientConnection", upstream: UpstreamConnection, request: AccessRequest
+        self,
+        front: "MailFront",
+        client: "ClientConnection",
+        upstream: UpstreamConnection,
+        request: AccessRequest,
+        owner: AccessRequest | None = None,
     ) -> None:
+        """``owner``: about whom the token names, where that is not the user."""
         self._front = front
         self._client = client
         self._upstream = upstream
         self._request = request
+        self._about_owner = owner
+        self._owner: TokenOwner | None = None
         self._following = front.spoken.following()
         self._watch: VerdictWatch | None = None
         self._open = False
         self._over = False
+        self._left = False
+        """The mail server has gone, and the client has yet to take what it said last."""
         self._choked = False
         """The client does not take what it is sent."""
         self._moved_at = front.clock()
@@ -69,7 +83,13 @@ class MailSession:
     def register(self) -> int:
         """From here on a change of the verdict is heard of; how many sessions the user has with this front now."""
         self._front.decision.sessions.add(self)
+        if self._about_owner is not None:
+            self._owner = TokenOwner(self, self._about_owner, self._front.decision)
         return self._front.sessions.begin(self._request.login)
+
+    async def judged(self) -> tuple[AccessRequest, Verdict]:
+        """The verdict that counts, with the question that it answers; nothing is awaited behind it."""
+        return await strictest(self._front.decision, self._request, self._owner)
 
     def begin(self, accepted: Accepted, behind: bytes, verdict: Verdict) -> None:
         """The verdict is ALLOW: pass everything on. ``behind``: what the client has sent behind its login."""
@@ -86,6 +106,8 @@ class MailSession:
         if not self._over:
             self._watch = VerdictWatch(self, self._front.decision, self._front.now, every=JUDGED_EVERY_SECONDS)
             self._watch.until(verdict.valid_until)
+            if self._owner is not None:
+                self._owner.follow(self._front.now, every=JUDGED_EVERY_SECONDS)
 
     def give_up(self) -> None:
         """It does not begin: the client is told something else, or has gone."""
@@ -126,37 +148,49 @@ class MailSession:
 
     def verdict_turned(self, verdict: Verdict) -> None:
         """Called the moment the verdict is ALLOW no longer."""
+        self.turned(verdict, self._request)
+
+    def turned(self, verdict: Verdict, request: AccessRequest) -> None:
+        """The verdict on one of its questions is."""
         if not self._open or self._over:
             # Whoever begins it asks once more, with no await between.
             return
         spoken = self._front.spoken
-        if verdict.effect is Effect.DENY:
-            self._front.refusals.write_down("cut", self._request, verdict)
+        if self._left:
+            # What is left of an answer stays without its end; nobody is there to be told a last word.
+            self._forget()
+            self._client.abort()
+        elif verdict.effect is Effect.DENY:
+            self._front.refusals.write_down("cut", request, verdict)
             self._end("cut", spoken.cut(app_named(verdict), verdict.note))
         else:
             self._end("cut_for_now", spoken.last_words.cut_for_now)
 
     def client_gone(self) -> None:
         """The client has hung up."""
-        if not self._over:
+        if self._left:
+            self._forget()
+        elif not self._over:
             self._ended("client_gone")
             self._upstream.close()
 
     def server_gone(self) -> None:
-        """The mail server has: what it said last still reaches the client."""
-        if not self._over:
-            self._ended("server_closed")
+        """The mail server has: what it said last still reaches the client, as long as that may have mail."""
+        if not self._over and not self._left:
+            self._left = True
+            self._front.sessions.count_end("server_closed")
             self._client.close(LAST_ANSWER_SECONDS)
 
     def out_of_time(self, now: float) -> bool:
         """End it if nothing was said for too long; ``now`` by the front's clock."""
-        if not self._over and now - self._moved_at >= self._front.settings.idle_seconds:
+        if not (self._over or self._left) and now - self._moved_at >= self._front.settings.idle_seconds:
             self._end("timed_out", self._front.spoken.last_words.timed_out)
         return self._over
 
     def drain(self, now: float, *, at_once: bool) -> None:
         """The gateway stops: end it where neither side is in the midst of something, or ``at_once``."""
-        if not self._over and (at_once or (self._following.at_rest and now - self._moved_at >= QUIET_SECONDS)):
+        quiet = self._following.at_rest and now - self._moved_at >= QUIET_SECONDS
+        if not (self._over or self._left) and (at_once or quiet):
             self._end("drained", self._front.spoken.last_words.drained)
 
     def _end(self, how: str, last_words: bytes) -> None:
@@ -175,9 +209,14 @@ class MailSession:
         self._forget()
 
     def _forget(self) -> None:
+        if self._over and self._left:
+            return
         self._over = True
         self._front.decision.sessions.discard(self)
         self._front.sessions.end(self._request.login)
         if self._watch is not None:
             self._watch.end()
             self._watch = None
+        if self._owner is not None:
+            self._owner.end()
+            self._owner = None

@@ -41,7 +41,7 @@ class Ends(NamedTuple):
 class UpstreamConnection(PausedReading):
     """One connection to the mail server."""
 
-    __slots__ = ("_dialogue", "_ends", "_held", "_lost", "_more", "_server", "_silent", "session")
+    __slots__ = ("_dialogue", "_ends", "_held", "_lost", "_more", "_server", "_silent", "offered", "session")
 
     def __init__(self, server: "MailServer", dialogue: ServerDialogue, ends: Ends | None) -> None:
         super().__init__()
@@ -54,6 +54,8 @@ class UpstreamConnection(PausedReading):
         """It has not answered in time."""
         self._held = b""
         """What came before there was a session to take it."""
+        self.offered: frozenset[bytes] = frozenset()
+        """What it could do before the login; some say nothing more of it afterwards."""
         self.session: MailSession | None = None
 
     # --- the transport's callbacks
@@ -108,6 +110,7 @@ class UpstreamConnection(PausedReading):
         """
         event = await self._opened()
         if isinstance(event, Opened):
+            self.offered = event.capabilities
             self._server.learn(event.capabilities)
             event = self._dialogue.login(tag, credentials, self._server.facts(self._ends))
         while not isinstance(event, Accepted | Rejected | Unusable):
@@ -143,20 +146,20 @@ class UpstreamConnection(PausedReading):
                 return event
 
     async def _next(self) -> ServerEvent:
-        """The next event, as soon as there is one."""
-        while (event := self._dialogue.next()) is None:
-            if self._lost:
-                return Unusable("hung_up")
-            loop = asyncio.get_running_loop()
-            more = self._more = loop.create_future()
-            # Not by ``asyncio.timeout``, which costs several times as much: there are three of these in each login.
-            bound = loop.call_later(self._server.settings.upstream_login_seconds, self._give_up)
-            try:
+        """The next event, as soon as there is one; what is none, however much of it comes, gains no time."""
+        if (event := self._dialogue.next()) is not None:
+            return event
+        loop = asyncio.get_running_loop()
+        # Not by ``asyncio.timeout``, which costs several times as much: there are three of these in each login.
+        bound = loop.call_later(self._server.settings.upstream_login_seconds, self._give_up)
+        try:
+            while (event := self._dialogue.next()) is None:
+                if self._lost or self._silent:
+                    return Unusable("hung_up" if self._lost else "silent")
+                more = self._more = loop.create_future()
                 await more
-            finally:
-                bound.cancel()
-            if self._silent:
-                return Unusable("silent")
+        finally:
+            bound.cancel()
         return event
 
     def _give_up(self) -> None:

@@ -19,6 +19,7 @@ from aiosmtpd.smtp import SMTP
 
 from gateway.domain.certificate import CertificateShown
 from gateway.network.accepting import reason_of
+from gateway.network.addresses import written
 from gateway.network.resetting import reset
 from gateway.network.tls import ServerTls
 from gateway.network.tls_connection import TlsConnection
@@ -298,6 +299,10 @@ class Connection(SMTP):
         if self._tls is None or self.secure:
             await self.push(refusals.TLS_STANDS if self.secure else refusals.TLS_NOT_OFFERED)
             return
+        if self.session is not None and self.session.authenticated:
+            # All that was said before would have to be forgotten (RFC 3207 §4.2), and with it who is connected.
+            await self.push(refusals.LOGGED_IN)
+            return
         if arg:
             await self.push(refusals.NO_ARGUMENT)
             return
@@ -333,9 +338,9 @@ class Connection(SMTP):
 
 
 def _end(transport: asyncio.BaseTransport, name: str) -> End:
-    """One end of the connection, without a zone."""
+    """One end of the connection, without a zone; IPv4 on a listener for both families is IPv4."""
     end = transport.get_extra_info(name)
-    return (str(end[0]).partition("%")[0], int(end[1])) if isinstance(end, tuple) else ("", 0)
+    return (written(str(end[0])), int(end[1])) if isinstance(end, tuple) else ("", 0)
 
 
 def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.proxies.smtp.session import Session
 
 _OUTCOMES = {Effect.ALLOW: "accepted", Effect.DENY: "refused", Effect.DEFER: "deferred"}
-_FAILURES = frozenset(("unauthenticated", "wrong_credential", "too_many_attempts"))
+_FAILURES = frozenset(("not_asked", "unauthenticated", "wrong_credential", "too_many_failures"))
 """Ends of a login after which a client has one try less."""
 
 
@@ -81,7 +81,7 @@ class Login:
             session.let_go()
             session.end_next(refusals.TOO_MANY_SESSIONS, "too_many_sessions")
             return _answered(refusals.TOO_MANY_SESSIONS_LOGIN)
-        verdict = await session.verdict()
+        _, verdict = await session.judged()
         front.sessions.count_login(_OUTCOMES[verdict.effect])
         if verdict.effect is Effect.DENY:
             # The mail server hears nothing more of somebody who may not have mail.

@@ -16,7 +16,7 @@ from gateway.domain.certificate import CertificateShown
 from gateway.domain.identity import IdentityRules
 from gateway.network.addresses import counted_as
 from gateway.network.upstream import UpstreamUnavailable
-from gateway.protocols.mail_identity import Presented, identity_of
+from gateway.protocols.mail_identity import Identified, Presented, identity_of
 from gateway.protocols.sasl import Credentials
 from gateway.protocols.smtp import refusals
 from gateway.protocols.smtp.forwarded_client import Client
@@ -28,9 +28,6 @@ from gateway.proxies.smtp.upstream import Leg
 
 log = structlog.get_logger()
 
-TURN_SECONDS = 60.0
-"""How long a login waits for another with the same credentials; then it is put off."""
-
 
 class Proved(NamedTuple):
     """The mail server has accepted them, on this connection."""
@@ -38,6 +35,8 @@ class Proved(NamedTuple):
     request: AccessRequest
     leg: Leg
     answer: bytes
+    owner: AccessRequest | None = None
+    """About whom the token names, where that is not the user."""
 
 
 class NotProved(NamedTuple):
@@ -71,7 +70,8 @@ class Logins:
         self, credentials: Credentials, client: Client, certificate: CertificateShown | None = None
     ) -> Proved | NotProved:
         """Ask the mail server. ``certificate``: of the client's connection."""
-        presented = Presented(Protocol.SMTP, credentials.user, client.source[0], certificate)
+        token = credentials.secret if credentials.mechanism.by_token else b""
+        presented = Presented(Protocol.SMTP, credentials.user, client.source[0], certificate, token)
         identified = identity_of(presented, self._rules)
         if identified is None:
             return NotProved(refusals.WRONG_CREDENTIALS, "not_asked")
@@ -80,17 +80,14 @@ class Logins:
             return NotProved(refusals.WRONG_CREDENTIALS, "wrong_credential")
         credentials = replace(credentials, user=identified.user)
         digest = self._lately.digest(request.login, credentials.secret)
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._lately.turn(digest)
-        except TimeoutError:
+        if not await self._lately.turn(digest):
             return NotProved(refusals.NOT_ASKED, "upstream_unavailable")
         attempt = self._attempts.begin(request.login, counted_as(request.client_address))
         if attempt is None and not self._lately.knows(digest):
             return NotProved(refusals.TOO_MANY_ATTEMPTS, "too_many_failures")
         self._lately.begin(digest)
         try:
-            outcome, accepted = await self._asked(request, credentials, client)
+            outcome, accepted = await self._asked(identified, credentials, client)
         except asyncio.CancelledError:
             # It counts as a failure: the mail server may have seen it, and nobody hears what it says.
             self._lately.end(digest, accepted=None)
@@ -101,7 +98,7 @@ class Logins:
         return outcome
 
     async def _asked(
-        self, request: AccessRequest, credentials: Credentials, client: Client
+        self, identified: Identified, credentials: Credentials, client: Client
     ) -> tuple[Proved | NotProved, bool | None]:
         """What came of it, and whether the mail server accepts the credentials; None: nobody knows."""
         try:
@@ -116,7 +113,7 @@ class Logins:
             if reply.code != 235:
                 leg.abort()
         if reply.code == 235:
-            return Proved(request, leg, reply.octets), True
+            return Proved(identified.request, leg, reply.octets, identified.owner), True
         if _is_wrong(reply):
             return NotProved(reply.octets, "unauthenticated", challenge), False
         if not reply.final or reply.positive or reply.code == 421:

@@ -27,6 +27,7 @@ from gateway.proxies.smtp.login import Login
 from gateway.proxies.smtp.logins import Proved
 from gateway.proxies.smtp.transaction import Transaction
 from gateway.proxies.smtp.upstream import Leg, settled
+from gateway.proxies.token_owner import TokenOwner, strictest
 from gateway.proxies.verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Session(Connection):
         self._open = False
         """It began, and not with a DENY: from then on one that comes ends it."""
         self._watch: VerdictWatch | None = None
+        self._owner: TokenOwner | None = None
         self._login = Login(self, front)
         self._transaction = Transaction(self, front)
         super().__init__(front, tls, secure=secure, header=header)
@@ -71,7 +73,7 @@ class Session(Connection):
                 settings.name.encode(),
                 self.offered,
                 most=settings.max_message_bytes,
-                starttls=self._tls is not None and not self.secure,
+                starttls=self._tls is not None and not (self.secure or self.session.authenticated),
                 login=self._may_log_in,
             )
         )
@@ -130,6 +132,8 @@ class Session(Connection):
         self.leg, self.request = proved.leg, proved.request
         self._registered = True
         self.front.decision.sessions.add(self)
+        if proved.owner is not None:
+            self._owner = TokenOwner(self, proved.owner, self.front.decision)
         return self.front.sessions.begin(self.request.login)
 
     def begin(self, verdict: Verdict) -> None:
@@ -138,13 +142,14 @@ class Session(Connection):
         if verdict.valid_until != FOREVER:
             self._watch = VerdictWatch(self, self.front.decision, self.front.now)
             self._watch.until(verdict.valid_until)
+        if self._owner is not None:
+            self._owner.follow(self.front.now, every=0.0)
 
     # --- verdicts
 
-    async def verdict(self) -> Verdict:
-        """That of this moment."""
-        verdict = self.front.decision.judge(self.request)
-        return verdict if verdict is not None else await self.front.decision.judge_loading(self.request)
+    async def judged(self) -> tuple[AccessRequest, Verdict]:
+        """The verdict of this moment that counts, with the question that it answers; nothing is awaited behind it."""
+        return await strictest(self.front.decision, self.request, self._owner)
 
     def verdict_turned(self, verdict: Verdict) -> None:
         """Called the moment the verdict is ALLOW no longer (``LiveSession``).
@@ -152,15 +157,19 @@ class Session(Connection):
         A message that the client was told to send is passed on to its end; everything else ends here. Where nobody can
         know now, MAIL and DATA say so.
         """
+        self.turned(verdict, self.request)
+
+    def turned(self, verdict: Verdict, request: AccessRequest) -> None:
+        """The same of one of its questions."""
         if verdict.effect is Effect.DENY and self._open and not self.last_word:
-            self.front.refusals.write_down("cut", self.request, verdict)
+            self.front.refusals.write_down("cut", request, verdict)
             self.end_with(refusals.cut(app_named(verdict), verdict.note), "cut")
 
     async def is_refused(self) -> bool:
         """Whether the verdict of this moment is not ALLOW; then the client was told so."""
-        verdict = await self.verdict()
+        about, verdict = await self.judged()
         if verdict.effect is Effect.DENY:
-            self.front.refusals.write_down("refused", self.request, verdict)
+            self.front.refusals.write_down("refused", about, verdict)
             if delay := self.front.pace.delay(self.request.login, self.request.protocol.value):
                 # Who hammers is told later and later.
                 await asyncio.sleep(delay)
@@ -285,6 +294,8 @@ class Session(Connection):
             self._registered = False
             self.front.decision.sessions.discard(self)
             self.front.sessions.end(self.request.login)
+            if self._owner is not None:
+                self._owner.end()
         if self.leg is not None and not self._transaction.finishing:
             self.leg.abort()
             self.leg = None

@@ -8,6 +8,7 @@ import asyncio
 from math import inf
 from typing import TYPE_CHECKING
 
+from gateway.domain.verdict import Verdict
 from gateway.protocols.activesync.refusals import not_authenticated
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
@@ -21,10 +22,13 @@ from gateway.proxies.exchange_state import State
 from gateway.proxies.forwarding import written_anew
 from gateway.proxies.judged_exchange import JudgedExchange
 from gateway.proxies.refusing import Told
+from gateway.proxies.verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
     from gateway.proxies.front import HttpFront
 
+STREAM_JUDGED_EVERY_SECONDS = 60.0
+"""Such an answer may last for days; the moment at which its verdict ends by itself may be set anew meanwhile."""
 _WITH_EFFECT = frozenset((b"PUT", b"DELETE", b"MKCOL", b"MKCALENDAR", b"PROPPATCH", b"COPY", b"MOVE"))
 """Methods whose answers hold nothing of the mailbox. A POST may be anything: it is cut."""
 
@@ -106,9 +110,17 @@ class WebmailExchange(JudgedExchange):
         """Whether it is an EventSource (WHATWG HTML §9.2)."""
         types = [value for name, value in head.fields if name.lower() == b"content-type"]
         self._streaming = bool(types) and types[0].lower().startswith(b"text/event-stream")
+        if self._streaming and self._verdict is not None:
+            self._judge_regularly(self._verdict)
         if self._streaming and self._front.draining:
             asyncio.get_running_loop().call_soon(self.drain)
         return self._streaming
+
+    def _judge_regularly(self, verdict: Verdict) -> None:
+        if self._watch is not None:
+            self._watch.end()
+        self._watch = VerdictWatch(self, self._front.decision, self._front.now, every=STREAM_JUDGED_EVERY_SECONDS)
+        self._watch.until(verdict.valid_until)
 
     def responding(self) -> None:
         """A piece of the answer is about to reach the client; of a stream the next one may take its time."""

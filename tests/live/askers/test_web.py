@@ -160,6 +160,31 @@ async def test_options_and_autodiscover_are_never_refused(web: Web) -> None:
     assert web.reached() == before + 2
 
 
+WAYS_UP = (
+    *("..%5c", "../", "%2e%2e/", "..%2f", ".%2e%5c", "%5c..%5c", "x/..%5c..%5c"),
+    *("autodiscover.xml/..%5c..%5c", "autodiscover.xml;/../../", "autodiscover.json/v1.0/..%5c..%5c..%5c"),
+    "autodiscover.json/v1.0/a@b/..%5c..%5c..%5c..%5c",
+)
+
+
+@pytest.mark.parametrize("up", WAYS_UP)
+async def test_no_way_up_and_out_of_autodiscover(web: Web, up: str) -> None:
+    """Unasked it must lead to Autodiscover and nowhere else; Windows takes %5c for a slash."""
+    before = web.reached()
+    query = BERT.partition("?")[2]
+    await web.ask(request(f"/autodiscover/{up}Microsoft-Server-ActiveSync?{query}", FOLDER_SYNC, user="bert"))
+    assert web.reached() == before
+
+
+@pytest.mark.parametrize(
+    "path", ["/Autodiscover/Autodiscover.xml", "/autodiscover/autodiscover.json/v1.0/bert@corp.example"]
+)
+async def test_autodiscover_in_all_its_forms(web: Web, path: str) -> None:
+    before = web.reached()
+    await web.ask(request(path, b"<x/>", user="bert"))
+    assert web.reached() == before + 1
+
+
 async def test_what_a_client_says_in_the_askers_name_is_not_believed(web: Web) -> None:
     before = web.reached()
     forged = {

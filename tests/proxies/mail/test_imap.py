@@ -137,6 +137,10 @@ async def test_nobody_can_say_now(imap: MailFronted, server: ScriptedServer) -> 
         pytest.param(b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] x\r\n", id="no login that can be shown to it"),
         pytest.param(GREETING + b"a OK [REFERRAL imap://elsewhere/] moved\r\n", id="sends the client elsewhere"),
         pytest.param(GREETING + b"a OK [CAPABILITY IMAP4rev1 UNAUTHENTICATE] in\r\n", id="UNAUTHENTICATE"),
+        pytest.param(
+            b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN UNAUTHENTICATE] x\r\na OK in\r\n",
+            id="UNAUTHENTICATE before the login",
+        ),
     ],
 )
 async def test_a_mail_server_that_is_not_as_it_must_be(imap: MailFronted, server: ScriptedServer, said: bytes) -> None:

@@ -1,6 +1,7 @@
 """What is done to SMTP gateways: smuggled messages, injected commands, forged origins; none of it gets through."""
 
 import base64
+import socket
 
 import pytest
 
@@ -167,6 +168,21 @@ async def test_the_clients_address_goes_upstream_and_what_it_says_of_itself_only
         assert b" ADDR=127.0.0.9 " in said
         assert said.endswith(b" HELO=[UNAVAILABLE]")
         assert server.verbs()[:5] == ["EHLO", "QUIT", "EHLO", "XCLIENT", "EHLO"]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_ipv4_on_a_listener_for_both_families_is_ipv4(server: SubmissionServer) -> None:
+    """As systemd's ListenStream=587 makes one; to a mail server IPV6:::ffff:127.0.0.9 is somebody else."""
+    server.extensions.append("XCLIENT ADDR")
+    async with submitted(server.url) as front:
+        sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+        port = sock.getsockname()[1]
+        await front.front.listen(sock, None, secure=False)
+        client = await front.client(port, source="127.0.0.9")
+        assert (await client.logged_in())[:3] == b"235"
+        assert b"XCLIENT ADDR=127.0.0.9" in server.commands
+        (session,) = front.decision.sessions
+        assert session.request.client_address == "127.0.0.9"
 
 
 async def test_the_clients_address_by_the_proxy_protocol(server: SubmissionServer) -> None:

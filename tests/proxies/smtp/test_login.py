@@ -222,3 +222,23 @@ async def test_too_many_sessions_of_one_user(server: SubmissionServer) -> None:
         assert (await client.reply())[:9] == b"421 4.7.0"
         assert front.logins("too_many_sessions") == 1
         assert (await (await front.client()).logged_in("bert"))[:3] == b"235"
+
+
+@pytest.mark.parametrize("kind", ["beyond the bound", "names that nobody can have"])
+async def test_every_wrong_login_is_one_try_less(kind: str, front: Submitted, server: SubmissionServer) -> None:
+    """Those too that the mail server is not asked about: one connection is no place to guess from."""
+    name, outcome = (ANNA, "too_many_failures") if kind == "beyond the bound" else ("a@b@c", "not_asked")
+    if kind == "beyond the bound":
+        for number in range(2):
+            client = await front.client()
+            await client.greeted()
+            for guess in range(2):
+                await client.ask(b"AUTH PLAIN " + plain(ANNA, f"guess{number}{guess}"))
+            client.close()
+    client = await front.client()
+    await client.greeted()
+    for guess in range(3):
+        assert (await client.ask(b"AUTH PLAIN " + plain(name, f"more{guess}")))[:3] in (b"454", b"535")
+    assert front.logins(outcome) == 3
+    assert (await client.ask(b"NOOP"))[:9] == b"421 4.7.0"
+    assert await client.closed()

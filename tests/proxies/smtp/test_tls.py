@@ -59,6 +59,22 @@ async def test_starttls(server: SubmissionServer, authority: Authority, shown: S
     assert front.front.admission.connections == set()
 
 
+async def test_tls_comes_before_the_login_and_not_behind_it(
+    server: SubmissionServer, authority: Authority, shown: ServerTls
+) -> None:
+    """A second login would take the place of the first, which nobody would end any more."""
+    async with submitted(server.url) as front:
+        client = await front.client(await front.listen(shown))
+        assert (await client.logged_in())[:3] == b"235"
+        assert (await client.ask(b"STARTTLS"))[:9] == b"503 5.5.1"
+        assert b"STARTTLS" not in await client.ask(b"EHLO phone.example")
+        await client.at_data()
+        assert (await client.ask(b"."))[:3] == b"250"
+        assert (await client.ask(b"QUIT"))[:3] == b"221"
+        await until(lambda: front.decision.sessions.count == 0)
+        assert front.front.sessions.count == 0
+
+
 @pytest.mark.parametrize("behind", [b"\0", b"EHLO evil\r\n", b"AUTH PLAIN " + plain("evil") + b"\r\n", b"\x16\x03\x01"])
 async def test_an_octet_behind_starttls_ends_the_connection(
     behind: bytes, server: SubmissionServer, shown: ServerTls

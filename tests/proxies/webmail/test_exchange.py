@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.protocols.webmail.paths import Rule
+from gateway.proxies.webmail import exchange as exchange_module
 from gateway.proxies.webmail.exposure import VERDICT, WebmailSettings
 from tests.support.fronted import TIKTOK, Fronted, fronted, until
 from tests.support.raw_http import Client, HttpAnswer, request
@@ -371,6 +372,19 @@ async def test_an_event_stream_whose_verdict_ends_by_itself(judging: Fronted, or
     judging.dirty("anna", "phone1")
     await judging.ban_from(judging.now() + 0.3)
     client, connection = await listening(judging, origin)
+    assert (await client.answer("GET")).closed
+    await connection.until_ended()
+
+
+async def test_an_event_stream_and_a_ban_that_is_to_begin_later(
+    judging: Fronted, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edit turns no verdict, so nobody is told of it; its moment was not known when the stream began."""
+    monkeypatch.setattr(exchange_module, "STREAM_JUDGED_EVERY_SECONDS", 0.05)
+    await judging.ban()
+    judging.dirty("anna", "phone1")
+    client, connection = await listening(judging, origin)
+    await judging.ban_from(judging.now() + 0.2)
     assert (await client.answer("GET")).closed
     await connection.until_ended()
 
