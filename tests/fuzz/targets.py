@@ -3,6 +3,8 @@
 from tests.fuzz import (
     answers,
     askers,
+    balancers,
+    certificates,
     chunks,
     credentials,
     device_credentials,
@@ -11,6 +13,7 @@ from tests.fuzz import (
     envoy,
     heads,
     logins,
+    notices,
     places,
     queries,
     reports,
@@ -46,5 +49,8 @@ TARGETS: dict[str, Target] = {
         askers.SPOP,
         askers.ASKERS,
         envoy.TARGET,
+        notices.TARGET,
+        balancers.TARGET,
+        certificates.TARGET,
     )
 }

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from base64 import b64decode
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -97,6 +98,16 @@ FAULTS: list[tuple[str, str, Any]] = [
         "gateway.authz.envoy_messages._headers",
         lambda asked: [(name, b"x") for name in asked.headers],
     ),
+    (
+        "notices",
+        "gateway.protocols.imap.notice_fetch.answered",
+        lambda notice, items, flags: b"BODY[] {99}\r\n" + notice.text[:98],
+    ),
+    ("notices", "gateway.protocols.imap.notice_mailbox._REFUSED", "See {5}\r\nthe Inbox."),
+    ("balancers", "gateway.protocols.proxy_protocol._FAMILIES", {4: b"\x11", 6: b"\x31"}),
+    ("balancers", "gateway.protocols.proxy_protocol.LINE_LONGEST", 60),
+    ("certificates", "gateway.network.client_certificate._has_issued", lambda authority, certificate: True),
+    ("certificates", "gateway.protocols.authz.client_certificate.b64decode", lambda text, validate: b64decode(text)),
     ("places", "gateway.protocols.webmail.paths._is_plain_segment", lambda segment: True),
     ("places", "gateway.protocols.webmail.paths._made_equal", lambda text: text),
     ("device-credentials", "gateway.domain.identity.holds_credential", lambda name: False),
