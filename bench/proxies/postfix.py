@@ -13,7 +13,7 @@ from bench.certificate import Certificate
 from bench.machine import PROXY_CORE, Missing, need, on_core, python_child
 from tests.live.askers.servers import missing, start_dovecot
 from tests.live.children import free_ports, run, start
-from tests.live.mail_servers import PASSED_ON, master_program
+from tests.live.mail_children import PASSED_ON, master_program
 
 _MAIN = """
 compatibility_level = 3.6

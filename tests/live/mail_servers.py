@@ -4,9 +4,7 @@ Mail for the domain ``corp.example`` goes from Postfix to Dovecot by LMTP; mail 
 """
 
 import imaplib
-import shutil
 import smtplib
-import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from tests.live.children import Child, run, start
+from tests.live.children import Child
+from tests.live.mail_children import know_users, make_room_for_mail, run_dovecot, run_postfix
 
 DOMAIN = "corp.example"
 PASSWORD = "secret"
@@ -118,51 +117,20 @@ postlog   unix-dgram n - n - 1 postlogd
 """
 
 
-PASSED_ON = 'trap "kill \\$child" TERM; "$@" & child=$!; wait; wait'
-"""A shell that ends with us and takes with it a program that forgets, by changing its user, that it should."""
-
-
 def start_dovecot(directory: Path, users: Iterable[str], imap: int, lmtp: int) -> Child:
     """Mailboxes for ``users``, each with the same password."""
     directory.mkdir()
-    mail = directory / "mail"
-    mail.mkdir(mode=0o777)
-    mail.chmod(0o777)
-    (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users))
+    make_room_for_mail(directory)
+    know_users(directory, users, PASSWORD)
     folders = "\n".join(f"  mailbox {name} {{\n    auto = subscribe\n  }}" for name in FOLDERS[1:])
-    config = directory / "dovecot.conf"
-    config.write_text(DOVECOT.format(directory=directory, imap=imap, lmtp=lmtp, domain=DOMAIN, folders=folders))
-    child = start("dovecot", ("dovecot", "-F", "-c", str(config)), directory)
-    child.until_port(imap)
-    return child
+    words = {"imap": imap, "lmtp": lmtp, "domain": DOMAIN, "folders": folders}
+    return run_dovecot(directory, DOVECOT.format(directory=directory, **words), imap)
 
 
 def start_postfix(directory: Path, smtp: int, lmtp: int) -> Child:
     """Delivery into the mailboxes behind ``lmtp``."""
-    config = directory / "config"
-    config.mkdir(parents=True)
-    for name, owner in (("queue", "root"), ("state", "postfix")):
-        _owned(directory / name, owner)
     main = POSTFIX_MAIN.format(directory=directory, domain=DOMAIN, lmtp=lmtp, max_message=MAX_MESSAGE_BYTES)
-    (config / "main.cf").write_text(main)
-    (config / "master.cf").write_text(POSTFIX_MASTER.format(smtp=f"127.0.0.1:{smtp}"))
-    run(("postfix", "-c", str(config), "check"), directory)
-    # Not by "postfix start-fg": its master runs in a session of its own and would outlive us.
-    master = (str(master_program()), "-c", str(config), "-d")
-    child = start("postfix", ("sh", "-c", PASSED_ON, "sh", *master), directory)
-    child.until_port(smtp)
-    return child
-
-
-def _owned(directory: Path, owner: str) -> None:
-    directory.mkdir()
-    shutil.chown(directory, owner)
-
-
-def master_program() -> Path:
-    """Postfix's own supervisor."""
-    said = subprocess.run(("postconf", "-d", "-h", "daemon_directory"), capture_output=True, text=True, check=True)
-    return Path(said.stdout.strip()) / "master"
+    return run_postfix(directory, main, POSTFIX_MASTER.format(smtp=f"127.0.0.1:{smtp}"), smtp)
 
 
 @dataclass(frozen=True, slots=True)

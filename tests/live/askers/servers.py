@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.live.children import Child, run, start
-from tests.live.mail_servers import PASSED_ON, master_program
+from tests.live.children import Child, start
+from tests.live.mail_children import know_users, make_room_for_mail, run_dovecot, run_postfix
 from tests.support.asking import KEY
 from tests.support.phone_certificates import Certificates
 
@@ -351,10 +351,8 @@ def start_dovecot(
     ``further``: more configuration.
     """
     directory.mkdir()
-    mail = directory / "mail"
-    mail.mkdir(mode=0o777)
-    mail.chmod(0o777)
-    (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users))
+    make_room_for_mail(directory)
+    know_users(directory, users, PASSWORD)
     has_pop3 = Path("/usr/lib/dovecot/pop3-login").exists()
     config = DOVECOT.format(
         directory=directory,
@@ -373,33 +371,19 @@ def start_dovecot(
         config += example(
             "dovecot/gatepost-cut.conf", {"port = 8080": f"port = {doveadm}", "put-another-key-here": DOVEADM_KEY}
         )
-    (directory / "dovecot.conf").write_text(config + further)
-    child = start("dovecot", ("dovecot", "-F", "-c", str(directory / "dovecot.conf")), directory)
-    child.until_port(imap)
-    return child
+    return run_dovecot(directory, config + further, imap)
 
 
 def start_postfix(directory: Path, *, tcp: int, unix: int, auth: int, gatepost: int, made: Certificates) -> Child:
     """Submission by the example at ``tcp``, and once more at ``unix`` by Gatepost's unix socket."""
-    config = directory / "config"
-    config.mkdir(parents=True)
-    for name, owner in (("queue", "root"), ("state", "postfix")):
-        (directory / name).mkdir()
-        shutil.chown(directory / name, owner)
     main = POSTFIX_MAIN.format(directory=directory, auth=auth, certificate=made.certificate, key=made.key)
-    (config / "main.cf").write_text(main)
     asked = example("postfix/master.cf", {"submission inet": f"127.0.0.1:{tcp} inet", "put-the-key-here": KEY})
     by_tcp = asked.replace("inet:127.0.0.1:8072", f"inet:127.0.0.1:{gatepost}")
     by_unix = asked.replace(f"127.0.0.1:{tcp} inet", f"127.0.0.1:{unix} inet").replace(
         f"inet:127.0.0.1:8072, policy_context={KEY}", f"unix:{policy_socket(directory)}"
     )
     assert asked not in (by_tcp, by_unix)
-    (config / "master.cf").write_text(POSTFIX_MASTER + by_tcp + by_unix)
-    run(("postfix", "-c", str(config), "check"), directory)
-    # Not by "postfix start-fg": its master runs in a session of its own and would outlive us.
-    child = start("postfix", ("sh", "-c", PASSED_ON, "sh", str(master_program()), "-c", str(config), "-d"), directory)
-    child.until_port(tcp)
-    return child
+    return run_postfix(directory, main, POSTFIX_MASTER + by_tcp + by_unix, tcp)
 
 
 def policy_socket(directory: Path) -> Path:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.live.children import Child, free_ports, start
+from tests.live.children import Child, free_ports
+from tests.live.mail_children import know_users, make_room_for_mail, run_dovecot
 from tests.live.mail_servers import PASSWORD
 from tests.live.tokens import accept_tokens
 from tests.support.phone_certificates import Certificates
@@ -96,16 +97,10 @@ class Dovecot:
 def start_dovecot(directory: Path, users: Iterable[str], certificates: Certificates) -> Dovecot:
     """Mailboxes for ``users``, each with the same password."""
     directory.mkdir()
-    mail = directory / "mail"
-    mail.mkdir(mode=0o777)
-    mail.chmod(0o777)
-    (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users))
+    make_room_for_mail(directory)
+    know_users(directory, users, PASSWORD)
     ports = dict(zip(("imap", "imaps", "pop3", "pop3s"), free_ports(4), strict=True))
     accept_tokens(directory)
-    config = directory / "dovecot.conf"
     files = {"certificate": certificates.certificate, "key": certificates.key}
-    config.write_text(CONFIGURATION.format(directory=directory, **files, **ports))
-    child = start("dovecot", ("dovecot", "-F", "-c", str(config)), directory)
-    for port in ports.values():
-        child.until_port(port)
-    return Dovecot(child, ports, certificates)
+    configuration = CONFIGURATION.format(directory=directory, **files, **ports)
+    return Dovecot(run_dovecot(directory, configuration, *ports.values()), ports, certificates)

@@ -6,14 +6,14 @@ not logged in.
 
 import pwd
 import re
-import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.live.children import Child, free_ports, run, start
-from tests.live.mail_servers import PASSED_ON, PASSWORD, master_program
+from tests.live.children import Child, free_ports
+from tests.live.mail_children import know_users, make_for, run_dovecot, run_postfix
+from tests.live.mail_servers import PASSWORD
 from tests.live.tokens import accept_tokens
 from tests.support.phone_certificates import Certificates
 
@@ -188,28 +188,14 @@ def start_submission(directory: Path, users: Iterable[str], certificates: Certif
     """A Postfix, and the Dovecot that knows ``users``, each with the same password."""
     directory.mkdir()
     directory.chmod(0o755)
-    (directory / "users").write_text("".join(f"{user}@{DOMAIN}:{{PLAIN}}{PASSWORD}\n" for user in users))
+    know_users(directory, (f"{user}@{DOMAIN}" for user in users), PASSWORD)
     imap, *ports = free_ports(4)
     named = dict(zip(("smtp", "smtps", "proxy"), ports, strict=True))
     accept_tokens(directory)
-    config = directory / "dovecot.conf"
-    config.write_text(DOVECOT.format(directory=directory, port=imap))
-    dovecot = start("dovecot", ("dovecot", "-F", "-c", str(config)), directory)
-    dovecot.until_port(imap)
-    for name, owner in (("queue", "root"), ("state-postfix", "postfix"), ("mail", "mail")):
-        (directory / name).mkdir()
-        shutil.chown(directory / name, owner)
-    postfix = directory / "postfix"
-    postfix.mkdir()
+    dovecot = run_dovecot(directory, DOVECOT.format(directory=directory, port=imap), imap)
+    make_for(directory / "mail", "mail")
     mail = pwd.getpwnam("mail")
     files = {"certificate": certificates.certificate, "key": certificates.key}
     main = MAIN.format(directory=directory, domain=DOMAIN, most=MESSAGE_MOST, uid=mail.pw_uid, gid=mail.pw_gid, **files)
-    (postfix / "main.cf").write_text(main)
-    (postfix / "master.cf").write_text(MASTER.format(**named))
-    run(("postfix", "-c", str(postfix), "check"), directory)
-    # Not by "postfix start-fg": its master runs in a session of its own and would outlive us.
-    master = (str(master_program()), "-c", str(postfix), "-d")
-    child = start("postfix", ("sh", "-c", PASSED_ON, "sh", *master), directory)
-    for port in named.values():
-        child.until_port(port)
+    child = run_postfix(directory, main, MASTER.format(**named), *named.values(), state="state-postfix")
     return Postfix(directory, (child, dovecot), named, certificates)
