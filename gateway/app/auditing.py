@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -14,7 +14,7 @@ from gateway.audit.effects import Effects
 from gateway.audit.keys import AuditKey, find_or_make_key, write_public
 from gateway.audit.pushing import WebhookPush
 from gateway.audit.segments import Retention
-from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.entry import GATEPOST
 from gateway.observability.metrics import Metrics
 from gateway.ports.state_cache import CacheUnavailable
@@ -29,6 +29,9 @@ TIDY_EVERY_SECONDS = 3_600.0
 EFFECTS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
+
+ToldOfEffects = Callable[[Sequence[Subject]], Awaitable[None]]
+"""Raises ``StoreUnavailable`` and ``Conflict``: they are told again then."""
 
 
 def audit_key_of(settings: Settings) -> tuple[AuditKey, bool]:
@@ -74,15 +77,17 @@ class Auditing:
         redis: RedisConnection,
         key: AuditKey,
         now: Callable[[], float] = time.time,
+        told: ToldOfEffects | None = None,
     ) -> None:
-        """Raises ``DomainError`` for a webhook that cannot be used."""
+        """``told`` hears of effects as well. Raises ``DomainError`` for a webhook that cannot be used."""
         self._redis = redis
+        self._told = told
         self._effects = Effects(store)
-        told = settings.audit
-        push = WebhookPush(told.webhook, told.webhook_secret, told.webhook_ca, now) if told.webhook else None
-        due = CheckpointSettings(told.checkpoint_seconds, told.checkpoint_entries)
+        audit = settings.audit
+        push = WebhookPush(audit.webhook, audit.webhook_secret, audit.webhook_ca, now) if audit.webhook else None
+        due = CheckpointSettings(audit.checkpoint_seconds, audit.checkpoint_entries)
         self._checkpoints = Checkpointing(store, key, push, due, now)
-        self._retention = Retention(store, told.retention_days * DAY_SECONDS, now)
+        self._retention = Retention(store, audit.retention_days * DAY_SECONDS, now)
 
     async def sign(self, held: Held) -> None:
         """Sign and send, while the lease is held."""
@@ -95,12 +100,15 @@ class Auditing:
             try:
                 rows = await receiver.next(EFFECTS_WAIT_SECONDS)
                 if held and rows:
-                    await self._effects.take(self._effects.read(rows))
+                    effects = self._effects.read(rows)
+                    if self._told is not None:
+                        await self._told(effects.subjects)
+                    await self._effects.take(effects)
                     await receiver.taken()
             except CacheUnavailable:
                 # Told by the publication already.
                 await asyncio.sleep(AGAIN_AFTER_SECONDS)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, Conflict) as error:
                 # They stay on the stream.
                 log.warning("effects_not_stored", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_SECONDS)

@@ -125,6 +125,7 @@ def _certificate(path: str, row: CheckRow, now: float) -> CheckRow:
 
 def _listeners(settings: Settings) -> list[CheckRow]:
     parts = {**listens_of(settings), "admin": settings.admin.listen, "inventory": settings.inventory.listen}
+    parts["notices"] = settings.notices.listen
     rows = []
     for part, urls in parts.items():
         for url in urls:

@@ -46,6 +46,7 @@ from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import FleetPreviews
 from gateway.changes.scheduling import Schedule
 from gateway.changes.short_form import ShortForm
+from gateway.domain.audit import Subject
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
@@ -134,7 +135,7 @@ class Control:
             feed_up=lambda: self._publication.up,
             heard=ingest.heard,
         )
-        self._auditing = Auditing(settings, store, redis, key, now)
+        self._auditing = Auditing(settings, store, redis, key, now, self._told_of_effects)
         self._glass = GlassBook(data_dir_of(settings), store, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
@@ -149,9 +150,16 @@ class Control:
         )
         guarded = Performers({}, now)
         lasts = settings.changes.approval_hours * 3600
-        desk = ChangeDesk(store, self._previews, now, approval_seconds=lasts, operators=operators_count)
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
-        self._noticing = Noticing(settings, store, load, now, attempts)
+        self._noticing = Noticing(settings, store, load, now, attempts, self._previews)
+        desk = ChangeDesk(
+            store,
+            self._previews,
+            now,
+            approval_seconds=lasts,
+            operators=operators_count,
+            rejected=self._noticing.withdrawn,
+        )
         rules_in_force = rules_of(settings)
         applier = Applier(
             store,
@@ -162,6 +170,7 @@ class Control:
             rules=lambda: rules_in_force,
             perform=guarded.perform,
             withdrawn=self._noticing.withdrawn,
+            telling=self._noticing.telling,
             logins_of=logins_of,
         )
         self._schedule = Schedule(store, applier, now)
@@ -186,13 +195,16 @@ class Control:
                 alive=self._board.alive,
                 ready=lambda: self._board.ready(self._lookout.unready),
                 notices=self._noticing.desk,
+                telling=self._noticing.telling,
+                names=self._previews,
                 limits=BodyLimits(longest_bytes=admin.max_body_bytes, within_seconds=admin.body_seconds),
                 count_refused=self._counter("gatepost_api_refused_total", "API requests not let in", "reason"),
                 now=now,
             )
         )
         bound, health, reports = link.sockets("admin"), link.sockets("health"), link.sockets("inventory")
-        secure = any(each.url.startswith("https:") for each in (*bound, *health, *reports))
+        readers = link.sockets("notices")
+        secure = any(each.url.startswith("https:") for each in (*bound, *health, *reports, *readers))
         tls = server_tls_of(settings) if secure else None
         counted = self._counter("gatepost_reports_total", "Reports by how they ended", "outcome")
         receiver = create_receiver(ingest, store, now, _receiver_limits(settings), counted)
@@ -212,6 +224,7 @@ class Control:
                 tls,
                 self._serving_limits("inventory", inventory.max_connections, inventory.head_seconds),
             ),
+            *self._noticing.servings(readers, tls, self._metrics, self._serving_limits),
         )
         self._draining = asyncio.Event()
 
@@ -246,6 +259,7 @@ class Control:
             self._leases.run("audit", self._auditing.sign),
             self._leases.run("audit-tidy", self._auditing.tidy),
             self._noticing.run(),
+            self._leases.run("recipients", self._noticing.write_down),
             self._leases.run("effects", self._auditing.take_effects),
             linked,
             self._draining.wait(),
@@ -277,6 +291,9 @@ class Control:
                 serving.reload_tls()
         else:
             self._board.take(message)
+
+    async def _told_of_effects(self, effects: Sequence[Subject]) -> None:
+        await self._noticing.take_effects(effects)
 
     # --- what happens once
 

@@ -1,7 +1,6 @@
 """Notices in the control process: off without a sender; else the outbox, the desk and what is said in ``status``."""
 
 import asyncio
-import json
 import os
 import secrets
 import ssl
@@ -11,21 +10,32 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.app.parts import data_dir_of
-from gateway.changes.newly_cut import Evidence, LoadRecord, newly_cut_people
+from gateway.app.serving import Serving, ServingLimits
+from gateway.app.telling import ChangeWaves, about, tell_settings_of
+from gateway.changes.newly_cut import Names
+from gateway.changes.telling import Telling
+from gateway.changes.told_later import ToldLater
+from gateway.changes.what_was_found import LoadRecord
 from gateway.domain.batches import Batches
-from gateway.domain.errors import DomainError, InvalidValue
-from gateway.domain.notice import Finding
+from gateway.domain.audit import Subject
+from gateway.domain.errors import DomainError
 from gateway.domain.quiet_hours import Daytime
 from gateway.notices.compose import Composer, ComposeSettings
-from gateway.notices.desk import NoticeDesk, Subject
+from gateway.notices.desk import NoticeDesk
 from gateway.notices.outbox import Outbox, OutboxSettings
+from gateway.notices.recipients import Recipients
 from gateway.notices.smtp import SmtpDelivery, SmtpSettings
 from gateway.notices.taking_back import TakingBack
-from gateway.ports.store import MailDevice, Reading, Store
+from gateway.notices.wrong import WrongPage
+from gateway.network.tls import ServerTls
+from gateway.observability.metrics import Metrics
+from gateway.ports.store import Store
+from gateway.runtime.sockets import BoundSocket
 from gateway.settings import Settings
 
 KEY_FILE = "notice-key"
 KEY_BYTES = 32
+PAGE_HEAD_SECONDS = 10.0
 _PORTS = {"smtp": 25, "smtp+starttls": 25, "smtps": 465}
 
 
@@ -39,13 +49,18 @@ class Noticing:
         load_record: LoadRecord,
         now: Callable[[], float],
         count: Callable[[str], None],
+        names: Names,
     ) -> None:
-        """Raises ``DomainError`` for settings that cannot be used."""
-        self._store = store
-        self._load_record = load_record
+        """``names`` knows whom changes cut. Raises ``DomainError`` for settings that cannot be used."""
         self.withdrawn = TakingBack(now).withdrawn
+        self.telling = Telling(tell_settings_of(settings), now)
         self.desk: NoticeDesk | None = None
+        self.page: WrongPage | None = None
+        """Where readers say that a notice is wrong."""
         self._outbox: Outbox | None = None
+        self._recipients: Recipients | None = None
+        self._later: ToldLater | None = None
+        self._page_connections = settings.notices.max_connections
         told = settings.notices
         if not told.sender:
             return
@@ -54,11 +69,16 @@ class Noticing:
         self.desk = NoticeDesk(
             store,
             composer,
-            self._subject,
+            about,
             now,
             hold_seconds=told.hold_seconds,
             expires_seconds=told.expires_seconds,
         )
+        self._recipients = Recipients(store, composer, ChangeWaves(store, names, load_record), now)
+        if told.later:
+            self._later = ToldLater(store, composer, load_record, self.telling, tell_settings_of(settings), now)
+        if told.listen:
+            self.page = WrongPage(store, composer, now)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -67,37 +87,36 @@ class Noticing:
         else:
             await self._outbox.run()
 
+    def servings(
+        self,
+        bound: Sequence[BoundSocket],
+        tls: ServerTls | None,
+        metrics: Metrics,
+        limits: Callable[[str, int, float], ServingLimits],
+    ) -> tuple[Serving, ...]:
+        """What serves the page of readers who say that a notice is wrong."""
+        if self.page is None:
+            return ()
+        self.page.count = metrics.counter(
+            "gatepost_notice_page_total", "Requests to the page behind the link in notices by how they ended", "outcome"
+        ).inc
+        return (Serving(self.page, bound, tls, limits("notices", self._page_connections, PAGE_HEAD_SECONDS)),)
+
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
         return [self._outbox.trouble] if self._outbox is not None and self._outbox.trouble else []
 
-    async def _subject(self, number: int) -> Subject:
-        async with self._store.read() as reading:
-            change, policy = await reading.policy_change(number), await reading.policy()
-        if change is None or policy is None:
-            raise InvalidValue(f"there is no change {number}: gatepost change list shows them")
-        evidence = Evidence(change, policy, self._load_record)
+    async def write_down(self, held: object) -> None:
+        """Who is told, while the lease is held."""
+        if self._recipients is None:
+            await asyncio.Event().wait()
+        else:
+            await self._recipients.run(held)
 
-        async def findings_of(reading: Reading, person_id: str) -> Sequence[Finding]:
-            found = await evidence.of(reading, person_id)
-            names = {each.device_id: _name_of(each) for each in await reading.mail_devices(person_id)} if found else {}
-            return [
-                Finding(each.app.name or each.app.id, names.get(each.device_id, ""), each.seen_at) for each in found
-            ]
-
-        apps = tuple(ban.name for ban in evidence.bans)
-        text = next((ban.text for ban in evidence.bans if ban.text), "")
-        return Subject(newly_cut_people(self._store, number, self._load_record), findings_of, apps, text)
-
-
-def _name_of(device: MailDevice) -> str:
-    """What its owner would call it: what it says of itself, else its kind."""
-    try:
-        told = json.loads(device.device_information or "{}")
-    except ValueError:
-        told = {}
-    names = (told.get(key) for key in ("FriendlyName", "Model")) if isinstance(told, dict) else ()
-    return next((name for name in names if isinstance(name, str) and name), device.device_type)
+    async def take_effects(self, effects: Sequence[Subject]) -> None:
+        """What workers did to people. Raises ``StoreUnavailable``, ``Conflict``."""
+        if self._later is not None:
+            await self._later.take(effects)
 
 
 def composer_of(settings: Settings) -> Composer:
@@ -110,6 +129,7 @@ def composer_of(settings: Settings) -> Composer:
             reply_to=told.reply_to,
             ask=told.ask,
             elsewhere=told.elsewhere,
+            link=told.link,
             language=told.language,
             time_zone=told.time_zone,
             templates=told.templates,

@@ -173,7 +173,7 @@ def _children(settings: Settings, role: str, embedded: EmbeddedValkey | None, ru
     if role == "gateway":
         children = [watcher("health", Kind.HEALTH, "health")]
     else:
-        children = [watcher("control", Kind.CONTROL, "admin", "inventory", "health")]
+        children = [watcher("control", Kind.CONTROL, "admin", "inventory", "health", "notices")]
     if role != "control":
         for number in range(1, workers_of(settings) + 1):
             name = f"worker-{number}"
@@ -191,6 +191,7 @@ def _listens(settings: Settings, role: str) -> dict[str, list[str]]:
     if role != "gateway":
         listens["admin"] = settings.admin.listen
         listens["inventory"] = settings.inventory.listen
+        listens["notices"] = settings.notices.listen
     if role == "gateway" or not settings.admin.listen:
         listens["health"] = settings.health.listen
     return listens

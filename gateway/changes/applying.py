@@ -17,10 +17,12 @@ from gateway.changes.audited import change_told, policy_edited
 from gateway.changes.desk import author_changes, change_and_policy
 from gateway.changes.guards import COUNTED_SECONDS, GuardHit, GuardLimits, guard_hits, turns_down_only
 from gateway.changes.previews import Previewed, Previews, beyond, decode_preview
+from gateway.changes.telling import Before, Telling
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
 from gateway.domain.change import GuardedAction, PolicyChange, StageDone, State
 from gateway.domain.errors import InvalidValue
+from gateway.domain.notice import NoticeKind, Tell
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import Conflict, Reading, Store, Writing
 
@@ -84,10 +86,11 @@ class Applier:
         rules: Callable[[], Rules] = Rules,
         perform: Perform | None = None,
         withdrawn: Withdrawn = _nothing_else,
+        telling: Telling | None = None,
         logins_of: Callable[[Reading, str], Awaitable[Collection[str]]] | None = None,
         timeout_seconds: float = IN_FORCE_WITHIN_SECONDS,
     ) -> None:
-        """``withdrawn`` runs in the unit of work that takes a change back; ``logins_of`` an operator's mail logins."""
+        """``withdrawn`` runs in the unit of work that takes a change back; ``logins_of``: an operator's mail logins."""
         self._store = store
         self._previews = previews
         self._publish = publish
@@ -96,6 +99,7 @@ class Applier:
         self._rules = rules
         self._perform = perform
         self._withdrawn = withdrawn
+        self._telling = telling or Telling(now=now)
         self._logins_of = logins_of
         self._timeout_seconds = timeout_seconds
 
@@ -105,31 +109,39 @@ class Applier:
 
     # --- applying
 
-    async def apply(self, number: int, by: str) -> Applied | NotApplied:
-        """The next stage of a change, if guards, approval and time let it.
+    async def apply(self, number: int, by: str, tell: Tell | None = None) -> Applied | NotApplied:
+        """The next stage of a change, if guards, approval and time let it; ``tell``: in place of what the change says.
 
         Raises ``InvalidValue`` where the change cannot be applied at all: its state, or somebody touched the same.
         """
         began = time.monotonic()
+        self._telling.see_that_it_can(tell)
         for _ in range(ATTEMPTS):
             async with self._store.read() as reading:
                 change, policy = await change_and_policy(reading, number)
                 recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
                 own = await self._logins_of(reading, change.author) if self._logins_of else ()
                 content = await reading.change_preview(number, change.preview.digest) if change.preview else None
+                warning = await reading.mailing(number, NoticeKind.WARNING)
             stage = self._stage_of(change)
             target = policy if change.action else lives.at_stage(change, policy, stage)
             found = None
             if change.action is not None or not turns_down_only(change.touches):
                 found = await self._previews.of(policy, target)
-                refusal = self._refusal(change, found, recent, own, content)
+                judged_at = self._telling.judged_at(change, warning)
+                refusal = self._refusal(change, found, recent, own, content, judged_at)
                 if refusal is not None:
                     return refusal
-            waits = self._not_before(change, stage)
+                before = self._telling.before(change, policy, found.measured.newly_cut, warning, tell)
+                if before is not None:
+                    return await self._told_first(change, policy, before, tell, by)
+            waits = self._not_before(self._telling.at_once(change, warning, tell), stage)
             if waits is not None:
                 return await self._scheduled(change, waits, by)
             try:
-                done, changes = await self._store.write(lambda writing: self._step(writing, change, policy, found, by))  # noqa: B023
+                done, changes = await self._store.write(
+                    lambda writing: self._step(writing, change, policy, found, by, tell)  # noqa: B023
+                )
             except Conflict:
                 continue
             await self._publish(changes)
@@ -171,6 +183,22 @@ class Applier:
         left = at - self._now()
         return NotApplied(waiting, (), f"not before its time, in {_lasting(left)}; it comes then by itself")
 
+    async def _told_first(
+        self, change: PolicyChange, policy: PolicyVersion, before: Before, tell: Tell | None, by: str
+    ) -> NotApplied:
+        if before.sentence:
+            return NotApplied(change, (), before.sentence)
+        waiting, _ = await self._store.write(
+            lambda writing: self._telling.put_off(writing, change, policy, before, tell, by)
+        )
+        left = _lasting(before.until - self._now())
+        return NotApplied(
+            waiting,
+            (),
+            f"the people whom change {change.number} cuts are warned first: it comes by itself in {left}; to cut at "
+            f"once: gatepost apply {change.number} --tell with-the-cut",
+        )
+
     def _refusal(
         self,
         change: PolicyChange,
@@ -178,6 +206,7 @@ class Applier:
         recent: Sequence[PolicyChange],
         own: Collection[str],
         content: bytes | None,
+        approved_at: float,
     ) -> NotApplied | None:
         rules, now, number = self._rules(), self._now(), change.number
         if change.state is State.DRAFT:
@@ -185,7 +214,7 @@ class Applier:
         hits = guard_hits(change, found.measured, recent, rules.limits, own, now)
         if not hits or not rules.second_person:
             return None
-        approval = next(iter(change.approvals), None) if change.done else lives.approval_in_force(change, now)
+        approval = next(iter(change.approvals), None) if change.done else lives.approval_in_force(change, approved_at)
         if approval is None:
             ended = any(each.ends_at <= now for each in change.approvals)
             word = "its approval has ended: " if ended and change.state is State.APPROVED else ""
@@ -207,7 +236,13 @@ class Applier:
         return None
 
     async def _step(
-        self, writing: Writing, change: PolicyChange, policy: PolicyVersion, found: Previewed | None, by: str
+        self,
+        writing: Writing,
+        change: PolicyChange,
+        policy: PolicyVersion,
+        found: Previewed | None,
+        by: str,
+        tell: Tell | None = None,
     ) -> tuple[PolicyChange, PolicyVersion]:
         present, newest = await change_and_policy(writing, change.number)
         if present != change or newest.number != policy.number:
@@ -226,10 +261,12 @@ class Applier:
         done = replace(
             lives.moved(change, State.APPLYING, now, by, words),
             done=(*change.done, _stage_done(stage, version, found, now, by)),
+            tell=tell or change.tell,
         )
         if last:
             done = lives.moved(done, State.APPLIED, now, by)
         await writing.put_policy_change(done, now)
+        await self._telling.cut(writing, done, version, found.measured.newly_cut if found else 0, by)
         kind = AuditKind.CHANGE_APPLIED if last else AuditKind.CHANGE_STAGE
         await writing.log_audit(change_told(done, kind, by, stage=stage + 1, version=version.number))
         return done, version

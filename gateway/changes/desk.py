@@ -18,6 +18,7 @@ from gateway.domain.audit import AuditKind
 from gateway.domain.audit.entry import Value
 from gateway.domain.change import Approval, GuardedAction, PolicyChange, State
 from gateway.domain.errors import InvalidValue
+from gateway.domain.notice import Tell
 from gateway.domain.operator import Action, not_allowed
 from gateway.domain.policy import PolicyVersion
 from gateway.domain.policy_parts import differences
@@ -32,6 +33,8 @@ SOURCE_LONGEST = 4 << 20
 APPROVAL_SECONDS = 86_400.0
 
 Edit = Callable[[PolicyVersion], PolicyVersion]
+Ended = Callable[[Writing, PolicyChange, str], Awaitable[None]]
+"""What else happens in the unit of work that ends a change; the words are the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Wanted:
     source: str = ""
     stages: tuple[Stage, ...] = (EVERYBODY,)
     starts_at: float | None = None
+    tell: Tell | None = None
+    """How the people whom it cuts are told; None: as the site does."""
 
 
 class NoSuchChange(InvalidValue):
@@ -77,13 +82,15 @@ class ChangeDesk:
         *,
         approval_seconds: float = APPROVAL_SECONDS,
         operators: Callable[[Reading], Awaitable[int]] | None = None,
+        rejected: Ended | None = None,
     ) -> None:
-        """``operators``: how many named operators there are."""
+        """``operators``: how many named operators there are; ``rejected`` runs in the unit of work that rejects."""
         self._store = store
         self._previews = previews
         self._now = now
         self._approval_seconds = approval_seconds
         self._operators = operators
+        self._rejected = rejected
 
     async def propose(self, actor: Actor, edit: Edit, wanted: Wanted = Wanted()) -> PolicyChange | None:
         """A draft of what ``edit`` does to the newest policy; None when that changes nothing.
@@ -139,6 +146,7 @@ class ChangeDesk:
             starts_at=wanted.starts_at,
             note=wanted.note,
             source=wanted.source,
+            tell=wanted.tell,
         )
 
     async def preview(self, number: int, by: str) -> tuple[PolicyChange, Previewed]:
@@ -194,6 +202,8 @@ class ChangeDesk:
                     f"change {number} is {change.state}: withdraw it instead (gatepost withdraw {number})"
                 )
             rejected = lives.moved(change, State.REJECTED, self._now(), actor.name, words)
+            if self._rejected is not None:
+                await self._rejected(writing, rejected, words)
             return await self._put(writing, rejected, AuditKind.CHANGE_REJECTED, actor.name, reason=words)
 
         change, _ = await self._store.write(work)

@@ -6,7 +6,7 @@ what a change would do: whatever needs a preview is refused in words that say ho
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from gateway.changes.impact.figures import Impact, NamedSet, Tally, page_of
 from gateway.changes.impact.fleet import NOBODY, Fleet
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.live import SessionsEnded
+from gateway.changes.impact.people import people_with
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
@@ -109,6 +110,11 @@ class FleetPreviews:
             named = tuple(await self._named(reading))
         earlier, sessions = policy_of(before), connected.sessions if connected is not None else None
         return await index.preview(earlier, policy_of(after, earlier), self._now(), sessions=sessions, named=named)
+
+    async def people_with(self, marks: Collection[int]) -> Sequence[str]:
+        """See ``newly_cut.Names``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
+        index = await self._caught_up()
+        return await asyncio.to_thread(people_with, index.view(), marks)
 
     async def verify(self, policy: Policy, sample: int) -> Verified:
         """Hold the index against ``decide``, for so many people. Raises ``NotReadyYet``, ``StoreUnavailable``."""

@@ -14,10 +14,12 @@ import structlog
 
 from gateway.changes.applying import Applier, NotApplied
 from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.batches import tried_of
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.errors import DomainError
 from gateway.domain.stages import StopRule
-from gateway.ports.store import Conflict, Store, StoreUnavailable
+from gateway.notices.taking_back import CLAIMS
+from gateway.ports.store import Conflict, Reading, Store, StoreUnavailable
 
 log = structlog.get_logger()
 
@@ -52,11 +54,11 @@ class Schedule:
     def __init__(
         self, store: Store, applier: Applier, now: Callable[[], float] = time.time, figures: Figures | None = None
     ) -> None:
-        """``figures``: without it the cut devices are those that the stages of the last hour were computed to cut."""
+        """``figures``: without it what the change and its notices say; see ``_stored``."""
         self._store = store
         self._applier = applier
         self._now = now
-        self._figures = figures or self._computed
+        self._figures = figures or self._stored
         self._rests: dict[int, float] = {}
         self._open: dict[int, PolicyChange] = {}
         """What may have to be done something about."""
@@ -114,8 +116,11 @@ class Schedule:
             return change.starts_at is not None and change.starts_at <= now
         if change.state is not State.APPLYING or change.next_stage >= len(change.stages):
             return False
-        stage = change.stages[change.next_stage]
-        return stage.by_itself and change.done[-1].at + stage.after_seconds <= now
+        stage, last = change.stages[change.next_stage], change.done[-1].at
+        if change.starts_at is not None and change.starts_at > last:
+            # Somebody has applied it, and people are warned first.
+            return max(change.starts_at, last + stage.after_seconds) <= now
+        return stage.by_itself and last + stage.after_seconds <= now
 
     async def _apply(self, change: PolicyChange) -> None:
         try:
@@ -132,9 +137,12 @@ class Schedule:
         self._rests[change.number] = self._now() + AGAIN_AFTER_SECONDS
         log.warning("change_not_due", change=change.number, reason=reason)
 
-    async def _computed(self, change: PolicyChange) -> StopFigures:
+    async def _stored(self, change: PolicyChange) -> StopFigures:
+        """Devices that the stages of the last hour were computed to cut; what became of the change's notices."""
         since = self._now() - HOUR_SECONDS
-        return StopFigures(sum(each.newly_cut for each in change.done if each.at > since))
+        async with self._store.read() as reading:
+            undelivered, wrong = await told_badly(reading, change.number)
+        return StopFigures(sum(each.newly_cut for each in change.done if each.at > since), undelivered, wrong)
 
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
@@ -144,6 +152,12 @@ class Schedule:
             for each in self._open.values()
             if each.state is State.HALTED and each.history
         ]
+
+
+async def told_badly(reading: Reading, number: int) -> tuple[int, int]:
+    """Notices of a change that were refused, came back or are uncertain; and readers who say that theirs is wrong."""
+    counts = [await reading.notice_counts(number, kind) for kind in CLAIMS]
+    return sum(tried_of(count)[1] for count in counts), await reading.complaints(number)
 
 
 def broken_rules(stop: StopRule, found: StopFigures) -> Iterator[str]:

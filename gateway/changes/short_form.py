@@ -13,6 +13,7 @@ from gateway.changes.desk import Actor, ChangeDesk, Edit, Wanted
 from gateway.changes.guards import turns_down_only
 from gateway.domain.change import State
 from gateway.domain.errors import InvalidValue
+from gateway.domain.notice import Tell
 from gateway.ports.store import Store
 
 
@@ -34,12 +35,12 @@ class ShortForm:
         self._applier = applier
         self._now = now
 
-    async def apply(self, actor: Actor, edit: Edit, note: str = "") -> AppliedEdit:
-        """Make the version that ``edit`` describes, and wait until it is in force.
+    async def apply(self, actor: Actor, edit: Edit, note: str = "", tell: Tell | None = None) -> AppliedEdit:
+        """Make the version that ``edit`` describes, and wait until it is in force; ``tell``: not as the site does.
 
         Raises what ``edit`` raises (``InvalidValue``), ``NeedsApproval``, ``Conflict``, ``StoreUnavailable``.
         """
-        change = await self._desk.propose(actor, edit, Wanted(note=note))
+        change = await self._desk.propose(actor, edit, Wanted(note=note, tell=tell))
         if change is None:
             return await self._as_it_is()
         if not turns_down_only(change.touches):

@@ -8,6 +8,7 @@ from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows, moment, print_pairs
 from gateway.cli.policy_edits import show_applied
+from gateway.cli.telling import TellOption, told_so
 from gateway.cli.values import moment_of
 from gateway.domain.bans import Flag
 
@@ -58,6 +59,7 @@ def add(
     starts: Annotated[str, typer.Option("--starts", metavar="WHEN", help="Before it, enforce only reports.")] = "",
     ends: Annotated[str, typer.Option("--ends", metavar="WHEN", help="From then on the ban is off.")] = "",
     text: Annotated[str, typer.Option("--text", help="For people who are refused: why, and what to do.")] = "",
+    tell: TellOption = None,
     note: Annotated[str, typer.Option("--note", help="For the policy's history.")] = "",
 ) -> None:
     """Ban an app. A new ban only reports until its flag is set to enforce.
@@ -88,6 +90,7 @@ def add(
         "groups": groups or [],
         "text": text,
         "note": note,
+        **told_so(tell),
         **({"starts_at": moment_of(starts)} if starts else {}),
         **({"ends_at": moment_of(ends)} if ends else {}),
     }

@@ -5,13 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import Failed
 from gateway.cli.output import Rows, moment, print_rows
 from gateway.cli.policy_edits import show_applied
+from gateway.cli.telling import TellOption, notice_lines, telling_lines, told_so
 
 app = group("Changes of the policy: what they would do, who approved them, where they stand.")
 
 Number = Annotated[int, typer.Argument(metavar="CHANGE", min=1, help="Number of the change.")]
+BEFORE = ("previewed", "approved", "scheduled")
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
 
 
@@ -57,7 +61,8 @@ def show(desk: Desk, number: Number) -> None:
     """
     with desk.api() as api:
         answer = api.get(f"/changes/{number}")
-    show_change(desk, answer)
+        telling = _telling(desk, api, answer)
+    show_change(desk, answer, telling)
 
 
 @command(app, "preview")
@@ -70,7 +75,8 @@ def preview(desk: Desk, number: Number) -> None:
     """
     with desk.api("computing what it would do") as api:
         answer = api.post(f"/changes/{number}/preview", {})
-    show_change(desk, answer)
+        telling = _telling(desk, api, answer)
+    show_change(desk, answer, telling)
 
 
 @command(app, "reject")
@@ -109,27 +115,28 @@ def approve(desk: Desk, number: Number) -> None:
     with desk.api() as api:
         seen = api.get(f"/changes/{number}")
         if not desk.as_json:
-            show_change(desk, seen)
+            show_change(desk, seen, _telling(desk, api, seen))
         desk.confirm(f"Approve change {number} by {seen['author']}?")
         answer = api.post(f"/changes/{number}/approve", {"digest": seen["digest"] or "no preview yet"})
     until = moment(answer["approvals"][-1]["ends_at"])
     desk.show(answer, text=f"change {number} is approved until {until}; now: gatepost apply {number}")
 
 
-def apply(desk: Desk, number: Number) -> None:
+def apply(desk: Desk, number: Number, tell: TellOption = None) -> None:
     """Bring the next stage of a change into force; answers when every worker judges by it.
 
     \b
-    Example:
+    Examples:
       gatepost apply 12
+      gatepost apply 12 --tell with-the-cut
     """
     with desk.api() as api:
         seen = api.get(f"/changes/{number}")
         if not desk.as_json and not desk.yes:
-            show_change(desk, seen)
+            show_change(desk, seen, _telling(desk, api, seen))
         desk.confirm(f"Apply change {number}?")
     with desk.api("waiting for the workers") as api:
-        answer = api.post(f"/changes/{number}/apply", {})
+        answer = api.post(f"/changes/{number}/apply", told_so(tell))
     show_applied(desk, answer)
 
 
@@ -152,9 +159,22 @@ def withdraw(desk: Desk, number: Number, reason: Reason = "") -> None:
 # --- the picture of a change
 
 
-def show_change(desk: Desk, change: dict[str, Any]) -> None:
-    """A change with its preview."""
-    desk.show(change, text="\n".join(_lines(change)))
+def _telling(desk: Desk, api: AdminClient, change: dict[str, Any]) -> dict[str, Any] | None:
+    """Whom a change that has not come yet would tell; with --json that is asked for by itself."""
+    if desk.as_json or change["state"] not in BEFORE or not change["newly_cut"]:
+        return None
+    try:
+        return api.get(f"/changes/{change['number']}/telling")
+    except Failed as error:
+        # The change itself is there to be looked at.
+        desk.note(f"whom it would tell is not known now: {error}")
+        return None
+
+
+def show_change(desk: Desk, change: dict[str, Any], telling: dict[str, Any] | None = None) -> None:
+    """A change with its preview, and whom it tells."""
+    told = [*(telling_lines(telling) if telling else ()), *notice_lines(change)]
+    desk.show(change, text="\n".join((*_lines(change), *told)))
     seen = change["preview"]
     if desk.as_json or seen is None:
         return

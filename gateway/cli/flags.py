@@ -14,6 +14,7 @@ from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows
 from gateway.cli.policy_edits import show_applied
 from gateway.cli.values import seconds_of
+from gateway.cli.telling import TellOption, told_so
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag
 from gateway.domain.inventory import Platform
@@ -87,6 +88,7 @@ def set_flag(
         bool,
         typer.Option("--local", help="Break-glass, with --global: by a file on this machine, for 24 hours at most."),
     ] = False,
+    tell: TellOption = None,
     note: Annotated[str, typer.Option("--note", help="For the policy's history.")] = "",
 ) -> None:
     """Turn one thing; answers when it is in force on every worker.
@@ -99,6 +101,7 @@ def set_flag(
     Examples:
       gatepost flag set TikTok report-only
       gatepost flag set TikTok enforce --percent 10
+      gatepost flag set TikTok enforce --tell with-the-cut
       gatepost flag set TikTok enforce --group field-staff --protocol activesync
       gatepost flag set --global off
       gatepost flag set --global off --local --note "database gone"
@@ -124,6 +127,8 @@ def set_flag(
         raise typer.BadParameter("--protocol goes with a ban's flag or with --unknown")
     if platform is not None and unknown is None:
         raise typer.BadParameter("--platform goes with --unknown")
+    if tell is not None and ban is None:
+        raise typer.BadParameter("--tell goes with a ban's flag")
     if local and switch is None:
         raise typer.BadParameter("--local goes with --global")
     if local:
@@ -132,7 +137,7 @@ def set_flag(
     if turns[0].question:
         desk.confirm(turns[0].question)
     with desk.api("waiting for the workers") as api:
-        answer = api.put(f"/flags/{turns[0].path}", {**turns[0].body, "note": note})
+        answer = api.put(f"/flags/{turns[0].path}", {**turns[0].body, **told_so(tell), "note": note})
     show_applied(desk, answer)
 
 

@@ -1,13 +1,19 @@
 """``gatepost notice``: what people are told about a change, and how far that is."""
 
+import time
 from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import Failed
 from gateway.cli.output import Rows, moment
+from gateway.cli.progress import shown
 
 app = group("Notices to people about a change: held first, then in rising batches.")
+
+LOOK_SECONDS = 0.2
 
 Number = Annotated[int, typer.Argument(metavar="CHANGE", help="Number of the change.", min=1)]
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="warning, cut, correction or admitted.")]
@@ -31,7 +37,7 @@ def list_notices(desk: Desk) -> None:
             each["kind"],
             each["state"],
             moment(each["starts_at"]),
-            _counted(each["notices"]),
+            _how_far(each),
             each["words"],
         )
         for each in answer["mailings"]
@@ -73,10 +79,11 @@ def plan_notices(
     deadline: Annotated[str, typer.Option("--deadline", help="Of a warning: from when mail is cut, RFC 3339.")] = "",
     urgent: Annotated[bool, typer.Option("--urgent", help="Leave at any time of the day.")] = False,
     hold_seconds: Annotated[
-        float | None, typer.Option("--hold-seconds", help="Leave so long after now at the earliest.")
+        float | None, typer.Option("--hold-seconds", help="Leave so long after planning at the earliest.")
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until everybody is written down.")] = True,
 ) -> None:
-    """Tell everybody whom a change cuts. Nothing leaves during the hold, and stop ends it.
+    """Tell everybody whom a change cuts: they are written down, then held; nothing leaves meanwhile, and stop ends it.
 
     \b
     Examples:
@@ -85,12 +92,38 @@ def plan_notices(
     """
     desk.confirm(f"Tell everybody whom change {number} cuts?")
     given: dict[str, Any] = {"kind": kind, "urgent": urgent, "hold_seconds": hold_seconds}
-    with desk.api("writing down who is told") as api:
+    with desk.api() as api:
         answer = api.post(f"/notices/{number}", {**given, "deadline": deadline or None})
-    if answer["without_address"]:
-        desk.warn(f"{answer['without_address']} people have no address and are told nothing")
-    words = f"{answer['people']} notices; the first ones leave at {moment(answer['starts_at'])}"
-    desk.show(answer, text=f"{words}. To stop them: gatepost notice stop {number} {kind}")
+        if wait:
+            answer = _written_down(desk, api, answer)
+    _say_planned(desk, answer)
+
+
+def _written_down(desk: Desk, api: AdminClient, begun: dict[str, Any]) -> dict[str, Any]:
+    """The mailing when everybody is written down, or somebody has stopped or taken it back."""
+    number, kind, mailing = begun["change"], begun["kind"], begun
+    with shown(desk) as tick:
+        while mailing["state"] == "planning":
+            tick("people written down", mailing["looked_at"], mailing["people"] or 0)
+            time.sleep(LOOK_SECONDS)
+            found = api.get("/notices", change=number)["mailings"]
+            mailing = next((each for each in found if each["kind"] == kind), begun)
+    return mailing
+
+
+def _say_planned(desk: Desk, mailing: dict[str, Any]) -> None:
+    number, kind = mailing["change"], mailing["kind"]
+    if mailing["without_address"]:
+        desk.warn(f"{mailing['without_address']} people have no address and are told nothing")
+    if mailing["not_found"]:
+        desk.warn(f"{mailing['not_found']} logins belong to nobody known and are told nothing")
+    if mailing["state"] in ("stopped", "cancelled"):
+        raise Failed(f"the {kind} notices of change {number} are {mailing['state']}: {mailing['words']}")
+    if mailing["state"] == "planning":
+        words = "who is told is being written down: gatepost notice list shows how far that is"
+    else:
+        words = f"{sum(mailing['notices'].values())} notices; the first ones leave at {moment(mailing['starts_at'])}"
+    desk.show(mailing, text=f"{words}. To stop them: gatepost notice stop {number} {kind}")
 
 
 @command(app, "stop")
@@ -136,6 +169,13 @@ def resend_notice(
     with desk.api() as api:
         answer = api.post(f"/notices/{number}/{kind}/resend", {"user": user})
     desk.show(answer, text=f"{answer['user']}: {answer['state']}")
+
+
+def _how_far(mailing: dict[str, Any]) -> str:
+    """How many are in which state; while recipients are written down, how many of how many."""
+    if mailing["state"] == "planning":
+        return f"{mailing['looked_at']:,} of {mailing['people']:,} written down" if mailing["people"] else "begins"
+    return _counted(mailing["notices"])
 
 
 def _counted(notices: dict[str, int]) -> str:

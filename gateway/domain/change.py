@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.milder import milder
+from gateway.domain.notice import Tell
 from gateway.domain.policy import PolicyVersion
 from gateway.domain.policy_parts import PartValue, Touch, parts_of, put_parts
 from gateway.domain.stages import EVERYBODY, Stage, staged
@@ -130,6 +131,8 @@ class PolicyChange:
     note: str = ""
     source: str = ""
     """The policy file that it was made from, comments included; empty for single commands."""
+    tell: Tell | None = None
+    """How the people whom it cuts are told; None: as the site does."""
     history: tuple[Moved, ...] = field(default=(), repr=False)
 
     @property

@@ -136,6 +136,47 @@ def moved(notice: Notice, to: NoticeState, next_at: float = 0.0, answer: str | N
     return replace(notice, state=to, version=notice.version + 1, next_at=next_at, answer=words)
 
 
+class Tell(StrEnum):
+    """When the people whom a change newly cuts are told, without anybody ordering it."""
+
+    WARNING_FIRST = "warning-first"
+    """They are warned, and the change comes into force at the deadline."""
+    WITH_THE_CUT = "with-the-cut"
+    """The change comes at once, and they are told what has happened."""
+    NEVER = "never"
+
+
+NEWEST_PREVIEW = 0
+"""In ``Plan.waves``: everybody whom the newest preview of the change cuts."""
+
+
+(frozen=True, slots=True)
+class Plan:
+    """How far the writing down of a mailing's recipients is. A process that ends leaves it where it stood."""
+
+    waves: tuple[int, ...] = ()
+    """Still to be written down, the first one now: whom the policy version of that number newly cut, or
+    ``NEWEST_PREVIEW``. Empty: everybody is."""
+    after: str = ""
+    """The person up to whom the present wave is written down, in the order of ids."""
+    people: int | None = None
+    """How many the present wave has; None: nobody has looked yet."""
+    looked_at: int = 0
+    """Of these."""
+    by_preview: str = ""
+    """The digest of the preview that the present wave goes by; by another one it begins anew."""
+    without_address: int = 0
+    """In all waves."""
+    not_found: int = 0
+    """Logins that belong to nobody known, in all waves."""
+    hold_seconds: float = 600.0
+    """Begins when the last wave is written down."""
+    expires_seconds: float = 86_400.0
+
+
+NOTHING_TO_PLAN = Plan()
+
+
 class MailingState(StrEnum):
     """Where all notices of one kind about one change stand together."""
 
@@ -186,6 +227,7 @@ class Mailing:
     """and readers who said by then that theirs is wrong: only what comes behind counts against it."""
     life: str = ""
     """Of the store, when somebody last let it go on: in another one nobody knows what had left meanwhile."""
+    plan: Plan = NOTHING_TO_PLAN
 
     @property
     def key(self) -> tuple[int, NoticeKind]:
@@ -194,13 +236,14 @@ class Mailing:
 
 
 MAILING_WAYS: Mapping[MailingState, frozenset[MailingState]] = {
-    MailingState.PLANNING: frozenset({MailingState.PLANNING, MailingState.SENDING, MailingState.CANCELLED}),
-    MailingState.SENDING: frozenset(MailingState) - {MailingState.PLANNING},
-    MailingState.STOPPED: frozenset({MailingState.SENDING, MailingState.CANCELLED}),
-    MailingState.FINISHED: frozenset({MailingState.SENDING, MailingState.STOPPED, MailingState.CANCELLED}),
+    MailingState.PLANNING: frozenset(MailingState) - {MailingState.FINISHED},
+    MailingState.SENDING: frozenset(MailingState),
+    MailingState.STOPPED: frozenset(MailingState) - {MailingState.FINISHED},
+    MailingState.FINISHED: frozenset(MailingState),
     MailingState.CANCELLED: frozenset(),
 }
-"""From each state of a mailing, where to. A finished one goes on where somebody sends a notice again."""
+"""From each state of a mailing, where to. A finished one goes on where somebody sends a notice again, and where the
+next stage of its change cuts more people."""
 
 
 def mailing_moved(mailing: Mailing, to: MailingState, words: str = "") -> Mailing:

@@ -131,11 +131,34 @@ class Composer:
         """What stands for the notice's person outside."""
         return person_token(self._key, notice.change, notice.kind, notice.reader.person_id)
 
+    def page(self, language: str, number: str, state: str) -> str:
+        """The page behind a link, as HTML: it asks (``ask``), has noted it (``said``), or the link is ``over``.
+
+        Raises ``InvalidValue`` where a template of the site's cannot be used.
+        """
+        wanted = language if language in self.languages else self._settings.language
+        try:
+            template = self._plain.select_template([f"{wanted}/wrong.txt", "en/wrong.txt"])
+            text = template.render(number=number, state=state, ask=_line(self._settings.ask))
+        except TemplateError as error:
+            raise InvalidValue(f"the template {wanted}/wrong.txt cannot be used: {error}") from None
+        title, _, rest = text.strip().partition("\n")
+        button, _, plain = rest.partition("\n")
+        shown = self._html.get_template("wrong.html")
+        spoken = wanted if template.name == f"{wanted}/wrong.txt" else "en"
+        return shown.render(
+            language=spoken,
+            title=_line(title),
+            button=_line(button) if state == "ask" else "",
+            blocks=_blocks(_EMPTY_LINES.sub("\n\n", plain)),
+        )
+
     def _text(self, mailing: Mailing, notice: Notice, language: str, sent_at: float) -> tuple[str, str]:
         """Subject and plain text. The first line of a template is the subject."""
         told = self._settings
         zone = zone_of(notice.reader.time_zone, told.time_zone)
-        path = path_of(self._key, notice.change, notice.kind, notice.reader.person_id, sent_at + LINK_SECONDS)
+        person, ends_at = notice.reader.person_id, sent_at + LINK_SECONDS
+        path = path_of(self._key, notice.change, notice.kind, language, person, ends_at)
         values: dict[str, Any] = {
             "number": notice_number(notice.change),
             "apps": [_line(app) for app in (mailing.apps or _apps(notice.findings))[:FINDINGS_AT_MOST]],

@@ -1,25 +1,30 @@
 """The desk where notices are ordered, looked at, stopped and let go on: what API and command line do ends here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.change import PolicyChange
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import Mailing, Notice, NoticeKind
 from gateway.notices import releasing
 from gateway.notices.compose import Composer
-from gateway.notices.planning import FindingsOf, Planned, Wanted, plan
-from gateway.ports.store import Store
+from gateway.notices.planning import Wanted, begin
+from gateway.ports.store import Reading, Store, Writing
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class About:
     """What the notices of a change are about."""
 
-    people: AsyncIterator[str]
-    """Whom the change cuts."""
-    findings_of: FindingsOf
     apps: tuple[str, ...]
+    """Names of the bans that the change is about."""
     text: str
+    """The ban's own words to the reader."""
+
+
+AboutOf = Callable[[Reading, PolicyChange], Awaitable[About]]
+"""Raises ``InvalidValue`` where there is nothing to tell."""
 
 
 class NoticeDesk:
@@ -29,16 +34,15 @@ class NoticeDesk:
         self,
         store: Store,
         composer: Composer,
-        subject_of: Callable[[int], Awaitable[Subject]],
+        about: AboutOf,
         now: Callable[[], float],
         *,
         hold_seconds: float = 600.0,
         expires_seconds: float = 86_400.0,
     ) -> None:
-        """``subject_of`` a change's number; raises ``InvalidValue`` where there is nothing to tell."""
         self._store = store
         self._composer = composer
-        self._subject_of = subject_of
+        self._about = about
         self._now = now
         self._hold_seconds = hold_seconds
         self._expires_seconds = expires_seconds
@@ -52,22 +56,32 @@ class NoticeDesk:
         deadline: float | None = None,
         urgent: bool = False,
         hold_seconds: float | None = None,
-    ) -> Planned:
-        """Write down the notices of one kind about a change; they are held from then on. Raises ``InvalidValue``."""
+    ) -> Mailing:
+        """Order the notices of one kind about a change; who gets them is written down from then on, and held then.
+
+        Raises ``InvalidValue``.
+        """
         if kind is NoticeKind.WARNING and deadline is None:
             raise InvalidValue("a warning names a deadline: from when mail is cut")
-        subject = await self._subject_of(change)
-        wanted = Wanted(
-            kind,
-            by,
-            self._hold_seconds if hold_seconds is None else hold_seconds,
-            self._expires_seconds,
-            deadline,
-            urgent,
-            subject.apps,
-            subject.text,
-        )
-        return await plan(self._store, self._composer, change, wanted, subject.people, subject.findings_of, self._now())
+        hold = self._hold_seconds if hold_seconds is None else hold_seconds
+
+        async def work(writing: Writing) -> Mailing:
+            present = await writing.policy_change(change)
+            if present is None:
+                raise InvalidValue(f"there is no change {change}: gatepost change list shows them")
+            about = await self._about(writing, present)
+            wanted = Wanted(kind, by, hold, self._expires_seconds, deadline, urgent, about.apps, about.text)
+            begun = await begin(writing, present, wanted, self._now())
+            told = {"change": change, "kind": kind.value, "act": "ordered"}
+            await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))
+            return begun
+
+        begun, _ = await self._store.write(work)
+        return begun
+
+    def language_for(self, wanted: str) -> str:
+        """The language that somebody would be told in."""
+        return self._composer.language_for(wanted)
 
     async def shown(self, mailing: Mailing, notice: Notice) -> tuple[str, str]:
         """Subject and plain text of a notice as its reader gets it."""

@@ -34,7 +34,7 @@ from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 
 log = structlog.get_logger()
 
-GOES_ON = frozenset({MailingState.SENDING, MailingState.FINISHED})
+GOES_ON = frozenset({MailingState.PLANNING, MailingState.SENDING, MailingState.FINISHED})
 RESULT_TRIES = 5
 
 

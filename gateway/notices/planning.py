@@ -1,36 +1,23 @@
-"""Who is told of a change, and what: recipients are written down before the first notice leaves.
+"""What is told of a change: a mailing begins in the unit of work that orders it, and its recipients follow.
 
-The people come one after another, as many as there are; a page of them is written at a time. Whoever has no address is
-counted and told by nobody. Planning that was interrupted is done again from the start: who stands there stays.
+``begin`` is a few statements whatever the number of people, so that it stands in the transaction that brings a change
+into force. Who the recipients are is written down by ``recipients`` afterwards; nothing leaves before that has ended
+and the hold is over.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.domain.audit import AuditEntry, AuditKind
-from gateway.domain.change import State
+from gateway.domain.change import PolicyChange, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import (
-    TOLD,
-    Finding,
+    NEWEST_PREVIEW,
     Mailing,
     MailingState,
-    Notice,
     NoticeKind,
-    Reader,
+    Plan,
     mailing_moved,
-    message_id_of,
-    place_of,
 )
-from gateway.notices.addresses import address_of
-from gateway.notices.compose import Composer
-from gateway.ports.store import Person, Reading, Store, Writing
-
-PAGE = 500
-FINDINGS_AT_MOST = 10
-
-FindingsOf = Callable[[Reading, str], Awaitable[Sequence[Finding]]]
-"""What the evidence has of a person against the change."""
+from gateway.ports.store import Reading, Writing
 
 ALLOWED = {
     NoticeKind.WARNING: frozenset({State.PREVIEWED, State.APPROVED, State.SCHEDULED, State.APPLYING, State.APPLIED}),
@@ -44,7 +31,7 @@ OVER = frozenset({State.REJECTED, State.WITHDRAWN})
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A mailing that somebody wants."""
+    """A mailing that somebody wants, or that goes with a change."""
 
     kind: NoticeKind
     by: str
@@ -54,148 +41,63 @@ class Wanted:
     urgent: bool = False
     apps: tuple[str, ...] = ()
     text: str = ""
+    wave: int = NEWEST_PREVIEW
+    """See ``domain.notice.Plan.waves``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What was written down."""
+async def begin(writing: Writing, change: PolicyChange, wanted: Wanted, now: float) -> Mailing:
+    """Write down that people are told; a mailing that is there already gets another wave of recipients.
 
-    mailing: Mailing
-    people: int
-    without_address: int
-    not_found: int
-
-
-async def plan(
-    store: Store,
-    composer: Composer,
-    change: int,
-    wanted: Wanted,
-    people: AsyncIterator[str],
-    findings_of: FindingsOf,
-    now: float,
-) -> Planned:
-    """Write down a mailing and its recipients; it is held from then on.
-
-    Raises ``InvalidValue`` where the change is in no state for it, or there is such a mailing already.
+    Raises ``InvalidValue`` where the change is in no state for it, the mailing was taken back, or there is nobody new.
     """
-    await _begin(store, change, wanted, now)
-    number = without = missing = 0
-    page: list[str] = []
-    async for person_id in people:
-        page.append(person_id)
-        if len(page) == PAGE:
-            number, without, missing = await _add(
-                store, composer, change, wanted, page, findings_of, (number, without, missing)
-            )
-            page = []
-    number, without, missing = await _add(
-        store, composer, change, wanted, page, findings_of, (number, without, missing)
-    )
-    mailing = await _hold(store, change, wanted, number, now)
-    return Planned(mailing, number, without, missing)
+    _see_that_it_fits(change, wanted, now)
+    present = await writing.mailing(change.number, wanted.kind)
+    plan = Plan((wanted.wave,), hold_seconds=wanted.hold_seconds, expires_seconds=wanted.expires_seconds)
+    if present is None:
+        begun = Mailing(
+            change.number,
+            wanted.kind,
+            now,
+            wanted.by,
+            deadline=wanted.deadline,
+            urgent=wanted.urgent,
+            apps=wanted.apps,
+            text=wanted.text,
+            life=await writing.incarnation(),
+            plan=plan,
+        )
+    elif wanted.wave == NEWEST_PREVIEW or present.state is MailingState.CANCELLED:
+        raise InvalidValue(f"the {wanted.kind} notices of change {change.number} are {present.state} already")
+    else:
+        begun = _with_wave(present, plan)
+    await writing.put_mailing(begun)
+    return begun
 
 
-async def _begin(store: Store, number: int, wanted: Wanted, now: float) -> None:
+def _see_that_it_fits(change: PolicyChange, wanted: Wanted, now: float) -> None:
     if wanted.kind not in ALLOWED:
         raise InvalidValue("corrections go out by themselves when a change is withdrawn")
     if wanted.deadline is not None and wanted.deadline <= now:
         raise InvalidValue("the deadline is over already")
-
-    async def work(writing: Writing) -> None:
-        change = await writing.policy_change(number)
-        if change is None:
-            raise InvalidValue(f"there is no change {number}: gatepost change list shows them")
-        if change.state not in ALLOWED[wanted.kind]:
-            raise InvalidValue(f"change {number} is {change.state}: a {wanted.kind} notice is not for that")
-        present = await writing.mailing(number, wanted.kind)
-        if present is None:
-            await writing.put_mailing(
-                Mailing(
-                    number,
-                    wanted.kind,
-                    now,
-                    wanted.by,
-                    deadline=wanted.deadline,
-                    urgent=wanted.urgent,
-                    apps=wanted.apps,
-                    text=wanted.text,
-                    life=await writing.incarnation(),
-                )
-            )
-        elif present.state is not MailingState.PLANNING:
-            raise InvalidValue(f"the {wanted.kind} notices of change {number} are {present.state} already")
-
-    await store.write(work)
+    if change.state not in ALLOWED[wanted.kind]:
+        raise InvalidValue(f"change {change.number} is {change.state}: a {wanted.kind} notice is not for that")
 
 
-async def _add(
-    store: Store,
-    composer: Composer,
-    change: int,
-    wanted: Wanted,
-    page: Sequence[str],
-    findings_of: FindingsOf,
-    counted: tuple[int, int, int],
-) -> tuple[int, int, int]:
-    number, without, missing = counted
-    notices = []
-    async with store.read() as reading:
-        for person_id in page:
-            person = await reading.person_by_login(person_id)
-            if person is None:
-                missing += 1
-                continue
-            address = address_of(person)
-            if not address:
-                without += 1
-                continue
-            findings = tuple(await findings_of(reading, person_id))[:FINDINGS_AT_MOST]
-            notices.append(await _notice(reading, composer, change, wanted.kind, person, address, findings))
-    if notices:
-        await store.write(lambda writing: writing.add_notices(notices))
-    return number + len(notices), without, missing
-
-
-async def _notice(
-    reading: Reading,
-    composer: Composer,
-    change: int,
-    kind: NoticeKind,
-    person: Person,
-    address: str,
-    findings: tuple[Finding, ...],
-) -> Notice:
-    key, person_id = composer.key, person.person_id
-    answers: tuple[str, ...] = ()
-    if kind is not NoticeKind.WARNING:
-        earlier = await reading.notice(change, NoticeKind.WARNING, person_id)
-        answers = (earlier.message_id,) if earlier is not None and earlier.state in TOLD else ()
-    language = composer.language_for(person.language)
-    return Notice(
-        change=change,
-        kind=kind,
-        reader=Reader(person_id, address, language, person.time_zone, person.display_name),
-        message_id=message_id_of(key, change, kind, person_id, composer.domain),
-        findings=findings,
-        answers=answers,
-        place=place_of(key, change, person_id),
+def _with_wave(present: Mailing, plan: Plan) -> Mailing:
+    """One wave more: a few first again, since it is a new stage. What somebody has stopped stays so."""
+    waves = (*present.plan.waves, *(wave for wave in plan.waves if wave not in present.plan.waves))
+    following = replace(plan, waves=waves, without_address=present.plan.without_address)
+    if present.plan.waves:
+        following = replace(present.plan, waves=waves)
+    to = MailingState.STOPPED if present.state is MailingState.STOPPED else MailingState.PLANNING
+    moved = (
+        replace(present, version=present.version + 1)
+        if present.state is to
+        else mailing_moved(present, to, present.words)
     )
+    return replace(moved, plan=following, batch=0, next_batch_at=0.0)
 
 
-async def _hold(store: Store, change: int, wanted: Wanted, people: int, now: float) -> Mailing:
-    async def work(writing: Writing) -> Mailing:
-        present = await writing.mailing(change, wanted.kind)
-        if present is None or present.state is not MailingState.PLANNING:
-            raise InvalidValue(f"the {wanted.kind} notices of change {change} were taken back meanwhile")
-        starts_at = now + wanted.hold_seconds
-        latest = starts_at + wanted.expires_seconds
-        not_after = min(latest, wanted.deadline) if wanted.deadline is not None else latest
-        held = replace(mailing_moved(present, MailingState.SENDING), starts_at=starts_at, not_after=not_after)
-        await writing.put_mailing(held)
-        told = {"change": change, "kind": wanted.kind.value, "act": "planned", "people": people}
-        await writing.log_audit(AuditEntry(AuditKind.NOTICE, wanted.by, details=told))
-        return held
-
-    held, _ = await store.write(work)
-    return held
+async def planned_people(reading: Reading, mailing: Mailing) -> int:
+    """How many notices of a mailing are written down."""
+    return sum((await reading.notice_counts(mailing.change, mailing.kind)).values())

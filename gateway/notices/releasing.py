@@ -139,7 +139,8 @@ async def resume(store: Store, change: int, kind: NoticeKind, by: str, now: floa
             raise InvalidValue(f"change {change} is over: nothing about it leaves any more")
         if present.state is not MailingState.STOPPED:
             raise InvalidValue(f"the {kind} notices of change {change} are {present.state}, not stopped")
-        going = mailing_moved(present, MailingState.SENDING)
+        # Where recipients are still being written down, that goes on first.
+        going = mailing_moved(present, MailingState.PLANNING if present.plan.waves else MailingState.SENDING)
         tried, bad = tried_of(await writing.notice_counts(change, kind))
         going = replace(
             going,

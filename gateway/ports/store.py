@@ -277,6 +277,10 @@ class Reading(AuditReading, NoticeReading, Protocol):
         """People ordered by person_id, those above ``after``."""
         ...
 
+    async def people_named(self, person_ids: Sequence[str]) -> Sequence[Person]:
+        """The people of these ids, as far as there are any, ordered by person_id; a page of them at most."""
+        ...
+
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         """The mail devices seen of one person."""
         ...

@@ -38,6 +38,17 @@ def check_complete(settings: Settings, role: str) -> None:
 
 def _check_notices(settings: Settings) -> None:
     told = settings.notices
+    if bool(told.listen) != bool(told.link):
+        missing, what = "link", "the address that readers reach it by, like https://mail-access.corp.example"
+        if told.link:
+            missing, what = "listen", 'where the page behind it listens, like listen = ["http://127.0.0.1:8093"]'
+        variable = f"{PREFIX}NOTICES__{missing.upper()}"
+        raise SettingsInvalid(f"[notices] {missing} is not set: write {what}, or set {variable}")
+    if not told.sender and told.listen:
+        raise SettingsInvalid(
+            "[notices] sender is not set, so nobody gets a link to the page of listen: write the address that notices "
+            f"come from, or set {PREFIX}NOTICES__SENDER"
+        )
     if not told.sender:
         return
     if not told.server:
@@ -126,7 +137,7 @@ def _check_no_certificates(settings: Settings) -> None:
 
 def _check_tls(settings: Settings) -> None:
     listeners = [*settings.http.listen, *settings.admin.listen, *settings.inventory.listen, *settings.health.listen]
-    listeners += [*settings.authz.listen, *settings.envoy.listen]
+    listeners += [*settings.authz.listen, *settings.envoy.listen, *settings.notices.listen]
     for part, section in _mail_sections(settings).items():
         listeners += section.listen
         if section.listen and not settings.tls.certificate and not section.cleartext_login:

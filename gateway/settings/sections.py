@@ -357,6 +357,12 @@ class NoticesSection(Section):
     ask: str = ""
     elsewhere: str = ""
     templates: str = ""
+    tell: Literal["warning-first", "with-the-cut", "never"] = "warning-first"
+    warned_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False), Number] = 48.0
+    later: bool = False
+    listen: Listeners = []
+    link: PublicUrl = ""
+    max_connections: Count = 200
 
 
 class LogSection(Section):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.domain.change import PolicyChange
+from gateway.domain.notice import Tell
 from gateway.domain.policy import Exemption, NewDeviceGrace, OutlookMobile, Unavailable, UnknownSetting
 from gateway.domain.policy_parts import FlagPart, PartValue, Recognition, Touch
 from gateway.storage.rows import DAMAGED, Unreadable
@@ -27,6 +28,9 @@ _KINDS: dict[str, Any] = {
     "exemption": Exemption,
 }
 
+_LATER: dict[str, Any] = {"tell": Tell | None}
+"""Fields that came later: while one is None it is not written, so that the version before reads the document."""
+
 # Everything but the touches, whose values have a type for each part.
 _REST = msgspec.defstruct(
     "ChangeDocument",
@@ -36,8 +40,9 @@ _REST = msgspec.defstruct(
         *(
             (each.name, PolicyChange.__annotations__[each.name])
             for each in fields(PolicyChange)
-            if each.name != "touches"
+            if each.name not in ("touches", *_LATER)
         ),
+        *((name, kind, None) for name, kind in _LATER.items()),
     ],
     frozen=True,
     forbid_unknown_fields=True,
@@ -49,6 +54,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def encode_policy_change(change: PolicyChange) -> str:
     """The change as JSON. Raises ``ValueError`` when the document would not read back as the same value."""
     document = {each.name: getattr(change, each.name) for each in fields(PolicyChange)}
+    document = {name: value for name, value in document.items() if name not in _LATER or value is not None}
     document["touches"] = [(touch.part, touch.before, touch.after) for touch in change.touches]
     text = _encoder.encode({"format": FORMAT, **document}).decode()
     try:

@@ -1,6 +1,7 @@
 """What comes by itself: scheduled changes and stages when they are due, once; stop rules halt before the next stage."""
 
 from dataclasses import replace
+from functools import partial
 
 from gateway.changes import edits
 from gateway.changes.applying import Applied, NotApplied
@@ -8,8 +9,10 @@ from gateway.changes.desk import Wanted
 from gateway.changes.scheduling import AGAIN_AFTER_SECONDS, Schedule, StopFigures, broken_rules
 from gateway.domain.bans import Flag
 from gateway.domain.change import PolicyChange, State
+from gateway.domain.notice import Notice, NoticeKind, NoticeState, Reader
 from gateway.domain.policy import PolicyVersion
 from gateway.domain.stages import EVERYBODY, Stage, StopRule
+from gateway.ports.store import Writing
 from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet
 
 
@@ -128,3 +131,54 @@ def test_at_the_limit_nothing_halts() -> None:
     assert list(broken_rules(stop, StopFigures(5, 1, 0))) == []
     assert len(list(broken_rules(stop, StopFigures(6, 2, 1)))) == 3
     assert list(broken_rules(StopRule(), StopFigures(9, 9, 9))) == []
+
+
+async def test_readers_who_say_that_their_notice_is_wrong_halt_a_change() -> None:
+    office = Office(fleet(10))
+    stop = StopRule(wrong=2)
+    number = await begun(office, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
+    for readers, state in ((2, State.APPLIED), (3, State.HALTED)):
+        number = await begun_again(office, number, stop)
+        for reader in range(readers):
+            await office.store.write(partial(complain, number, reader))
+        await schedule_of(office).look()
+        assert (await office.change(number)).state is state
+
+
+async def complain(number: int, reader: int, writing: Writing) -> None:
+    await writing.put_complaint(number, f"t{reader}", 1.0)
+
+
+async def begun_again(office: Office, number: int, stop: StopRule) -> int:
+    """The change before is taken back; another one like it stands at its first stage."""
+    await office.applier.withdraw(number, ANN.name)
+    again = await office.proposed(enforce, ANN, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
+    assert isinstance(await office.applier.apply(again, ANN.name), Applied)
+    return again
+
+
+async def test_notices_that_could_not_be_delivered_halt_a_change() -> None:
+    office = Office(fleet(10))
+    stop = StopRule(undelivered=2)
+    number = await begun(office, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
+    for undelivered, state in ((2, State.APPLIED), (3, State.HALTED)):
+        number = await begun_again(office, number, stop)
+        await office.store.write(partial(put_notices, number, undelivered))
+        await schedule_of(office).look()
+        assert (await office.change(number)).state is state
+    assert (await office.change(number)).history[-1].words == (
+        "3 notices that could not be delivered, the stop rule allows 2"
+    )
+
+
+async def put_notices(number: int, undelivered: int, writing: Writing) -> None:
+    """Among those that arrived some that did not, of every sort."""
+    bad = (NoticeState.FAILED, NoticeState.BOUNCED, NoticeState.UNCERTAIN)
+    states = [*bad[:undelivered], NoticeState.SENT, NoticeState.PLANNED]
+    kinds = (NoticeKind.WARNING, NoticeKind.CUT)
+    await writing.add_notices(
+        [
+            Notice(number, kinds[place % 2], Reader(f"p{place}", f"p{place}@x", "en", ""), f"<{place}@x>", state=state)
+            for place, state in enumerate(states)
+        ]
+    )

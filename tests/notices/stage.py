@@ -1,15 +1,16 @@
 """A change, people and the parts that bring notices, in one place for tests."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.domain.batches import Batches
 from gateway.domain.change import PolicyChange, State
-from gateway.domain.notice import Finding, NoticeKind
+from gateway.domain.notice import Finding, Mailing, NoticeKind
 from gateway.domain.policy import first_policy
 from gateway.notices.compose import Composer, ComposeSettings
 from gateway.notices.outbox import Outbox, OutboxSettings
-from gateway.notices.planning import Planned, Wanted, plan
+from gateway.notices.planning import Wanted, begin, planned_people
+from gateway.notices.recipients import Recipients, Wave
 from gateway.notices.smtp import SmtpDelivery, SmtpSettings
 from gateway.ports.notices import NoticeDelivery
 from gateway.ports.store import Person, Reading, Store, Writing
@@ -65,20 +66,58 @@ async def fill(store: Store, people: Sequence[Person], state: State = State.APPL
     await store.write(work)
 
 
-async def findings_of(reading: Reading, person_id: str) -> Sequence[Finding]:
-    return [Finding("TikTok", "Pixel 9", NOON - 3_600)]
+async def findings_of(reading: Reading, people: Sequence[str]) -> Mapping[str, Sequence[Finding]]:
+    return {person: [Finding("TikTok", "Pixel 9", NOON - 3_600)] for person in people}
 
 
-async def each_of(people: Sequence[Person]) -> AsyncIterator[str]:
-    for person in people:
-        yield person.person_id
+@dataclass
+class Crowd:
+    """Whom every wave is for."""
+
+    people: Sequence[str]
+    by_preview: str = ""
+
+    async def wave(self, change: int, wave: int) -> Wave:
+        return Wave(sorted(self.people), findings_of, self.by_preview)
+
+
+def ids(people: Sequence[Person]) -> list[str]:
+    return [person.person_id for person in people]
+
+
+def wanted(kind: NoticeKind = NoticeKind.CUT, hold: float = 0.0) -> Wanted:
+    return Wanted(kind, "ann", hold, apps=("TikTok",), text="The security office asks for it.")
+
+
+async def ordered(store: Store, wanted: Wanted, now: float = NOON) -> Mailing:
+    async def work(writing: Writing) -> Mailing:
+        change = await writing.policy_change(1)
+        assert change is not None
+        return await begin(writing, change, wanted, now)
+
+    begun, _ = await store.write(work)
+    return begun
+
+
+@dataclass(frozen=True)
+class Planned:
+    mailing: Mailing
+    people: int
+    without_address: int
+    not_found: int
 
 
 async def planned(
     store: Store, people: Sequence[Person], kind: NoticeKind = NoticeKind.CUT, now: float = NOON, hold: float = 0.0
 ) -> Planned:
-    wanted = Wanted(kind, "ann", hold, apps=("TikTok",), text="The security office asks for it.")
-    return await plan(store, composer(), 1, wanted, each_of(people), findings_of, now)
+    """Ordered, and everybody written down."""
+    await ordered(store, wanted(kind, hold), now)
+    await Recipients(store, composer(), Crowd(ids(people)), lambda: now).look()
+    async with store.read() as reading:
+        mailing = await reading.mailing(1, kind)
+        assert mailing is not None
+        number = await planned_people(reading, mailing)
+    return Planned(mailing, number, mailing.plan.without_address, mailing.plan.not_found)
 
 
 def people(number: int) -> list[Person]:

@@ -15,7 +15,7 @@ from gateway.changes.applying import Applied, Applier
 from gateway.changes.desk import Actor, ChangeDesk
 from gateway.domain.bans import Flag
 from gateway.ports.store import MailDevice, Person, Writing
-from gateway.settings import check_complete, load_settings
+from gateway.settings import Settings, check_complete, load_settings
 from tests.notices.receiving import Manners, Receiving, receiving_server
 from tests.support.control import Control
 from tests.support.evidence_strategies import MAIL, NOW, TIKTOK, TIKTOK_BAN, bound, of_person, seen
@@ -32,7 +32,14 @@ def settings_of(directory: Path, port: int) -> dict[str, str]:
         "GATEPOST_NOTICES__SERVER": f"smtp://127.0.0.1:{port}",
         "GATEPOST_NOTICES__HOLD_SECONDS": "0",
         "GATEPOST_NOTICES__PER_SECOND": "1000",
+        "GATEPOST_NOTICES__TELL": "never",
     }
+
+
+def noticing_of(settings: Settings, control: Control) -> Noticing:
+    return Noticing(
+        settings, control.store, control.load_record, lambda: control.now, lambda outcome: None, control
+    )
 
 
 async def fill(control: Control) -> None:
@@ -81,10 +88,16 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
     control = Control(now=NOW)
     settings = load_settings(None, settings_of(tmp_path, server.port))
     check_complete(settings, "all")
-    noticing = Noticing(settings, control.store, control.load_record, lambda: control.now, lambda outcome: None)
+    noticing = noticing_of(settings, control)
     control.notices = noticing.desk
     applier = Applier(
-        control.store, control, control.publish, control.workers, lambda: control.now, withdrawn=noticing.withdrawn
+        control.store,
+        control,
+        control.publish,
+        control.workers,
+        lambda: control.now,
+        withdrawn=noticing.withdrawn,
+        telling=noticing.telling,
     )
     await fill(control)
     number = await enforced(control, applier)
@@ -92,7 +105,11 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
     assert outbox is not None
     async with await control.client() as api:
         planned = await api.post(f"/notices/{number}", json={"kind": "cut", "urgent": True})
-        assert (planned.status_code, planned.json()["people"]) == (200, 2), planned.text
+        assert (planned.status_code, planned.json()["state"], planned.json()["people"]) == (200, "planning", None)
+        assert noticing._recipients is not None
+        await noticing._recipients.look()
+        (mailing,) = (await api.get("/notices")).json()["mailings"]
+        assert (mailing["state"], mailing["notices"]) == ("sending", {"planned": 2})
         while await outbox.step() or not server.mailboxes:
             pass
         assert sorted(server.mailboxes) == list(CUT)
@@ -120,7 +137,7 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
 async def test_without_a_sender_nothing_is_planned_and_status_is_silent(tmp_path: Path) -> None:
     control = Control()
     settings = load_settings(None, {"GATEPOST_GATEWAY__DATA_DIR": str(tmp_path)})
-    noticing = Noticing(settings, control.store, control.load_record, lambda: control.now, lambda outcome: None)
+    noticing = noticing_of(settings, control)
     assert (noticing.desk, noticing.sentences()) == (None, [])
     async with await control.client() as api:
         answer: httpx.Response = await api.post("/notices/1", json={"kind": "cut"})

@@ -105,12 +105,52 @@ def test_a_template_cannot_reach_behind_its_values(tmp_path: Path) -> None:
 
 
 def test_a_link_says_nothing_of_the_person_and_cannot_be_changed() -> None:
-    path = path_of(KEY, 7, NoticeKind.CUT, "ann@corp.example", NOON + 60)
+    path = path_of(KEY, 7, NoticeKind.CUT, "es", "ann@corp.example", NOON + 60)
     link = read_path(KEY, path, NOON)
     assert link is not None
-    assert (link.change, link.kind) == (7, NoticeKind.CUT)
+    assert (link.change, link.kind, link.language) == (7, NoticeKind.CUT, "es")
     assert "ann" not in path
     assert read_path(KEY, path, NOON + 61) is None
     assert read_path(b"other", path, NOON) is None
     assert read_path(KEY, path.replace("/n/7.", "/n/8."), NOON) is None
     assert read_path(KEY, "/n/é.x", NOON) is None
+
+
+def test_both_notices_of_a_person_about_a_change_have_one_token() -> None:
+    warned, cut = (
+        read_path(KEY, path_of(KEY, 7, kind, "en", "ann@corp.example", NOON + 60), NOON)
+        for kind in (NoticeKind.WARNING, NoticeKind.CUT)
+    )
+    assert warned is not None
+    assert cut is not None
+    assert warned.token == cut.token
+    other = read_path(KEY, path_of(KEY, 7, NoticeKind.CUT, "en", "bob@corp.example", NOON + 60), NOON)
+    assert other is not None
+    assert other.token != cut.token
+
+
+def test_the_link_in_a_notice_is_one_that_the_page_reads() -> None:
+    plain = composer().compose(MAILING, NOTICE, NOON).plain
+    (line,) = (line for line in plain.splitlines() if line.startswith("https://"))
+    link = read_path(KEY, line.removeprefix("https://mail-access.corp.example"), NOON)
+    assert link is not None
+    assert (link.change, link.kind, link.language) == (1042, NoticeKind.WARNING, "en")
+    assert "ann" not in line
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("state", ["ask", "said", "over"])
+def test_the_page_behind_the_link_in_every_language(language: str, state: str) -> None:
+    page = composer().page(language, "GP-7" if state != "over" else "", state)
+    assert f'<html lang="{language}">' in page
+    assert ("<button" in page) is (state == "ask")
+    assert ("GP-7" in page) is (state != "over")
+    assert "2222" in page
+    assert "{" not in page.partition("</style>")[2]
+
+
+def test_a_language_without_a_page_of_its_own_gets_the_english_one(tmp_path: Path) -> None:
+    (tmp_path / "fr").mkdir()
+    for kind in NoticeKind:
+        (tmp_path / "fr" / f"{kind}.txt").write_text("Sujet\nBonjour.", "utf-8")
+    assert '<html lang="en">' in composer(templates=str(tmp_path)).page("fr", "GP-7", "ask")

@@ -22,7 +22,7 @@ def page() -> str:
             answers = ("<first@corp.example>",) if kind is NoticeKind.CORRECTION else ()
             notice = Notice(1042, kind, reader, "<x@corp.example>", FINDINGS, answers)
             mailing = Mailing(1042, kind, AT, "ann", deadline=AT + 2 * 86_400, apps=("TikTok",))
-            composed = composer(link="").compose(mailing, notice, AT)
+            composed = composer().compose(mailing, notice, AT)
             pieces.append(f"\n## {language}: {kind}\n\n```text\nSubject: {composed.subject}\n\n{composed.plain}```\n")
     return "".join(pieces)
 

@@ -1,6 +1,6 @@
 """A control process without processes: workers that say what they are told, and an API over a store in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -15,9 +15,11 @@ from gateway.changes.applying import Applier, Rules
 from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import previewed
 from gateway.changes.impact.index import ImpactIndex
+from gateway.changes.impact.people import people_with
 from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
 from gateway.changes.short_form import ShortForm
+from gateway.changes.telling import Telling
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.operator import NamedOperator, Role
@@ -74,6 +76,7 @@ class Control:
     notices: NoticeDesk | None = None
     not_ready: str = ""
     """Why no preview can be made yet."""
+    telling: Telling = field(default_factory=Telling)
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Remember what would go to the workers."""
@@ -99,6 +102,11 @@ class Control:
         index = await ImpactIndex.built(self.store, self.load_record)
         return previewed(await index.preview(policy_of(before), policy_of(after), self.now), after, before, 20.0)
 
+    async def people_with(self, marks: Collection[int]) -> Sequence[str]:
+        """Whose devices these are, by an index that is built for it."""
+        index = await ImpactIndex.built(self.store, self.load_record)
+        return people_with(index.view(), marks)
+
     async def verify(self, policy: Policy, sample: int) -> Verified:
         """What is held against the decision, by an index that is built for it."""
         index = await ImpactIndex.built(self.store, self.load_record)
@@ -117,6 +125,7 @@ class Control:
             rules=lambda: self.rules,
             perform=guarded.perform,
             logins_of=logins_of,
+            telling=self.telling,
         )
         return create_api(
             ApiDeps(
@@ -139,6 +148,8 @@ class Control:
                 ready=lambda: (self.is_ready, self.checks or {"store": self.is_ready}),
                 now=lambda: self.now,
                 notices=self.notices,
+                telling=self.telling,
+                names=self,
             )
         )
 

@@ -15,6 +15,7 @@ FILES = (
     "tests/live/test_calendars.py",
     "tests/live/test_second_client.py",
     "tests/notices/test_kills.py",
+    "tests/notices/test_planning_kills.py",
     "tests/soak/test_soak.py",
     "tests/system/test_asker_cuts.py",
     "tests/system/test_backup.py",

@@ -105,6 +105,24 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         "[authz] key_files garbage.pem holds no key of 16 to 256 letters and digits in one line: "
         "write one into it (openssl rand -hex 32)",
     ),
+    "a page for readers that no notice has a link to": (
+        {"GATEPOST_NOTICES__LISTEN": "http://127.0.0.1:0"},
+        "[notices] link is not set: write the address that readers reach it by, like https://mail-access.corp.example, "
+        "or set GATEPOST_NOTICES__LINK",
+    ),
+    "a link in notices to a page that is not there": (
+        {"GATEPOST_NOTICES__LINK": "https://mail-access.corp.example"},
+        "[notices] listen is not set: write where the page behind it listens, like listen = [\"http://127.0.0.1:8093\"], "
+        "or set GATEPOST_NOTICES__LISTEN",
+    ),
+    "a page for readers of notices that nobody gets": (
+        {
+            "GATEPOST_NOTICES__LISTEN": "http://127.0.0.1:0",
+            "GATEPOST_NOTICES__LINK": "https://mail-access.corp.example",
+        },
+        "[notices] sender is not set, so nobody gets a link to the page of listen: write the address that notices come "
+        "from, or set GATEPOST_NOTICES__SENDER",
+    ),
     "a unix socket where there is no directory": (
         {"GATEPOST_POSTFIX__LISTEN": "unix:///nowhere/postfix.sock"},
         "[postfix] listen unix:///nowhere/postfix.sock: No such file or directory: choose a path in a directory that "

@@ -24,6 +24,7 @@ from gateway.admin.api import (
     presets,
     sources,
     status,
+    telling,
     tokens,
     why,
 )
@@ -78,6 +79,7 @@ def create_api(deps: ApiDeps) -> FastAPI:
         flags,
         exemptions,
         changes,
+        telling,
         impact,
         operators,
         notices,

@@ -56,6 +56,7 @@ ROUTES: dict[str, Action] = {
     "halt_change": Action.TURN_DOWN,
     "withdraw_change": Action.TURN_DOWN,
     "reject_change": Action.TURN_DOWN,
+    "telling_of_change": Action.VIEW,
     "verify_impact": Action.SEE_PERSON,
     "list_mailings": Action.VIEW,
     "list_notices": Action.SEE_PERSON,

@@ -17,6 +17,7 @@ from gateway.domain.bans import Ban, Flag, Matcher, MatcherKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Platform
 from gateway.domain.matching import matcher_from_text, warnings_for
+from gateway.domain.notice import Tell
 
 router = APIRouter(tags=["bans"])
 
@@ -46,6 +47,7 @@ class BanIn(BaseModel):
     starts_at: GivenMoment | None = None
     ends_at: GivenMoment | None = None
     text: str = Field("", max_length=edits.TEXT_LONGEST, description="for people who are refused: why, what to do")
+    tell: Tell | None = Field(None, description="how people are told whom it newly cuts; null: as the settings say")
     note: str = Field("", max_length=200, description="for the policy's history")
 
 
@@ -106,8 +108,10 @@ async def add_ban(given: BanIn, deps: Deps, operator: Editing) -> Applied:
     )
     async with deps.store.read() as reading:
         warnings = await group_warnings(reading, sorted(ban.groups))
-    edit = await deps.editor.apply(actor_of(operator), lambda version: edits.add_ban(version, ban), given.note)
-    return applied(edit, (*warnings_for(ban), *warnings))
+    deps.telling.see_that_it_can(given.tell)
+    actor = actor_of(operator)
+    done = await deps.editor.apply(actor, lambda version: edits.add_ban(version, ban), given.note, given.tell)
+    return applied(done, (*warnings_for(ban), *warnings))
 
 
 @router.delete("/bans/{name}")

@@ -17,8 +17,10 @@ from gateway.changes.applying import NotApplied
 from gateway.changes.desk import NOTE_LONGEST
 from gateway.changes.diff_words import touch_words
 from gateway.changes.previews import decode_preview
+from gateway.changes.scheduling import told_badly
 from gateway.changes.short_form import NeedsApproval
 from gateway.domain.change import PolicyChange, State
+from gateway.domain.notice import Tell
 from gateway.domain.stages import Stage
 
 router = APIRouter(tags=["changes"])
@@ -82,6 +84,9 @@ class ChangeOut(ChangeLine):
     approvals: list[ApprovalOut]
     history: list[StepOut]
     withdrawn_by_version: int | None
+    tell: Tell = Field(description="how the people whom it cuts are told by itself")
+    undelivered: int = Field(description="notices about it that were refused, came back or are uncertain")
+    wrong: int = Field(description="readers who say that their notice is wrong")
     preview: dict[str, Any] | None = Field(description="all numbers of the newest preview")
 
 
@@ -105,6 +110,14 @@ class ApprovalIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     digest: str = Field(min_length=12, max_length=128, description="of the preview that was seen")
+
+
+class ApplyIn(BaseModel):
+    """How the people whom the stage cuts are told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tell: Tell | None = Field(None, description="in place of what the change and the settings say")
 
 
 class WithdrawnOut(Applied):
@@ -144,9 +157,9 @@ async def approve_change(number: int, given: ApprovalIn, deps: Deps, operator: E
 
 
 @router.post("/changes/{number}/apply")
-async def apply_change(number: int, deps: Deps, operator: Editing) -> Applied:
+async def apply_change(number: int, deps: Deps, operator: Editing, given: ApplyIn | None = None) -> Applied:
     """Bring the next stage into force, if guards, approval and time let it."""
-    done = await deps.applier.apply(number, operator.name)
+    done = await deps.applier.apply(number, operator.name, given.tell if given else None)
     if isinstance(done, NotApplied):
         raise NeedsApproval(done)
     return applied_of(done)
@@ -180,6 +193,7 @@ async def _shown(deps: Deps, number: int) -> ChangeOut:
         if change is None:
             raise not_found(f"there is no change {number}: see the list of them")
         content = await reading.change_preview(number, change.preview.digest) if change.preview else None
+        undelivered, wrong = await told_badly(reading, number)
     return ChangeOut.model_validate(
         {
             **_line(change),
@@ -195,6 +209,9 @@ async def _shown(deps: Deps, number: int) -> ChangeOut:
                 for each in change.history
             ],
             "withdrawn_by_version": change.withdrawn_by_version,
+            "tell": deps.telling.how(change),
+            "undelivered": undelivered,
+            "wrong": wrong,
             "preview": decode_preview(content).shown if content is not None else None,
         }
     )

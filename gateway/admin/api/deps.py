@@ -15,7 +15,9 @@ from gateway.admin.unjudged import FleetCounter
 from gateway.changes.applying import Applier
 from gateway.changes.desk import Actor, ChangeDesk
 from gateway.changes.impact.verifying import Verified
+from gateway.changes.newly_cut import Names
 from gateway.changes.short_form import ShortForm
+from gateway.changes.telling import Telling
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules
 from gateway.domain.operator import Action
@@ -69,6 +71,10 @@ class ApiDeps:
     """What logins must bring beside the password, by protocol."""
     notices: NoticeDesk | None = None
     """None: nobody is told anything by mail."""
+    telling: Telling = field(default_factory=Telling)
+    """How people are told of a change by itself."""
+    names: Names | None = None
+    """Knows whom a preview cuts."""
     limits: BodyLimits = field(default_factory=BodyLimits)
     count_refused: Callable[[str], None] = lambda reason: None
 

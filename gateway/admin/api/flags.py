@@ -13,6 +13,7 @@ from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Platform
+from gateway.domain.notice import Tell
 from gateway.domain.policy import OutlookMobile, PolicyVersion, Setting, Unavailable, UnknownSetting
 
 router = APIRouter(tags=["flags"])
@@ -33,6 +34,7 @@ class FlagIn(Given):
     percent: float | None = Field(None, ge=0, le=100, description="share of the users, stable")
     group: str = Field("", max_length=200)
     protocol: Protocol | None = None
+    tell: Tell | None = Field(None, description="how people are told whom it newly cuts; null: as the settings say")
 
 
 class GlobalIn(Given):
@@ -152,7 +154,8 @@ async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing) -> A
             version, name, given.flag, protocol=given.protocol, group=given.group, percent=given.percent
         )
 
-    done = await deps.editor.apply(actor_of(operator), edit, given.note)
+    deps.telling.see_that_it_can(given.tell)
+    done = await deps.editor.apply(actor_of(operator), edit, given.note, given.tell)
     if given.flag is Flag.ENFORCE:
         warnings += _let_through(done.version)
     return applied(done, tuple(warnings))

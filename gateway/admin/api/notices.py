@@ -34,6 +34,10 @@ class MailingOut(BaseModel):
     batches: int = Field(description="released so far")
     next_batch_at: datetime | None
     words: str = Field(description="why it was stopped or cancelled")
+    people: int | None = Field(description="of the present wave of recipients; null: all are written down")
+    looked_at: int = Field(description="of these")
+    without_address: int = Field(description="who are told nothing")
+    not_found: int = Field(description="logins that belong to nobody known: told nothing")
     notices: dict[NoticeState, int] = Field(description="how many are in which state")
 
 
@@ -74,13 +78,6 @@ class PlanIn(BaseModel):
     deadline: AwareDatetime | None = Field(None, description="of a warning: from when mail is cut")
     urgent: bool = Field(False, description="at any time of the day")
     hold_seconds: float | None = Field(None, ge=0, le=7 * 86_400)
-
-
-class PlannedOut(MailingOut):
-    """A mailing that was planned."""
-
-    people: int
-    without_address: int
 
 
 class StopIn(BaseModel):
@@ -129,14 +126,13 @@ async def list_notices(
 
 
 @router.post("/notices/{change}")
-async def plan_notices(change: int, given: PlanIn, deps: Deps, operator: Editing) -> PlannedOut:
-    """Write down whom a change cuts and what they are told; it is held, then leaves in rising batches."""
+async def plan_notices(change: int, given: PlanIn, deps: Deps, operator: Editing) -> MailingOut:
+    """Tell whom a change cuts: they are written down beside, it is held then, and leaves in rising batches."""
     deadline = given.deadline.timestamp() if given.deadline else None
-    done = await _desk(deps).plan(
+    begun = await _desk(deps).plan(
         change, given.kind, operator.name, deadline=deadline, urgent=given.urgent, hold_seconds=given.hold_seconds
     )
-    out = await _shown(deps, done.mailing)
-    return PlannedOut(**out.model_dump(), people=done.people, without_address=done.without_address)
+    return await _shown(deps, begun)
 
 
 @router.post("/notices/{change}/{kind}/stop")
@@ -187,6 +183,10 @@ def _mailing(mailing: Mailing, counts: dict[NoticeState, int]) -> MailingOut:
         batches=mailing.batch,
         next_batch_at=shown(mailing.next_batch_at or None),
         words=mailing.words,
+        people=mailing.plan.people,
+        looked_at=mailing.plan.looked_at,
+        without_address=mailing.plan.without_address,
+        not_found=mailing.plan.not_found,
         notices=counts,
     )
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.admin.api.deps import Deps, Fleet, Viewing, policy_in_store
 from gateway.admin.api.moments import surely_shown
+from gateway.admin.notice_warnings import about_notices
 from gateway.admin.unjudged import FleetCount, enforced_bans
 
 router = APIRouter(tags=["status"])
@@ -62,6 +63,7 @@ async def status(deps: Deps, fleet: Fleet, operator: Viewing) -> Status:
     async with deps.store.read() as reading:
         version = await policy_in_store(reading)
         sequence, counts = await reading.sequence(), await reading.counts()
+        told = await about_notices(reading, now)
     count = await fleet.count(version, now)
     enforced = enforced_bans(version)
     live: dict[str, Any] = {**deps.status()}
@@ -97,6 +99,7 @@ async def status(deps: Deps, fleet: Fleet, operator: Viewing) -> Status:
             *_warnings(version.enforcement_on, enforced, count),
             *(() if ready else _about_readiness(checks)),
             *of_processes,
+            *told,
             *_about_workers(live),
         ],
     )

@@ -17,7 +17,7 @@ from gateway.domain.notice import (
 )
 from gateway.ports.store import Conflict
 
-GOES_ON = frozenset({MailingState.SENDING, MailingState.FINISHED})
+GOES_ON = frozenset({MailingState.PLANNING, MailingState.SENDING, MailingState.FINISHED})
 
 
 @dataclass(frozen=True, slots=True)

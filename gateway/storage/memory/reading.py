@@ -93,6 +93,9 @@ class MemoryReading(MemoryAuditReading, MemoryNoticeReading):
         above = sorted(person_id for person_id in self.tables.people if person_id > after)
         return [self.tables.people[person_id] for person_id in above[:limit]]
 
+    async def people_named(self, person_ids: Sequence[str]) -> Sequence[Person]:
+        return [self.tables.people[each] for each in sorted(set(person_ids)) if each in self.tables.people]
+
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         return sorted(self.tables.mail_devices.get(person_id, ()), key=lambda device: device.device_id)
 

@@ -86,7 +86,8 @@ _SETTLE = (
     .values(state=NoticeState.CANCELLED.value, version=_N.version + 1, next_at=0.0)
 )
 _COMPLAINTS = select(func.count()).where(_C.change == bindparam("wanted"), _C.at >= bindparam("since"))
-_GOES_ON = [MailingState.SENDING.value, MailingState.FINISHED.value]
+_GOES_ON = [MailingState.PLANNING.value, MailingState.SENDING.value, MailingState.FINISHED.value]
+"""While another wave of recipients is written down, what was released before goes on."""
 
 
 @lru_cache(maxsize=4)

@@ -80,6 +80,11 @@ _PEOPLE = (
     .order_by(s.people.c.person_id)
     .limit(bindparam("most"))
 )
+_PEOPLE_NAMED = (
+    select(s.people)
+    .where(s.people.c.person_id.in_(bindparam("wanted", expanding=True)))
+    .order_by(s.people.c.person_id)
+)
 _DEVICES = (
     select(s.mail_devices).where(s.mail_devices.c.person_id == bindparam("person")).order_by(s.mail_devices.c.device_id)
 )
@@ -209,6 +214,9 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
 
     async def people(self, after: str = "", limit: int = 1000) -> Sequence[Person]:
         return [person_of(row) for row in await self._rows.all(_PEOPLE, {"after": after, "most": limit})]
+
+    async def people_named(self, person_ids: Sequence[str]) -> Sequence[Person]:
+        return [person_of(row) for row in await self._rows.all(_PEOPLE_NAMED, {"wanted": list(person_ids)})]
 
     async def mail_devices(self, person_id: str) -> Sequence[MailDevice]:
         return [MailDevice(*row) for row in await self._rows.all(_DEVICES, {"person": person_id})]

@@ -9,6 +9,7 @@ from gateway.changes.impact import building
 from gateway.changes.impact.building import MustRebuild, Progress, build, catch_up
 from gateway.changes.impact.evidence_rows import Mark
 from gateway.changes.impact.index import ImpactIndex
+from gateway.changes.impact.people import people_with
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.impact.verifying import DIFFERENCES_AT_MOST
 from gateway.changes.impact.writing import Update
@@ -214,3 +215,31 @@ async def test_a_sample_is_as_large_as_asked(chain: Chain) -> None:
     await chain.people.take([PersonRow(f"p{number}@example.com", (), None) for number in range(20)])
     index = await ImpactIndex.built(chain.store, loaded)
     assert (await index.verify(ENFORCED, NOW, sample=5, seed=1)).people == 5
+
+
+@in_memory
+async def test_it_says_whose_devices_a_preview_found(chain: Chain) -> None:
+    await some_people(chain)
+    index = await ImpactIndex.built(chain.store, loaded)
+    fleet = index.view()
+    cut = (await index.preview(NOTHING, ENFORCED, NOW)).sets.cut
+    keys = frozenset(fleet.devices.key[number].item() for number in cut)
+    assert people_with(fleet, keys) == [ANN]
+    everybody = frozenset(fleet.devices.key.tolist())
+    assert people_with(fleet, everybody) == sorted([ANN, BOB, "nobody@example.com"])
+    assert people_with(fleet, frozenset()) == people_with(fleet, {1, 2}) == []
+
+
+@in_memory
+async def test_of_a_device_that_is_gone_it_names_nobody(chain: Chain) -> None:
+    await some_people(chain)
+    index = await ImpactIndex.built(chain.store, loaded)
+    everybody = frozenset(index.view().devices.key.tolist())
+    await chain.store.write(lambda writing: writing.delete_mail_device("nobody@example.com", "phone9"))
+
+    async def work(writing: Writing) -> None:
+        writing.log_people(["nobody@example.com"])
+
+    await chain.store.write(work)
+    await index.catch_up()
+    assert people_with(index.view(), everybody) == [ANN, BOB]

@@ -12,6 +12,7 @@ from gateway.domain.notice import (
     Notice,
     NoticeKind,
     NoticeState,
+    Plan,
     Reader,
     mailing_moved,
     moved,
@@ -173,3 +174,33 @@ async def test_a_person_has_an_address(store: Store) -> None:
     await store.write(lambda writing: writing.put_person(person))
     async with store.read() as reading:
         assert await reading.person_by_login("ann") == person
+
+
+async def test_how_far_the_recipients_are_written_down_reads_back_to_the_letter(store: Store) -> None:
+    plan = Plan((0, 7), "bob@corp.example", 100_000, 500, "digest", 3, 1, 60.0, 90.0)
+    mailing = replace(MAILING, state=MailingState.PLANNING, plan=plan)
+    await store.write(lambda writing: writing.put_mailing(mailing))
+    async with store.read() as reading:
+        assert await reading.mailing(7, WARNING) == mailing
+
+
+async def test_while_another_wave_is_written_down_what_was_released_goes_on(store: Store) -> None:
+    await fill(store, "ann")
+    assert await step(store, moved(notice("ann", 100), NoticeState.DUE, 50.0))
+    await store.write(lambda writing: writing.put_mailing(mailing_moved(MAILING, MailingState.PLANNING)))
+    async with store.read() as reading:
+        assert len(await reading.due_notices(55.0, 10)) == 1
+
+
+async def test_people_by_their_ids(store: Store) -> None:
+    async def work(writing: Writing) -> None:
+        for name in ("cid", "ann", "bob"):
+            await writing.put_person(Person(name, aliases=(f"{name}@alias",)))
+
+    await store.write(work)
+    async with store.read() as reading:
+        assert [each.person_id for each in await reading.people_named(["bob", "nobody", "ann", "cid@alias"])] == [
+            "ann",
+            "bob",
+        ]
+        assert await reading.people_named([]) == []

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.change import Approval, GuardedAction, Moved, PolicyChange, PreviewSeen, StageDone, State
+from gateway.domain.notice import Tell
 from gateway.domain.policy import (
     Exemption,
     NewDeviceGrace,
@@ -19,6 +20,7 @@ from gateway.domain.policy import (
 from gateway.domain.policy_parts import differences
 from gateway.domain.stages import EVERYBODY, Stage, StopRule
 from gateway.ports.store import Conflict, Store
+from gateway.storage.policy_changes import encode_policy_change
 from tests.support.evidence_strategies import BANS, NOW, TIKTOK_BAN
 
 EMPTY = first_policy(NOW)
@@ -92,3 +94,13 @@ async def test_the_newest_preview_of_a_change_is_kept(store: Store) -> None:
         assert await reading.change_preview(1, "d1") is None
         assert await reading.change_preview(1, "d2") == b"two"
         assert await reading.change_preview(2, "d2") is None
+
+
+async def test_how_people_are_told_is_kept_and_where_nothing_was_said_nothing_is_written(store: Store) -> None:
+    """The version before this one knows no such field, and refuses what it does not know."""
+    await put(store, replace(WHOLE, tell=Tell.WITH_THE_CUT))
+    async with store.read() as reading:
+        found = await reading.policy_change(1)
+    assert found is not None
+    assert found.tell is Tell.WITH_THE_CUT
+    assert "tell" not in encode_policy_change(WHOLE)
