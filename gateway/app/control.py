@@ -46,7 +46,6 @@ from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import FleetPreviews
 from gateway.changes.scheduling import Schedule
 from gateway.changes.short_form import ShortForm
-from gateway.domain.audit import Subject
 from gateway.domain.errors import DomainError
 from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
@@ -135,7 +134,6 @@ class Control:
             feed_up=lambda: self._publication.up,
             heard=ingest.heard,
         )
-        self._auditing = Auditing(settings, store, redis, key, now, self._told_of_effects)
         self._glass = GlassBook(data_dir_of(settings), store, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
@@ -152,6 +150,7 @@ class Control:
         lasts = settings.changes.approval_hours * 3600
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
         self._noticing = Noticing(settings, store, load, now, attempts, self._previews)
+        self._auditing = Auditing(settings, store, redis, key, now, self._noticing.take_effects)
         desk = ChangeDesk(
             store,
             self._previews,
@@ -291,9 +290,6 @@ class Control:
                 serving.reload_tls()
         else:
             self._board.take(message)
-
-    async def _told_of_effects(self, effects: Sequence[Subject]) -> None:
-        await self._noticing.take_effects(effects)
 
     # --- what happens once
 

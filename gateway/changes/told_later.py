@@ -1,7 +1,8 @@
 """People whom an earlier change cuts later, since a new report shows its app: they are told as those were before them.
 
 Whom mail was refused says the workers' word of effects, which comes every few seconds. There is one notice for each
-person and change, whoever writes it down first; it leaves with what waits of the mailing, or soon by itself.
+person and change, whoever writes it down first; it leaves with what waits of the mailing, or soon by itself. Whoever was
+told of a cut by an earlier change of the same ban is not told again since somebody has edited the ban.
 """
 
 from collections import OrderedDict
@@ -55,39 +56,39 @@ class ToldLater:
         self._telling = telling
         self._settings = settings
         self._now = now
-        self._changes: OrderedDict[tuple[str, int], int | None] = OrderedDict()
-        """Which change is behind a ban in a policy version."""
+        self._changes: OrderedDict[tuple[str, int], tuple[int, ...]] = OrderedDict()
+        """Which changes are behind a ban in a policy version, the newest first."""
         self._done: OrderedDict[tuple[int, str], None] = OrderedDict()
 
     async def take(self, effects: Sequence[Subject]) -> int:
         """Write down who of these is to be told; how many that were. Raises ``StoreUnavailable``, ``Conflict``."""
-        wanted: dict[int, dict[str, None]] = {}
+        wanted: dict[tuple[int, ...], dict[str, None]] = {}
         for each in effects:
             told = each.details
             if told.get("reason") != Reason.BANNED_APP.value or not told.get("ban"):
                 continue
-            number = await self._change_behind(str(told["ban"]), int(str(told.get("policy_version", 0))))
-            if number is not None and (number, each.login) not in self._done:
-                wanted.setdefault(number, {})[each.login] = None
-        return sum([await self._tell(number, list(logins)) for number, logins in wanted.items()])
+            behind = await self._behind(str(told["ban"]), int(str(told.get("policy_version", 0))))
+            if behind and (behind[0], each.login) not in self._done:
+                wanted.setdefault(behind, {})[each.login] = None
+        return sum([await self._tell(behind, list(logins)) for behind, logins in wanted.items()])
 
-    async def _change_behind(self, ban: str, version: int) -> int | None:
+    async def _behind(self, ban: str, version: int) -> tuple[int, ...]:
         key = ban.casefold(), version
         if key not in self._changes:
             async with self._store.read() as reading:
                 changes = await reading.policy_changes(CHANGES_LOOKED_AT)
-            fitting = (each.number for each in changes if _is_behind(each, *key))
-            _remember(self._changes, key, next(fitting, None))
+            _remember(self._changes, key, tuple(each.number for each in changes if _is_behind(each, *key)))
         return self._changes[key]
 
-    async def _tell(self, number: int, logins: Sequence[str]) -> int:
+    async def _tell(self, behind: tuple[int, ...], logins: Sequence[str]) -> int:
+        number = behind[0]
         async with self._store.read() as reading:
             change, policy = await reading.policy_change(number), await reading.policy()
         if change is None or policy is None or change.state not in IN_FORCE:
             return 0
         if self._telling.how(change) is Tell.NEVER or not bans_about(change, policy):
             return 0
-        notices = await self._store.read_at_once(partial(self._notices, change, policy, logins))
+        notices = await self._store.read_at_once(partial(self._notices, change, policy, behind, logins))
         if notices:
             await self._store.write(partial(self._put, change, policy, notices))
             log.info("notices_planned", change=number, kind=NoticeKind.CUT.value, notices=len(notices))
@@ -96,7 +97,12 @@ class ToldLater:
         return len(notices)
 
     async def _notices(
-        self, change: PolicyChange, policy: PolicyVersion, logins: Sequence[str], reading: Reading
+        self,
+        change: PolicyChange,
+        policy: PolicyVersion,
+        behind: tuple[int, ...],
+        logins: Sequence[str],
+        reading: Reading,
     ) -> Sequence[Notice]:
         findings_of = findings_by(change, policy, self._load_record)
         about = Mailing(change.number, NoticeKind.CUT, self._now(), GATEPOST)
@@ -105,7 +111,8 @@ class ToldLater:
             person = await reading.person_by_login(login)
             if person is None or not address_of(person):
                 continue
-            if await reading.notice(change.number, NoticeKind.CUT, person.person_id) is None:
+            earlier = [await reading.notice(each, NoticeKind.CUT, person.person_id) for each in behind]
+            if not any(earlier):
                 people[person.person_id] = person
         found = await findings_of(reading, list(people))
         return [

@@ -116,3 +116,18 @@ async def test_nobody_is_told_of_a_change_that_tells_nobody_or_is_over() -> None
     await office.applier.withdraw(2, ANN.name)
     assert await later(office).take([refused()]) == 0
     assert await told(office) == {}
+
+
+async def test_who_was_told_is_not_told_again_since_somebody_edits_the_ban() -> None:
+    office = await office_with()
+    await finished(office)
+    assert await later(office).take([refused()]) == 1
+    number = await office.proposed(lambda version: edits.set_flag(version, REPORTED.name, Flag.ENFORCE, group="board"))
+    done = await apply(office, number, Tell.WITH_THE_CUT)
+    assert isinstance(done, Applied)
+    assert await later(office).take([refused(version=done.version.number)]) == 0
+    assert await later(office).take([refused("p78@corp.example", done.version.number)]) == 0
+    await office.store.write(lambda writing: writing.put_person(Person("p78@corp.example")))
+    assert await later(office).take([refused("p78@corp.example", done.version.number)]) == 1
+    async with office.store.read() as reading:
+        assert await reading.notice(number, CUT, "p78@corp.example") is not None
