@@ -84,9 +84,7 @@ async def run(directory: Path, people: int, *, profile: bool) -> None:
 async def _applied(store: SqlStore, previews: FleetPreviews) -> int:
     await ensure_first_policy(store, _publish, time.time())
     telling = Telling(TellSettings(Tell.WITH_THE_CUT, sends=True))
-    applier = Applier(
-        store, previews, _publish, _Nobody(), rules=lambda: Rules(second_person=False), telling=telling
-    )
+    applier = Applier(store, previews, _publish, _Nobody(), rules=lambda: Rules(second_person=False), telling=telling)
     desk = ChangeDesk(store, previews)
     change = await desk.propose(ANN, lambda version: edits.add_ban(version, BAN))
     assert change is not None

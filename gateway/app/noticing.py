@@ -16,10 +16,11 @@ from gateway.changes.newly_cut import Names
 from gateway.changes.telling import Telling
 from gateway.changes.told_later import ToldLater
 from gateway.changes.what_was_found import LoadRecord
-from gateway.domain.batches import Batches
 from gateway.domain.audit import Subject
+from gateway.domain.batches import Batches
 from gateway.domain.errors import DomainError
 from gateway.domain.quiet_hours import Daytime
+from gateway.network.tls import ServerTls
 from gateway.notices.compose import Composer, ComposeSettings
 from gateway.notices.desk import NoticeDesk
 from gateway.notices.outbox import Outbox, OutboxSettings
@@ -27,7 +28,6 @@ from gateway.notices.recipients import Recipients
 from gateway.notices.smtp import SmtpDelivery, SmtpSettings
 from gateway.notices.taking_back import TakingBack
 from gateway.notices.wrong import WrongPage
-from gateway.network.tls import ServerTls
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import Store
 from gateway.runtime.sockets import BoundSocket

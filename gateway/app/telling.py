@@ -3,8 +3,8 @@
 The parts that bring notices know nothing of policies, and the index of the fleet nothing of notices: here they meet.
 """
 
-from gateway.changes.previews import NotReadyYet
 from gateway.changes.newly_cut import Names, bans_about, newly_cut, see_that_it_has_a_preview
+from gateway.changes.previews import NotReadyYet
 from gateway.changes.telling import TellSettings
 from gateway.changes.what_was_found import LoadRecord, findings_by
 from gateway.domain.change import PolicyChange

@@ -73,4 +73,3 @@ def bans_about(change: PolicyChange, policy: PolicyVersion) -> tuple[Ban, ...]:
     after = policy if change.done else at_stage(change, policy, len(change.stages) - 1)
     touched = {touch.part.partition(":")[2] for touch in change.touches}
     return tuple(ban for ban in after.bans if ban.name.casefold() in touched)
-

@@ -55,7 +55,7 @@ class Telling:
 
     def __init__(
         self,
-        settings: TellSettings = TellSettings(),  # noqa: B008  (frozen)
+        settings: TellSettings = TellSettings(),
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings

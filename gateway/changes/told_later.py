@@ -1,8 +1,8 @@
 """People whom an earlier change cuts later, since a new report shows its app: they are told as those were before them.
 
 Whom mail was refused says the workers' word of effects, which comes every few seconds. There is one notice for each
-person and change, whoever writes it down first; it leaves with what waits of the mailing, or soon by itself. Whoever was
-told of a cut by an earlier change of the same ban is not told again since somebody has edited the ban.
+person and change, whoever writes it down first; it leaves with what waits of the mailing, or soon by itself. Whoever
+was told of a cut by an earlier change of the same ban is not told again since somebody has edited the ban.
 """
 
 from collections import OrderedDict
@@ -18,9 +18,11 @@ from gateway.changes.telling import Telling, TellSettings
 from gateway.changes.what_was_found import LoadRecord, findings_by
 from gateway.domain.audit import Subject
 from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.bans import Flag
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, Tell, mailing_moved
 from gateway.domain.policy import PolicyVersion
+from gateway.domain.policy_parts import FlagPart, Touch
 from gateway.domain.verdict import Reason
 from gateway.notices.addresses import address_of
 from gateway.notices.compose import Composer
@@ -161,8 +163,17 @@ class ToldLater:
 
 
 def _is_behind(change: PolicyChange, ban: str, version: int) -> bool:
-    touched = any(touch.part in (f"flag:{ban}", f"ban:{ban}") for touch in change.touches)
-    return touched and change.state in IN_FORCE and any(each.policy_version <= version for each in change.done)
+    """Whether the change, in force by that version, enforces the ban, or has it recognise more apps."""
+    by_then = change.state in IN_FORCE and any(each.policy_version <= version for each in change.done)
+    return by_then and any(_cuts(touch, ban) for touch in change.touches)
+
+
+def _cuts(touch: Touch, ban: str) -> bool:
+    if touch.part == f"ban:{ban}":
+        return touch.before is not None and touch.after is not None
+    if touch.part != f"flag:{ban}" or not isinstance(touch.after, FlagPart):
+        return False
+    return Flag.ENFORCE in (touch.after.flag, *(rule.flag for rule in touch.after.rules))
 
 
 def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:

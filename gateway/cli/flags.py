@@ -13,8 +13,8 @@ from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows
 from gateway.cli.policy_edits import show_applied
-from gateway.cli.values import seconds_of
 from gateway.cli.telling import TellOption, told_so
+from gateway.cli.values import seconds_of
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag
 from gateway.domain.inventory import Platform

@@ -131,9 +131,9 @@ class PolicyChange:
     note: str = ""
     source: str = ""
     """The policy file that it was made from, comments included; empty for single commands."""
+    history: tuple[Moved, ...] = field(default=(), repr=False)
     tell: Tell | None = None
     """How the people whom it cuts are told; None: as the site does."""
-    history: tuple[Moved, ...] = field(default=(), repr=False)
 
     @property
     def next_stage(self) -> int:

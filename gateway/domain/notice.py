@@ -150,7 +150,7 @@ NEWEST_PREVIEW = 0
 """In ``Plan.waves``: everybody whom the newest preview of the change cuts."""
 
 
-(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How far the writing down of a mailing's recipients is. A process that ends leaves it where it stood."""
 

@@ -61,7 +61,7 @@ class WrongPage:
         store: Store,
         composer: Composer,
         now: Callable[[], float],
-        limits: PageLimits = PageLimits(),  # noqa: B008  (frozen)
+        limits: PageLimits = PageLimits(),
         count: Callable[[str], None] = lambda outcome: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

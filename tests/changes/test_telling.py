@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.changes import edits
-from gateway.changes.applying import Applied, Applier, NotApplied
+from gateway.changes.applying import Applied, Applier, NotApplied, Rules
 from gateway.changes.desk import ChangeDesk, Wanted
 from gateway.changes.scheduling import Schedule
 from gateway.changes.telling import Telling, TellSettings
@@ -247,10 +247,10 @@ async def test_the_stage_that_cuts_first_is_the_one_that_waits_though_it_comes_b
 
 async def test_each_stage_tells_whom_it_cuts_and_everybody_is_warned_once() -> None:
     office = await office_of(dirty=40, site=replace(SITE, tell=Tell.WITH_THE_CUT))
+    office.rules = Rules(second_person=False)
     number = await staged(office, Stage(percent=50.0), EVERYBODY)
     first = (await mailings(office, number))[CUT]
     await apply(office, number)
     second = (await mailings(office, number))[CUT]
     versions = [each.policy_version for each in (await office.change(number)).done]
     assert (first.plan.waves, second.plan.waves) == ((versions[0],), tuple(versions))
-

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gateway.app.noticing import Noticing
 from gateway.domain.notice import NoticeKind
@@ -41,7 +42,8 @@ def api(tmp_path: Path) -> Iterator[Served]:
     )
     control.notices, control.telling = noticing.desk, noticing.telling
     control.now = time.time()
-    with served(control) as api:
+    # The log goes nowhere: what runs beside is in the process whose output the tests read.
+    with structlog.testing.capture_logs(), served(control) as api:
         task = api.run(begin(noticing))
         yield api
         api.run(end(task))

@@ -77,7 +77,7 @@ async def _written_for_a_while(database: str, number: int, seconds: float | None
             if seconds is not None:
                 await asyncio.sleep(seconds)
                 return False
-            while (await _stands(database))[1].state is MailingState.PLANNING:
+            while (await _stands(database))[1].state is MailingState.PLANNING:  # noqa: ASYNC110  (another process)
                 await asyncio.sleep(0.1)
             return True
     finally:

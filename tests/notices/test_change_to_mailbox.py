@@ -37,9 +37,7 @@ def settings_of(directory: Path, port: int) -> dict[str, str]:
 
 
 def noticing_of(settings: Settings, control: Control) -> Noticing:
-    return Noticing(
-        settings, control.store, control.load_record, lambda: control.now, lambda outcome: None, control
-    )
+    return Noticing(settings, control.store, control.load_record, lambda: control.now, lambda outcome: None, control)
 
 
 async def fill(control: Control) -> None:

@@ -76,7 +76,7 @@ class Control:
     notices: NoticeDesk | None = None
     not_ready: str = ""
     """Why no preview can be made yet."""
-    telling: Telling = field(default_factory=Telling)
+    telling: Telling | None = None
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """Remember what would go to the workers."""
@@ -114,7 +114,7 @@ class Control:
 
     def api(self) -> FastAPI:
         """The application."""
-        guarded = Performers({}, lambda: self.now)
+        guarded, telling = Performers({}, lambda: self.now), self.telling or Telling(now=lambda: self.now)
         desk = ChangeDesk(self.store, self, lambda: self.now, operators=operators_count)
         applier = Applier(
             self.store,
@@ -125,7 +125,7 @@ class Control:
             rules=lambda: self.rules,
             perform=guarded.perform,
             logins_of=logins_of,
-            telling=self.telling,
+            telling=telling,
         )
         return create_api(
             ApiDeps(
@@ -148,7 +148,7 @@ class Control:
                 ready=lambda: (self.is_ready, self.checks or {"store": self.is_ready}),
                 now=lambda: self.now,
                 notices=self.notices,
-                telling=self.telling,
+                telling=telling,
                 names=self,
             )
         )

@@ -112,7 +112,7 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a link in notices to a page that is not there": (
         {"GATEPOST_NOTICES__LINK": "https://mail-access.corp.example"},
-        "[notices] listen is not set: write where the page behind it listens, like listen = [\"http://127.0.0.1:8093\"], "
+        '[notices] listen is not set: write where the page behind it listens, like listen = ["http://127.0.0.1:8093"], '
         "or set GATEPOST_NOTICES__LISTEN",
     ),
     "a page for readers of notices that nobody gets": (

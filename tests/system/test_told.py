@@ -52,7 +52,7 @@ async def mail_to(server: Receiving, address: str) -> Message:
 
 def path_in(message: Message) -> str:
     text = message.get_payload(0).get_content()  # type: ignore[union-attr]
-    found = re.search(r"^http://mail-access\.corp\.example(/n/\S+)$", text, flags=re.MULTILINE)
+    found = re.search(r"^http://mail-access\.corp\.example(/n/\S+)", text, flags=re.MULTILINE)
     assert found, text
     return found[1]
 

@@ -81,9 +81,7 @@ _PEOPLE = (
     .limit(bindparam("most"))
 )
 _PEOPLE_NAMED = (
-    select(s.people)
-    .where(s.people.c.person_id.in_(bindparam("wanted", expanding=True)))
-    .order_by(s.people.c.person_id)
+    select(s.people).where(s.people.c.person_id.in_(bindparam("wanted", expanding=True))).order_by(s.people.c.person_id)
 )
 _DEVICES = (
     select(s.mail_devices).where(s.mail_devices.c.person_id == bindparam("person")).order_by(s.mail_devices.c.device_id)
