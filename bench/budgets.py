@@ -67,6 +67,10 @@ BUDGETS = (
         "policy/tenth", "policy change, 4 workers, 10,000 parked, 1,000 turn: last cut", 250, 100, "ms", at_least=False
     ),
     Budget("policy/all", "the same, all 10,000 turn", 250, 100, "ms", at_least=False),
+    Budget("policy/twelve/2", "the same, 2 workers, 1,200 turn", 250, 100, "ms", at_least=False),
+    Budget("policy/twelve/4", "the same, 4 workers, 1,200 turn", 250, 100, "ms", at_least=False),
+    Budget("policy/twelve/2/withdrawn", "withdrawn, 2 workers: last refusal", None, None, "ms", at_least=False),
+    Budget("policy/twelve/4/withdrawn", "withdrawn, 4 workers: last refusal", None, None, "ms", at_least=False),
     Budget("people/memory", "memory per 100,000 people in a worker", 150, 60, "MB", at_least=False),
     Budget("reports/sqlite", "reports of 60 apps committed per second, SQLite", 200, 2000, "/s"),
     Budget("reports/postgresql", "the same, PostgreSQL", 200, 2000, "/s"),

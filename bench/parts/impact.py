@@ -65,8 +65,8 @@ def measure(options: Options) -> Outcome:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             sample = 200 if options.quick else SAMPLE
             found = process.submit(_measured, options.devices, versions, rounds, sample).result(1_800)
-        for table in found.tables:
-            outcome.show(table)
+        # Printed there, as soon as they were known.
+        outcome.tables += found.tables
         outcome.measured |= found.measured
         outcome.raw += found.raw
     _start(outcome, options)
