@@ -43,6 +43,7 @@ per_second = 1000.0
 hold_seconds = {hold}
 first_batch = {first_batch}
 batch_seconds = 86400.0
+tell = "never"
 ask = "call the service desk, 2222"
 elsewhere = "webmail on your computer"
 """

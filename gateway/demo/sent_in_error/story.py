@@ -208,7 +208,11 @@ class SentInError:
     async def _notices(self, author: Operator, number: int, people: int) -> None:
         """Everybody is written down who is told; then the hold."""
         scene, begun = self._scene, time.monotonic()
-        self._tell(Who.ADMIN, "planning", f"writing down {people:,} people who are told: with very many it takes long")
+        self._tell(
+            Who.ADMIN,
+            "planning",
+            f"writing down {people:,} people who are told: a page at a time, beside everything else",
+        )
         planning = scene.stage.beside(author.plan_notices(number, "cut"))
 
         async def planned() -> bool:
