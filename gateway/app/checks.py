@@ -14,6 +14,7 @@ from gateway.app.cut_check import cuts_found
 from gateway.app.exposed import exposed
 from gateway.app.fronts import listens_of
 from gateway.app.mail_check import mail_sections, mail_server_found
+from gateway.app.notice_check import notice_ways_found
 from gateway.app.parts import (
     data_dir_of,
     front_settings_of,
@@ -75,6 +76,7 @@ async def _servers(settings: Settings) -> list[CheckRow]:
     mail = (mail_server_found(spoken, section) for spoken, section in mail_sections(settings) if section.listen)
     submission = [smtp_server_found(settings.smtp)] if settings.smtp.listen else []
     found = await asyncio.gather(*(_upstream(settings, url) for url in settings.http.upstream))
+    rows += [CheckRow(*each) for each in await notice_ways_found(settings)]
     return [*rows, *found, *(CheckRow(*each) for each in await asyncio.gather(*mail, *submission))]
 
 

@@ -259,6 +259,7 @@ class Control:
             self._leases.run("audit-tidy", self._auditing.tidy),
             self._noticing.run(),
             self._leases.run("recipients", self._noticing.write_down),
+            *([self._leases.run("bounces", self._noticing.read_bounces)] if self._noticing.reads_bounces else []),
             self._leases.run("effects", self._auditing.take_effects),
             linked,
             self._draining.wait(),

@@ -3,12 +3,11 @@
 import asyncio
 import os
 import secrets
-import ssl
 from collections.abc import Callable, Sequence
 from datetime import time as daytime_at
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from gateway.app.notice_way import bounce_mailbox_of, delivery_of
 from gateway.app.parts import data_dir_of
 from gateway.app.serving import Serving, ServingLimits
 from gateway.app.telling import ChangeWaves, about, tell_settings_of
@@ -21,22 +20,22 @@ from gateway.domain.batches import Batches
 from gateway.domain.errors import DomainError
 from gateway.domain.quiet_hours import Daytime
 from gateway.network.tls import ServerTls
+from gateway.notices.bouncing import Bouncing
 from gateway.notices.compose import Composer, ComposeSettings
 from gateway.notices.desk import NoticeDesk
 from gateway.notices.outbox import Outbox, OutboxSettings
 from gateway.notices.recipients import Recipients
-from gateway.notices.smtp import SmtpDelivery, SmtpSettings
 from gateway.notices.taking_back import TakingBack
 from gateway.notices.wrong import WrongPage
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import Store
+from gateway.runtime.leases import Held
 from gateway.runtime.sockets import BoundSocket
 from gateway.settings import Settings
 
 KEY_FILE = "notice-key"
 KEY_BYTES = 32
 PAGE_HEAD_SECONDS = 10.0
-_PORTS = {"smtp": 25, "smtp+starttls": 25, "smtps": 465}
 
 
 class Noticing:
@@ -61,11 +60,14 @@ class Noticing:
         self._recipients: Recipients | None = None
         self._later: ToldLater | None = None
         self._page_connections = settings.notices.max_connections
+        self._bouncing: Bouncing | None = None
         told = settings.notices
         if not told.sender:
             return
         composer = composer_of(settings)
         self._outbox = Outbox(store, delivery_of(settings), composer, now, outbox_settings_of(settings), count)
+        if (mailbox := bounce_mailbox_of(settings)) is not None:
+            self._bouncing = Bouncing(store, mailbox, composer.key, count)
         self.desk = NoticeDesk(
             store,
             composer,
@@ -102,9 +104,21 @@ class Noticing:
         ).inc
         return (Serving(self.page, bound, tls, limits("notices", self._page_connections, PAGE_HEAD_SECONDS)),)
 
+    @property
+    def reads_bounces(self) -> bool:
+        """Whether there is a mailbox that they come back to."""
+        return self._bouncing is not None
+
+    async def read_bounces(self, held: Held) -> None:
+        """While the lease is held."""
+        if self._bouncing is not None:
+            await self._bouncing.run(held.__bool__)
+
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
-        return [self._outbox.trouble] if self._outbox is not None and self._outbox.trouble else []
+        outbox = self._outbox.trouble if self._outbox is not None else ""
+        bounces = self._bouncing.trouble if self._bouncing is not None else ""
+        return [trouble for trouble in (outbox, bounces) if trouble]
 
     async def write_down(self, held: object) -> None:
         """Who is told, while the lease is held."""
@@ -138,25 +152,6 @@ def composer_of(settings: Settings) -> Composer:
     )
 
 
-def delivery_of(settings: Settings) -> SmtpDelivery:
-    """The way by SMTP. Raises ``DomainError``."""
-    told = settings.notices
-    parts = urlsplit(told.server)
-    security = {"smtp": "none", "smtp+starttls": "starttls", "smtps": "tls"}[parts.scheme]
-    return SmtpDelivery(
-        SmtpSettings(
-            host=parts.hostname or "",
-            port=parts.port or _PORTS[parts.scheme],
-            security=security,  # type: ignore[arg-type]
-            name=told.sender.rpartition("@")[2],
-            username=told.username,
-            password=told.password,
-            connections=told.connections,
-        ),
-        _tls(told.server_ca),
-    )
-
-
 def outbox_settings_of(settings: Settings) -> OutboxSettings:
     """The [notices] section as the outbox takes it."""
     told = settings.notices
@@ -166,13 +161,6 @@ def outbox_settings_of(settings: Settings) -> OutboxSettings:
         per_second=told.per_second,
         at_once=told.connections,
     )
-
-
-def _tls(authorities: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=authorities or None)
-    except (OSError, ssl.SSLError) as error:
-        raise DomainError(f"[notices] server_ca {authorities} cannot be read: {error}") from None
 
 
 def notice_key(data_dir: Path) -> bytes:

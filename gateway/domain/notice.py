@@ -55,7 +55,7 @@ WAYS: Mapping[NoticeState, frozenset[NoticeState]] = {
     _S.TRANSMITTING: frozenset({_S.SENT, _S.DEFERRED, _S.FAILED, _S.UNCERTAIN}),
     _S.SENT: frozenset({_S.BOUNCED}),
     _S.DEFERRED: frozenset({_S.HELD, _S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
-    _S.UNCERTAIN: frozenset({_S.SENT, _S.BOUNCED, _S.DUE}),
+    _S.UNCERTAIN: frozenset({_S.UNCERTAIN, _S.SENT, _S.BOUNCED, _S.DUE}),
     _S.FAILED: frozenset({_S.DUE}),
     _S.BOUNCED: frozenset({_S.DUE}),
     _S.EXPIRED: frozenset(),
@@ -114,7 +114,8 @@ class Notice:
     version: int = 0
     """Counts up with each step: who writes a step compares it."""
     next_at: float = 0.0
-    """When it is looked at next, epoch seconds; of a claimed or transmitting one the end of the lease."""
+    """When it is looked at next, epoch seconds; of a claimed or transmitting one the end of the lease,
+    of an uncertain one when its copy is looked for."""
     attempts: int = 0
     first_attempt_at: float | None = None
     answer: str = ""

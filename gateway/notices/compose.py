@@ -227,10 +227,18 @@ def _blocks(plain: str) -> list[Block]:
     return found
 
 
+def _address(address: str, name: str = "") -> Address:
+    """In two parts: as a whole Python takes none beyond ASCII."""
+    local, _, domain = address.rpartition("@")
+    return Address(name, local, domain)
+
+
 def _with_mime(notice: OutgoingNotice) -> OutgoingNotice:
-    message = EmailMessage(policy=SMTP_POLICY.clone(max_line_length=900))
-    message["From"] = Address(notice.sender_name, addr_spec=notice.sender)
-    message["To"] = Address(notice.recipient_name, addr_spec=notice.recipient)
+    # Addresses beyond ASCII are written as they are, which only SMTPUTF8 carries (RFC 6532).
+    beyond = not (notice.sender + notice.recipient + notice.reply_to).isascii()
+    message = EmailMessage(policy=SMTP_POLICY.clone(max_line_length=900, utf8=beyond))
+    message["From"] = _address(notice.sender, notice.sender_name)
+    message["To"] = _address(notice.recipient, notice.recipient_name)
     message["Subject"] = notice.subject
     message["Date"] = formatdate(notice.sent_at)
     message["Message-ID"] = notice.message_id
@@ -238,7 +246,7 @@ def _with_mime(notice: OutgoingNotice) -> OutgoingNotice:
         message["In-Reply-To"] = notice.references[-1]
         message["References"] = " ".join(notice.references)
     if notice.reply_to:
-        message["Reply-To"] = Address(addr_spec=notice.reply_to)
+        message["Reply-To"] = _address(notice.reply_to)
     for name, value in notice.headers.items():
         message[name] = value
     message.set_content(notice.plain, charset="utf-8", cte="quoted-printable")

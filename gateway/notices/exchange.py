@@ -12,7 +12,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.notices.exchange_answers import attempt_of, words_of
+from gateway.notices.exchange_answers import attempt_of, refused_login, why_unusable
 from gateway.notices.exchange_settings import ExchangeSettings
 from gateway.ports.notices import Attempt, DeliveryUnusable, MayGo, Outcome, OutgoingNotice
 
@@ -27,12 +27,15 @@ READ_BACK_SECONDS = 10.0
 """How long a notice that has been taken waits to be recorded as sent, for its Message-ID."""
 KEYS_AT_ONCE = 50
 TOKEN_AGAIN_SECONDS = 1.0
+LOGIN_AGAIN_SECONDS = 300.0
+LOGIN_AGAIN_LONGEST = 3_600.0
 
 
 class ExchangeDelivery:
     """``ports.notices.NoticeDelivery`` by EWS."""
 
     name = "exchange"
+    remembers = True
 
     def __init__(self, settings: ExchangeSettings) -> None:
         self._settings = settings
@@ -42,37 +45,61 @@ class ExchangeDelivery:
         self._mailbox: ExchangeMailbox | None = None
         self._not_before = 0.0
         self._tokens_refused = 0
+        self._proving = asyncio.Lock()
+        self._proved = False
+        self._refused = 0
+        self._refused_words = ""
 
     async def deliver(self, notice: OutgoingNotice, may_go: MayGo) -> Attempt:
         """See ``NoticeDelivery``."""
         async with self._turns:
-            left = self._not_before - monotonic()
-            if left > 0:
-                return Attempt(Outcome.DEFERRED, "the server has asked for patience", retry_after_seconds=left)
-            mailbox = await self._opened()
-            trace, _, error = await self._in_thread(mailbox.log_in)
-            if error is not None:
-                return attempt_of(trace, error)
-            if not await may_go():
-                return Attempt(Outcome.NOT_SENT)
-            trace, said, error = await self._in_thread(lambda: mailbox.send(notice), sending=True)
-            attempt = attempt_of(trace, error or said)
-            if attempt.outcome is Outcome.ACCEPTED:
-                self._tokens_refused = 0
-                return replace(attempt, message_id=await self._true_message_id(mailbox, notice))
-            return await self._after_failure(mailbox, trace, attempt)
+            if self._proved:
+                return await self._attempt(notice, may_go)
+            # Until a login has been accepted, one at a time: a wrong password is not shown by each connection.
+            async with self._proving:
+                return await self._attempt(notice, may_go)
+
+    async def _attempt(self, notice: OutgoingNotice, may_go: MayGo) -> Attempt:
+        left = self._not_before - monotonic()
+        if left > 0 and self._refused:
+            return Attempt(Outcome.CHANNEL_BROKEN, self._refused_words, retry_after_seconds=left)
+        if left > 0:
+            return Attempt(Outcome.DEFERRED, "the server has asked for patience", retry_after_seconds=left)
+        mailbox = await self._opened()
+        trace, _, error = await self._in_thread(mailbox.log_in)
+        if error is not None:
+            return attempt_of(trace, error)
+        if not await may_go():
+            return Attempt(Outcome.NOT_SENT)
+        trace, said, error = await self._in_thread(lambda: mailbox.send(notice), sending=True)
+        attempt = attempt_of(trace, error or said)
+        if trace.status not in (None, 401):
+            self._proved, self._refused = True, 0
+        if attempt.outcome is Outcome.ACCEPTED:
+            self._tokens_refused = 0
+            return replace(attempt, message_id=await self._true_message_id(mailbox, notice))
+        return await self._after_failure(mailbox, trace, attempt)
 
     async def _after_failure(self, mailbox: "ExchangeMailbox", trace: "Trace", attempt: Attempt) -> Attempt:
         if attempt.retry_after_seconds is not None:
             self._not_before = monotonic() + attempt.retry_after_seconds
-        if trace.status == 401 and self._settings.login == "oauth":
+        if trace.status != 401:
+            return attempt
+        self._proved = False
+        if self._settings.login == "oauth":
             await self._in_thread(mailbox.forget_login)
             self._tokens_refused += 1
             if self._tokens_refused <= self._settings.connections:
                 # Taken back before its time: the next attempt has a new one. A new one refused too is another matter.
                 words = "the token is not accepted any more"
                 return Attempt(Outcome.DEFERRED, words, retry_after_seconds=TOKEN_AGAIN_SECONDS)
-        return attempt
+            return attempt
+        # No account is to be locked by us.
+        seconds = min(LOGIN_AGAIN_SECONDS * 2**self._refused, LOGIN_AGAIN_LONGEST)
+        self._refused += 1
+        self._not_before = monotonic() + seconds
+        self._refused_words = refused_login(self._settings)
+        return Attempt(Outcome.CHANNEL_BROKEN, self._refused_words, retry_after_seconds=seconds)
 
     async def _true_message_id(self, mailbox: "ExchangeMailbox", notice: OutgoingNotice) -> str:
         """Exchange makes its own; corrections refer to it. Empty where the copy is not to be seen yet."""
@@ -88,7 +115,12 @@ class ExchangeDelivery:
         for first in range(0, len(keys), KEYS_AT_ONCE):
             some = list(keys[first : first + KEYS_AT_ONCE])
             async with self._turns:
-                _, copies, _ = await self._in_thread(lambda some=some: mailbox.find(some))  # type: ignore[misc]
+                if self._not_before > monotonic():
+                    words = self._refused_words if self._refused else "the server has asked for patience"
+                    raise DeliveryUnusable(f"{self._settings.url}: {words}")
+                trace, copies, error = await self._in_thread(lambda some=some: mailbox.find(some))  # type: ignore[misc]
+            if error is not None:
+                raise DeliveryUnusable(f"{self._settings.url}: {why_unusable(trace, error, self._settings)}") from None
             found.update({key: copies[key] for key in some if copies and key in copies})
         return found
 
@@ -98,7 +130,7 @@ class ExchangeDelivery:
         async with self._turns:
             trace, _, error = await self._in_thread(mailbox.look)
         if error is not None:
-            words = attempt_of(trace, error).words if trace.token_status else words_of(error)
+            words = why_unusable(trace, error, self._settings)
             raise DeliveryUnusable(f"{self._settings.url}: {words}") from None
         return f"{self._settings.url} answers, {self._settings.mailbox} has Sent Items"
 

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Protocol
 
+from gateway.notices.exchange_settings import ExchangeSettings
 from gateway.ports.notices import Attempt, Outcome
 
 BACK_OFF_SECONDS = 60.0
@@ -44,6 +45,16 @@ BROKEN = frozenset(
     }
 )
 """Because of the account, its rights or how we ask: the next notice would fare the same."""
+IMPERSONATION = frozenset({"ErrorImpersonateUserDenied", "ErrorImpersonationDenied", "ErrorImpersonationFailed"})
+NOT_OPENED = frozenset(
+    {
+        "ErrorAccessDenied",
+        "ErrorFolderNotFound",
+        "ErrorItemNotFound",
+        "ErrorNonExistentMailbox",
+        "ErrorNonPrimarySmtpAddress",
+    }
+)
 UNKNOWN_CODE = "Unknown ResponseCode in ResponseMessage: "
 """How exchangelib begins where a code is younger than itself: the server did say no."""
 
@@ -55,6 +66,7 @@ class Seen(Protocol):
     status: int | None
     retry_after: float | None
     token_status: int | None
+    endpoint_status: int | None
 
 
 def attempt_of(seen: Seen, error: BaseException | None) -> Attempt:
@@ -78,6 +90,43 @@ def _not_begun(seen: Seen, error: BaseException | None) -> Attempt:
     if seen.token_status is None and isinstance(error, ValueError | TypeError) and not isinstance(error, OSError):
         return Attempt(Outcome.REFUSED, f"cannot be made into a message: {words_of(error)}")
     return Attempt(Outcome.DEFERRED, f"no connection: {words_of(error)}")
+
+
+def why_unusable(seen: Seen, error: BaseException, settings: ExchangeSettings) -> str:
+    """Why a try without sending failed, and what to do about it."""
+    name, user, mailbox = type(error).__name__, settings.username, settings.mailbox
+    if seen.token_status not in (None, 200):
+        remedy = "correct [notices] token_url, token_scope, username and password"
+        return f"no token for the client {user}: HTTP {seen.token_status}: {remedy}"
+    for each in chain(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            words = f"the server's certificate is not accepted: {each.verify_message}"
+            return f"{words}: name its authority in [notices] server_ca, or its name in server"
+    if seen.endpoint_status == 401:
+        return refused_login(settings)
+    if name in IMPERSONATION:
+        return f"{user} may not act for {mailbox} ({name}): give it the role ApplicationImpersonation"
+    if name in NOT_OPENED:
+        return (
+            f"{user} cannot open the mailbox {mailbox} ({name}): [notices] sender is the mailbox that notices come from"
+        )
+    if seen.endpoint_status is None:
+        return f"no answer: {_reason(error)}: is that its address, does it run, may this machine reach it?"
+    if seen.endpoint_status not in (200, 500):
+        return f"answers HTTP {seen.endpoint_status}, which is not EWS: its path is /EWS/Exchange.asmx as a rule"
+    return words_of(error)
+
+
+def refused_login(settings: ExchangeSettings) -> str:
+    """HTTP 401."""
+    words = f"the login as {settings.username} by {settings.login} is refused (HTTP 401)"
+    return f"{words}: correct [notices] username, password and login"
+
+
+def _reason(error: BaseException) -> str:
+    """The operating system's word for it, where there is one."""
+    words = [each.strerror for each in chain(error) if isinstance(each, OSError) and isinstance(each.strerror, str)]
+    return words[-1] if words else words_of(error)
 
 
 def _told(error: BaseException | None) -> Attempt:

@@ -38,6 +38,7 @@ from exchangelib.protocol import BaseProtocol, Protocol, close_connections
 from exchangelib.services import CreateItem, GetFolder
 from oauthlib.oauth2 import TokenExpiredError
 
+from gateway.notices.exchange_ntlm import BoundNtlm
 from gateway.notices.exchange_settings import ExchangeSettings
 from gateway.notices.exchange_wire import WatchedAdapter
 from gateway.ports.notices import OutgoingNotice
@@ -114,6 +115,12 @@ class _ClientCredentials(OAuth2Credentials):  # type: ignore[misc]
 
 class _Sessions(Protocol):  # type: ignore[misc]
     """A session that cannot be replaced is no longer counted; exchangelib's would be waited for without end."""
+
+    def create_session(self) -> Any:
+        session = super().create_session()
+        if self.auth_type == NTLM:
+            session.auth = BoundNtlm(session.auth.username, session.auth.password)
+        return session
 
     def retire_session(self, session: Any) -> None:
         self.close_session(session)

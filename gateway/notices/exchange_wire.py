@@ -10,6 +10,7 @@ ends at once, also where a server sends an octet a minute, which no time-out of 
 """
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from typing import Any
@@ -43,6 +44,10 @@ class Trace:
         """Seconds, as that answer's header has it."""
         self.token_status: int | None = None
         """Of the last answer of somebody else than the endpoint: the token's issuer."""
+        self.endpoint_status: int | None = None
+        """Of the last whole answer of the endpoint, whatever was asked."""
+        self.certificate = b""
+        """The server's, DER, of the connection used last."""
 
     def end(self) -> None:
         """Nothing begins any more, and what waits for the network ends."""
@@ -86,7 +91,9 @@ class Trace:
         """A whole answer has come."""
         if not url.startswith(self._endpoint):
             self.token_status = status
-        elif self._creating:
+            return
+        self.endpoint_status = status
+        if self._creating:
             self.status = status
             # RFC 9110 10.2.3 allows a date too, which Exchange does not send.
             self.retry_after = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 8 else None
@@ -107,6 +114,11 @@ def _trace() -> Trace:
     return trace
 
 
+def certificate_here() -> bytes:
+    """The certificate that this thread's attempt was shown last, DER; empty: none."""
+    return _trace().certificate
+
+
 class _Connection(HTTPSConnection):
     """One whose socket the attempt knows."""
 
@@ -122,6 +134,8 @@ class _Connection(HTTPSConnection):
             trace.connected(self.sock)
         trace.writes()
         super().request(*told, **more)
+        shown = self.sock.getpeercert(True) if isinstance(self.sock, ssl.SSLSocket) else None
+        trace.certificate = shown or b""
 
 
 class _Pool(HTTPSConnectionPool):

@@ -28,6 +28,7 @@ from gateway.notices.compose import Composer
 from gateway.notices.dates import zone_of
 from gateway.notices.planning import OVER
 from gateway.notices.releasing import ReleaseRules, release_next, settle_cancelled, stop
+from gateway.notices.settling import Settling
 from gateway.notices.taking_back import plan_corrections
 from gateway.ports.notices import Attempt, NoticeDelivery, Outcome, OutgoingNotice
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
@@ -85,19 +86,24 @@ class Outbox:
         self._refused: dict[tuple[int, NoticeKind], int] = {}
         self._next_start = 0.0
         self._ending = False
+        self.settling = Settling(store, delivery, composer, now)
         self.trouble = ""
         """Why nothing leaves at the moment; for ``status``."""
 
     async def run(self) -> None:
         """Until cancelled; what is going on its way then is waited for a little."""
         step: asyncio.Task[bool] | None = None
+        settling = asyncio.create_task(self.settling.run())
         try:
-            while True:
+            while not settling.done():
                 step = asyncio.create_task(self._next_step())
                 if not await asyncio.shield(step):
                     await asyncio.sleep(self._settings.every_seconds)
+            await settling
         finally:
             self._ending = True
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
             if step is not None and not step.done():
                 await asyncio.wait({step}, timeout=self._settings.end_seconds)
                 step.cancel()
@@ -159,6 +165,7 @@ class Outbox:
                     "the database was put back to an earlier state: see what left since, then resume",
                 )
             elif mailing.state is MailingState.SENDING and mailing.kind is NoticeKind.CORRECTION:
+                await self.settling.before_correction(mailing.change)
                 await plan_corrections(self._store, mailing, self._composer.key, self._composer.domain, self._now())
             elif mailing.state is MailingState.SENDING:
                 await release_next(self._store, mailing, rules, self._now())
@@ -214,6 +221,11 @@ class Outbox:
         except InvalidValue as error:
             await self._pause(str(error))
             return
+        except ValueError as error:
+            # Because of this reader: the others' go on.
+            answer = f"cannot be made into a message: {error}"
+            await self._put_result(moved(notice, NoticeState.FAILED, answer=answer))
+            return
         if notice.content:
             outgoing = replace(outgoing, mime=notice.content)
         going = _Going(notice)
@@ -260,7 +272,7 @@ class Outbox:
         if attempt.outcome is Outcome.UNCERTAIN:
             log.warning("notice_uncertain", change=notice.change, kind=notice.kind.value, reason=attempt.words)
         if attempt.outcome is Outcome.CHANNEL_BROKEN:
-            await self._pause(attempt.words)
+            await self._pause(attempt.words, attempt.retry_after_seconds)
         elif attempt.outcome is Outcome.ACCEPTED:
             self.trouble = ""
             self._refused.pop(mailing.key, None)
@@ -288,7 +300,9 @@ class Outbox:
         if outcome is Outcome.UNCERTAIN and transmitted:
             return moved(notice, NoticeState.UNCERTAIN, answer=attempt.words)
         if outcome is Outcome.CHANNEL_BROKEN:
-            later = now + self._settings.pause_seconds
+            # Not this notice's doing: it counts as no attempt of it.
+            notice = replace(notice, attempts=max(notice.attempts - 1, 0))
+            later = now + max(self._settings.pause_seconds, attempt.retry_after_seconds or 0.0)
         else:
             asked = attempt.retry_after_seconds
             later = now + (retry_after(notice.attempts, random.random()) if asked is None else asked)  # noqa: S311
@@ -304,10 +318,15 @@ class Outbox:
                 log.warning("outbox_waits", error=str(error))
                 await asyncio.sleep(min(2.0**number, 10.0))
 
-    async def _pause(self, words: str) -> None:
-        self._paused_until = self._now() + self._settings.pause_seconds
+    async def _pause(self, words: str, asked_seconds: float | None = None) -> None:
+        now, before = self._now(), self.trouble
         self.trouble = f"notices do not leave: {words}"
-        log.error("notices_paused", reason=words, seconds=self._settings.pause_seconds)
+        if now < self._paused_until and self.trouble == before:
+            # Several were under way when it broke: one alarm is enough.
+            return
+        seconds = max(self._settings.pause_seconds, asked_seconds or 0.0)
+        self._paused_until = now + seconds
+        log.error("notices_paused", reason=words, seconds=seconds)
 
 
 @dataclass(slots=True)

@@ -79,6 +79,8 @@ class NoticeDelivery(Protocol):
 
     name: str
     """For logs and ``status``: ``smtp`` or ``exchange``."""
+    remembers: bool
+    """Whether ``look_up`` can find anything."""
 
     async def deliver(self, notice: OutgoingNotice, may_go: MayGo) -> Attempt:
         """Try once. Raises nothing but what ``may_go`` raises and cancellation.
@@ -88,7 +90,10 @@ class NoticeDelivery(Protocol):
         ...
 
     async def look_up(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Which of these are proved to have been sent (``key`` to the true Message-ID); empty where none can be."""
+        """Which of these are proved to have been sent (``key`` to the true Message-ID); empty where none can be.
+
+        Raises ``DeliveryUnusable`` where the server cannot be asked just now.
+        """
         ...
 
     async def check(self) -> str:

@@ -8,12 +8,13 @@ secret. ``sections`` has the keys, ``values`` what they accept, ``reading`` wher
 
 from gateway.settings.complete import check_complete
 from gateway.settings.reading import load_settings
-from gateway.settings.sections import CutSection, MailSection, Settings, SmtpSection, WebmailSection
+from gateway.settings.sections import CutSection, MailSection, NoticesSection, Settings, SmtpSection, WebmailSection
 from gateway.settings.sentences import SettingsInvalid
 
 __all__ = [
     "CutSection",
     "MailSection",
+    "NoticesSection",
     "Settings",
     "SettingsInvalid",
     "SmtpSection",

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.settings.notices import check_notices
 from gateway.settings.sections import MailSection, Settings, SmtpSection
 from gateway.settings.sentences import PREFIX, SettingsInvalid
 
@@ -31,36 +32,9 @@ def check_complete(settings: Settings, role: str) -> None:
             f"write the URL of the server that the control process uses, or set {PREFIX}REDIS__URL"
         )
     _check_tls(settings)
-    _check_notices(settings)
+    check_notices(settings)
     if role != "control":
         _check_askers(settings)
-
-
-def _check_notices(settings: Settings) -> None:
-    told = settings.notices
-    if bool(told.listen) != bool(told.link):
-        missing, what = "link", "the address that readers reach it by, like https://mail-access.corp.example"
-        if told.link:
-            missing, what = "listen", 'where the page behind it listens, like listen = ["http://127.0.0.1:8093"]'
-        variable = f"{PREFIX}NOTICES__{missing.upper()}"
-        raise SettingsInvalid(f"[notices] {missing} is not set: write {what}, or set {variable}")
-    if not told.sender and told.listen:
-        raise SettingsInvalid(
-            "[notices] sender is not set, so nobody gets a link to the page of listen: write the address that notices "
-            f"come from, or set {PREFIX}NOTICES__SENDER"
-        )
-    if not told.sender:
-        return
-    if not told.server:
-        raise SettingsInvalid(
-            "[notices] server is not set: write the mail server that takes notices, like "
-            f'server = "smtp+starttls://mail.internal:25", or set {PREFIX}NOTICES__SERVER'
-        )
-    parts = urlsplit(told.server)
-    if parts.scheme == "smtp" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise SettingsInvalid(
-            f"[notices] server {told.server} would be spoken to in clear text: write smtp+starttls:// or smtps://"
-        )
 
 
 def _check_askers(settings: Settings) -> None:
@@ -178,6 +152,7 @@ def _check_tls(settings: Settings) -> None:
         **{f"[authz] cuts, number {number}: ca": each.ca for number, each in enumerate(settings.authz.cuts, 1)},
         "[redis] ca": settings.redis.ca,
         "[audit] webhook_ca": settings.audit.webhook_ca,
+        "[notices] server_ca": settings.notices.server_ca,
     }
     for number, each in enumerate(settings.tls.names, 1):
         named[f"[tls] names, number {number}: certificate"] = each.certificate

@@ -33,6 +33,7 @@ from gateway.settings.values import (
     MemorySize,
     Networks,
     NoticeAddress,
+    NoticeServer,
     Number,
     Openings,
     Places,
@@ -48,6 +49,7 @@ from gateway.settings.values import (
     SmtpServer,
     StorageUrl,
     TimeZone,
+    TokenUrl,
     WebhookSecret,
     WebhookUrl,
     listed,
@@ -338,10 +340,18 @@ class NoticesSection(Section):
     sender: NoticeAddress = ""
     sender_name: str = "Mail access"
     reply_to: NoticeAddress = ""
-    server: SmtpServer = ""
+    server: NoticeServer = ""
     server_ca: str = ""
+    login: Literal["password", "ntlm", "oauth"] = "password"
     username: str = ""
     password: str = Field("", repr=False)
+    token_url: TokenUrl = ""
+    token_scope: str = "https://outlook.office365.com/.default"  # noqa: S105  (a URL)
+    impersonate: bool = False
+    choose_message_id: bool = False
+    bounces: ImapServer = ""
+    bounces_username: str = ""
+    bounces_password: str = Field("", repr=False)
     connections: Annotated[int, Field(ge=1, le=20), Number] = 2
     per_second: Annotated[float, Field(gt=0, le=1_000), Number] = 10.0
     hold_seconds: Annotated[float, Field(ge=0, le=7 * 86_400), Number] = 600.0

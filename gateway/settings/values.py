@@ -404,7 +404,31 @@ def _notice_address(value: str) -> str:
     return value
 
 
+def _notice_server(value: str) -> str:
+    remedy = "write smtp+starttls://HOST:25, smtps://HOST, or ews+https://HOST/EWS/Exchange.asmx"
+    if not value.startswith("ews"):
+        return _mail_protocol_server("smtp")(value)
+    parts = _split(value, remedy)
+    if parts.username is not None:
+        raise ValueError(f"it holds no user name, that is [notices] username: {remedy}")
+    if parts.scheme != "ews+https" or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{value!r} is no server that takes notices: {remedy}")
+    return value if parts.path.strip("/") else f"{value.rstrip('/')}/EWS/Exchange.asmx"
+
+
+def _token_url(value: str) -> str:
+    if not value:
+        return ""
+    remedy = "write it like https://login.microsoftonline.com/TENANT/oauth2/v2.0/token"
+    parts = _split(value, remedy)
+    if parts.scheme != "https" or not parts.hostname or parts.username is not None or parts.fragment:
+        raise ValueError(f"tokens are asked for by https, without a user name in the address: {remedy}")
+    return value
+
+
 NoticeAddress = Annotated[str, AfterValidator(_notice_address)]
+NoticeServer = Annotated[str, AfterValidator(_notice_server)]
+TokenUrl = Annotated[str, AfterValidator(_token_url)]
 Number = BeforeValidator(_no_truth_value)
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False), Number]
 Count = Annotated[int, Field(gt=0), Number]

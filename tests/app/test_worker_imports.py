@@ -9,6 +9,14 @@ NOT_NEEDED = (
 )
 
 
+def test_a_control_process_loads_no_client_of_exchange_before_a_notice_goes_there() -> None:
+    code = (
+        "import sys, gateway.app.control; print([each for each in ('exchangelib', 'requests') if each in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"
+
+
 def test_a_worker_loads_no_library_of_the_control_process() -> None:
     code = f"import sys, gateway.app.worker; print([each for each in {NOT_NEEDED} if each in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -20,6 +20,7 @@ from lxml import etree
 
 from tests.notices import ews_answers as answers
 from tests.notices.ews_answers import ENVELOPE, M, T
+from tests.notices.ews_ntlm import Acceptor
 
 PATH = "/EWS/Exchange.asmx"
 NO = ("ReminderIsSet", "IsReadReceiptRequested", "IsDeliveryReceiptRequested", "IsRead", "IsResponseRequested")
@@ -72,6 +73,8 @@ class Ews:
     revoked: set[str] = field(default_factory=set)
     password: str = ""
     """With it logins are by Basic; else by tokens."""
+    certificate: bytes = b""
+    """The server's own, DER: with it logins are by NTLM."""
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     copies_seen: bool = True
     """Copies in Sent Items can be found."""
@@ -89,21 +92,27 @@ class Ews:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        acceptor = Acceptor(self.certificate) if self.certificate else None
         try:
             with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError, ssl.SSLError):
-                while await self._one(reader, writer):
+                while await self._one(reader, writer, acceptor):
                     pass
         finally:
             writer.transport.abort()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, acceptor: Acceptor | None) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         path = head[0].split(" ")[1]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if path == "/token":
             return await self._token(writer, body)
-        if not self._may(headers.get("authorization", "")):
+        if acceptor is not None:
+            if asked := acceptor.asked(headers.get("authorization", "")):
+                self.logins += [acceptor.refused] if acceptor.refused else []
+                return await _answer(writer, 401, "", {"WWW-Authenticate": asked})
+            self.logins.append(acceptor.user)
+        elif not self._may(headers.get("authorization", "")):
             return await _answer(writer, 401, "", {"WWW-Authenticate": "Basic"})
         root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True))
         operation = root.find(f"{ENVELOPE}Body")[0]

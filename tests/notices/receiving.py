@@ -101,8 +101,8 @@ class _Cutting(SMTP):
 
 
 @asynccontextmanager
-async def receiving_server(manners: Manners) -> AsyncIterator[Receiving]:
-    """The server on a free port of this machine."""
+async def receiving_server(manners: Manners, port: int = 0) -> AsyncIterator[Receiving]:
+    """The server on this port, or on a free one of this machine."""
     receiving = Receiving(manners)
 
     def made() -> SMTP:
@@ -110,7 +110,7 @@ async def receiving_server(manners: Manners) -> AsyncIterator[Receiving]:
         server.receiving = receiving
         return server
 
-    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", port)
     receiving.port = server.sockets[0].getsockname()[1]
     try:
         yield receiving

@@ -11,7 +11,8 @@ from gateway.notices.compose import Composer, ComposeSettings
 from gateway.notices.outbox import Outbox, OutboxSettings
 from gateway.notices.planning import Wanted, begin, planned_people
 from gateway.notices.recipients import Recipients, Wave
-from gateway.notices.smtp import SmtpDelivery, SmtpSettings
+from gateway.notices.smtp import SmtpDelivery
+from gateway.notices.smtp_settings import SmtpSettings
 from gateway.ports.notices import NoticeDelivery
 from gateway.ports.store import Person, Reading, Store, Writing
 

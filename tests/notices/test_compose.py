@@ -154,3 +154,12 @@ def test_a_language_without_a_page_of_its_own_gets_the_english_one(tmp_path: Pat
     for kind in NoticeKind:
         (tmp_path / "fr" / f"{kind}.txt").write_text("Sujet\nBonjour.", "utf-8")
     assert '<html lang="en">' in composer(templates=str(tmp_path)).page("fr", "GP-7", "ask")
+
+
+def test_an_address_beyond_ascii_is_written_as_it_is() -> None:
+    """RFC 6532; in the parts of a message that is encoded it would be another address."""
+    notice = replace(NOTICE, reader=replace(ANN, address="zoë@bücher.example", display_name="Zoë"))
+    octets = composer().compose(MAILING, notice, NOON).mime
+    assert "\r\nTo: Zoë <zoë@bücher.example>\r\n".encode() in octets
+    plain = replace(NOTICE, reader=replace(ANN, display_name="Zoë"))
+    assert composer().compose(MAILING, plain, NOON).mime.isascii()

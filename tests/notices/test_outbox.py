@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain.change import State
 from gateway.domain.errors import InvalidValue
-from gateway.domain.notice import MailingState, NoticeKind, NoticeState
+from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, NoticeState
 from gateway.notices.releasing import resend, resume, stop
 from gateway.notices.taking_back import TakingBack
 from gateway.ports.notices import Attempt, MayGo, OutgoingNotice
@@ -328,3 +328,22 @@ async def test_stopped_by_a_person(store: Store, clock: Clock) -> None:
         mailing = await reading.mailing(1, CUT)
     assert mailing is not None
     assert (mailing.state, mailing.words) == (MailingState.STOPPED, "wait")
+
+
+async def test_a_notice_that_cannot_be_made_holds_up_nobody(store: Store, clock: Clock) -> None:
+    crowd = people(3)
+    await fill(store, crowd)
+    await planned(store, crowd)
+    async with receiving_server(Manners()) as server:
+        box = outbox(store, smtp(server.port), clock)
+        compose = box._composer.compose
+
+        def failing(mailing: Mailing, notice: Notice, now: float) -> OutgoingNotice:
+            if notice.reader.person_id == crowd[1].person_id:
+                raise ValueError("odd")
+            return compose(mailing, notice, now)
+
+        box._composer.compose = failing  # type: ignore[method-assign]
+        await until_idle(box)
+        assert len(server.mailboxes) == 2
+    assert await counts(store) == {"failed": 1, "sent": 2}

@@ -43,8 +43,10 @@ CASES = (
 VARIANTS = (
     ("tests/live/mail/test_dovecot.py", "[clear"),
     ("tests/live/smtp/test_postfix.py", "[clear"),
+    ("tests/live/notices/test_notices_by_postfix.py", "[tls"),
     ("tests/live/test_waiting.py", "[plain"),
     ("tests/live/test_waiting.py", "[direct"),
+    *(("tests/notices/test_hostile_servers.py", f"-{stage}]") for stage in ("greeting", "EHLO", "MAIL", "DATA")),
 )
 """Of a file those cases; the others show the same by TLS."""
 

@@ -30,6 +30,8 @@ protocols = imap
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
+# Everybody sees all that has arrived.
+mail_location = maildir:{directory}/mail/all
 auth_mechanisms = plain login xoauth2 oauthbearer
 auth_failure_delay = 0
 first_valid_uid = 1
@@ -93,6 +95,8 @@ virtual_mailbox_limit = 0
 mailbox_size_limit = 0
 message_size_limit = {most}
 default_transport = error:nothing leaves this machine
+# The mail server of others, where a test has one.
+transport_maps = inline:{{ elsewhere.example=smtp:[127.0.0.1]:{mx} }}
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {directory}/submission
@@ -120,6 +124,7 @@ trace     unix  - - n - 0 bounce
 proxymap  unix  - - n - - proxymap
 error     unix  - - n - - error
 retry     unix  - - n - - error
+smtp      unix  - - n - - smtp
 virtual   unix  - n n - - virtual
 anvil     unix  - - n - 1 anvil
 scache    unix  - - n - 1 scache
@@ -135,7 +140,8 @@ class Postfix:
     directory: Path
     children: tuple[Child, ...]
     ports: dict[str, int]
-    """``smtp``, ``smtps``, ``proxy``."""
+    """``smtp``, ``smtps``, ``proxy``; ``imap`` shows what has arrived to whoever has an account;
+    ``mx`` is where mail for elsewhere.example goes to, if a test listens there."""
     certificates: Certificates
 
     def url(self, scheme: str) -> str:
@@ -189,13 +195,15 @@ def start_submission(directory: Path, users: Iterable[str], certificates: Certif
     directory.mkdir()
     directory.chmod(0o755)
     know_users(directory, (f"{user}@{DOMAIN}" for user in users), PASSWORD)
-    imap, *ports = free_ports(4)
+    imap, mx, *ports = free_ports(5)
     named = dict(zip(("smtp", "smtps", "proxy"), ports, strict=True))
     accept_tokens(directory)
     dovecot = run_dovecot(directory, DOVECOT.format(directory=directory, port=imap), imap)
     make_for(directory / "mail", "mail")
     mail = pwd.getpwnam("mail")
     files = {"certificate": certificates.certificate, "key": certificates.key}
-    main = MAIN.format(directory=directory, domain=DOMAIN, most=MESSAGE_MOST, uid=mail.pw_uid, gid=mail.pw_gid, **files)
+    main = MAIN.format(
+        directory=directory, domain=DOMAIN, most=MESSAGE_MOST, uid=mail.pw_uid, gid=mail.pw_gid, mx=mx, **files
+    )
     child = run_postfix(directory, main, MASTER.format(**named), *named.values(), state="state-postfix")
-    return Postfix(directory, (child, dovecot), named, certificates)
+    return Postfix(directory, (child, dovecot), {**named, "imap": imap, "mx": mx}, certificates)

@@ -1,0 +1,91 @@
+"""What a failure of SMTP means for a notice: not now, never, nobody's word, or that the way itself is broken.
+
+Codes: RFC 5321 4.2; what is no code of those is no word of the server's. Answers come from outside: their text is put
+on one line and bounded.
+"""
+
+import ssl
+from collections.abc import Iterator
+
+from aiosmtplib import SMTPResponseException, SMTPSenderRefused
+
+from gateway.ports.notices import Attempt, Outcome
+
+WORDS_LONGEST = 300
+LINE_LONGEST = 1000
+NO_TLS_THERE = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's words for octets that are none of TLS."""
+
+
+class SessionUnusable(Exception):  # noqa: N818  (a state of affairs)
+    """The server is there, and takes no notices the way we are told to bring them; the text says what to do."""
+
+    def __init__(self, words: str, *, again_after_seconds: float | None = None, for_now: bool = False) -> None:
+        """``again_after_seconds``: nobody tries before. ``for_now``: it may be otherwise by itself."""
+        super().__init__(words)
+        self.again_after_seconds = again_after_seconds
+        self.for_now = for_now
+
+
+def not_connected(error: Exception) -> Attempt:
+    """There is no session: nothing has gone."""
+    words = words_of(error) or "no connection in time"
+    if isinstance(error, SessionUnusable):
+        outcome = Outcome.DEFERRED if error.for_now else Outcome.CHANNEL_BROKEN
+        return Attempt(outcome, words, retry_after_seconds=error.again_after_seconds)
+    for each in chain(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            words = f"the server's certificate is not accepted: {line_of(each.verify_message or str(each))}"
+            return Attempt(
+                Outcome.CHANNEL_BROKEN, f"{words}: name its authority in [notices] server_ca, or its name in server"
+            )
+        if isinstance(each, ssl.SSLError) and each.reason in NO_TLS_THERE:
+            words = "the server does not begin with TLS on this port: write smtp+starttls://, or the port of smtps://"
+            return Attempt(Outcome.CHANNEL_BROKEN, words)
+    if isinstance(error, SMTPResponseException) and 500 <= error.code < 600:
+        return Attempt(Outcome.CHANNEL_BROKEN, f"the server does not speak with this machine: {words}")
+    return Attempt(Outcome.DEFERRED, words)
+
+
+def refused_envelope(error: SMTPResponseException) -> Attempt:
+    """Behind MAIL or RCPT."""
+    words = words_of(error)
+    if not 500 <= error.code < 600:
+        return Attempt(Outcome.DEFERRED, words)
+    if isinstance(error, SMTPSenderRefused):
+        return Attempt(Outcome.CHANNEL_BROKEN, f"the sender was refused: {words}")
+    return Attempt(Outcome.REFUSED, words)
+
+
+def refused_message(error: SMTPResponseException) -> Attempt:
+    """Behind DATA, or behind the message: what the server itself says is believed, if it is a word of refusal."""
+    if not is_refusal(error.code):
+        return Attempt(Outcome.UNCERTAIN, words_of(error))
+    return Attempt(Outcome.REFUSED if error.code >= 500 else Outcome.DEFERRED, words_of(error))
+
+
+def is_refusal(code: int) -> bool:
+    """RFC 5321 4.2.1: 4yz and 5yz."""
+    return 400 <= code < 600
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def words_of(error: BaseException) -> str:
+    """One bounded line."""
+    if isinstance(error, SMTPResponseException):
+        return line_of(f"{error.code} {error.message}" if error.code >= 0 else str(error.message))
+    return line_of(str(error)) or type(error).__name__
+
+
+def line_of(text: str) -> str:
+    """What came from outside, on one bounded line."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[:LINE_LONGEST])
+    return " ".join(shown.split())[:WORDS_LONGEST]
