@@ -155,7 +155,7 @@ class Ingest:
 
         async def change() -> None:
             await self._make_people(writing, inventory, source)
-            await writing.put_inventory(inventory, applied.added, applied.removed)
+            await writing.put_inventory(inventory, applied.added, applied.removed, before=current)
 
         await self._evidence.announced(writing, concerned, change)
 

@@ -15,7 +15,8 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.identity import IdentityRules, canonical_login, canonical_plain_device_id
 from gateway.domain.inventory import DeviceKey, Inventory
-from gateway.ports.store import PinnedBinding, Reading, UnderLogin
+from gateway.ports.past import EvidenceReading
+from gateway.ports.store import PinnedBinding, UnderLogin
 
 CANONICAL_TYPES = frozenset({"login", "eas"})
 """Key types that only Gatepost itself writes; a source's own keys keep their types beside them."""
@@ -28,7 +29,7 @@ Under: TypeAlias = Sequence[tuple[str, UnderLogin]]
 """Of each login of a person what is stored under it."""
 
 
-async def load_record(reading: Reading, login: str, rules: IdentityRules) -> PersonRecord:
+async def load_record(reading: EvidenceReading, login: str, rules: IdentityRules) -> PersonRecord:
     """The record of the person of a canonical login, alias or not, known or not.
 
     Names in stored reports are read by the ``rules`` of now, not by those in force when the report came.
@@ -36,7 +37,7 @@ async def load_record(reading: Reading, login: str, rules: IdentityRules) -> Per
     return assemble(await load_facts(reading, login, rules))
 
 
-async def load_facts(reading: Reading, login: str, rules: IdentityRules) -> PersonFacts:
+async def load_facts(reading: EvidenceReading, login: str, rules: IdentityRules) -> PersonFacts:
     """All that is stored about the person of a canonical login."""
     sequence = await reading.sequence()
     person = await reading.person_by_login(login)
@@ -92,7 +93,7 @@ class _Gathered:
             for device_id in eas_ids(inventory)
         }
 
-    async def facts(self, reading: Reading) -> tuple[InventoryFacts, ...]:
+    async def facts(self, reading: EvidenceReading) -> tuple[InventoryFacts, ...]:
         ages: dict[str, float] = {}
         for source_id in sorted({source_id for source_id, _ in self._found}):
             source = await reading.source(source_id)
@@ -167,7 +168,7 @@ def _credentials(under: Under) -> tuple[DeviceCredential, ...]:
     )
 
 
-async def _tombstones(reading: Reading, under: Under) -> dict[str, tuple[Tombstone, ...]]:
+async def _tombstones(reading: EvidenceReading, under: Under) -> dict[str, tuple[Tombstone, ...]]:
     stones: dict[str, tuple[Tombstone, ...]] = {}
     for login, below in under:
         for device_id in below.tombstoned:

@@ -7,11 +7,21 @@ stores have triggers that say so to everybody else.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.domain.audit import AuditEntry
 from gateway.domain.audit.chain import AuditHead
 from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint, StoredEntry
+
+
+class ToldMessage(NamedTuple):
+    """A report that was stored, as far as the log tells of it."""
+
+    source_id: str
+    status: str
+    digest: str
+    """SHA-256 hex of the message."""
+    received_at: float
 
 
 class AuditReading(Protocol):
@@ -41,6 +51,14 @@ class AuditReading(Protocol):
         """What stands in the log for these logins; those without an entry, or whose key was deleted, are left out."""
         ...
 
+    async def evidence_told(self) -> float:
+        """Up to which moment the log tells of reports, epoch seconds."""
+        ...
+
+    async def messages_between(self, begin: float, end: float) -> Sequence[ToldMessage]:
+        """The messages that are remembered of that time, ``end`` not included."""
+        ...
+
 
 class AuditWriting(Protocol):
     """What a unit of work writes to the audit log."""
@@ -65,6 +83,10 @@ class AuditWriting(Protocol):
 
     async def thin_audit_checkpoints(self, sizes: Sequence[int]) -> None:
         """Forget the checkpoints of these sizes; never the newest one."""
+        ...
+
+    async def put_evidence_told(self, until: float) -> None:
+        """The log tells of reports up to that moment."""
         ...
 
     async def forget_audit_subject(self, login: str) -> bool:

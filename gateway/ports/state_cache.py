@@ -36,7 +36,15 @@ class RecordCache(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclassclass PersonEraser(Protocol):
+    """Whoever can take a person out of the cache and the feed."""
+
+    async def erase(self, logins: Sequence[str]) -> int:
+        """Delete what names one of these canonical logins; how much that was. Raises ``CacheUnavailable``."""
+        ...
+
+
+(frozen=True, slots=True)
 class FeedMessage:
     """What the feed delivers: a change, or a heartbeat (``change`` None) that tells the newest sequence."""
 

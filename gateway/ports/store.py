@@ -18,7 +18,9 @@ from gateway.domain.inventory import App, Inventory, Scope
 from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.audit_store import AuditReading, AuditWriting
+from gateway.ports.erasure import ErasureReading, ErasureWriting
 from gateway.ports.notice_store import NoticeReading, NoticeWriting
+from gateway.ports.past import PastReading, PastWriting
 
 T = TypeVar("T")
 
@@ -207,7 +209,7 @@ class UnderLogin:
     """Revoked ones included."""
 
 
-class Reading(AuditReading, NoticeReading, Protocol):
+class Reading(AuditReading, NoticeReading, PastReading, ErasureReading, Protocol):
     """One snapshot of the store."""
 
     async def sequence(self) -> int:
@@ -346,7 +348,7 @@ class Reading(AuditReading, NoticeReading, Protocol):
         ...
 
 
-class Writing(Reading, AuditWriting, NoticeWriting, Protocol):
+class Writing(Reading, AuditWriting, NoticeWriting, PastWriting, ErasureWriting, Protocol):
     """A unit of work inside a transaction; reads see its own writes. ``log_audit`` tells of what it does."""
 
     async def put_policy(self, version: PolicyVersion) -> None:
@@ -373,8 +375,15 @@ class Writing(Reading, AuditWriting, NoticeWriting, Protocol):
         """Drop messages received before; the number of them."""
         ...
 
-    async def put_inventory(self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()) -> None:
-        """Store the newest state and the events that led to it."""
+    async def put_inventory(
+        self,
+        inventory: Inventory,
+        added: Sequence[App] = (),
+        removed: Sequence[App] = (),
+        *,
+        before: Inventory | None = None,
+    ) -> None:
+        """Store the newest state, the events that led to it, and the way back to the state that it replaces."""
         ...
 
     async def delete_inventory(self, source_id: str, source_device: str) -> None:
@@ -475,6 +484,14 @@ class Store(Protocol):
 
         ``work`` may be run again from the start if the shared transaction failed under it: no effects outside.
         Raises what ``work`` raises (its savepoint is rolled back), ``Conflict``, ``StoreUnavailable``.
+        """
+        ...
+
+    async def scrub(self) -> bool:
+        """Let nothing that was deleted be readable in the store's files any more, as far as that is the store's to do.
+
+        False: something may be left there until the database cleans up or others end their reading. Raises
+        ``StoreUnavailable``.
         """
         ...
 

@@ -73,5 +73,9 @@ class HeldStore:
 
         return await self._inner.write(observed)
 
+    async def scrub(self) -> bool:
+        """The real one."""
+        return await self._inner.scrub()
+
     async def close(self) -> None:
         """The real one is closed by who opened it."""

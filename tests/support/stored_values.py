@@ -55,6 +55,7 @@ LATER_TABLES = (
     *("audit_entries", "audit_head", "audit_checkpoints", "audit_dropped", "audit_subjects"),
     *("notice_mailings", "notices", "notice_complaints"),
     "operators",
+    "past_values",
 )
 """What the first schema does not have."""
 LATER_COLUMNS = (
@@ -62,6 +63,10 @@ LATER_COLUMNS = (
     ("people", "address"),
     ("tokens", "reach"),
     ("tokens", "created_by"),
+    ("store_state", "past_since"),
+    ("store_state", "evidence_told"),
+    ("inventory_events", "at"),
+    ("inventory_events", "before"),
 )
 
 

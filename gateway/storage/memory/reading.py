@@ -7,6 +7,7 @@ from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
 from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
+from gateway.ports.past import EvidenceReading
 from gateway.ports.store import (
     Change,
     IssuedCredential,
@@ -20,17 +21,23 @@ from gateway.ports.store import (
     UnderLogin,
 )
 from gateway.storage.memory.audit import MemoryAuditReading
+from gateway.storage.memory.erasure import MemoryErasureReading
 from gateway.storage.memory.notices import MemoryNoticeReading
+from gateway.storage.memory.past import MemoryPastReading
 from gateway.storage.memory.tables import Tables
+from gateway.storage.past import AsOf
 
 
-class MemoryReading(MemoryAuditReading, MemoryNoticeReading):
+class MemoryReading(MemoryAuditReading, MemoryNoticeReading, MemoryPastReading, MemoryErasureReading):
     """``ports.store.Reading`` over one ``Tables``."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.audit = tables.audit
         self.outbox = tables.outbox
+
+    def as_of(self, at: float) -> EvidenceReading:
+        return AsOf(self, at)
 
     async def sequence(self) -> int:
         return self.tables.sequence

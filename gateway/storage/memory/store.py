@@ -59,6 +59,10 @@ class MemoryStore:
             self._tables = writing.tables
         return result, changes
 
+    async def scrub(self) -> bool:
+        """There are no files."""
+        return True
+
     async def close(self) -> None:
         """Refuse further calls."""
         self.unavailable = "the store is closed"

@@ -10,6 +10,7 @@ from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.operator import NamedOperator
+from gateway.domain.past import Undo
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
@@ -24,6 +25,7 @@ from gateway.ports.store import (
 )
 from gateway.storage.memory.audit import AuditTables
 from gateway.storage.memory.notices import OutboxTables
+from gateway.storage.past_rows import PastRow
 
 InventoryId = tuple[str, str]
 """(source_id, source_device)"""
@@ -38,6 +40,10 @@ class InventoryEvent:
     generated_at: float
     added: tuple[App, ...]
     removed: tuple[App, ...]
+    at: float
+    """When it was stored."""
+    undo: Undo | None
+    """What leads back to the state before it; None: there was none."""
 
 
 @dataclass(slots=True)
@@ -56,6 +62,9 @@ class Tables:
     inventories: dict[InventoryId, Inventory] = field(default_factory=dict)
     inventory_keys: dict[tuple[str, str], tuple[InventoryId, ...]] = field(default_factory=dict)
     events: dict[int, InventoryEvent] = field(default_factory=dict)
+    past: dict[int, PastRow] = field(default_factory=dict)
+    past_since: float = 0.0
+    evidence_told: float = 0.0
     people: dict[str, Person] = field(default_factory=dict)
     logins: dict[str, str] = field(default_factory=dict)
     mail_devices: dict[str, tuple[MailDevice, ...]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """A unit of work on the memory store: changes a private copy that becomes the state when the work has succeeded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.operator import NamedOperator
+from gateway.domain.past import undo_of
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Change,
@@ -23,17 +24,31 @@ from gateway.ports.store import (
 )
 from gateway.storage.audit_rows import Seal
 from gateway.storage.change_rows import LogRequests, numbered
+from gateway.storage.inventories import encode_tombstones
 from gateway.storage.leases import taken
 from gateway.storage.memory.audit import MemoryAuditWriting
+from gateway.storage.memory.erasure import MemoryErasureWriting
 from gateway.storage.memory.notices import MemoryNoticeWriting
+from gateway.storage.memory.past import MemoryPastWriting
 from gateway.storage.memory.reading import MemoryReading
-from gateway.storage.memory.tables import InventoryEvent, InventoryId, Tables
+from gateway.storage.memory.tables import InventoryId, Tables
+from gateway.storage.past_rows import (
+    PastKind,
+    encode_device,
+    encode_person,
+    encode_pin,
+    encode_source,
+    pair_key,
+    stated_owner,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogRequests):
+class MemoryWriting(
+    MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, MemoryPastWriting, MemoryErasureWriting, LogRequests
+):
     """``ports.store.Writing`` on a private copy of the tables."""
 
     def __init__(self, tables: Tables, now: Callable[[], float]) -> None:
@@ -93,6 +108,8 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
         self._own(self.tables.change_previews, "change_previews")[number] = (digest, content)
 
     async def put_source(self, source: Source) -> None:
+        before = self.tables.sources.get(source.name)
+        await self._keep(PastKind.SOURCE, source.name, [("", encode_source(before) if before else None)])
         self._own(self.tables.sources, "sources")[source.name] = source
 
     async def put_message(self, source_id: str, message_id: str, message: StoredMessage) -> None:
@@ -105,21 +122,39 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
             del messages[key]
         return len(old)
 
-    async def put_inventory(self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()) -> None:
+    async def put_inventory(
+        self,
+        inventory: Inventory,
+        added: Sequence[App] = (),
+        removed: Sequence[App] = (),
+        *,
+        before: Inventory | None = None,
+    ) -> None:
         key = (inventory.source_id, inventory.source_device)
+        await self._keep_stated(key, _stated(inventory))
         self._forget_keys(key)
         self._own(self.tables.inventories, "inventories")[key] = inventory
         keys = self._own(self.tables.inventory_keys, "inventory_keys")
         for stated in _stated(inventory):
             keys[stated] = (*keys.get(stated, ()), key)
-        if added or removed:
-            events = self._own(self.tables.events, "events")
-            events[len(events)] = InventoryEvent(*key, inventory.generated_at, tuple(added), tuple(removed))
+        self._keep_step(inventory, undo_of(before, inventory) if before else None, added, removed)
 
     async def delete_inventory(self, source_id: str, source_device: str) -> None:
         key = (source_id, source_device)
+        before = self.tables.inventories.get(key)
+        if before is None:
+            return
+        self._keep_step(before, undo_of(before, None), (), before.apps)
+        await self._keep_stated(key, {})
         self._forget_keys(key)
         self._own(self.tables.inventories, "inventories").pop(key, None)
+
+    async def _keep_stated(self, key: InventoryId, stated: Mapping[tuple[str, str], None]) -> None:
+        """Which names a device loses."""
+        earlier = self.tables.inventories.get(key)
+        for kind, value in sorted(_stated(earlier)) if earlier else ():
+            if (kind, value) not in stated:
+                await self._keep(PastKind.STATED, stated_owner(kind, value), [(pair_key(*key), b"")])
 
     def _forget_keys(self, key: InventoryId) -> None:
         earlier = self.tables.inventories.get(key)
@@ -136,13 +171,27 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
             if owner != person.person_id:
                 raise Conflict(f"the login {login} belongs to {owner} already")
         logins = self._own(self.tables.logins, "logins")
-        earlier = self.tables.people.get(person.person_id)
+        earlier = await self._keep_person(person.person_id)
+        lost = set(earlier.aliases if earlier else ()) - set(names)
+        await self._keep_logins(person.person_id, sorted(lost))
         for login in earlier.aliases if earlier else ():
             logins.pop(login, None)
         logins.update(dict.fromkeys(names, person.person_id))
         self._own(self.tables.people, "people")[person.person_id] = person
 
+    async def _keep_person(self, person_id: str) -> Person | None:
+        """Keep who stands there now, and give it back."""
+        before = self.tables.people.get(person_id)
+        await self._keep(PastKind.PERSON, person_id, [("", encode_person(before) if before else None)])
+        return before
+
+    async def _keep_logins(self, person_id: str, lost: Sequence[str]) -> None:
+        for login in lost:
+            await self._keep(PastKind.LOGIN, login, [(person_id, b"")])
+
     async def delete_person(self, person_id: str) -> None:
+        before = await self._keep_person(person_id)
+        await self._keep_logins(person_id, (before.person_id, *before.aliases) if before else ())
         person = self._own(self.tables.people, "people").pop(person_id, None)
         if person is not None:
             logins = self._own(self.tables.logins, "logins")
@@ -155,6 +204,8 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
         devices[device.person_id] = (*others, device)
 
     async def delete_mail_device(self, person_id: str, device_id: str) -> None:
+        gone = [each for each in self.tables.mail_devices.get(person_id, ()) if each.device_id == device_id]
+        await self._keep(PastKind.DEVICE, person_id, [(each.device_id, encode_device(each)) for each in gone])
         devices = self._own(self.tables.mail_devices, "mail_devices")
         devices[person_id] = tuple(each for each in devices.get(person_id, ()) if each.device_id != device_id)
 
@@ -164,11 +215,19 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
 
     async def delete_pin(self, person_id: str, device_id: str, source_id: str, source_device: str) -> None:
         named = (device_id, source_id, source_device)
+        present = self.tables.pins.get(person_id, ())
+        before = [each for each in present if (each.device_id, each.source_id, each.source_device) == named]
+        await self._keep(PastKind.PIN, person_id, [(pair_key(*named), encode_pin(before[0]) if before else None)])
         pins = self._own(self.tables.pins, "pins")
         others = (pin for pin in pins.get(person_id, ()) if (pin.device_id, pin.source_id, pin.source_device) != named)
         pins[person_id] = tuple(others)
 
     async def put_tombstones(self, person_id: str, device_id: str, stones: Sequence[Tombstone]) -> None:
+        before = self.tables.tombstones.get(person_id, {}).get(device_id, ())
+        if before == tuple(stones):
+            return
+        kept = encode_tombstones(before) if before else None
+        await self._keep(PastKind.TOMBSTONES, person_id, [(device_id, kept)])
         tombstones = self._own(self.tables.tombstones, "tombstones")
         of_person = {each: kept for each, kept in tombstones.get(person_id, {}).items() if each != device_id}
         if stones:
@@ -179,8 +238,9 @@ class MemoryWriting(MemoryReading, MemoryAuditWriting, MemoryNoticeWriting, LogR
         self._own(self.tables.credentials, "credentials")[credential.id] = credential
 
     async def put_incarnation(self, name: str) -> None:
-        """Begin another life of the store."""
+        """Begin another life of the store: what was between an earlier state of it and now is not known."""
         self.tables.incarnation = name
+        self.tables.past_since = max(self.tables.past_since, self._now())
 
     async def put_operator(self, operator: NamedOperator) -> None:
         self._own(self.tables.operators, "operators")[operator.name] = operator

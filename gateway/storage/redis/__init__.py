@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.storage.redis.connection import RedisConnection
     from gateway.storage.redis.effects import EffectReceiver, EffectSender
     from gateway.storage.redis.embedded import BinaryMissing, EmbeddedFailed, EmbeddedValkey, find_binary
+    from gateway.storage.redis.erasing import RedisEraser
     from gateway.storage.redis.feed import RedisPublisher, RedisSubscription
     from gateway.storage.redis.marks import RedisMarks
     from gateway.storage.redis.names import SESSIONS
@@ -25,6 +26,7 @@ _WHERE = {
     "EmbeddedFailed": "embedded",
     "EmbeddedValkey": "embedded",
     "RedisConnection": "connection",
+    "RedisEraser": "erasing",
     "RedisMarks": "marks",
     "RedisPublisher": "feed",
     "RedisRecords": "records",
@@ -44,6 +46,7 @@ __all__ = [
     "EmbeddedFailed",
     "EmbeddedValkey",
     "RedisConnection",
+    "RedisEraser",
     "RedisMarks",
     "RedisPublisher",
     "RedisRecords",

@@ -9,6 +9,7 @@ from gateway.domain.audit import AuditEntry
 from gateway.domain.audit.chain import AuditHead
 from gateway.domain.audit.entry import pseudonym_of
 from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint, StoredEntry
+from gateway.ports.audit_store import ToldMessage
 from gateway.ports.store import Conflict
 from gateway.storage.audit_rows import NOT_BEGUN, Content, Seal, content_of, new_log, new_subject_key, rows_of
 from gateway.storage.sql import schema as s
@@ -50,6 +51,11 @@ _KEYS = select(s.audit_subjects.c.login, s.audit_subjects.c.key).where(
 )
 _ADD_KEYS = s.audit_subjects.insert()
 _DROP_KEY = delete(s.audit_subjects).where(s.audit_subjects.c.login == bindparam("person"))
+_EVIDENCE_TOLD = select(s.store_state.c.evidence_told)
+_TELL_EVIDENCE = update(s.store_state).values(evidence_told=bindparam("until"))
+_MESSAGES_BETWEEN = select(
+    s.messages.c.source_id, s.messages.c.status, s.messages.c.digest, s.messages.c.received_at
+).where(s.messages.c.received_at >= bindparam("begin"), s.messages.c.received_at < bindparam("end"))
 LOGINS_AT_ONCE = 500
 """In one question: databases bound the number of values."""
 
@@ -83,6 +89,14 @@ class SqlAuditReading:
     async def audit_pseudonyms(self, logins: Sequence[str]) -> Sequence[str]:
         keys = await self._subject_keys(logins)
         return [pseudonym_of(keys[login], login) for login in logins if login in keys]
+
+    async def evidence_told(self) -> float:
+        ((until,),) = await self._rows.all(_EVIDENCE_TOLD)
+        return float(until)
+
+    async def messages_between(self, begin: float, end: float) -> Sequence[ToldMessage]:
+        found = await self._rows.all(_MESSAGES_BETWEEN, {"begin": begin, "end": end})
+        return [ToldMessage(*row) for row in found]
 
     async def _subject_keys(self, logins: Sequence[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -146,6 +160,9 @@ class SqlAuditWriting(SqlAuditReading):
         gone = [{"one": size} for size in sizes if size != newest]
         if gone:
             await self._rows.run(_THIN_CHECKPOINTS, gone)
+
+    async def put_evidence_told(self, until: float) -> None:
+        await self._rows.run(_TELL_EVIDENCE, {"until": until})
 
     async def forget_audit_subject(self, login: str) -> bool:
         return bool(await self._rows.run(_DROP_KEY, {"person": login}))

@@ -242,7 +242,7 @@ class GroupCommit:
         """Run one work in its savepoint."""
         unit.attempts += 1
         await self._mark(transaction, unit, "SAVEPOINT unit")
-        writing = SqlWriting(rows, transaction.sequence, transaction.incarnation, self._lease_clock)
+        writing = SqlWriting(rows, transaction.sequence, transaction.incarnation, self._lease_clock, self._now)
         error, result = await self._attempt(unit, writing)
         if transaction.lost:
             ended = StoreUnavailable("the database ended the transaction")

@@ -188,6 +188,10 @@ class PostgresDatabase:
         )
         self._writing = engine_of(target, bounds, connections=1) if writable else None
 
+    async def scrub(self) -> bool:
+        """Rows that are gone are in its files until it vacuums, and in its own log for as long as it keeps that."""
+        return False
+
     async def begin(self) -> PostgresTransaction:
         """The writer's next transaction. Raises ``StoreUnavailable``."""
         if self._writing is None:

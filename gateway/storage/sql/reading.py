@@ -11,6 +11,7 @@ from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory, Scope
 from gateway.domain.operator import NamedOperator
 from gateway.domain.policy import PolicyVersion
+from gateway.ports.past import EvidenceReading
 from gateway.ports.store import (
     Change,
     ChangeKind,
@@ -26,13 +27,16 @@ from gateway.ports.store import (
     UnderLogin,
 )
 from gateway.storage.inventories import decode_inventory, decode_tombstones
+from gateway.storage.past import AsOf
 from gateway.storage.policies import decode_policy
 from gateway.storage.policy_changes import decode_policy_change
 from gateway.storage.rows import Unreadable
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditReading
+from gateway.storage.sql.erasure import SqlErasureReading
 from gateway.storage.sql.notices import SqlNoticeReading
 from gateway.storage.sql.operator_rows import operator_of_row
+from gateway.storage.sql.past import SqlPastReading
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.under_login import UNDER_LOGIN, under_login
 
@@ -135,7 +139,7 @@ _COUNTS = select(
 )
 
 
-class SqlReading(SqlAuditReading, SqlNoticeReading):
+class SqlReading(SqlAuditReading, SqlNoticeReading, SqlPastReading, SqlErasureReading):
     """``ports.store.Reading`` on one transaction, whose state row was read as its first act."""
 
     def __init__(self, rows: Rows, sequence: int, incarnation: str) -> None:
@@ -146,6 +150,9 @@ class SqlReading(SqlAuditReading, SqlNoticeReading):
     async def _first(self, statement: Any, **values: object) -> Any:
         found = await self._rows.all(statement, values)
         return found[0] if found else None
+
+    def as_of(self, at: float) -> EvidenceReading:
+        return AsOf(self, at)
 
     async def sequence(self) -> int:
         return self._sequence

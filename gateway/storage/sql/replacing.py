@@ -61,6 +61,8 @@ def begin_another_life(path: Path, incarnation: str, policy: PolicyVersion | Non
         with engine_of(path, writable=True).connect() as connection, connection.begin():
             connection.execute(update(s.store_state).values(incarnation=incarnation))
             if policy is not None:
+                # What was between the backup and now is not in it.
+                connection.execute(update(s.store_state).values(past_since=policy.created_at))
                 values = {
                     "number": policy.number,
                     "created_at": policy.created_at,

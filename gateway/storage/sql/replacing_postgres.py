@@ -31,7 +31,8 @@ _OTHERS = (
         _ACTIVITY.c.pid != func.pg_backend_pid(),
     )
 )
-_NEXT_ID = "SELECT setval(pg_get_serial_sequence('inventory_events', 'id'), (SELECT max(id) + 1 FROM inventory_events))"
+_NUMBERED = ("inventory_events", "past_values")
+_NEXT_ID = "SELECT setval(pg_get_serial_sequence('{0}', 'id'), (SELECT max(id) + 1 FROM {0}))"
 _FUNCTIONS = ("policies_are_kept", "audit_is_kept")
 """Of triggers. They go on with their tables; the migrations make others."""
 _PRESENT = "SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
@@ -114,4 +115,5 @@ async def _fill(connection: AsyncConnection, fresh: Path, place: str, tick: Call
                 await rows.run(into, [dict(row._mapping) for row in page])
                 done += len(page)
                 tick(done, whole)
-    await rows.all(text(_NEXT_ID))
+    for name in _NUMBERED:
+        await rows.all(text(_NEXT_ID.format(name)))

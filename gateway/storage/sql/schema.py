@@ -41,9 +41,11 @@ store_state = Table(
     Column("incarnation", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("compatible_since", Text, nullable=False, server_default=""),
+    Column("past_since", Moment, nullable=False, server_default="0"),
+    Column("evidence_told", Moment, nullable=False, server_default="0"),
 )
-"""One row: the name of this life of the store, the counter of the change log, and the oldest schema revision whose
-code can use this one (written by ``migrating``)."""
+"""One row: the name of this life of the store, the counter of the change log, the oldest schema revision whose code can
+use this one (written by ``migrating``), from when on the past is whole, and up to when the audit log tells of reports."""
 
 changes = Table(
     "changes",
@@ -146,9 +148,25 @@ inventory_events = Table(
     Column("received_at", Moment, nullable=False),
     Column("added", LargeBinary, nullable=False),
     Column("removed", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False, server_default="0"),
+    Column("before", LargeBinary),
     Index(None, "source_id", "source_device"),
 )
-"""What each report added and removed."""
+"""What each report added and removed, and what leads back to the state before it (``storage.past_rows``); without
+``before`` there was none, without ``at`` nothing of that is known."""
+
+past_values = Table(
+    "past_values",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("kind", Name, nullable=False),
+    Column("owner", Name, nullable=False),
+    Column("key", Name, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("content", LargeBinary),
+    Index(None, "kind", "owner"),
+)
+"""What stood somewhere until it was replaced or deleted; without ``content`` nothing did."""
 
 people = Table(
     "people",

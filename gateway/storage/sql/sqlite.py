@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -35,6 +35,8 @@ CACHE_KIB = 4_096
 READER_CACHE_KIB = 2_048
 """For each connection of a reader: a worker has several, and holds what it needs as records."""
 WAL_LIMIT_BYTES = 64 << 20
+SCRUB_ATTEMPTS = 20
+SCRUB_EVERY_SECONDS = 0.1
 
 
 def engine_of(path: Path, *, writable: bool, busy_seconds: float = BUSY_SECONDS) -> Engine:
@@ -77,6 +79,8 @@ def _pragmas(writable: bool) -> tuple[str, ...]:
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
         f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}",
+        # What is deleted is overwritten with zeros: else it could be read in the file for a long time.
+        "PRAGMA secure_delete=ON",
     )
 
 
@@ -257,6 +261,20 @@ class SqliteDatabase:
 
     async def _on(self, line: _Line) -> tuple[Connection, int, str]:
         return await asyncio.get_running_loop().run_in_executor(line.thread, guarded, line.begin, self.place)
+
+    async def scrub(self) -> bool:
+        """Move the write-ahead log into the file and empty it; False: a reader was in the way all the time."""
+        for _ in range(SCRUB_ATTEMPTS):
+            if await asyncio.to_thread(guarded, self._checkpointed, self.place):
+                return True
+            await asyncio.sleep(SCRUB_EVERY_SECONDS)
+        return False
+
+    def _checkpointed(self) -> bool:
+        # By a connection of its own: on the writer's a transaction may be open.
+        with closing(sqlite3.connect(self._path, timeout=SCRUB_EVERY_SECONDS)) as connection:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     async def close(self) -> None:
         """Close every connection."""

@@ -39,6 +39,10 @@ class Database(Protocol):
         """A whole read transaction; ``work`` waits for nothing but its rows. Raises ``StoreUnavailable``."""
         ...
 
+    async def scrub(self) -> bool:
+        """See ``Store.scrub``."""
+        ...
+
     async def close(self) -> None:
         """Close every connection."""
         ...
@@ -84,6 +88,10 @@ class SqlStore:
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a unit of work in the next shared transaction."""
         return await self._commits.submit(work)
+
+    async def scrub(self) -> bool:
+        """Bring SQLite's file to the state of now and empty what stands beside it; PostgreSQL sees to that itself."""
+        return await self._database.scrub()
 
     async def close(self) -> None:
         """Finish what is waiting, then close the connections."""

@@ -1,6 +1,7 @@
 """A unit of work inside the shared transaction."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
 from gateway.domain.operator import NamedOperator
+from gateway.domain.past import undo_of
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import (
     Conflict,
@@ -26,13 +28,25 @@ from gateway.ports.store import (
 from gateway.storage.change_rows import LogRequests
 from gateway.storage.inventories import encode_apps, encode_inventory, encode_tombstones
 from gateway.storage.leases import taken
+from gateway.storage.past_rows import (
+    PastKind,
+    encode_device,
+    encode_person,
+    encode_pin,
+    encode_source,
+    encode_undo,
+    pair_key,
+    stated_owner,
+)
 from gateway.storage.policies import encode_policy
 from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import SqlAuditWriting
 from gateway.storage.sql.dialects import insert_into
+from gateway.storage.sql.erasure import SqlErasureWriting
 from gateway.storage.sql.notices import SqlNoticeWriting
 from gateway.storage.sql.operator_rows import row_of_operator
+from gateway.storage.sql.past import SqlPastWriting
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.unit_inventories import SqlUnitInventories, stated_keys
 
@@ -47,7 +61,6 @@ _DROP_KEYS = delete(s.inventory_keys).where(
     s.inventory_keys.c.source_id == bindparam("source"), s.inventory_keys.c.source_device == bindparam("device")
 )
 _ADD_KEYS = s.inventory_keys.insert()
-_ADD_EVENT = s.inventory_events.insert().inline()
 _DROP_INVENTORY = delete(s.inventories).where(
     s.inventories.c.source_id == bindparam("source"), s.inventories.c.source_device == bindparam("device")
 )
@@ -96,19 +109,27 @@ def _row(table: Table, value: object) -> dict[str, object]:
     return {column.name: getattr(value, column.name) for column in table.columns}
 
 
-class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogRequests):
+class SqlWriting(
+    SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastWriting, SqlErasureWriting, LogRequests
+):
     """``ports.store.Writing`` inside a savepoint of the shared transaction."""
 
     def __init__(
-        self, rows: Rows, sequence: int, incarnation: str, lease_clock: Callable[[], float] | None = None
+        self,
+        rows: Rows,
+        sequence: int,
+        incarnation: str,
+        lease_clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """``lease_clock`` in place of the database's own."""
+        """``lease_clock`` in place of the database's own; ``clock`` says when what is written begins to count."""
         SqlUnitInventories.__init__(self, rows, sequence, incarnation)
         self._inventories = {}
         self._by_key = {}
         SqlAuditWriting.__init__(self)
         LogRequests.__init__(self)
         self._now = lease_clock
+        self._clock = clock
 
     async def _put(self, table: Table, values: Mapping[str, object]) -> None:
         await self._rows.run(upsert(table, self._rows.dialect), values)
@@ -142,6 +163,8 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
         await self._put(s.change_previews, {"number": number, "digest": digest, "content": content})
 
     async def put_source(self, source: Source) -> None:
+        before = await self.source(source.name)
+        await self._keep(PastKind.SOURCE, source.name, [("", encode_source(before) if before else None)])
         values = {
             "name": source.name,
             "kind": source.kind,
@@ -170,21 +193,21 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
     async def forget_messages(self, before: float) -> int:
         return await self._rows.run(_FORGET_MESSAGES, {"before": before})
 
-    async def put_inventory(self, inventory: Inventory, added: Sequence[App] = (), removed: Sequence[App] = ()) -> None:
+    async def put_inventory(
+        self,
+        inventory: Inventory,
+        added: Sequence[App] = (),
+        removed: Sequence[App] = (),
+        *,
+        before: Inventory | None = None,
+    ) -> None:
         key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
         content = {"received_at": inventory.received_at, "content": encode_inventory(inventory)}
         await self._put(s.inventories, {**key, **content})
         same_keys = await self._put_keys(inventory, key)
         self.now_stands((inventory.source_id, inventory.source_device), inventory, same_keys=same_keys)
-        if added or removed:
-            event = {
-                **key,
-                "generated_at": inventory.generated_at,
-                "received_at": inventory.received_at,
-                "added": encode_apps(tuple(added)),
-                "removed": encode_apps(tuple(removed)),
-            }
-            await self._rows.run(_ADD_EVENT, event)
+        undo = encode_undo(undo_of(before, inventory)) if before else None
+        await self._keep_step(inventory, undo, encode_apps(tuple(added)))
 
     async def _put_keys(self, inventory: Inventory, key: Mapping[str, str]) -> bool:
         """Most reports state the same keys as the one before: then nothing is written. Whether it was so."""
@@ -196,13 +219,25 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
         if known == stated:
             return True
         if known:
+            for kind, value in sorted(known - stated):
+                await self._keep_stated(kind, value, key["source_id"], key["source_device"])
             await self._rows.run(_DROP_KEYS, named)
         if stated:
             rows = [{"key_type": kind, "value": value, **key} for kind, value in sorted(stated)]
             await self._rows.run(_ADD_KEYS, rows)
         return False
 
+    async def _keep_stated(self, key_type: str, value: str, source_id: str, source_device: str) -> None:
+        owner, key = stated_owner(key_type, value), pair_key(source_id, source_device)
+        await self._keep(PastKind.STATED, owner, [(key, b"")])
+
     async def delete_inventory(self, source_id: str, source_device: str) -> None:
+        before = await self.inventory(source_id, source_device)
+        if before is None:
+            return
+        await self._keep_step(before, encode_undo(undo_of(before, None)))
+        for kind, value in sorted(stated_keys(before)):
+            await self._keep_stated(kind, value, source_id, source_device)
         await self._rows.run(_DROP_INVENTORY, {"source": source_id, "device": source_device})
         self.now_stands((source_id, source_device), None, same_keys=False)
 
@@ -210,6 +245,9 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
         logins = list(dict.fromkeys((person.person_id, *person.aliases)))
         for row in await self._rows.all(_OWNERS, {"wanted": logins, "person": person.person_id}):
             raise Conflict(f"the login {row.login} belongs to {row.person_id} already")
+        before = await self._keep_person(person.person_id)
+        lost = set(before.aliases if before else ()) - set(logins)
+        await self._keep_logins(person.person_id, sorted(lost))
         values = {
             "person_id": person.person_id,
             "aliases": json.dumps(person.aliases),
@@ -224,7 +262,20 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
         await self._rows.run(_DROP_LOGINS, {"person": person.person_id})
         await self._rows.run(_ADD_LOGINS, [{"login": login, "person_id": person.person_id} for login in logins])
 
+    async def _keep_person(self, person_id: str) -> Person | None:
+        """Keep who stands there now, and give it back."""
+        found = await self.person_by_login(person_id)
+        before = found if found is not None and found.person_id == person_id else None
+        await self._keep(PastKind.PERSON, person_id, [("", encode_person(before) if before else None)])
+        return before
+
+    async def _keep_logins(self, person_id: str, lost: Sequence[str]) -> None:
+        for login in lost:
+            await self._keep(PastKind.LOGIN, login, [(person_id, b"")])
+
     async def delete_person(self, person_id: str) -> None:
+        before = await self._keep_person(person_id)
+        await self._keep_logins(person_id, (before.person_id, *before.aliases) if before else ())
         await self._rows.run(_DROP_LOGINS, {"person": person_id})
         await self._rows.run(_DROP_PERSON, {"person": person_id})
 
@@ -232,16 +283,30 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
         await self._put(s.mail_devices, _row(s.mail_devices, device))
 
     async def delete_mail_device(self, person_id: str, device_id: str) -> None:
+        gone = [each for each in await self.mail_devices(person_id) if each.device_id == device_id]
+        await self._keep(PastKind.DEVICE, person_id, [(each.device_id, encode_device(each)) for each in gone])
         await self._rows.run(_DROP_DEVICE, {"person": person_id, "device": device_id})
 
     async def put_pin(self, pin: PinnedBinding) -> None:
+        await self._keep_pin(pin.person_id, pin.device_id, pin.source_id, pin.source_device)
         await self._put(s.pins, _row(s.pins, pin))
 
+    async def _keep_pin(self, person_id: str, *named: str) -> None:
+        pins = await self.pins_of_person(person_id)
+        before = [each for each in pins if (each.device_id, each.source_id, each.source_device) == named]
+        await self._keep(PastKind.PIN, person_id, [(pair_key(*named), encode_pin(before[0]) if before else None)])
+
     async def delete_pin(self, person_id: str, device_id: str, source_id: str, source_device: str) -> None:
+        await self._keep_pin(person_id, device_id, source_id, source_device)
         named = {"person": person_id, "mail_device": device_id, "source": source_id, "device": source_device}
         await self._rows.run(_DROP_PIN, named)
 
     async def put_tombstones(self, person_id: str, device_id: str, stones: Sequence[Tombstone]) -> None:
+        before = tuple(await self.tombstones(person_id, device_id))
+        if before == tuple(stones):
+            return
+        kept = encode_tombstones(before) if before else None
+        await self._keep(PastKind.TOMBSTONES, person_id, [(device_id, kept)])
         if not stones:
             await self._rows.run(_DROP_TOMBSTONES, {"person": person_id, "device": device_id})
             return
@@ -259,8 +324,9 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, LogReque
         await self._rows.run(_END_LEASE, {"wanted": name, "by": holder})
 
     async def put_incarnation(self, name: str) -> None:
-        """Begin another life of the store."""
+        """Begin another life of the store: what was between an earlier state of it and now is not known."""
         await self._rows.run(_INCARNATION, {"name": name})
+        await self._begin_past_at(self._clock())
 
     async def put_credential(self, credential: IssuedCredential) -> None:
         await self._put(s.credentials, _row(s.credentials, credential))
