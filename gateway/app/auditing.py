@@ -11,6 +11,7 @@ from gateway import __version__
 from gateway.app.parts import data_dir_of
 from gateway.audit.checkpoints import Checkpointing, CheckpointSettings
 from gateway.audit.effects import Effects
+from gateway.audit.evidence import EvidenceTold
 from gateway.audit.keys import AuditKey, find_or_make_key, write_public
 from gateway.audit.pushing import WebhookPush
 from gateway.audit.segments import Retention
@@ -26,6 +27,7 @@ from gateway.storage.redis import EffectReceiver, RedisConnection
 log = structlog.get_logger()
 
 TIDY_EVERY_SECONDS = 3_600.0
+EVIDENCE_EVERY_SECONDS = 20.0
 EFFECTS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
@@ -83,6 +85,7 @@ class Auditing:
         self._redis = redis
         self._told = told
         self._effects = Effects(store)
+        self._evidence = EvidenceTold(store, now)
         audit = settings.audit
         push = WebhookPush(audit.webhook, audit.webhook_secret, audit.webhook_ca, now) if audit.webhook else None
         due = CheckpointSettings(audit.checkpoint_seconds, audit.checkpoint_entries)
@@ -112,6 +115,16 @@ class Auditing:
                 # They stay on the stream.
                 log.warning("effects_not_stored", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_SECONDS)
+
+    async def tell_evidence(self, held: Held) -> None:
+        """Write down which reports were stored, while the lease is held."""
+        while held:
+            await asyncio.sleep(EVIDENCE_EVERY_SECONDS)
+            try:
+                await self._evidence.tell()
+            except (StoreUnavailable, Conflict) as error:
+                # They are in the store, and are told of later.
+                log.warning("evidence_not_told", error=str(error))
 
     async def tidy(self, held: Held) -> None:
         """Let go of what is too old, while the lease is held."""

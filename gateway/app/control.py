@@ -36,6 +36,7 @@ from gateway.app.parts import (
     server_tls_of,
     storage_url_of,
 )
+from gateway.app.retaining import Retaining
 from gateway.app.serving import Serving, ServingLimits
 from gateway.app.tasks import Tasks
 from gateway.audit.keys import AuditKey
@@ -51,6 +52,7 @@ from gateway.domain.policy import Policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.credentials import Credentials
+from gateway.inventory.erasing import Eraser
 from gateway.inventory.followed_policy import FollowedPolicy
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices, read_sightings
@@ -73,6 +75,7 @@ from gateway.settings import Settings
 from gateway.storage.redis import (
     SESSIONS,
     RedisConnection,
+    RedisEraser,
     RedisPublisher,
     RedisRecords,
     RedisWorkerStatuses,
@@ -128,6 +131,7 @@ class Control:
         evidence = Evidence(store, rules, publish, lambda: followed.policy, followed.catch_up)
         ingest = Ingest(evidence, now, settings.inventory.claims_per_name)
         self._mail_devices = MailDevices(evidence)
+        self._retention = Retaining(settings, evidence, now)
         looked = Looked(
             clock=self._clock,
             not_written=lambda: self._leases.trouble,
@@ -184,6 +188,7 @@ class Control:
                 ingest=ingest,
                 bindings=Bindings(evidence),
                 credentials=Credentials(evidence),
+                eraser=Eraser(evidence, RedisEraser(redis), self._previews.rewrite, now),
                 people=People(evidence),
                 rules=rules,
                 demands=demands_of(settings),
@@ -254,6 +259,7 @@ class Control:
             self._previews.run(),
             self._clock.watch(),
             self._leases.run("tidy", self._tidy),
+            self._leases.run("retention", self._retention.run),
             self._leases.run("schedule", self._schedule.run),
             self._leases.run("audit", self._auditing.sign),
             self._leases.run("audit-tidy", self._auditing.tidy),
@@ -261,6 +267,7 @@ class Control:
             self._leases.run("recipients", self._noticing.write_down),
             *([self._leases.run("bounces", self._noticing.read_bounces)] if self._noticing.reads_bounces else []),
             self._leases.run("effects", self._auditing.take_effects),
+            self._leases.run("evidence", self._auditing.tell_evidence),
             linked,
             self._draining.wait(),
         )

@@ -15,7 +15,8 @@ from gateway.domain.shown import Demand, Demands
 from gateway.inventory.records import load_record
 from gateway.network.client_certificate import Issuers, Revoked
 from gateway.network.tls import ServerFiles, ServerTls
-from gateway.ports.store import Reading, Store
+from gateway.ports.past import EvidenceReading
+from gateway.ports.store import Store
 from gateway.protocols.webmail.paths import Rule
 from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
 from gateway.proxies.client_certificates import CertificateFields, ClientCertificates
@@ -188,10 +189,10 @@ def smtp_front_settings_of(section: SmtpSection) -> SmtpFrontSettings:
     return SmtpFrontSettings(name=section.name or own or "localhost", trusted_proxies=proxies, **given)
 
 
-def record_loader(rules: IdentityRules) -> Callable[[Reading, str], Awaitable[PersonRecord]]:
+def record_loader(rules: IdentityRules) -> Callable[[EvidenceReading, str], Awaitable[PersonRecord]]:
     """``load_record`` with the rules filled in."""
 
-    async def load(reading: Reading, login: str) -> PersonRecord:
+    async def load(reading: EvidenceReading, login: str) -> PersonRecord:
         return await load_record(reading, login, rules)
 
     return load

@@ -121,6 +121,21 @@ class FleetPreviews:
         index = await self._caught_up()
         return await index.verify(policy, self._now(), sample)
 
+    async def rewrite(self) -> bool:
+        """Write the index of now over the one that was kept, so that who has gone is in no file.
+
+        False: the index is not there yet; then the file is removed. Raises ``StoreUnavailable``, ``OSError``.
+        """
+        if self._path is None:
+            return True
+        try:
+            index = await self._caught_up()
+        except NotReadyYet:
+            self._path.unlink(missing_ok=True)
+            return False
+        await index.save(self._path)
+        return True
+
     def _how_far(self) -> str:
         done, of = self._progress.people, self._progress.of
         share = f", {done * 100 // of} % of {of} people" if of else ""

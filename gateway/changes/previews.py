@@ -8,7 +8,7 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -59,10 +59,14 @@ class Previews(Protocol):
 
 def encode_preview(previewed: Previewed) -> bytes:
     """A preview for keeping: the number of marks, the marks in order, then all that was shown, as JSON."""
-    marks = array("Q", sorted(previewed.newly_cut))
+    return _encoded(previewed.newly_cut, previewed.shown)
+
+
+def _encoded(newly_cut: Iterable[int], shown: dict[str, Any]) -> bytes:
+    marks = array("Q", sorted(newly_cut))
     if sys.byteorder == "big":
         marks.byteswap()
-    return _HEAD.pack(FORMAT, len(marks)) + marks.tobytes() + json.dumps(previewed.shown).encode()
+    return _HEAD.pack(FORMAT, len(marks)) + marks.tobytes() + json.dumps(shown).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,17 @@ def decode_preview(content: bytes) -> KeptPreview:
     if len(marks) != count:
         raise ValueError("a preview that was cut short")
     return KeptPreview(frozenset(marks), json.loads(content[end:]))
+
+
+def without_people(content: bytes, logins: Collection[str]) -> bytes | None:
+    """A kept preview that names none of these people; None: it names none of them as it is. Raises ``ValueError``."""
+    kept = decode_preview(content)
+    shown = dict(kept.shown)
+    shown["first_cut"] = [each for each in shown.get("first_cut", []) if each["person"] not in logins]
+    shown["named"] = [
+        {**each, "cut": [name for name in each["cut"] if name not in logins]} for each in shown.get("named", [])
+    ]
+    return None if shown == kept.shown else _encoded(kept.newly_cut, shown)
 
 
 def beyond(approved: frozenset[int], present: Iterable[int]) -> tuple[int, int]:

@@ -300,6 +300,8 @@ class InventorySection(Section):
     memory_bytes: Count = 67_108_864
     reports_at_once: Count = 512
     claims_per_name: Count = 50
+    history_days: Annotated[int, Field(ge=0, le=3_650), Number] = 30
+    silent_days: Annotated[int, Field(ge=0, le=3_650), Number] = 365
 
 
 class DecisionSection(Section):

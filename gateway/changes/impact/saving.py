@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pyroaring import BitMap
 from gateway.changes.impact.catalogue import Catalogue
 from gateway.changes.impact.columns import Column, Shelf
 from gateway.changes.impact.evidence_rows import Mark
-from gateway.changes.impact.fleet import Fleet
+from gateway.changes.impact.fleet import GONE, NOBODY, Fleet
 from gateway.changes.impact.writing import Writer
 from gateway.domain.inventory import App, AppOrigin, Ownership, Platform
 
@@ -78,8 +78,11 @@ def _pieces(state: Frozen) -> Iterator[bytes]:
     shelves: dict[str, Mapping[Any, BitMap]] = {name: getattr(fleet, name) for name in _SHELVES}
     yield _MAGIC
     yield from _sized(json.dumps(_head(state, entries, shelves)).encode())
-    yield from _sized("\n".join(fleet.person_ids[: fleet.people_count]).encode("utf-8", "surrogatepass"))
-    yield from _sized("\n".join(fleet.device_ids[: fleet.device_count]).encode("utf-8", "surrogatepass"))
+    # Whoever is gone has a number still, and no name.
+    people = _named(fleet.person_ids, fleet.people.standing[: fleet.people_count] != GONE)
+    devices = _named(fleet.device_ids, fleet.devices.person[: fleet.device_count] != NOBODY)
+    yield from _sized(people.encode("utf-8", "surrogatepass"))
+    yield from _sized(devices.encode("utf-8", "surrogatepass"))
     for name in _OF_DEVICES:
         yield from _sized(getattr(fleet.devices, name).tobytes())
     for name in _OF_PEOPLE:
@@ -87,6 +90,10 @@ def _pieces(state: Frozen) -> Iterator[bytes]:
     yield from _sized(state.group_count.tobytes())
     for bitmap in (*entries.values(), *(each for shelf in shelves.values() for each in shelf.values())):
         yield from _sized(bitmap.serialize())
+
+
+def _named(names: Sequence[str], present: NDArray[np.bool_]) -> str:
+    return "\n".join(name if there else "" for name, there in zip(names, present.tolist(), strict=False))
 
 
 def _head(state: Frozen, entries: Iterable[int], shelves: Mapping[str, Mapping[Any, BitMap]]) -> dict[str, object]:

@@ -1,0 +1,259 @@
+"""Erasing a person, with real files and a real cache server: afterwards nothing on disk or in the cache names them."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.changes.fleet_previews import FleetPreviews
+from gateway.changes.previews import Previewed, decode_preview, encode_preview
+from gateway.domain.audit import AuditEntry, AuditKind, Subject
+from gateway.domain.bans import Flag
+from gateway.domain.change import PolicyChange, PreviewSeen
+from gateway.domain.errors import InvalidValue
+from gateway.domain.notice import Notice, NoticeKind, Reader
+from gateway.domain.policy import Exemption, Policy, Setting, Unknowns, UnknownSetting, policy_of
+from gateway.inventory.consequences import Evidence
+from gateway.inventory.credentials import Credentials, Wanted
+from gateway.inventory.erasing import Eraser
+from gateway.inventory.mail_devices import MailDevices, Sighting
+from gateway.inventory.publication import Publication
+from gateway.ports.store import MailDevice, Person, PinnedBinding, Store, Writing
+from gateway.storage.redis import (
+    EffectSender,
+    EmbeddedValkey,
+    RedisConnection,
+    RedisEraser,
+    RedisMarks,
+    RedisPublisher,
+    RedisRecords,
+    SightingSender,
+)
+from gateway.storage.sql import open_store
+from tests.inventory.chain import loaded, names
+from tests.inventory.events import GMAIL, NOW, TIKTOK, full
+from tests.inventory.receiving import BANNED, RULES, Receiving, source
+from tests.storage.redis.conftest import connection, server
+
+__all__ = ["connection", "server"]
+
+ANN, ALIAS, BOB = "ann.example@example.com", "annie@example.com", "bob@example.com"
+PHONE, SUBJECT = "phoneofann1234", "android/annsdevice77"
+LIFE = "erased"
+
+
+@dataclass(slots=True)
+class Site:
+    """A store, a cache and an index, as the control process holds them."""
+
+    directory: Path
+    store: Store
+    redis: RedisConnection
+    receiver: Receiving
+    previews: FleetPreviews
+    eraser: Eraser
+    evidence: Evidence
+    publication: Publication
+
+    @property
+    def policy(self) -> Policy:
+        return self.receiver.policy
+
+    async def on_disk(self, *texts: str) -> list[str]:
+        """Which of these stands in which file."""
+        files = [path for path in sorted(self.directory.iterdir()) if path.is_file()]
+        return [
+            f"{text} in {path.name}" for path in files for text in texts if text.encode() in path.read_bytes()
+        ]
+
+    async def in_cache(self, *texts: str) -> list[str]:
+        """Which of these stands under which key of the cache."""
+        keys = await self.redis.call(lambda run_id: ("KEYS", "*"))
+        found = []
+        for key in sorted(keys):
+            kind = await self.redis.call(lambda run_id, key=key: ("TYPE", key))
+            words = ("GET", key) if kind == b"string" else ("XRANGE", key, "-", "+")
+            content = repr(await self.redis.call(lambda run_id, words=words: words))
+            found += [f"{text} in {key!r}" for text in texts if text in key.decode() or text in content]
+        return found
+
+
+@pytest.fixture
+async def site(tmp_path: Path, server: EmbeddedValkey, connection: RedisConnection) -> AsyncIterator[Site]:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    store = await open_store(f"sqlite:///{directory}/gatepost.db", writable=True)
+    records = RedisRecords(connection, LIFE, 600.0, publishing=True)
+    publication = Publication(store, records, RedisPublisher(connection, LIFE), loaded)
+    await publication.start()
+    receiver = Receiving(store)
+    evidence = Evidence(store, RULES, publication.publish, lambda: receiver.policy)
+    receiver.ingest._evidence = evidence
+    previews = FleetPreviews(store, loaded, directory / "impact.index", lambda: receiver.now)
+    eraser = Eraser(evidence, RedisEraser(connection), previews.rewrite, lambda: receiver.now)
+    made = Site(directory, store, connection, receiver, previews, eraser, evidence, publication)
+    await receiver.write(source())
+    index = asyncio.ensure_future(previews.run())
+    yield made
+    index.cancel()
+    await asyncio.gather(index, return_exceptions=True)
+    await receiver.client.aclose()
+    await store.close()
+
+
+async def live_for_a_while(site: Site) -> None:
+    """Ann is named wherever a person can be named; Bob is there to stay."""
+    receiver = site.receiver
+    await receiver.write(Person(ANN, (ALIAS,), frozenset({"sales"}), "Ann", "de", "", "import", f"post@{ANN}"))
+    devices = MailDevices(site.evidence)
+    await devices.take([Sighting(ANN, PHONE, NOW), Sighting(ALIAS, "otherphone99", NOW), Sighting(BOB, "bobphone", NOW)])
+    for sequence, apps in ((1, (TIKTOK,)), (2, (GMAIL,)), (3, (GMAIL, "com.example.more"))):
+        event = full(sequence, apps, subject=SUBJECT, device=names(ANN, eas=[PHONE], serial="SERIALOFANN"))
+        assert (await receiver.post(event, message_id=f"event-{SUBJECT}-{sequence}")).status_code == 200
+    await receiver.post(full(1, (GMAIL,), subject="android/bobs", device=names(BOB, eas=["bobphone"])))
+    await Credentials(site.evidence).issue(Wanted(ANN, PHONE), "root", NOW)
+    pin = PinnedBinding(ANN, PHONE, "agents", SUBJECT, True, "root", NOW)
+    await receiver.write(pin)
+    await site.store.write(_named_in_changes)
+    row = {"event": "refused", "login": ANN, "device": PHONE}
+    await EffectSender(site.redis).send([json.dumps(row).encode()])
+    await SightingSender(site.redis).send([json.dumps({"login": ANN, "device_id": PHONE}).encode()])
+    await RedisMarks(site.redis).put(f"imap:{ANN}", 600.0)
+    await RedisMarks(site.redis).put(f"imap:{ANN}%aaaaaaaa", 600.0)
+    await site.previews.wait()
+    await site.previews.rewrite()
+
+
+async def _named_in_changes(writing: Writing) -> None:
+    await writing.log_audit(AuditEntry(AuditKind.PERSON_VIEWED, "root", (Subject(ANN, PHONE),)))
+    await writing.log_audit(AuditEntry(AuditKind.PERSON_VIEWED, "root", (Subject(BOB),)))
+
+
+def entries(site: Site) -> list[dict[str, Any]]:
+    """The audit log."""
+    with closing(sqlite3.connect(site.directory / "gatepost.db")) as database:
+        return [json.loads(row[0]) for row in database.execute("SELECT entry FROM audit_entries ORDER BY seq")]
+
+
+NAMES = (ANN, ALIAS, PHONE, "otherphone99", SUBJECT, "SERIALOFANN")
+
+
+async def test_nothing_names_the_person_any_more(site: Site) -> None:
+    await live_for_a_while(site)
+    await site.store.scrub()
+    assert {each.partition(" in ")[0] for each in await site.on_disk(*NAMES)} == set(NAMES)
+    assert {f"{ANN} in gatepost.db", f"{ANN} in impact.index"} <= set(await site.on_disk(ANN))
+    assert len(await site.in_cache(ANN)) >= 6
+    pseudonyms = {each["subjects"][0]["person"] for each in entries(site) if each["kind"] == "person_viewed"}
+    erased = await site.eraser.erase(ALIAS, "root", "left the company")
+    assert erased is not None
+    assert not any("erase again" in each or "VACUUM" in each for each in erased.kept), erased.kept
+    assert {"inventories", "people", "mail_devices", "credentials", "pins", "messages", "past"} <= erased.rows.keys()
+    assert await site.on_disk(*NAMES) == []
+    assert await site.in_cache(*NAMES) == []
+    # Others are all there.
+    assert {each.partition(" in ")[2] for each in await site.on_disk(BOB)} == {"gatepost.db", "impact.index"}
+    async with site.store.read() as reading:
+        bob, ann = await loaded(reading, BOB), await loaded(reading, ANN)
+        assert [len(device.sources) for device in bob.devices.values()] == [1]
+        assert (ann.known, dict(ann.devices), ann.unbound) == (False, {}, ())
+        assert list(await reading.audit_pseudonyms([ANN, ALIAS])) == []
+        assert len(await reading.audit_pseudonyms([BOB])) == 1
+    last = entries(site)[-1]
+    assert (last["kind"], last["subjects"][0]["person"] in pseudonyms) == ("person_erased", True)
+    assert await site.eraser.erase(ANN, "root", "again") is None
+    assert await site.on_disk(*NAMES) == []
+
+
+async def test_what_comes_later_is_taken_as_new(site: Site) -> None:
+    await live_for_a_while(site)
+    await site.eraser.erase(ANN, "root", "left the company")
+    event = full(4, (GMAIL,), subject=SUBJECT, device=names(ANN, eas=[PHONE]))
+    assert (await site.receiver.post(event)).status_code == 200
+    async with site.store.read() as reading:
+        record = await loaded(reading, ANN)
+    assert (record.known, record.groups) == (True, frozenset())
+    assert [len(each.sources) for each in record.devices.values()] == [1]
+
+
+async def test_a_device_that_is_somebody_elses_as_well_stays(site: Site) -> None:
+    await site.receiver.write(MailDevice(ANN, PHONE, NOW, NOW))
+    shared = names(ANN, eas=[PHONE]) + names(BOB)
+    await site.receiver.post(full(1, (TIKTOK,), subject="android/tablet", device=shared))
+    erased = await site.eraser.erase(ANN, "root", "left the company")
+    assert erased is not None
+    assert "inventories" not in erased.rows
+    async with site.store.read() as reading:
+        (device,) = [*(await loaded(reading, BOB)).devices.values(), *(await loaded(reading, BOB)).unbound]
+    assert len(device.sources) == 1
+
+
+def enforcing(policy: Policy) -> Policy:
+    bans = tuple(replace(ban, flag=Flag.ENFORCE) for ban in policy.version.bans)
+    return policy_of(replace(policy.version, bans=bans))
+
+
+async def test_nobody_who_is_refused_comes_in_by_being_forgotten(site: Site) -> None:
+    site.receiver.policy = enforcing(BANNED)
+    await site.receiver.write(MailDevice(ANN, PHONE, NOW, NOW))
+    event = full(1, (TIKTOK,), subject=SUBJECT, device=names(ANN, eas=[PHONE]))
+    await site.receiver.post(event)
+    with pytest.raises(InvalidValue, match="refused by ban TikTok"):
+        await site.eraser.erase(ANN, "root", "x")
+    async with site.store.read() as reading:
+        assert (await loaded(reading, ANN)).known
+    assert await site.eraser.erase(ANN, "root", "x", even_refused=True) is not None
+
+
+async def test_nor_by_losing_what_refuses_without_a_ban(site: Site) -> None:
+    """Stale evidence may be refused where unknown devices are let in."""
+    unknowns = replace(Unknowns(), stale=UnknownSetting(Setting.DENY))
+    site.receiver.policy = policy_of(replace(BANNED.version, unknowns=unknowns))
+    await site.receiver.write(MailDevice(ANN, PHONE, NOW, NOW))
+    await site.receiver.post(full(1, (GMAIL,), subject=SUBJECT, device=names(ANN, eas=[PHONE])))
+    site.receiver.now = NOW + 10 * 86_400
+    with pytest.raises(InvalidValue, match="evidence_stale"):
+        await site.eraser.erase(ANN, "root", "x")
+    unknowns = replace(unknowns, unmatched=UnknownSetting(Setting.DENY), missing=UnknownSetting(Setting.DENY))
+    site.receiver.policy = policy_of(replace(BANNED.version, unknowns=unknowns))
+    assert await site.eraser.erase(ANN, "root", "x") is not None
+
+
+async def test_previews_and_notices_name_the_person_no_more(site: Site) -> None:
+    seen = PreviewSeen("d" * 64, 1, 1, NOW, 2, 0, 2)
+    change = PolicyChange(1, "root", "t1", NOW, "ban", 1, (), preview=seen)
+    shown = {
+        "first_cut": [{"person": ANN, "device": PHONE}, {"person": BOB, "device": "bobphone"}],
+        "named": [{"name": "board", "people": 2, "cut": [ANN, BOB], "people_cut": 2}],
+        "newly_cut": 2,
+    }
+    content = encode_preview(Previewed(seen, None, frozenset({1, 2}), shown))  # type: ignore[arg-type]
+
+    async def work(writing: Writing) -> None:
+        await writing.put_person(Person(ANN))
+        await writing.put_policy_change(change, NOW)
+        await writing.put_change_preview(1, seen.digest, content)
+        notices = [Notice(1, NoticeKind.CUT, Reader(each, each, "", "", ""), f"<{each}>") for each in (ANN, BOB)]
+        await writing.add_notices(notices)
+
+    await site.store.write(work)
+    exemption = Exemption("e1", "root", "travels", NOW, NOW + 60, login=ANN)
+    site.receiver.policy = policy_of(replace(BANNED.version, exemptions=(exemption,)))
+    erased = await site.eraser.erase(ANN, "root", "left the company")
+    assert erased is not None
+    assert (erased.rows["previews"], erased.rows["notices"]) == (1, 1)
+    assert any("an exemption in force names the person" in each for each in erased.kept)
+    async with site.store.read() as reading:
+        kept = decode_preview(await reading.change_preview(1, seen.digest) or b"")
+        assert await reading.notice(1, NoticeKind.CUT, ANN) is None
+        assert await reading.notice(1, NoticeKind.CUT, BOB) is not None
+    assert kept.newly_cut == {1, 2}
+    assert kept.shown["first_cut"] == [{"person": BOB, "device": "bobphone"}]
+    assert kept.shown["named"] == [{"name": "board", "people": 2, "cut": [BOB], "people_cut": 2}]
+    assert await site.on_disk(ANN, PHONE) == []
