@@ -52,15 +52,21 @@ def _numbers(line: dict[str, Any]) -> str:
 
 
 @command(app, "show")
-def show(desk: Desk, number: Number) -> None:
+def show(
+    desk: Desk,
+    number: Number,
+    names: Annotated[bool, typer.Option("--names", help="Also the first whom it cuts, by name.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed with --names, and kept by the audit log.")] = "",
+) -> None:
     """Show one change with its newest preview, its approvals and its history.
 
     \b
-    Example:
+    Examples:
       gatepost change show 12
+      gatepost change show 12 --names --reason "are these really the test phones?"
     """
     with desk.api() as api:
-        answer = api.get(f"/changes/{number}")
+        answer = api.get(f"/changes/{number}", names="true" if names else None, reason=reason)
         telling = _telling(desk, api, answer)
     show_change(desk, answer, telling)
 
@@ -236,7 +242,8 @@ def _preview_lines(seen: dict[str, Any]) -> Iterator[str]:
         yield f"later           {later['devices']:,} more by time alone within {span}"
     for named in seen["named"]:
         if named["people_cut"]:
-            yield f"among them      {named['name']}: {', '.join(named['cut'][:5])}"
+            names = f": {', '.join(named['cut'][:5])}" if named["cut"] else ""
+            yield f"among them      {named['people_cut']:,} of {named['name']}{names}"
 
 
 def _causes(seen: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import typer
 from gateway.cli.client import AdminClient, segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows, moment, print_pairs, print_rows
+from gateway.cli.values import moment_of
 
 app = group("Mail devices: who has which, and what they are bound to.")
 
@@ -112,7 +113,36 @@ def _lines(answer: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield f"says {name}", value
 
 
-@command(app, "bind")
+@command(app, "apps")
+def apps(
+    desk: Desk,
+    user: User,
+    device: Annotated[str, typer.Argument(help="ActiveSync DeviceId; without it all devices of the user.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed, and kept by the audit log.")] = "",
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="MOMENT", help="As it was then: 2026-01-31T08:00, by this machine's time zone."),
+    ] = "",
+) -> None:
+    """List the apps on a user's devices, as the sources last reported them.
+
+    \b
+    Examples:
+      gatepost device apps anna@corp.example --reason "ticket 4711"
+      gatepost device apps anna@corp.example ApplDX3Q --reason "ticket 4711" --at 2026-11-25T10:00
+    """
+    with desk.api() as api:
+        answer = api.get(f"/apps/{segment(user)}", device=device, reason=reason, at=moment_of(at) if at else None)
+    rows = [
+        (each["device"] or "(none)", each["source"], f"{app['platform']}:{app['id']}", app["version"], app["name"])
+        for each in answer["lists"]
+        for app in each["apps"]
+    ]
+    columns = ("device", "source", "app", "version", "name")
+    desk.show(answer, rows=Rows(columns, rows, f"nothing is reported of {answer['person']}'s devices"))
+
+
+(app, "bind")
 def bind(desk: Desk, user: User, device: Device, source: SourceName, source_device: SourceDevice) -> None:
     """Say that a mail device is that inventory device, whatever the ids say.
 

@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from gateway.cli.client import AdminClient
+from gateway.cli.client import AdminClient, segment
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.failures import Failed
 
-app = group("People: where notices reach them, and in which language.")
+app = group("People: where notices reach them, in which language; and what is erased of them.")
 
 ROWS_AT_ONCE = 1000
 COLUMNS = ("address", "language", "time_zone", "display_name")
@@ -80,3 +80,30 @@ def _wrong(columns: set[str]) -> str:
 def _row(cells: Cells) -> Row:
     stated = {column: cells[column] for column in COLUMNS if column in cells}
     return {"user": cells["login"], "groups": None, **stated}
+
+
+@command(app, "erase")
+def erase(
+    desk: Desk,
+    user: Annotated[str, typer.Argument(help="The user, in any spelling.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; the audit log keeps it, so name nobody.")] = "",
+    even_refused: Annotated[
+        bool, typer.Option("--even-refused", help="Also where that lets somebody in who is refused now.")
+    ] = False,
+) -> None:
+    """Erase all that is known of a person: devices, reports, credentials, notices, and who is meant in the audit log.
+
+    It cannot be taken back. A phone that asks again, or an agent that reports again, is taken as new.
+
+    \b
+    Example:
+      gatepost person erase anna@corp.example --reason "left the company, request 4711"
+    """
+    if not reason.strip():
+        raise typer.BadParameter("erasing a person takes a --reason; the audit log keeps it")
+    desk.confirm(f"Erase all that is known of {user}? It cannot be taken back.")
+    with desk.api("erasing") as api:
+        answer = api.delete(f"/people/{segment(user)}", reason=reason, even_refused=str(even_refused).lower())
+    counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in answer["erased"].items())
+    kept = "\n".join(f"stays: {sentence}" for sentence in answer["kept"])
+    desk.show(answer, text=f"erased: {counted}\n{kept}")

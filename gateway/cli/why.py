@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.desk import Desk
+from gateway.cli.values import moment_of
 from gateway.domain.access import Protocol
 
 
@@ -43,6 +44,10 @@ def why(
     reason: Annotated[
         str, typer.Option("--reason", help="Why you ask; needed with --with-ban, and kept by the audit log.")
     ] = "",
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="MOMENT", help="As it was then: 2026-01-31T08:00, by this machine's time zone."),
+    ] = "",
     plain: Annotated[
         bool, typer.Option("--plain", help="In the words for the user, with nobody else in them.")
     ] = False,
@@ -55,6 +60,7 @@ def why(
       gatepost why anna@corp.example ApplDX3Q --json
       gatepost why anna@corp.example --protocol imap --certificate serial:F9FXJ0
       gatepost why anna@corp.example ApplDX3Q --plain
+      gatepost why anna@corp.example ApplDX3Q --at 2026-11-25T10:00
       gatepost why anna@corp.example --flag TikTok=enforce --unknown stale=deny
       gatepost why anna@corp.example --with-ban TikTok=android:com.zhiliaoapp.musically --reason "ticket 4711"
     """
@@ -62,11 +68,17 @@ def why(
     asked = {"user": user, "device": device, "protocol": protocol.value, "certificate": certificate, "reason": reason}
     with desk.api() as api:
         answer = api.get(
-            "/why", policy=policy or None, **asked, **{key: values or [] for key, values in thought.items()}
+            "/why",
+            policy=policy or None,
+            at=moment_of(at) if at else None,
+            **asked,
+            **{key: values or [] for key, values in thought.items()},
         )
     if desk.as_json:
         desk.show(answer)
         return
+    if answer["kept_since"]:
+        desk.note(f"as it was at {output.moment(answer['at'])}, by what was known and in force then")
     if answer["what_if"]:
         desk.note("as if that were so; nothing was changed")
     devices = [each for each in answer["answers"] if each["device"]]

@@ -27,11 +27,13 @@ from gateway.domain.policy import Policy, PolicyVersion, first_policy, policy_of
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.credentials import Credentials
+from gateway.inventory.erasing import Eraser
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.inventory.records import load_record
 from gateway.notices.desk import NoticeDesk
-from gateway.ports.store import Change, Reading, Store, Writing
+from gateway.ports.past import EvidenceReading
+from gateway.ports.store import Change, Store, Writing
 from gateway.storage.memory import MemoryStore
 
 RULES = identity_rules("corp.example", {"CORP": "corp.example"})
@@ -63,6 +65,8 @@ class Control:
     records: dict[str, PersonRecord] = field(default_factory=dict)
     published: list[Change] = field(default_factory=list)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
+    """Whom the cache was told to forget."""
     is_alive: bool = True
     is_ready: bool = True
     checks: dict[str, object] = field(default_factory=dict)
@@ -86,7 +90,7 @@ class Control:
         if version is not None:
             self.policy = policy_of(version)
 
-    async def load_record(self, reading: Reading, login: str) -> PersonRecord:
+    async def load_record(self, reading: EvidenceReading, login: str) -> PersonRecord:
         """The record that the test laid down, else the one that follows from the store."""
         return self.records.get(login) or await load_record(reading, login, RULES)
 
@@ -111,6 +115,15 @@ class Control:
         """What is held against the decision, by an index that is built for it."""
         index = await ImpactIndex.built(self.store, self.load_record)
         return await index.verify(policy, self.now, sample)
+
+    async def erase(self, logins: Sequence[str]) -> int:
+        """Remember whom the cache would forget."""
+        self.erased.extend(logins)
+        return len(logins)
+
+    async def rewrite(self) -> bool:
+        """There is no saved index."""
+        return True
 
     def api(self) -> FastAPI:
         """The application."""
@@ -139,6 +152,9 @@ class Control:
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 bindings=Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 credentials=Credentials(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
+                eraser=Eraser(
+                    Evidence(self.store, RULES, self.publish, lambda: self.policy), self, self.rewrite, lambda: self.now
+                ),
                 rules=RULES,
                 publish=self.publish,
                 load_record=self.load_record,

@@ -12,15 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.admin.api.applied import Applied, applied_of
 from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of
 from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.actions import see_that_may
 from gateway.admin.api.problems import not_found
+from gateway.admin.api.views import Reason, reason_given, view_told
 from gateway.changes.applying import NotApplied
 from gateway.changes.desk import NOTE_LONGEST
 from gateway.changes.diff_words import touch_words
 from gateway.changes.previews import decode_preview
 from gateway.changes.scheduling import told_badly
 from gateway.changes.short_form import NeedsApproval
+from gateway.domain.audit import Subject
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.notice import Tell
+from gateway.domain.operator import Action
 from gateway.domain.stages import Stage
 
 router = APIRouter(tags=["changes"])
@@ -87,7 +91,9 @@ class ChangeOut(ChangeLine):
     tell: Tell = Field(description="how the people whom it cuts are told by itself")
     undelivered: int = Field(description="notices about it that were refused, came back or are uncertain")
     wrong: int = Field(description="readers who say that their notice is wrong")
-    preview: dict[str, Any] | None = Field(description="all numbers of the newest preview")
+    preview: dict[str, Any] | None = Field(
+        description="all numbers of the newest preview; whom it cuts by name only where that was asked for"
+    )
 
 
 class ChangeList(BaseModel):
@@ -137,9 +143,24 @@ async def list_changes(deps: Deps, operator: Viewing, limit: Annotated[int, Quer
 
 
 @router.get("/changes/{number}")
-async def show_change(number: int, deps: Deps, operator: Viewing) -> ChangeOut:
+async def show_change(
+    number: int,
+    deps: Deps,
+    operator: Viewing,
+    names: Annotated[bool, Query(description="also the first whom it cuts, by name: takes a reason, audited")] = False,
+    reason: Reason = "",
+) -> ChangeOut:
     """One change with its newest preview."""
-    return await _shown(deps, number)
+    if not names:
+        return await _shown(deps, number)
+    see_that_may(operator, Action.SEE_PERSON)
+    why = reason_given(reason, "whom a change cuts tells who has an app")
+    found = await _shown(deps, number, names=True)
+    named = found.preview or {}
+    cut = [Subject(each["person"], each["device"]) for each in named.get("first_cut", ())]
+    others = [Subject(name) for each in named.get("named", ()) for name in each["cut"]]
+    await view_told(deps, operator.name, (*cut, *others), "preview", change=number, reason=why)
+    return found
 
 
 @router.post("/changes/{number}/preview")
@@ -187,7 +208,7 @@ async def reject_change(number: int, given: Decided, deps: Deps, operator: Editi
     return await _shown(deps, number)
 
 
-async def _shown(deps: Deps, number: int) -> ChangeOut:
+async def _shown(deps: Deps, number: int, *, names: bool = False) -> ChangeOut:
     async with deps.store.read() as reading:
         change = await reading.policy_change(number) if 0 < number < 2**31 else None
         if change is None:
@@ -212,9 +233,17 @@ async def _shown(deps: Deps, number: int) -> ChangeOut:
             "tell": deps.telling.how(change),
             "undelivered": undelivered,
             "wrong": wrong,
-            "preview": decode_preview(content).shown if content is not None else None,
+            "preview": _preview(decode_preview(content).shown, names=names) if content is not None else None,
         }
     )
+
+
+def _preview(shown: dict[str, Any], *, names: bool) -> dict[str, Any]:
+    if names:
+        return shown
+    # Who is cut has the app.
+    named = [{**each, "cut": []} for each in shown.get("named", ())]
+    return {**shown, "first_cut": [], "named": named}
 
 
 def _line(change: PolicyChange) -> dict[str, Any]:

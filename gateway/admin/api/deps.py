@@ -25,9 +25,11 @@ from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.shown import Demands
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.credentials import Credentials
+from gateway.inventory.erasing import Eraser
 from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.notices.desk import NoticeDesk
+from gateway.ports.past import EvidenceReading
 from gateway.ports.store import Change, Reading, Store
 
 
@@ -52,11 +54,12 @@ class ApiDeps:
     people: People
     bindings: Bindings
     credentials: Credentials
+    eraser: Eraser
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
     verify: Callable[[Policy, int], Awaitable[Verified]]
     """Hold the impact index against the decision, for so many people at random."""
-    load_record: Callable[[Reading, str], Awaitable[PersonRecord]]
+    load_record: Callable[[EvidenceReading, str], Awaitable[PersonRecord]]
     """``inventory.records.load_record`` with the rules filled in."""
     status: Callable[[], dict[str, object]]
     """Live figures of the processes, fit for JSON."""

@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field
 from gateway.admin.api.deps import Deps, Editing, Viewing
 from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import not_found
+from gateway.admin.api.views import Reason, look_told
 from gateway.admin.api.why import EvidenceOut, evidence_out
+from gateway.domain.audit import Subject
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord
 from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.inventory import Ownership, Platform
@@ -113,9 +115,14 @@ async def list_devices(
 
 
 @router.get("/devices/{user}")
-async def devices_of_user(user: str, deps: Deps, operator: Viewing) -> UserDevices:
-    """All devices of one user, with bindings and evidence."""
-    login = canonical_login(user, deps.rules)
+async def devices_of_user(user: str, deps: Deps, operator: Viewing, reason: Reason = "") -> UserDevices:
+    """All devices of one user, with bindings and evidence. The look is audited."""
+    found = await _all_of(deps, canonical_login(user, deps.rules))
+    await look_told(deps, operator.name, Subject(found.person), "devices", reason=reason.strip())
+    return found
+
+
+async def _all_of(deps: Deps, login: str) -> UserDevices:
     record, seen, pins = await _read(deps, login)
     ids = dict.fromkeys([*seen, *record.devices, *(pin.device_id for pin in pins)])
     return UserDevices(
@@ -129,9 +136,14 @@ async def devices_of_user(user: str, deps: Deps, operator: Viewing) -> UserDevic
 
 
 @router.get("/devices/{user}/{device}")
-async def show_device(user: str, device: str, deps: Deps, operator: Viewing) -> DeviceOut:
-    """One device of one user."""
-    login, device_id = canonical_login(user, deps.rules), device_named(device)
+async def show_device(user: str, device: str, deps: Deps, operator: Viewing, reason: Reason = "") -> DeviceOut:
+    """One device of one user. The look is audited."""
+    found = await _one_of(deps, canonical_login(user, deps.rules), device_named(device))
+    await look_told(deps, operator.name, Subject(found.user, found.device), "device", reason=reason.strip())
+    return found
+
+
+async def _one_of(deps: Deps, login: str, device_id: str) -> DeviceOut:
     record, seen, pins = await _read(deps, login)
     if device_id not in {*seen, *record.devices, *(pin.device_id for pin in pins)}:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
@@ -178,7 +190,7 @@ async def pin_device(user: str, device: str, given: PinIn, deps: Deps, operator:
     pin = await _pin_of(deps, user, device, given, operator.name)
     await deps.bindings.pin(pin)
     log.info("device_pinned", author=operator.name, **_named(pin), bound=pin.bound)
-    return await show_device(user, device, deps, operator)
+    return await _one_of(deps, canonical_login(user, deps.rules), device_named(device))
 
 
 @router.delete("/devices/{user}/{device}/pins")
@@ -195,7 +207,7 @@ async def unpin_device(
     pin = await _pin_of(deps, user, device, given, operator.name)
     await deps.bindings.unpin(pin)
     log.info("device_unpinned", author=operator.name, **_named(pin))
-    return await devices_of_user(user, deps, operator)
+    return await _all_of(deps, canonical_login(user, deps.rules))
 
 
 async def _pin_of(deps: Deps, user: str, device: str, given: PinIn, author: str) -> PinnedBinding:

@@ -8,6 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway.admin.api.deps import Deps, Editing, Viewing
+from gateway.admin.api.problems import not_found
+from gateway.admin.api.views import Reason, reason_given
+from gateway.domain.identity import canonical_login
 from gateway.inventory.people import PersonRow
 from gateway.ports.store import Reading
 
@@ -79,7 +82,14 @@ class ImportOut(BaseModel):
     dry_run: bool
 
 
-@router.get("/people")
+@routerclass ErasedOut(BaseModel):
+    """What was erased of a person."""
+
+    erased: dict[str, int] = Field(description="rows by what they were")
+    kept: list[str] = Field(description="what names the person still, or may; in whole sentences")
+
+
+.get("/people")
 async def list_people(
     deps: Deps,
     operator: Viewing,
@@ -128,6 +138,26 @@ async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> Impor
         users=list(done.people),
         dry_run=given.dry_run,
     )
+
+
+.delete("/people/{user}")
+async def erase_person(
+    user: str,
+    deps: Deps,
+    operator: Editing,
+    reason: Reason = "",
+    even_refused: Annotated[bool, Query(description="also where that lets somebody in who is refused now")] = False,
+) -> ErasedOut:
+    """Erase all that is known of a person; what comes later is taken as new.
+
+    Refused where the person is refused and would not be any more. The reason should name nobody: the audit log keeps it.
+    """
+    why = reason_given(reason, "erasing a person cannot be taken back")
+    login = canonical_login(user, deps.rules)
+    erased = await deps.eraser.erase(login, operator.name, why, even_refused=even_refused)
+    if erased is None:
+        raise not_found(f"nothing is known of {login}: there is nothing to erase")
+    return ErasedOut(erased=dict(erased.rows), kept=list(erased.kept))
 
 
 def _row(given: RowIn) -> PersonRow:

@@ -1,20 +1,16 @@
-"""The part of a ``why`` question that thinks something otherwise, and the word to the audit log where that looks into
-somebody's apps."""
+"""The part of a ``why`` question that thinks something otherwise or looks back, and the word to the audit log."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query
 
-from gateway.admin.api.deps import ApiDeps, policy_in_store
-from gateway.admin.api.problems import not_found
+from gateway.admin.api.deps import ApiDeps
+from gateway.admin.api.moments import GivenMoment, epoch
+from gateway.admin.api.views import REASON_LONGEST, look_told, reason_given, view_told
 from gateway.changes.what_if import MOST, WhatIf
-from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.errors import InvalidValue
-from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Reading, Writing
-
-REASON_LONGEST = 300
+from gateway.domain.audit import Subject
+from gateway.domain.audit.entry import moment_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +21,8 @@ class Thought:
     policy: int
     """By which policy version; 0: the newest."""
     reason: str
+    at: float | None = None
+    """As of that moment; None: now."""
 
     def __bool__(self) -> bool:
         """Whether anything is."""
@@ -41,37 +39,24 @@ async def _thought(
     flag: Annotated[list[str], Query(max_length=MOST, description="BAN=enforce")] = [],  # noqa: B006
     unknown: Annotated[list[str], Query(max_length=MOST, description="stale=deny")] = [],  # noqa: B006
     reason: Annotated[str, Query(max_length=REASON_LONGEST, description="needed with with_ban; audited")] = "",
+    at: Annotated[GivenMoment | None, Query(description="as of that moment: what was known and in force then")] = None,
 ) -> Thought:
     wanted = WhatIf(tuple(with_ban), tuple(with_app), tuple(without_app), tuple(flag), tuple(unknown))
-    return Thought(wanted, policy, reason.strip())
+    return Thought(wanted, policy, reason.strip(), epoch(at))
 
 
 Thinking = Annotated[Thought, Depends(_thought)]
 
 
-async def version_asked_for(reading: Reading, number: int) -> PolicyVersion:
-    """That policy version, or the newest."""
-    if not number:
-        return await policy_in_store(reading)
-    version = await reading.policy(number)
-    if version is None:
-        raise not_found(f"there is no policy version {number}: gatepost policy list shows them")
-    return version
-
-
 async def see_that_it_is_told(deps: ApiDeps, author: str, subject: Subject, thought: Thought) -> None:
-    """The audit log is told who looked for which apps at whom, before anybody is told the answer."""
+    """The audit log is told who asked why about whom, before anybody is told the answer.
+
+    A ban that is thought up tells whether an app is on somebody's device: that takes a reason.
+    """
+    at = "" if thought.at is None else moment_text(thought.at)
     if not thought.wanted.bans:
+        await look_told(deps, author, subject, "why", reason=thought.reason, as_of=at)
         return
-    if not thought.reason:
-        raise InvalidValue(
-            "a ban that is thought up tells whether an app is on somebody's device: give a reason (--reason); the audit"
-            " log keeps it"
-        )
-    details = {"what": "what_if", "bans": list(thought.wanted.bans), "reason": thought.reason}
-    entry = AuditEntry(AuditKind.PERSON_VIEWED, author, (subject,), details)
-
-    async def work(writing: Writing) -> None:
-        await writing.log_audit(entry)
-
-    await deps.store.write(work)
+    reason = reason_given(thought.reason, "a ban that is thought up tells whether an app is on somebody's device")
+    bans = list(thought.wanted.bans)
+    await view_told(deps, author, (subject,), "what_if", bans=bans, reason=reason, as_of=at)

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from gateway.admin.api.apps import AppOut, app_out
 from gateway.admin.api.deps import Deps, Viewing
 from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.past_moment import moment_of
 from gateway.admin.api.policy_behind import PolicyBehind, behind
-from gateway.admin.api.what_if import Thinking, see_that_it_is_told, version_asked_for
+from gateway.admin.api.what_if import Thinking, see_that_it_is_told
 from gateway.changes.explain import Explanation, explain, version_that_set
 from gateway.changes.plain import plain_words
 from gateway.changes.what_if import policy_if, record_if
@@ -110,6 +111,9 @@ class WhyUser(BaseModel):
     policy: PolicyBehind
     enforcement_on: bool
     what_if: bool = Field(description="something is thought otherwise: nothing of this is in force")
+    kept_since: datetime | None = Field(
+        description="of an answer as of a past moment: since when everything is known; null: the answer is of now"
+    )
     demand: Demand = Field(description="what this way in asks for beside the password; without it nobody gets in")
     answers: list[Why]
 
@@ -127,17 +131,17 @@ async def why(
     """Why; without ``device`` for every known device of the user and for the user as a whole.
 
     ``certificate``: as if a client certificate came with it that names a device so. ``with_ban``, ``with_app``,
-    ``without_app``, ``flag``, ``unknown`` and ``policy``: as if that were so; nothing is stored.
-    Since a ban that is thought up tells whether an app is on somebody's device, it takes a reason, and is audited.
+    ``without_app``, ``flag``, ``unknown`` and ``policy``: as if that were so; nothing is stored. ``at``: as it was then.
+    Every question is audited. A ban that is thought up tells whether an app is on somebody's device: it takes a reason.
     """
     login = canonical_login(user, deps.rules)
     device_id = device_named(device) if device else ""
     named = _certificate(certificate) if certificate else None
-    now = deps.now()
     async with deps.store.read() as reading:
-        version = await version_asked_for(reading, thought.policy)
-        record = await deps.load_record(reading, login)
-        types = {seen.device_id: seen.device_type for seen in await reading.mail_devices(record.person_id)}
+        moment = await moment_of(reading, thought.at, deps.now(), thought.policy)
+        now, version = moment.at, moment.version
+        record = await deps.load_record(moment.evidence, login)
+        types = {seen.device_id: seen.device_type for seen in await moment.evidence.mail_devices(record.person_id)}
         one = device_id or named is not None
         asked = [device_id] if one else [*list(record.devices)[:DEVICES_AT_MOST], ""]
         policy = policy_of(policy_if(version, thought.wanted))
@@ -163,6 +167,7 @@ async def why(
         policy=behind(version, changes),
         enforcement_on=version.enforcement_on,
         what_if=bool(thought),
+        kept_since=None if moment.kept_since is None else surely_shown(moment.kept_since),
         demand=deps.demands.get(protocol, Demand.NONE),
         answers=[_why(each, record, setters, now) for each in explained],
     )
