@@ -39,7 +39,7 @@ async def report(store: SqlStore, inventory: Inventory, message: str, login: str
         current = await writing.inventory(inventory.source_id, inventory.source_device)
         await writing.person_by_login(login)
         added = inventory.apps[:1] if current else inventory.apps
-        await writing.put_inventory(inventory, added, current.apps[:1] if current else ())
+        await writing.put_inventory(inventory, added, current.apps[:1] if current else (), before=current)
         stored = StoredMessage("0" * 64, "applied", inventory.sequence, inventory.received_at)
         await writing.put_message(inventory.source_id, message, stored)
         writing.log_people([login])

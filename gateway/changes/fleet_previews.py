@@ -88,6 +88,7 @@ class FleetPreviews:
         self._progress = Progress(0, 0)
         self._ready = asyncio.Event()
         self._building_since = time.monotonic()
+        self._saving = asyncio.Lock()
         self._behind = asyncio.Event()
         """The index is to be built anew, at once."""
 
@@ -133,7 +134,8 @@ class FleetPreviews:
         except NotReadyYet:
             self._path.unlink(missing_ok=True)
             return False
-        await index.save(self._path)
+        async with self._saving:
+            await index.save(self._path)
         return True
 
     def _how_far(self) -> str:
@@ -231,7 +233,8 @@ class FleetPreviews:
         if self._index is None or self._path is None:
             return
         try:
-            await self._index.save(self._path)
+            async with self._saving:
+                await self._index.save(self._path)
         except OSError as error:
             log.warning("impact_index_not_kept", path=str(self._path), error=error.strerror)
 

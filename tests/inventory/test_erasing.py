@@ -126,8 +126,7 @@ async def live_for_a_while(site: Site) -> None:
     await SightingSender(site.redis).send([json.dumps({"login": ANN, "device_id": PHONE}).encode()])
     await RedisMarks(site.redis).put(f"imap:{ANN}", 600.0)
     await RedisMarks(site.redis).put(f"imap:{ANN}%aaaaaaaa", 600.0)
-    await site.previews.wait()
-    await site.previews.rewrite()
+    assert await site.previews.rewrite()
 
 
 async def _named_in_changes(writing: Writing) -> None:

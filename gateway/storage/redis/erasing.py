@@ -5,6 +5,7 @@ Messages of the feed that go leave a gap in its numbers: whoever has not read th
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -55,11 +56,13 @@ class RedisEraser:
             gone += await self._sweep(stream, stated)
         return gone
 
+    async def _run(self, script: str, *words: Word) -> Any:
+        return await self._connection.call(lambda run_id: ("EVAL", script, *words), blocks_for=SECONDS)
+
     async def _delete(self, pattern: str) -> int:
         gone, cursor = 0, b"0"
         while True:
-            words: tuple[Word, ...] = ("EVAL", _SCAN, 0, cursor, pattern, KEYS_AT_ONCE)
-            cursor, deleted = await self._connection.call(lambda run_id, words=words: words, blocks_for=SECONDS)
+            cursor, deleted = await self._run(_SCAN, 0, cursor, pattern, KEYS_AT_ONCE)
             gone += int(deleted)
             if cursor == b"0":
                 return gone
@@ -67,8 +70,7 @@ class RedisEraser:
     async def _sweep(self, stream: str, texts: Sequence[bytes]) -> int:
         gone, begin = 0, b"-"
         while True:
-            words: tuple[Word, ...] = ("EVAL", _SWEEP, 1, stream, begin, ENTRIES_AT_ONCE, *texts)
-            last, deleted = await self._connection.call(lambda run_id, words=words: words, blocks_for=SECONDS)
+            last, deleted = await self._run(_SWEEP, 1, stream, begin, ENTRIES_AT_ONCE, *texts)
             gone += int(deleted)
             if not last:
                 return gone
