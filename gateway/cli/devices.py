@@ -142,7 +142,7 @@ def apps(
     desk.show(answer, rows=Rows(columns, rows, f"nothing is reported of {answer['person']}'s devices"))
 
 
-(app, "bind")
+@command(app, "bind")
 def bind(desk: Desk, user: User, device: Device, source: SourceName, source_device: SourceDevice) -> None:
     """Say that a mail device is that inventory device, whatever the ids say.
 

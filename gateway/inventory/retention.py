@@ -84,7 +84,9 @@ class Retention:
     async def _forget(self, writing: Writing, login: str, before: float) -> int:
         person_id = await person_id_of(writing, login)
         record = await load_record(writing, person_id, self._evidence.rules)
-        seen = {each.device_id: each.last_seen_at for name in record.logins for each in await writing.mail_devices(name)}
+        seen = {
+            each.device_id: each.last_seen_at for name in record.logins for each in await writing.mail_devices(name)
+        }
         silent = await _silent(writing, record, seen, before)
         if not silent.devices and not silent.inventories:
             return 0

@@ -36,7 +36,7 @@ class RecordCache(Protocol):
         ...
 
 
-@dataclassclass PersonEraser(Protocol):
+class PersonEraser(Protocol):
     """Whoever can take a person out of the cache and the feed."""
 
     async def erase(self, logins: Sequence[str]) -> int:
@@ -44,7 +44,7 @@ class RecordCache(Protocol):
         ...
 
 
-(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FeedMessage:
     """What the feed delivers: a change, or a heartbeat (``change`` None) that tells the newest sequence."""
 

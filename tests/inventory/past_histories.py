@@ -12,7 +12,16 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.inventory import App, DeviceKey, InventoryReport, Platform, ReportedApp, ReportKind, Scope
-from gateway.domain.policy import Exemption, Policy, PolicyVersion, Setting, Unknowns, UnknownSetting, first_policy, policy_of
+from gateway.domain.policy import (
+    Exemption,
+    Policy,
+    PolicyVersion,
+    Setting,
+    Unknowns,
+    UnknownSetting,
+    first_policy,
+    policy_of,
+)
 from gateway.domain.verdict import Verdict
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
@@ -146,7 +155,8 @@ class History:
             for app in rng.sample(BANNED, rng.randint(1, 3))
         )
         unknowns = replace(
-            Unknowns(), **{name: UnknownSetting(rng.choice(tuple(Setting))) for name in ("stale", "missing", "unmatched")}
+            Unknowns(),
+            **{name: UnknownSetting(rng.choice(tuple(Setting))) for name in ("stale", "missing", "unmatched")},
         )
         exemptions = ()
         if rng.random() < 0.3:

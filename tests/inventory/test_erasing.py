@@ -68,9 +68,7 @@ class Site:
     async def on_disk(self, *texts: str) -> list[str]:
         """Which of these stands in which file."""
         files = [path for path in sorted(self.directory.iterdir()) if path.is_file()]
-        return [
-            f"{text} in {path.name}" for path in files for text in texts if text.encode() in path.read_bytes()
-        ]
+        return [f"{text} in {path.name}" for path in files for text in texts if text.encode() in path.read_bytes()]
 
     async def in_cache(self, *texts: str) -> list[str]:
         """Which of these stands under which key of the cache."""
@@ -112,7 +110,9 @@ async def live_for_a_while(site: Site) -> None:
     receiver = site.receiver
     await receiver.write(Person(ANN, (ALIAS,), frozenset({"sales"}), "Ann", "de", "", "import", f"post@{ANN}"))
     devices = MailDevices(site.evidence)
-    await devices.take([Sighting(ANN, PHONE, NOW), Sighting(ALIAS, "otherphone99", NOW), Sighting(BOB, "bobphone", NOW)])
+    await devices.take(
+        [Sighting(ANN, PHONE, NOW), Sighting(ALIAS, "otherphone99", NOW), Sighting(BOB, "bobphone", NOW)]
+    )
     for sequence, apps in ((1, (TIKTOK,)), (2, (GMAIL,)), (3, (GMAIL, "com.example.more"))):
         event = full(sequence, apps, subject=SUBJECT, device=names(ANN, eas=[PHONE], serial="SERIALOFANN"))
         assert (await receiver.post(event, message_id=f"event-{SUBJECT}-{sequence}")).status_code == 200

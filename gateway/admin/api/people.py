@@ -82,14 +82,14 @@ class ImportOut(BaseModel):
     dry_run: bool
 
 
-@routerclass ErasedOut(BaseModel):
+class ErasedOut(BaseModel):
     """What was erased of a person."""
 
     erased: dict[str, int] = Field(description="rows by what they were")
     kept: list[str] = Field(description="what names the person still, or may; in whole sentences")
 
 
-.get("/people")
+@router.get("/people")
 async def list_people(
     deps: Deps,
     operator: Viewing,
@@ -140,7 +140,7 @@ async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> Impor
     )
 
 
-.delete("/people/{user}")
+@router.delete("/people/{user}")
 async def erase_person(
     user: str,
     deps: Deps,

@@ -56,8 +56,6 @@ class MemoryErasureWriting(MemoryErasureReading):
 
     async def blank_changes(self, logins: Sequence[str]) -> int:
         named = [number for number, each in self.tables.changes.items() if not set(logins).isdisjoint(each.names)]
-        blank = {
-            number: replace(self.tables.changes[number], kind=ChangeKind.EVERYBODY, names=()) for number in named
-        }
+        blank = {number: replace(self.tables.changes[number], kind=ChangeKind.EVERYBODY, names=()) for number in named}
         self.tables.changes = {**self.tables.changes, **blank}
         return len(named)

@@ -42,7 +42,9 @@ class MemoryPastReading:
 
     async def inventory_steps(self, source_id: str, source_device: str, after: float) -> Sequence[Step]:
         of_device = [
-            each for each in self.tables.events.values() if (each.source_id, each.source_device) == (source_id, source_device)
+            each
+            for each in self.tables.events.values()
+            if (each.source_id, each.source_device) == (source_id, source_device)
         ]
         first = next((place for place, each in enumerate(of_device) if each.at > after), len(of_device))
         return [Step(each.at, each.undo) for each in reversed(of_device[first:])]

@@ -53,9 +53,7 @@ _ERASE_OF = delete(s.past_values).where(
     _P.kind.in_(bindparam("kinds", expanding=True)), _P.owner.in_(bindparam("owners", expanding=True))
 )
 _ERASE_KEY = delete(s.past_values).where(_P.kind == bindparam("of"), _P.key.in_(bindparam("keys", expanding=True)))
-_STATED_BY = select(_P.key).where(
-    _P.kind == PastKind.STATED.value, _P.owner.in_(bindparam("owners", expanding=True))
-)
+_STATED_BY = select(_P.key).where(_P.kind == PastKind.STATED.value, _P.owner.in_(bindparam("owners", expanding=True)))
 _PERSONAL = [each.value for each in (PastKind.PERSON, PastKind.LOGIN, PastKind.DEVICE, PastKind.PIN)] + [
     PastKind.TOMBSTONES.value
 ]
@@ -80,7 +78,9 @@ class SqlPastReading:
     async def past_rows(self, kind: PastKind, owner: str, after: float) -> Sequence[PastRow]:
         found = await self._rows.all(_VALUES, {"of": kind.value, "whose": owner, "after": after})
         return [
-            PastRow(PastKind(row.kind), row.owner, row.key, row.until, None if row.content is None else bytes(row.content))
+            PastRow(
+                PastKind(row.kind), row.owner, row.key, row.until, None if row.content is None else bytes(row.content)
+            )
             for row in found
         ]
 

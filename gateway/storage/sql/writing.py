@@ -109,9 +109,7 @@ def _row(table: Table, value: object) -> dict[str, object]:
     return {column.name: getattr(value, column.name) for column in table.columns}
 
 
-class SqlWriting(
-    SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastWriting, SqlErasureWriting, LogRequests
-):
+class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastWriting, SqlErasureWriting, LogRequests):
     """``ports.store.Writing`` inside a savepoint of the shared transaction."""
 
     def __init__(

@@ -149,7 +149,9 @@ async def test_where_nothing_can_be_written_down_nothing_is_listed(
 
     monkeypatch.setattr(control.store, "write", full)
     assert (await api.get("/apps/ann", params={"reason": "ticket 4"})).status_code == 503
-    assert (await api.get("/why", params={"user": "ann", "with_ban": "X=android:com.x", "reason": "y"})).status_code == 503
+    assert (
+        await api.get("/why", params={"user": "ann", "with_ban": "X=android:com.x", "reason": "y"})
+    ).status_code == 503
     assert (await asked(api, None))["answers"][0]["effect"] == "allow"
 
 
