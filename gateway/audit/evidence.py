@@ -24,8 +24,8 @@ MINUTE = 60.0
 SETTLES_SECONDS = 30.0
 """So long after its end a minute may still get a report that waited for its commit."""
 SOURCES_TO_AN_ENTRY = 100
-MINUTES_AT_ONCE = 60
-"""After a pause; the next call goes on."""
+MINUTES_AT_ONCE = 10
+"""In one unit of work."""
 LOOKS_BACK_SECONDS = 86_400.0
 """Not longer than messages are remembered."""
 
@@ -41,19 +41,22 @@ class EvidenceTold:
         """Write down the minutes that are over; how many reports these had. Raises ``StoreUnavailable``."""
         settled = (self._now() - SETTLES_SECONDS) // MINUTE * MINUTE
         async with self._store.read() as reading:
-            begun = max(await reading.evidence_told(), settled - LOOKS_BACK_SECONDS)
-            begin = begun // MINUTE * MINUTE
+            told = await reading.evidence_told()
+        begin, count = max(told, settled - LOOKS_BACK_SECONDS) // MINUTE * MINUTE, 0
+        while begin < settled:
             end = min(settled, begin + MINUTES_AT_ONCE * MINUTE)
-            if end <= begin:
-                return 0
-            messages = await reading.messages_between(begin, end)
-        entries = [*_entries(messages)]
-        await self._store.write(partial(_write, entries, begun, end))
-        return len(messages)
+            async with self._store.read() as reading:
+                messages = await reading.messages_between(begin, end)
+            # Of quiet hours there is nothing to write.
+            if messages:
+                await self._store.write(partial(_write, [*_entries(messages)], told, end))
+                told, count = end, count + len(messages)
+            begin = end
+        return count
 
 
-async def _write(entries: Sequence[AuditEntry], begun: float, end: float, writing: Writing) -> None:
-    if await writing.evidence_told() > begun:
+async def _write(entries: Sequence[AuditEntry], told: float, end: float, writing: Writing) -> None:
+    if await writing.evidence_told() != told:
         # Another process was faster.
         return
     for entry in entries:

@@ -95,5 +95,5 @@ def _nothing(of: Inventory) -> Inventory:
 
 
 def _blank(source_id: str, source_device: str) -> Inventory:
-    """Stands for nothing, so that an undo always begins somewhere. What it holds is stored nowhere and never changes."""
+    """Stands for nothing, so that an undo always begins somewhere. What it holds is stored nowhere."""
     return Inventory(source_id, source_device, Scope.NONE, Naming.IDENTIFIER, 0.0, 0.0, 0, ())

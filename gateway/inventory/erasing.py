@@ -8,6 +8,7 @@ A refused person must not come in by being forgotten: while a hit under enforcem
 turn, erasing is refused unless it is said that the person is refused.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -36,8 +37,9 @@ log = structlog.get_logger()
 
 MESSAGES_AT_MOST = 10_000
 """Of one device and its source that are looked for; a report every ten minutes makes a tenth of that in a week."""
-SHORTEST = 6
-"""A device's key below is found in too many ids of messages that are of others."""
+SHORTEST = 8
+"""A name below is found in too many ids of messages that are of others."""
+_SIGNS = re.compile(r"[^A-Za-z0-9]+")
 CHANGES_LOOKED_THROUGH = 10_000
 
 
@@ -109,7 +111,9 @@ class Eraser:
         found = _Found()
         record = await load_record(reading, await person_id_of(reading, login), self._evidence.rules)
         for inventory in await self._own_inventories(reading, record):
-            texts = {inventory.source_device, *record.logins, *record.devices}
+            # Ids of messages have no other signs: agents make them of parts.
+            parts = {part for name in (inventory.source_device, *record.logins) for part in _SIGNS.split(name)}
+            texts = {inventory.source_device, *record.logins, *record.devices, *parts}
             for text in sorted(text for text in texts if len(text) >= SHORTEST):
                 ids = await reading.messages_naming(inventory.source_id, text, MESSAGES_AT_MOST)
                 found.messages.setdefault(inventory.source_id, []).extend(ids)
@@ -215,8 +219,8 @@ def see_that_it_lets_nobody_in(record: PersonRecord, policy: Policy, now: float)
             flags = (flag_in_force(hit.ban, record.person_id, record.groups, each, now).flag for each in Protocol)
             if Flag.ENFORCE in flags:
                 raise InvalidValue(
-                    f"{record.person_id} is refused by ban {hit.ban.name}; erasing would forget that. Say --even-refused "
-                    "if it is to be forgotten all the same"
+                    f"{record.person_id} is refused by ban {hit.ban.name}; erasing would forget that. "
+                    "Say --even-refused if that is meant"
                 )
     after = PersonRecord(record.person_id, known=False, logins=(record.person_id,))
     for request in _questions(record):

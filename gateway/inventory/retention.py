@@ -8,11 +8,12 @@ does an administrator's word on it.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.audit.entry import GATEPOST, Value
 from gateway.domain.evidence import PersonRecord
 from gateway.inventory.consequences import Evidence, person_id_of
 from gateway.inventory.records import load_record
@@ -47,7 +48,7 @@ class Retention:
         self._now = now
 
     async def forget_past(self) -> int:
-        """Forget what was replaced before the time that the past is kept; how many rows. Raises ``StoreUnavailable``."""
+        """Forget what was replaced before that time; how many rows. Raises ``StoreUnavailable``."""
         if not self._kept.history:
             return 0
         before, gone = self._now() - self._kept.history, 0
@@ -75,13 +76,13 @@ class Retention:
                 if gone >= most:
                     log.warning("silent_devices_left", forgotten=gone)
                     return gone
-                gone += await self._evidence.write(lambda writing, login=login: self._forget(writing, login, before))
+                gone += await self._evidence.write(partial(self._forget, login, before))
                 await asyncio.sleep(PAUSE_SECONDS)
             if len(page) < PEOPLE_AT_ONCE:
                 return gone
             after = page[-1]
 
-    async def _forget(self, writing: Writing, login: str, before: float) -> int:
+    async def _forget(self, login: str, before: float, writing: Writing) -> int:
         person_id = await person_id_of(writing, login)
         record = await load_record(writing, person_id, self._evidence.rules)
         seen = {
@@ -102,7 +103,11 @@ class Retention:
 
         await self._evidence.announced(writing, concerned, change)
         named = tuple(Subject(person_id, name) for name in (*silent.devices, *(key[1] for key in silent.inventories)))
-        told = {"why": "silent", "devices": len(silent.devices), "inventories": len(silent.inventories)}
+        told: dict[str, Value] = {
+            "why": "silent",
+            "devices": len(silent.devices),
+            "inventories": len(silent.inventories),
+        }
         await writing.log_audit(AuditEntry(AuditKind.DEVICE_FORGOTTEN, GATEPOST, named, told))
         return max(len(silent.devices), len(silent.inventories))
 

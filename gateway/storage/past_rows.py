@@ -33,7 +33,7 @@ class PastKind(StrEnum):
     TOMBSTONES = "tombstones"
     SOURCE = "source"
     STATED = "stated"
-    """``owner`` is a device key (``type:value``, folded), ``key`` the inventory device that stated it (``pair_key``)."""
+    """``owner`` is a device key (``type:value``, folded), ``key`` the device that stated it (``pair_key``)."""
 
 
 @dataclass(frozen=True, slots=True)

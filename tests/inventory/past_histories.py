@@ -53,7 +53,7 @@ class Seen:
     verdicts: list[Verdict]
 
 
-@dataclass(slots=True)
+@dataclass
 class History:
     """Acts upon a store at moments of its own clock."""
 
@@ -68,7 +68,7 @@ class History:
 
     async def begin(self, store: Store) -> None:
         """Two sources and a policy."""
-        self.rng = random.Random(self.seed)  # noqa: S311
+        self.rng = random.Random(self.seed)
         self.store = store
         self.policy: Policy = policy_of(first_policy(self.at))
         self.sequences: dict[tuple[str, str], int] = {}
@@ -158,7 +158,7 @@ class History:
             Unknowns(),
             **{name: UnknownSetting(rng.choice(tuple(Setting))) for name in ("stale", "missing", "unmatched")},
         )
-        exemptions = ()
+        exemptions: tuple[Exemption, ...] = ()
         if rng.random() < 0.3:
             exemptions = (Exemption("x1", "root", "a reason", self.at, self.at + 5_000.0, ANN, "", ""),)
         version = replace(

@@ -37,7 +37,7 @@ async def test_what_was_known_and_decided_comes_back(seed: int) -> None:
     await compared(history, MemoryStore(now=history.now), ACTS)
 
 
-@pytest.mark.parametrize("seed", (101, 102, 103))
+@pytest.mark.parametrize("seed", [101, 102, 103])
 async def test_the_same_from_a_database(seed: int, tmp_path: Path) -> None:
     history = History(seed)
     await compared(history, await open_store(f"sqlite:///{tmp_path}/s.db", writable=True, now=history.now), ACTS)

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.admin.api.actions import see_that_may
 from gateway.admin.api.applied import Applied, applied_of
 from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of
 from gateway.admin.api.moments import shown, surely_shown
-from gateway.admin.api.actions import see_that_may
 from gateway.admin.api.problems import not_found
 from gateway.admin.api.views import Reason, reason_given, view_told
 from gateway.changes.applying import NotApplied

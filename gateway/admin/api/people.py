@@ -150,7 +150,7 @@ async def erase_person(
 ) -> ErasedOut:
     """Erase all that is known of a person; what comes later is taken as new.
 
-    Refused where the person is refused and would not be any more. The reason should name nobody: the audit log keeps it.
+    Refused where the person is refused and would not be any more. The reason should name nobody: the audit log has it.
     """
     why = reason_given(reason, "erasing a person cannot be taken back")
     login = canonical_login(user, deps.rules)

@@ -131,7 +131,7 @@ async def why(
     """Why; without ``device`` for every known device of the user and for the user as a whole.
 
     ``certificate``: as if a client certificate came with it that names a device so. ``with_ban``, ``with_app``,
-    ``without_app``, ``flag``, ``unknown`` and ``policy``: as if that were so; nothing is stored. ``at``: as it was then.
+    ``without_app``, ``flag``, ``unknown`` and ``policy``: as if that were so; nothing is stored. ``at``: as of then.
     Every question is audited. A ban that is thought up tells whether an app is on somebody's device: it takes a reason.
     """
     login = canonical_login(user, deps.rules)

@@ -190,8 +190,10 @@ class MemoryWriting(
             await self._keep(PastKind.LOGIN, login, [(person_id, b"")])
 
     async def delete_person(self, person_id: str) -> None:
+        if person_id not in self.tables.people:
+            return
         before = await self._keep_person(person_id)
-        await self._keep_logins(person_id, (before.person_id, *before.aliases) if before else ())
+        await self._keep_logins(person_id, (person_id, *(before.aliases if before else ())))
         person = self._own(self.tables.people, "people").pop(person_id, None)
         if person is not None:
             logins = self._own(self.tables.logins, "logins")

@@ -130,7 +130,7 @@ class SqlPastWriting(SqlPastReading):
         await self._begin_past_at(before)
         gone = 0
         events = await self._rows.all(_OLDEST_EVENTS, {"most": limit})
-        if last := _last_before(((row.id, max(row.at, row.received_at)) for row in events), before):
+        if last := _last_before(((row.id, row.at or row.received_at) for row in events), before):
             gone += await self._rows.run(_DROP_EVENTS, {"last": last})
         values = await self._rows.all(_OLDEST_VALUES, {"most": limit})
         if last := _last_before(((row.id, row.until) for row in values), before):
@@ -144,7 +144,8 @@ class SqlPastWriting(SqlPastReading):
         owners = [f"login:{login}" for login in logins]
         others = {row.key for row in await self._rows.all(_STATED_BY, {"owners": owners})}
         for key in sorted(others - {pair_key(*each) for each in devices}):
-            await self._unname(*parts_of(key), logins)
+            source_id, source_device = parts_of(key)
+            await self._unname(source_id, source_device, logins)
         gone += await self._rows.run(_ERASE_OF, {"kinds": _PERSONAL, "owners": list(logins)})
         gone += await self._rows.run(_ERASE_OF, {"kinds": [PastKind.STATED.value], "owners": owners})
         gone += await self._rows.run(_ERASE_KEY, {"of": PastKind.LOGIN.value, "keys": list(logins)})

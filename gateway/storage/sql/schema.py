@@ -45,7 +45,7 @@ store_state = Table(
     Column("evidence_told", Moment, nullable=False, server_default="0"),
 )
 """One row: the name of this life of the store, the counter of the change log, the oldest schema revision whose code can
-use this one (written by ``migrating``), from when on the past is whole, and up to when the audit log tells of reports."""
+use this one (by ``migrating``), from when on the past is whole, and up to when the audit log tells of reports."""
 
 changes = Table(
     "changes",

@@ -272,8 +272,11 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
             await self._keep(PastKind.LOGIN, login, [(person_id, b"")])
 
     async def delete_person(self, person_id: str) -> None:
-        before = await self._keep_person(person_id)
-        await self._keep_logins(person_id, (before.person_id, *before.aliases) if before else ())
+        found = await self.person_by_login(person_id)
+        if found is None or found.person_id != person_id:
+            return
+        await self._keep_person(person_id)
+        await self._keep_logins(person_id, (person_id, *found.aliases))
         await self._rows.run(_DROP_LOGINS, {"person": person_id})
         await self._rows.run(_DROP_PERSON, {"person": person_id})
 

@@ -112,7 +112,7 @@ async def test_people_with_groups_and_aliases(store: Store, clock: Clock) -> Non
 
     async def who(then: EvidenceReading) -> list[tuple[str, tuple[str, ...], list[str]] | None]:
         found = [await then.person_by_login(login) for login in (ANN, ALIAS)]
-        return [each and (each.person_id, each.aliases, sorted(each.groups)) for each in found]
+        return [(each.person_id, each.aliases, sorted(each.groups)) if each else None for each in found]
 
     usual = ["all", "sales"]
     alone, alias_alone = (ANN, (), usual), (ALIAS, (), usual)
