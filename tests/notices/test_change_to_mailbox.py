@@ -1,5 +1,6 @@
 """From a change that cuts people to what stands in their mailboxes, by the API that operators use."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,9 +12,11 @@ import pytest
 from gateway.app.noticing import Noticing
 from gateway.changes import edits
 from gateway.changes.apply import ensure_first_policy
-from gateway.changes.applying import Applied, Applier
+from gateway.changes.applying import Applied, Applier, NotApplied, Rules
 from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.scheduling import Schedule
 from gateway.domain.bans import Flag
+from gateway.domain.change import State
 from gateway.ports.store import MailDevice, Person, Writing
 from gateway.settings import Settings, check_complete, load_settings
 from tests.notices.receiving import Manners, Receiving, receiving_server
@@ -130,6 +133,59 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
         ]
         again = await api.post(f"/notices/{number}/cut/resend", json={"user": CUT[0]})
         assert (again.status_code, "only bounced, failed, uncertain" in again.json()["detail"]) == (422, True)
+
+
+async def test_warned_then_cut_then_taken_back_is_one_thread_and_the_change_comes_by_itself(
+    server: Receiving, tmp_path: Path
+) -> None:
+    control = Control(now=NOW)
+    told = {"TELL": "warning-first", "WARNED_HOURS": "48", "TIME_ZONE": "Etc/GMT-10"}
+    given = {
+        **settings_of(tmp_path, server.port),
+        **{f"GATEPOST_NOTICES__{name}": value for name, value in told.items()},
+    }
+    noticing = noticing_of(load_settings(None, given), control)
+    applier = Applier(
+        control.store,
+        control,
+        control.publish,
+        control.workers,
+        lambda: control.now,
+        rules=lambda: Rules(second_person=False),
+        withdrawn=noticing.withdrawn,
+        telling=noticing.telling,
+    )
+    await fill(control)
+    desk = ChangeDesk(control.store, control, lambda: control.now)
+    change = await desk.propose(ANN, lambda version: edits.add_ban(version, TIKTOK_BAN))
+    assert change is not None
+    await desk.preview(change.number, "ann")
+    assert isinstance(await applier.apply(change.number, "ann"), NotApplied)
+    await until_mails(noticing, server, 1)
+    control.now += 48 * 3600
+    await Schedule(control.store, applier, lambda: control.now).look()
+    async with control.store.read() as reading:
+        applied = await reading.policy_change(change.number)
+    assert applied is not None
+    assert applied.state is State.APPLIED
+    await until_mails(noticing, server, 2)
+    await applier.withdraw(change.number, "ann", "sent in error")
+    await until_mails(noticing, server, 3)
+    assert sorted(server.mailboxes) == list(CUT)
+    for warning, cut, correction in server.mailboxes.values():
+        assert cut["In-Reply-To"] == warning["Message-ID"]
+        assert correction["References"] == f"{warning['Message-ID']} {cut['Message-ID']}"
+        assert cut["Subject"] == correction["Subject"] == f"Re: {warning['Subject']}"
+
+
+async def until_mails(noticing: Noticing, server: Receiving, number: int) -> None:
+    """Until everybody who is to be told has so many."""
+    assert noticing._recipients is not None
+    assert noticing._outbox is not None
+    await noticing._recipients.look()
+    async with asyncio.timeout(10):
+        while [len(server.mailboxes[login]) for login in CUT] != [number, number]:
+            await noticing._outbox.step()
 
 
 async def test_without_a_sender_nothing_is_planned_and_status_is_silent(tmp_path: Path) -> None:
