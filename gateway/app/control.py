@@ -39,6 +39,7 @@ from gateway.app.parts import (
 from gateway.app.retaining import Retaining
 from gateway.app.serving import Serving, ServingLimits
 from gateway.app.tasks import Tasks
+from gateway.app.turn import Turn
 from gateway.audit.keys import AuditKey
 from gateway.changes.apply import ensure_first_policy
 from gateway.changes.applying import Applier
@@ -403,40 +404,6 @@ async def run_control(settings: Settings, link: SupervisorLink, place: Place, *,
     finally:
         linked.cancel()
         await asyncio.gather(linked, return_exceptions=True)
-
-
-class Turn:
-    """Whose turn it is: holds the supervisor's messages until there is somebody to take them."""
-
-    def __init__(self) -> None:
-        self._told = asyncio.Event()
-        self._begin = False
-        self._held: list[Message] = []
-        self._taker: Callable[[Message], None] = self._held.append
-
-    def take(self, message: Message) -> None:
-        """A message of the supervisor."""
-        if message.get("type") == "begin":
-            self._begin = True
-            self._told.set()
-            return
-        if message.get("type") == "drain":
-            self._told.set()
-        self._taker(message)
-
-    async def begins(self, linked: asyncio.Future[None]) -> bool:
-        """Wait for the word to begin; False: it is to end, or the supervisor is gone."""
-        told = asyncio.ensure_future(self._told.wait())
-        await asyncio.wait((told, linked), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        return self._begin
-
-    def hand_to(self, taker: Callable[[Message], None]) -> None:
-        """Who takes messages from now on, those that were held first."""
-        self._taker = taker
-        for message in self._held:
-            taker(message)
-        self._held.clear()
 
 
 async def _begun(
