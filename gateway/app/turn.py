@@ -1,4 +1,4 @@
-"""Whose turn it is among the control processes of two versions: one writes the store, so the next one waits to begin."""
+"""Whose turn it is among control processes of two versions: one writes the store, so the next one waits to begin."""
 
 import asyncio
 from collections.abc import Callable
