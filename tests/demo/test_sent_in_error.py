@@ -41,7 +41,7 @@ async def test_a_small_company_is_told_and_told_again(tmp_path: Path) -> None:
     assert "one person alone may turn 50 within a day" in next(
         each["text"] for each in steps if each["name"] == "guarded"
     )
-    assert table.read_text().count("\n|") == len(found) + 1
+    assert table.read_text().count("\n|") == len(found) + 2
     assert left_in(tmp_path / "temporary") == []
 
 

@@ -68,8 +68,12 @@ class Crowd:
         return Moments(tuple(answer.at - since for answer in answers))
 
     async def refused(self) -> int:
-        """How many of the turning ones are refused when they ask again."""
-        return sum(answer.refused for answer in await _each(self.turning, Phone.folder_sync))
+        """How many of the turning ones are refused when they ask again; they hang up then."""
+        answers = await _each(self.turning, Phone.folder_sync)
+        for phone in self.turning:
+            # While people are written down who are told, connections that rest are closed.
+            phone.hang_up()
+        return sum(answer.refused for answer in answers)
 
     def untouched(self) -> int:
         """How many of the others have waited all the time."""
