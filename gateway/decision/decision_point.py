@@ -277,7 +277,10 @@ def _shown_in(request: AccessRequest) -> tuple[str, ...]:
 
 def _tell(session: LiveSession, verdict: Verdict) -> None:
     if verdict.effect is not Effect.ALLOW or isinstance(session, Follower):
-        session.verdict_turned(verdict)
+        try:
+            session.verdict_turned(verdict)
+        except Exception:  # a mistake about one session must not leave all others uncut
+            log.exception("session_not_told", login=session.request.login, effect=verdict.effect.name.lower())
 
 
 def log_turn(request: AccessRequest, verdict: Verdict) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
@@ -179,6 +180,32 @@ async def test_an_edit_reaches_those_first_against_whom_something_is_known() -> 
     await decision.use(policy(Flag.ENFORCE, number=2))
     assert sorted(looked_at) == sorted(logins)
     assert order == [login for login in logins if login.startswith("dirty")] == looked_at[: len(order)]
+
+
+async def test_a_mistake_about_one_session_leaves_no_other_uncut() -> None:
+    told: list[str] = []
+
+    class Waiting:
+        def __init__(self, login: str) -> None:
+            self.request = AccessRequest(login, "d1")
+
+        def verdict_turned(self, verdict: Verdict) -> None:
+            told.append(self.request.login)
+            if self.request.login in ("u0", "u2"):
+                raise OSError("a socket that is none any more")
+
+    async def read(login: str) -> PersonRecord:
+        return replace(DIRTY, person_id=login, logins=(login,))
+
+    decision = DecisionPoint(DeviceCache(read), policy(Flag.REPORT_ONLY), lambda: NOW)
+    for number in range(4):
+        session = Waiting(f"u{number}")
+        decision.sessions.add(session)
+        await decision.judge_loading(session.request)
+    with capture_logs() as logged:
+        await decision.use(policy(Flag.ENFORCE, number=2))
+    assert sorted(told) == ["u0", "u1", "u2", "u3"]
+    assert [each["login"] for each in logged if each["event"] == "session_not_told"] == ["u0", "u2"]
 
 
 async def test_a_broken_glass_lets_through_whatever_is_known_and_a_later_policy_too() -> None:

@@ -266,8 +266,9 @@ async def test_a_map_that_nobody_keeps_is_not_believed(site: Site) -> None:
         {"target": "/Microsoft-Server-ActiveSync?jAkJBAoUqNVBUqtKs9k8a7kAB0FuZHJvaWQ="},
         {"target": eas("FolderSync", "bert", "annaPHONE&DeviceId=bertPHONE")},
         {"Content_Encoding": "gzip"},
+        {"target": eas("FolderSync", "anna", "annaPHONE").replace("Cmd=", "cmd=")},
     ],
-    ids=["base64", "two devices", "coded"],
+    ids=["base64", "two devices", "coded", "another spelling"],
 )
 async def test_an_unusual_request_is_asked_about_each_time(site: Site, changed: dict[str, str]) -> None:
     said = {"target": eas("FolderSync", "anna", "annaPHONE"), **changed}
