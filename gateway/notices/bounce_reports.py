@@ -16,6 +16,8 @@ from gateway.domain.notice import NoticeKind
 REPORT_LONGEST = 64 << 10
 """Octets that are read; what returns of the message itself stands at the end and may be cut."""
 RECIPIENTS_AT_MOST = 20
+BOUNDARIES_AT_MOST = 20
+"""Words "boundary" in a message; a report has one, and the few of what it returns."""
 WORDS_LONGEST = 200
 _KINDS = "|".join(NoticeKind)
 _KEY = re.compile(rf"([1-9][0-9]{{0,11}})/({_KINDS})/([A-Za-z0-9_-]{{20}})")
@@ -57,8 +59,12 @@ def bounces_in(octets: bytes) -> tuple[Bounce, ...]:
 
 
 def _report(octets: bytes) -> Message | None:
+    octets = octets[:REPORT_LONGEST]
+    if octets.lower().count(b"boundary") > BOUNDARIES_AT_MOST:
+        # Each line would be compared with each of them.
+        return None
     try:
-        message = BytesParser().parsebytes(octets[:REPORT_LONGEST])
+        message = BytesParser().parsebytes(octets)
         kind = str(message.get_param("report-type") or "").lower()
     except (RecursionError, ValueError, LookupError, TypeError):
         return None

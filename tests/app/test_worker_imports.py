@@ -9,12 +9,10 @@ NOT_NEEDED = (
 )
 
 
-def test_a_control_process_loads_no_client_of_exchange_before_a_notice_goes_there() -> None:
-    code = (
-        "import sys, gateway.app.control; print([each for each in ('exchangelib', 'requests') if each in sys.modules])"
-    )
+def test_the_client_of_exchange_is_loaded_by_the_first_notice_that_goes_there() -> None:
+    code = "import sys, gateway.app.notice_way; print({'exchangelib', 'requests'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.strip() == "set()"
 
 
 def test_a_worker_loads_no_library_of_the_control_process() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import process_time
 from typing import Any
 
 import pytest
@@ -214,10 +215,12 @@ def test_parts_within_parts_without_end() -> None:
     octets = b"Content-Type: multipart/report; report-type=delivery-status; boundary=b0\r\n\r\n"
     for depth in range(2_000):
         octets += b"--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n" % (depth, depth + 1)
+    began = process_time()
     assert bounces_in(octets) == ()
+    assert process_time() - began < 0.5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_is_in_a_message_is_no_error(data: st.DataObject) -> None:
     octets = bytearray(report(KEY_OF_ANN))

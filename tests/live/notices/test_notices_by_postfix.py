@@ -91,7 +91,14 @@ async def test_once_each_and_the_correction_in_the_same_thread(postfix: Postfix,
     assert re.search(rf"with (?:{protocol})", str(german["Received"]))
 
 
+async def test_check(postfix: Postfix) -> None:
+    right = delivery(postfix, "tls")
+    assert (await right.check()).endswith(f"answers with TLS, the login as {SENDER} is accepted")
+    await right.close()
+
+
 async def test_a_wrong_password_is_shown_once(postfix: Postfix) -> None:
+    # The last one: Dovecot lets whoever comes from here wait for seconds afterwards.
     wrong = delivery(postfix, "starttls", "not-it")
     for _ in range(3):
         with pytest.raises(DeliveryUnusable, match=f"the login as {SENDER} was refused: 535"):
@@ -99,9 +106,3 @@ async def test_a_wrong_password_is_shown_once(postfix: Postfix) -> None:
     await wrong.close()
     await asyncio.to_thread(postfix.until_said, "authentication failed")
     assert postfix.said().count("authentication failed") == 1
-
-
-async def test_check(postfix: Postfix) -> None:
-    right = delivery(postfix, "tls")
-    assert (await right.check()).endswith(f"answers with TLS, the login as {SENDER} is accepted")
-    await right.close()
