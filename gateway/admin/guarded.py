@@ -4,15 +4,15 @@ Each is a ``GuardedAction`` with text values and one performer that does it insi
 that a second person approved, or, while nobody else could approve, the author's own (the audit log says which).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 
-from gateway.admin.auth import token_created
+from gateway.admin.auth import revoked, token_created, token_revoked
 from gateway.admin.operators import known_operators, operator_named, operator_told, other_approvers
 from gateway.admin.wide_sources import ADD_SOURCE, add_wide
 from gateway.domain.change import GuardedAction, PolicyChange
 from gateway.domain.errors import InvalidValue
-from gateway.domain.operator import Action, NamedOperator, Role, may, name_of, roles_of
+from gateway.domain.operator import Action, NamedOperator, Role, may, name_of, roles_of, same_name
 from gateway.ports.store import Conflict, OperatorToken, Store, Writing
 
 Performer = Callable[[Writing, Mapping[str, str], str, bool], Awaitable[None]]
@@ -69,10 +69,14 @@ def _of_operators(now: Callable[[], float]) -> dict[str, Performer]:
 
     async def set_roles(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
         present = await present_operator(writing, values["name"])
+        see_that_unchanged(present, values.get("were", ""))
         changed = replace(present, roles=roles_of(values["roles"].split()))
         await writing.put_operator(changed)
         await see_that_somebody_remains(writing)
         await writing.log_audit(operator_told(changed, author, "changed", alone=alone))
+        if not alone and _gains_power(present, changed) and await _has_tokens_by_others(writing, present.name):
+            # Whoever made one of them while that took nobody's yes would be two people now.
+            await _revoke_tokens(writing, present.name, now(), author)
 
     async def remove(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
         await removed(writing, values["name"], author, now(), alone=alone)
@@ -135,13 +139,43 @@ async def see_that_somebody_remains(writing: Writing) -> None:
         raise Conflict(f"then nobody could make operators any more: give another one the role {Role.EDITOR} first")
 
 
+def see_that_unchanged(present: NamedOperator, were: str) -> None:
+    """Raises ``Conflict`` where an operator's roles are not those that the change was made on."""
+    if were and roles_of(were.split()) != present.roles:
+        raise Conflict(
+            f"the roles of {present.name} were changed meanwhile, to {', '.join(sorted(present.roles))}: say them anew "
+            f"(gatepost operator roles {present.name})"
+        )
+
+
+def _gains_power(before: NamedOperator, after: NamedOperator) -> bool:
+    """Whether somebody may edit or approve from now on who might do neither."""
+    return powerful(after.roles) and not powerful(before.roles)
+
+
+def powerful(roles: Collection[Role]) -> bool:
+    """Whether a token that reaches them makes its holder a second person: it edits or approves."""
+    return may(roles, Action.EDIT_POLICY) or may(roles, Action.APPROVE)
+
+
+async def _has_tokens_by_others(writing: Writing, name: str) -> bool:
+    of_name = [each for each in await writing.tokens() if same_name(each.operator, name)]
+    return any(each.created_by and not same_name(each.created_by, name) for each in of_name)
+
+
+async def _revoke_tokens(writing: Writing, name: str, at: float, author: str) -> None:
+    for token in await writing.tokens():
+        if same_name(token.operator, name) and token.revoked_at is None:
+            ended = revoked(token, at)
+            await writing.put_token(ended)
+            await writing.log_audit(token_revoked(ended, author))
+
+
 async def removed(writing: Writing, name: str, author: str, at: float, *, alone: bool = False) -> NamedOperator:
     """Remove an operator; the person's tokens end with it, for the version before this one, too."""
     ended = replace(await present_operator(writing, name), removed_at=at)
     await writing.put_operator(ended)
     await see_that_somebody_remains(writing)
-    for token in await writing.tokens():
-        if token.operator.casefold() == ended.name.casefold() and token.revoked_at is None:
-            await writing.put_token(replace(token, revoked_at=at))
+    await _revoke_tokens(writing, ended.name, at, author)
     await writing.log_audit(operator_told(ended, author, "removed", alone=alone))
     return ended

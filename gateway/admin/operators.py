@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import Value
+from gateway.domain.change import Approval
 from gateway.domain.operator import (
     EDITORS_OF_OLD,
     VIEWERS_OF_OLD,
@@ -94,3 +95,11 @@ def operator_told(operator: NamedOperator, author: str, what: str, *, alone: boo
     if alone:
         details["alone"] = True
     return AuditEntry(AuditKind.OPERATOR, author, details=details)
+
+
+async def approval_stands(reading: Reading, approval: Approval) -> bool:
+    """Whether an approval still counts: its token was not revoked since, and its operator may still approve."""
+    token = next((each for each in await reading.tokens() if each.id == approval.token_id), None)
+    operator = await operator_named(reading, approval.operator)
+    able = operator is not None and operator.present and may(operator.roles, Action.APPROVE)
+    return able and token is not None and token.revoked_at is None

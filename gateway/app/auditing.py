@@ -96,6 +96,10 @@ class Auditing:
         """Sign and send, while the lease is held."""
         await self._checkpoints.run(held)
 
+    async def end(self) -> None:
+        """Sign once more, when everything else has ended."""
+        await self._checkpoints.end()
+
     async def take_effects(self, held: Held) -> None:
         """Write down what the workers did to people, while the lease is held."""
         receiver = EffectReceiver(self._redis)

@@ -6,6 +6,7 @@ Read at the start, like all settings.
 from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
+from gateway.admin.operators import known_operators
 from gateway.changes.applying import Rules
 from gateway.changes.fleet_previews import FleetSettings, NamedSets
 from gateway.changes.guards import GuardLimits
@@ -15,6 +16,7 @@ from gateway.ports.store import Reading
 from gateway.settings import Settings
 
 VIPS = "VIPs"
+OPERATORS = "operators"
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -37,11 +39,13 @@ def fleet_settings_of(settings: Settings) -> FleetSettings:
 
 
 def named_of(settings: Settings) -> NamedSets:
-    """Whom previews name among the cut."""
+    """Whom previews name among the cut: the VIPs, and the operators by the mail logins that are known of them."""
     group = settings.changes.vip_group
 
     async def named(reading: Reading) -> Collection[NamedSet]:
-        return (NamedSet(VIPS, group=group),) if group else ()
+        logins = [login for each in await known_operators(reading) if each.present for login in each.logins]
+        operators = (NamedSet(OPERATORS, logins=tuple(dict.fromkeys(logins))),) if logins else ()
+        return (*((NamedSet(VIPS, group=group),) if group else ()), *operators)
 
     return named
 

@@ -16,8 +16,9 @@ from gateway import __version__
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.api.health import HealthDeps, create_health
 from gateway.admin.auth import first_token
+from gateway.admin.bold_bindings import performers
 from gateway.admin.guarded import Performers
-from gateway.admin.operators import logins_of, operators_count
+from gateway.admin.operators import approval_stands, logins_of, operators_count
 from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
 from gateway.app.changing import fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
@@ -151,7 +152,8 @@ class Control:
             named=named_of(settings),
             connected=partial(connected, RedisWorkerStatuses(redis, names=SESSIONS)),
         )
-        guarded = Performers({}, now)
+        bindings = Bindings(evidence)
+        guarded = Performers(performers(bindings, ingest, now), now)
         lasts = settings.changes.approval_hours * 3600
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
         self._noticing = Noticing(settings, store, load, now, attempts, self._previews)
@@ -175,6 +177,7 @@ class Control:
             perform=guarded.perform,
             withdrawn=self._noticing.withdrawn,
             telling=self._noticing.telling,
+            stands=approval_stands,
             logins_of=logins_of,
         )
         self._schedule = Schedule(store, applier, now)
@@ -187,7 +190,7 @@ class Control:
                 editor=ShortForm(store, desk, applier, now),
                 guarded=guarded,
                 ingest=ingest,
-                bindings=Bindings(evidence),
+                bindings=bindings,
                 credentials=Credentials(evidence),
                 eraser=Eraser(evidence, RedisEraser(redis), self._previews.rewrite, now),
                 people=People(evidence),
@@ -287,6 +290,7 @@ class Control:
         # The servers end by themselves, with what is under way; they come first among the tasks.
         await asyncio.wait(tasks.running[: len(self._servings)], timeout=self._settings.gateway.drain_seconds)
         await tasks.end()
+        await self._auditing.end()
         await self._store.close()
         await self._redis.close()
 

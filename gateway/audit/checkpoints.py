@@ -19,13 +19,15 @@ from gateway.domain.audit.checkpoint import checkpoint_of
 from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.audit.stored import StoredCheckpoint, StoredEntry
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import Store, StoreUnavailable, Writing
+from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 
 log = structlog.get_logger()
 
 LOOK_EVERY_SECONDS = 5.0
 ALARM_AFTER_SECONDS = 900.0
 RETRY_AT_MOST_SECONDS = 300.0
+END_SECONDS = 3.0
+"""An orderly stop waits no longer for its checkpoint."""
 LOOKED_AT_ONCE = 1_000
 """Entries that are looked through for an act of a person; the next look goes on behind them."""
 
@@ -91,6 +93,18 @@ class Checkpointing:
                 log.warning("audit_checkpoint_not_made", error=str(error))
             self._not_made_since = self._not_made_since or self._now()
         await self._send()
+
+    async def end(self) -> None:
+        """At an orderly stop: sign what was written since the newest checkpoint, so that its tail is vouched for."""
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                async with self._store.read() as reading:
+                    head, newest = await reading.audit_head(), await reading.newest_audit_checkpoint()
+                if head.origin and head.size > (newest.size if newest else 0):
+                    await self.make()
+                    await self._send()
+        except (StoreUnavailable, Conflict, TimeoutError) as error:
+            log.warning("audit_checkpoint_not_made", error=str(error) or "the store does not answer in time")
 
     async def make(self) -> StoredCheckpoint:
         """Sign the log as it is now, with an entry that says so. Raises ``StoreUnavailable``."""

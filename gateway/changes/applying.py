@@ -8,7 +8,9 @@ enforces nothing more.
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import structlog
 
@@ -16,17 +18,19 @@ from gateway.changes.apply import ATTEMPTS, IN_FORCE_WITHIN_SECONDS, InForce, In
 from gateway.changes.audited import change_told, policy_edited
 from gateway.changes.desk import author_changes, change_and_policy
 from gateway.changes.guards import COUNTED_SECONDS, GuardHit, GuardLimits, guard_hits, turns_down_only
-from gateway.changes.previews import Previewed, Previews, beyond, decode_preview
+from gateway.changes.previews import Previewed, Previews, beyond, beyond_number, decode_preview
 from gateway.changes.telling import Before, Telling
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
-from gateway.domain.change import GuardedAction, PolicyChange, StageDone, State
+from gateway.domain.change import Approval, GuardedAction, PolicyChange, StageDone, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import NoticeKind, Tell
 from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Conflict, Reading, Store, Writing
+from gateway.ports.store import Change, Conflict, Reading, Store, Writing
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 Withdrawn = Callable[[Writing, PolicyChange, str], Awaitable[None]]
 """What else happens in the unit of work that takes a change back; the words are the reason."""
@@ -68,6 +72,10 @@ class Rules:
     """False: guards are shown and obeyed by nobody (shops of one operator)."""
 
 
+Stands = Callable[[Reading, Approval], Awaitable[bool]]
+"""Whether who approved may still approve, by the token that was used."""
+
+
 async def _nothing_else(writing: Writing, change: PolicyChange, words: str) -> None:
     """Nobody was told of the change."""
 
@@ -87,6 +95,7 @@ class Applier:
         perform: Perform | None = None,
         withdrawn: Withdrawn = _nothing_else,
         telling: Telling | None = None,
+        stands: Stands | None = None,
         logins_of: Callable[[Reading, str], Awaitable[Collection[str]]] | None = None,
         timeout_seconds: float = IN_FORCE_WITHIN_SECONDS,
     ) -> None:
@@ -100,6 +109,7 @@ class Applier:
         self._perform = perform
         self._withdrawn = withdrawn
         self._telling = telling or Telling(now=now)
+        self._stands = stands
         self._logins_of = logins_of
         self._timeout_seconds = timeout_seconds
 
@@ -109,9 +119,12 @@ class Applier:
 
     # --- applying
 
-    async def apply(self, number: int, by: str, tell: Tell | None = None) -> Applied | NotApplied:
+    async def apply(
+        self, number: int, by: str, tell: Tell | None = None, *, stage: int | None = None
+    ) -> Applied | NotApplied:
         """The next stage of a change, if guards, approval and time let it; ``tell``: in place of what the change says.
 
+        ``stage``: the one that is meant; who asks again because no answer came does not bring the one behind it.
         Raises ``InvalidValue`` where the change cannot be applied at all: its state, or somebody touched the same.
         """
         began = time.monotonic()
@@ -123,24 +136,26 @@ class Applier:
                 own = await self._logins_of(reading, change.author) if self._logins_of else ()
                 content = await reading.change_preview(number, change.preview.digest) if change.preview else None
                 warning = await reading.mailing(number, NoticeKind.WARNING)
-            stage = self._stage_of(change)
-            target = policy if change.action else lives.at_stage(change, policy, stage)
-            found = None
+                standing = await self._standing(reading, change)
+            place = self._stage_of(change, stage)
+            target = policy if change.action else lives.at_stage(change, policy, place)
+            found, cut = None, 0
             if change.action is not None or not turns_down_only(change.touches):
-                found = await self._previews.of(policy, target)
-                judged_at = self._telling.judged_at(change, warning)
-                refusal = self._refusal(change, found, recent, own, content, judged_at)
+                found = await self._previews.of(policy, lives.in_full(target, change, self._now()))
+                judged, judged_at = await self._judged(change, policy, found), self._telling.judged_at(change, warning)
+                refusal = self._refusal(standing, judged, recent, own, content, judged_at)
                 if refusal is not None:
                     return refusal
-                before = self._telling.before(change, policy, found.measured.newly_cut, warning, tell)
+                cut = await self._cut_at_once(change, policy, target, found)
+                before = self._telling.before(change, policy, cut, warning, tell)
                 if before is not None:
                     return await self._told_first(change, policy, before, tell, by)
-            waits = self._not_before(self._telling.at_once(change, warning, tell), stage)
+            waits = self._not_before(self._telling.at_once(change, warning, tell), place)
             if waits is not None:
                 return await self._scheduled(change, waits, by)
             try:
                 done, changes = await self._store.write(
-                    lambda writing: self._step(writing, change, policy, found, by, tell)  # noqa: B023
+                    lambda writing: self._step(writing, change, policy, found, by, tell, cut)  # noqa: B023
                 )
             except Conflict:
                 continue
@@ -148,13 +163,39 @@ class Applier:
             version = done[1]
             in_force = await self.in_force(version)
             seconds = time.monotonic() - began
-            log.info("change_applied", stage=stage + 1, **_told_of(done[0], version, in_force, seconds))
+            log.info("change_applied", stage=place + 1, **_told_of(done[0], version, in_force, seconds))
             return Applied(done[0], version, in_force, seconds)
         raise Conflict(f"others keep changing the policy: apply change {number} again")
 
-    def _stage_of(self, change: PolicyChange) -> int:
+    async def _standing(self, reading: Reading, change: PolicyChange) -> PolicyChange:
+        """The change with the approvals that count: a token that was revoked since, or a role taken, ends its word."""
+        if self._stands is None or change.done:
+            return change
+        return replace(change, approvals=tuple([a for a in change.approvals if await self._stands(reading, a)]))
+
+    async def _cut_at_once(
+        self, change: PolicyChange, policy: PolicyVersion, target: PolicyVersion, found: Previewed
+    ) -> int:
+        """How many devices it cuts when it comes; those of a later date are not told of yet."""
+        if lives.in_full(target, change, self._now()) != target:
+            found = await self._previews.of(policy, target)
+        return found.measured.newly_cut
+
+    async def _judged(self, change: PolicyChange, policy: PolicyVersion, found: Previewed) -> Previewed:
+        """What guards look at. The first stage is let through for all that follow: they may come by themselves."""
+        if change.done or len(change.stages) == 1:
+            return found
+        whole = lives.at_stage(change, policy, len(change.stages) - 1)
+        return await self._previews.of(policy, lives.in_full(whole, change, self._now()))
+
+    def _stage_of(self, change: PolicyChange, wanted: int | None) -> int:
         if State.APPLYING not in lives.WAYS[change.state]:
             lives.moved(change, State.APPLYING, 0.0, "")
+        if wanted is not None and wanted != change.next_stage:
+            raise InvalidValue(
+                f"stage {wanted + 1} of change {change.number} is in force already: look at it again (gatepost change "
+                f"show {change.number})"
+            )
         return change.next_stage
 
     def _not_before(self, change: PolicyChange, stage: int) -> float | None:
@@ -168,7 +209,7 @@ class Applier:
 
     async def _scheduled(self, change: PolicyChange, at: float, by: str) -> NotApplied:
         waiting = change
-        if change.state in (State.PREVIEWED, State.APPROVED):
+        if State.SCHEDULED in lives.WAYS[change.state]:
 
             async def work(writing: Writing) -> PolicyChange:
                 present, _ = await change_and_policy(writing, change.number)
@@ -180,8 +221,9 @@ class Applier:
                 return scheduled
 
             waiting, _ = await self._store.write(work)
-        left = at - self._now()
-        return NotApplied(waiting, (), f"not before its time, in {_lasting(left)}; it comes then by itself")
+        by_itself = waiting.state is State.SCHEDULED or change.stages[change.next_stage].by_itself
+        then = "it comes then by itself" if by_itself else f"then: gatepost apply {change.number}"
+        return NotApplied(waiting, (), f"not before its time, in {_lasting(at - self._now())}; {then}")
 
     async def _told_first(
         self, change: PolicyChange, policy: PolicyVersion, before: Before, tell: Tell | None, by: str
@@ -214,10 +256,10 @@ class Applier:
         hits = guard_hits(change, found.measured, recent, rules.limits, own, now)
         if not hits or not rules.second_person:
             return None
-        approval = next(iter(change.approvals), None) if change.done else lives.approval_in_force(change, approved_at)
+        approval = lives.approval_in_force(change, approved_at)
         if approval is None:
             ended = any(each.ends_at <= now for each in change.approvals)
-            word = "its approval has ended: " if ended and change.state is State.APPROVED else ""
+            word = "its approval has ended: " if ended else ""
             return NotApplied(
                 change,
                 hits,
@@ -226,14 +268,19 @@ class Applier:
             )
         approved = decode_preview(content).newly_cut if content is not None else frozenset[int]()
         more, most = beyond(approved, found.newly_cut)
-        if more > most:
-            return NotApplied(
-                change,
-                hits,
-                f"{more} devices would be cut that were not in the preview that {approval.operator} approved (at most "
-                f"{most} may differ): preview it again (gatepost change preview {number}) and have that approved",
-            )
-        return None
+        words = f"{more} devices would be cut that were not in"
+        if more <= most:
+            seen = change.preview.newly_admitted if change.preview else 0
+            more, most = beyond_number(seen, found.measured.newly_admitted)
+            words = f"{more} devices more would be admitted than in"
+        if more <= most:
+            return None
+        return NotApplied(
+            change,
+            hits,
+            f"{words} the preview that {approval.operator} approved (at most {most} may differ): preview it again "
+            f"(gatepost change preview {number}) and have that approved",
+        )
 
     async def _step(
         self,
@@ -243,6 +290,7 @@ class Applier:
         found: Previewed | None,
         by: str,
         tell: Tell | None = None,
+        cut: int = 0,
     ) -> tuple[PolicyChange, PolicyVersion]:
         present, newest = await change_and_policy(writing, change.number)
         if present != change or newest.number != policy.number:
@@ -251,9 +299,7 @@ class Applier:
         now, stage = self._now(), change.next_stage
         version = newest
         if change.action is not None:
-            if self._perform is None:
-                raise InvalidValue(f"nobody here can do {change.action.kind}")
-            await self._perform(writing, change.action, change)
+            await self._do(writing, change.action, change)
         else:
             version = await self._next_version(writing, lives.at_stage(change, newest, stage), newest, change, stage)
         last = stage + 1 == len(change.stages)
@@ -266,10 +312,19 @@ class Applier:
         if last:
             done = lives.moved(done, State.APPLIED, now, by)
         await writing.put_policy_change(done, now)
-        await self._telling.cut(writing, done, version, found.measured.newly_cut if found else 0, by)
+        await self._telling.cut(writing, done, version, cut, by)
         kind = AuditKind.CHANGE_APPLIED if last else AuditKind.CHANGE_STAGE
         await writing.log_audit(change_told(done, kind, by, stage=stage + 1, version=version.number))
         return done, version
+
+    async def _do(self, writing: Writing, action: GuardedAction, change: PolicyChange) -> None:
+        if self._perform is None:
+            raise InvalidValue(f"nobody here can do {action.kind}")
+        try:
+            await self._perform(writing, action, change)
+        except Conflict as error:
+            # Not the policy moved, which is looked at again: what was wanted is not possible any more.
+            raise InvalidValue(f"change {change.number} cannot be applied any more: {error}") from None
 
     async def _next_version(
         self, writing: Writing, edited: PolicyVersion, newest: PolicyVersion, change: PolicyChange, stage: int
@@ -316,10 +371,9 @@ class Applier:
         async def work(writing: Writing) -> tuple[PolicyChange, PolicyVersion, lives.TakenBack]:
             change, newest = await change_and_policy(writing, number)
             now = self._now()
-            if not change.done:
-                back, version, to = lives.TakenBack(newest), newest, State.REJECTED
-            else:
-                back, version, to = lives.taken_back(change, newest), newest, State.WITHDRAWN
+            back, version, to = lives.TakenBack(newest), newest, State.REJECTED
+            if change.done:
+                back, to = _undone(change, newest), State.WITHDRAWN
             ended = lives.moved(change, to, now, by, words)
             if back.version != newest:
                 version = await self._put(
@@ -334,12 +388,19 @@ class Applier:
             await writing.log_audit(told)
             return ended, version, back
 
-        (change, version, back), changes = await self._store.write(work)
+        (change, version, back), changes = await self._written(work)
         await self._publish(changes)
         in_force = await self.in_force(version)
         seconds = time.monotonic() - began
         log.info("change_withdrawn", by=by, **_told_of(change, version, in_force, seconds))
         return Applied(change, version, in_force, seconds, back.clashes, back.kept)
+
+    async def _written(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, Sequence[Change]]:
+        """Write, again where somebody else was quicker: taking back is never refused for that."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(Conflict):
+                return await self._store.write(work)
+        return await self._store.write(work)
 
 
 def _told_of(
@@ -355,6 +416,13 @@ def _told_of(
         "silent": list(in_force.silent),
         "seconds": round(seconds, 4),
     }
+
+
+def _undone(change: PolicyChange, newest: PolicyVersion) -> lives.TakenBack:
+    if change.action is not None:
+        # Undoing it (removing an operator, say) is an act of its own, which may take a second person.
+        return lives.TakenBack(newest, kept=(f"action:{change.action.kind}",))
+    return lives.taken_back(change, newest)
 
 
 def _stage_done(stage: int, version: PolicyVersion, found: Previewed | None, now: float, by: str) -> StageDone:

@@ -47,20 +47,28 @@ def policy_begun(first: PolicyVersion) -> AuditEntry:
 def change_told(change: PolicyChange, kind: AuditKind, by: str, **details: Value) -> AuditEntry:
     """The entry for a step of a change's life."""
     named = [each for touch in change.touches for each in (touch.before, touch.after) if isinstance(each, Exemption)]
+    subjects = [_subject(each, "touched") for each in named[:SUBJECTS_AT_MOST] if each.login]
     return AuditEntry(
         kind,
         by,
-        tuple(_subject(each, "touched") for each in named[:SUBJECTS_AT_MOST] if each.login),
+        (*subjects, *_acted_on(change)),
         {
             "change": change.number,
             "state": change.state.value,
-            "title": _without_names(change.title, named),
+            "title": "" if change.action and _acted_on(change) else _without_names(change.title, named),
             "parts": [touch.part for touch in change.touches[:SUBJECTS_AT_MOST]],
             "author": change.author,
             "preview": change.preview.digest if change.preview else "",
+            **({"action": change.action.kind} if change.action else {}),
             **details,
         },
     )
+
+
+def _acted_on(change: PolicyChange) -> tuple[Subject, ...]:
+    """Whom a guarded action is about, where that is a mail user (``person``, ``device`` among its values)."""
+    values = change.action.values if change.action else {}
+    return (Subject(values["person"], values.get("device", "")),) if values.get("person") else ()
 
 
 def _subject(exemption: Exemption, what: str) -> Subject:

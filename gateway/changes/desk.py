@@ -153,9 +153,11 @@ class ChangeDesk:
         """What the whole change would do now; kept with it. An approval of another preview is void."""
         async with self._store.read() as reading:
             change, policy = await change_and_policy(reading, number)
-        if change.state not in (State.DRAFT, State.PREVIEWED, State.APPROVED, State.SCHEDULED):
+        if change.state not in lives.UNDER_WAY and State.PREVIEWED not in lives.WAYS[change.state]:
             raise InvalidValue(f"change {number} is {change.state}: there is nothing to preview any more")
         after = policy if change.action else lives.at_stage(change, policy, len(change.stages) - 1)
+        # What begins at a later date turns nobody now; it is judged by whom it will turn.
+        after = lives.in_full(after, change, self._now())
         found = await self._previews.of(policy, after)
 
         async def work(writing: Writing) -> PolicyChange:
@@ -203,6 +205,7 @@ class ChangeDesk:
                 )
             rejected = lives.moved(change, State.REJECTED, self._now(), actor.name, words)
             if self._rejected is not None:
+                # Who was warned of it is told that it does not come.
                 await self._rejected(writing, rejected, words)
             return await self._put(writing, rejected, AuditKind.CHANGE_REJECTED, actor.name, reason=words)
 

@@ -109,3 +109,8 @@ def beyond(approved: frozenset[int], present: Iterable[int]) -> tuple[int, int]:
     """How many devices of ``present`` nobody approved, and how many would be too many."""
     more = sum(1 for mark in present if mark not in approved)
     return more, max(DIFFERS_BY_DEVICES, int(len(approved) * DIFFERS_BY_SHARE))
+
+
+def beyond_number(approved: int, present: int) -> tuple[int, int]:
+    """How many more there are than somebody approved, and how many would be too many."""
+    return max(0, present - approved), max(DIFFERS_BY_DEVICES, int(approved * DIFFERS_BY_SHARE))

@@ -24,8 +24,8 @@ from gateway.ports.store import Conflict, Reading, Store, StoreUnavailable
 log = structlog.get_logger()
 
 LOOK_EVERY_SECONDS = 2.0
-LOOKED_AT = 200
-"""The newest changes; older ones that still wait are applied by hand."""
+LOOKED_AT = 10_000
+"""Written since the look before, at most; what is left out is found by the next whole one."""
 WHOLE_EVERY_SECONDS = 300.0
 """In between only what was written since the look before is read: a change may carry a large policy file."""
 MARGIN_SECONDS = 120.0
@@ -75,21 +75,32 @@ class Schedule:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def look(self) -> None:
-        """Halt what must stop, apply what is due."""
+        """Halt what must stop, apply what is due. What one change is in the way of does not hold up the others."""
         await self._read()
-        for number in sorted(self._open):
-            change = self._open[number]
-            if change.state is State.APPLYING and await self._stopped(change):
-                continue
-            if self._is_due(change):
-                await self._apply(change)
+        for change in [self._open[number] for number in sorted(self._open)]:
+            try:
+                if not await self._stopped(change) and self._is_due(change):
+                    await self._apply(change)
+            except StoreUnavailable:
+                raise
+            except Conflict as error:
+                log.warning("schedule_waits", error=str(error))
+            except DomainError as error:
+                # Somebody was quicker: withdrawn, halted, or touched by another change.
+                self._rest(change, str(error))
+            except Exception:  # a mistake of ours in one change stops no rule of another
+                log.exception("change_not_due", change=change.number, reason="see the traceback")
+                self._rests[change.number] = self._now() + AGAIN_AFTER_SECONDS
 
     async def _read(self) -> None:
         now = self._now()
         whole = not 0 <= now - self._whole_at < WHOLE_EVERY_SECONDS
-        since = 0.0 if whole else self._looked_at - MARGIN_SECONDS
+        since = self._looked_at - MARGIN_SECONDS
         async with self._store.read() as reading:
-            changes = await reading.policy_changes(limit=LOOKED_AT, since=since)
+            if whole:
+                changes = await reading.policy_changes_in(OPEN)
+            else:
+                changes = await reading.policy_changes(limit=LOOKED_AT, since=since)
         if whole:
             self._open, self._whole_at = {}, now
         self._looked_at = now
@@ -100,6 +111,8 @@ class Schedule:
                 self._open.pop(each.number, None)
 
     async def _stopped(self, change: PolicyChange) -> bool:
+        if change.state is not State.APPLYING:
+            return False
         stop = change.stages[change.done[-1].stage].stop
         if stop == StopRule():
             return False
@@ -123,13 +136,8 @@ class Schedule:
         return stage.by_itself and last + stage.after_seconds <= now
 
     async def _apply(self, change: PolicyChange) -> None:
-        try:
-            done = await self._applier.apply(change.number, GATEPOST)
-        except (Conflict, StoreUnavailable):
-            raise
-        except DomainError as error:
-            self._rest(change, str(error))
-            return
+        # Of a stage that somebody applied meanwhile nothing is left to do: the one behind it may wait for a hand.
+        done = await self._applier.apply(change.number, GATEPOST, stage=change.next_stage)
         if isinstance(done, NotApplied):
             self._rest(change, done.sentence)
 
@@ -147,10 +155,11 @@ class Schedule:
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
         return [
-            f"change {each.number} halted: {each.history[-1].words or 'by ' + each.history[-1].by}; withdraw it, or go "
+            f"change {each.number} halted: {halted.words or 'by ' + halted.by}; withdraw it, or go "
             f"on: gatepost apply {each.number}"
             for each in self._open.values()
-            if each.state is State.HALTED and each.history
+            if each.state is State.HALTED
+            for halted in [step for step in each.history if step.state is State.HALTED][-1:]
         ]
 
 

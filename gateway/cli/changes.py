@@ -142,7 +142,10 @@ def apply(desk: Desk, number: Number, tell: TellOption = None) -> None:
             show_change(desk, seen, _telling(desk, api, seen))
         desk.confirm(f"Apply change {number}?")
     with desk.api("waiting for the workers") as api:
-        answer = api.post(f"/changes/{number}/apply", told_so(tell))
+        # The stage that was seen: asked again after a lost answer, the one behind it does not come.
+        began = [each for each in seen["stages"] if each["policy_version"] is not None]
+        stage = {"stage": len(began) + 1} if len(began) < len(seen["stages"]) else {}
+        answer = api.post(f"/changes/{number}/apply", {**told_so(tell), **stage})
     show_applied(desk, answer)
 
 
@@ -158,7 +161,10 @@ def withdraw(desk: Desk, number: Number, reason: Reason = "") -> None:
     for part in answer["clashes"]:
         desk.warn(f"a later change had touched {part}, too: the milder value stands")
     for part in set(answer["kept"]) - set(answer["clashes"]):
-        desk.warn(f"{part} stays as it is: going back would enforce more, which is a change of its own")
+        if part.startswith("action:"):
+            desk.warn("what the change did besides the policy is not undone by this: undo it by a command of its own")
+        else:
+            desk.warn(f"{part} stays as it is: going back would enforce more, which is a change of its own")
     show_applied(desk, answer)
 
 

@@ -12,8 +12,8 @@ from enum import StrEnum
 from gateway.domain.errors import InvalidValue
 from gateway.domain.milder import milder
 from gateway.domain.notice import Tell
-from gateway.domain.policy import PolicyVersion
-from gateway.domain.policy_parts import PartValue, Touch, parts_of, put_parts
+from gateway.domain.policy import Exemption, PolicyVersion
+from gateway.domain.policy_parts import FlagPart, PartValue, Touch, parts_of, put_parts
 from gateway.domain.stages import EVERYBODY, Stage, staged
 
 HISTORY_LONGEST = 500
@@ -34,9 +34,9 @@ class State(StrEnum):
 
 
 WAYS: dict[State, frozenset[State]] = {
-    State.DRAFT: frozenset({State.PREVIEWED, State.APPLYING, State.REJECTED}),
+    State.DRAFT: frozenset({State.PREVIEWED, State.SCHEDULED, State.APPLYING, State.REJECTED}),
     State.PREVIEWED: frozenset({State.PREVIEWED, State.APPROVED, State.SCHEDULED, State.APPLYING, State.REJECTED}),
-    State.APPROVED: frozenset({State.PREVIEWED, State.SCHEDULED, State.APPLYING, State.REJECTED}),
+    State.APPROVED: frozenset({State.PREVIEWED, State.APPROVED, State.SCHEDULED, State.APPLYING, State.REJECTED}),
     State.SCHEDULED: frozenset({State.PREVIEWED, State.APPLYING, State.REJECTED}),
     State.APPLYING: frozenset({State.APPLYING, State.APPLIED, State.HALTED, State.WITHDRAWN}),
     State.HALTED: frozenset({State.APPLYING, State.WITHDRAWN}),
@@ -45,7 +45,10 @@ WAYS: dict[State, frozenset[State]] = {
     State.REJECTED: frozenset(),
 }
 """From each state, where to. Only what turns enforcement down goes from draft at once. A new preview makes an approval
-void; a rejected or withdrawn change is over."""
+void, and one that has ended is given again; a rejected or withdrawn change is over."""
+
+UNDER_WAY = frozenset({State.APPLYING, State.HALTED})
+"""Stages are in force, and others may follow: previews and approvals are of what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,10 @@ def moved(change: PolicyChange, to: State, at: float, by: str, words: str = "") 
     if to not in WAYS[change.state]:
         ways = ", ".join(sorted(WAYS[change.state])) or "nothing any more: make a new change"
         raise InvalidValue(f"change {change.number} is {change.state}; from there it can become {ways}, not {to}")
+    return _stepped(change, to, at, by, words)
+
+
+def _stepped(change: PolicyChange, to: State, at: float, by: str, words: str) -> PolicyChange:
     steps = (*change.history, Moved(to, at, by, words))[-HISTORY_LONGEST:]
     return replace(change, state=to, history=steps)
 
@@ -154,7 +161,7 @@ def previewed(change: PolicyChange, preview: PreviewSeen, by: str) -> PolicyChan
     """With a (new) preview; an approval of another one is void."""
     kept = tuple(each for each in change.approvals if each.digest == preview.digest)
     words = f"{preview.newly_cut} newly cut, {preview.newly_admitted} newly admitted"
-    if change.state in (State.APPROVED, State.SCHEDULED) and kept:
+    if change.state in UNDER_WAY or (change.state in (State.APPROVED, State.SCHEDULED) and kept):
         return replace(change, preview=preview, approvals=kept)
     return replace(moved(change, State.PREVIEWED, preview.at, by, words), preview=preview, approvals=kept)
 
@@ -168,17 +175,28 @@ def approved(change: PolicyChange, approval: Approval) -> PolicyChange:
         )
     if approval.operator.casefold() == change.author.casefold():
         raise InvalidValue(f"{approval.operator} made change {change.number}: it needs another person's approval")
-    return replace(
-        moved(change, State.APPROVED, approval.at, approval.operator, f"preview {approval.digest[:12]} approved"),
-        approvals=(*change.approvals, approval),
-    )
+    words = f"preview {approval.digest[:12]} approved"
+    if change.state is State.SCHEDULED or change.state in UNDER_WAY:
+        # It goes on where it stands: its moment, or its next stage, lacked nothing but the yes.
+        stepped = _stepped(change, State.APPROVED, approval.at, approval.operator, words)
+        agreed = replace(stepped, state=change.state)
+    else:
+        agreed = moved(change, State.APPROVED, approval.at, approval.operator, words)
+    return replace(agreed, approvals=(*change.approvals, approval))
 
 
 def approval_in_force(change: PolicyChange, now: float) -> Approval | None:
-    """The approval that stands behind the present preview, if one has not ended."""
+    """The approval that stands behind the present preview, if one has not ended.
+
+    What was approved when the first stage came was the whole change: that yes lasts as long as the change is under way.
+    """
     digest = change.preview.digest if change.preview else ""
-    fitting = (each for each in change.approvals if each.digest == digest and now < each.ends_at)
-    return next(fitting, None)
+    return next((each for each in change.approvals if each.digest == digest and _lasts(each, change, now)), None)
+
+
+def _lasts(approval: Approval, change: PolicyChange, now: float) -> bool:
+    began_under_it = bool(change.done) and approval.at <= change.done[0].at < approval.ends_at
+    return began_under_it or now < approval.ends_at
 
 
 # --- what a change does to a policy
@@ -223,6 +241,23 @@ def at_stage(change: PolicyChange, version: PolicyVersion, stage: int) -> Policy
         )
     values = {touch.part: staged(touch, change.stages[stage]) for touch in change.touches}
     return put_parts(version, values)
+
+
+def in_full(version: PolicyVersion, change: PolicyChange, now: float) -> PolicyVersion:
+    """The version with what the change brings at a later date as if that had come: so guards know whom it turns then."""
+    parts = parts_of(version)
+    values = {touch.part: _begun(parts.get(touch.part), now) for touch in change.touches}
+    return put_parts(version, {part: value for part, value in values.items() if value is not None})
+
+
+def _begun(value: PartValue | None, now: float) -> PartValue | None:
+    """A ban's flag, or an exemption, that begins later, begun; None: nothing of it does."""
+    if isinstance(value, FlagPart) and value.starts_at is not None and value.starts_at > now:
+        return replace(value, starts_at=None)
+    if isinstance(value, Exemption) and value.starts_at > now:
+        # The same whenever it is asked for: a preview's digest is over this.
+        return replace(value, starts_at=0.0)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

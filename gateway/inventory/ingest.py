@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 import structlog
 
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.audit.entry import Value
 from gateway.domain.binding import claimed_logins
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Applied, Inventory, InventoryReport, Outcome, apply_report
@@ -87,27 +87,19 @@ class Ingest:
         log.info("device_checked_out", source=source_id, device=source_device, known=known)
         return known
 
-    async def forget_device(self, person_id: str, device_id: str, author: str = GATEPOST) -> Forgotten:
-        """Forget all that is known of a mail device, its open hits and tombstones included: the operator's way out.
+    async def forget_within(
+        self, writing: Writing, person_id: str, device_id: str, author: str, *, alone: bool = False
+    ) -> Forgotten:
+        """Forget all that is known of a mail device, its open hits and tombstones included, inside a unit of work.
 
         ``device_id`` empty: the person's inventory devices without a mail device. What comes later is taken as new.
+        ``alone``: it has an open hit, and nobody else could approve that.
         """
-
-        async def work(writing: Writing) -> Forgotten:
-            forgotten = await self._forget(writing, person_id, device_id)
-            told = {"inventories": forgotten.inventories, "tombstones": forgotten.tombstones}
-            subject = Subject(person_id, device_id)
-            await writing.log_audit(AuditEntry(AuditKind.DEVICE_FORGOTTEN, author, (subject,), told))
-            return forgotten
-
-        forgotten = await self._evidence.write(work)
-        log.info(
-            "device_evidence_forgotten",
-            login=person_id,
-            device=device_id,
-            inventories=forgotten.inventories,
-            tombstones=forgotten.tombstones,
-        )
+        forgotten = await self._forget(writing, person_id, device_id)
+        told: dict[str, Value] = {"inventories": forgotten.inventories, "tombstones": forgotten.tombstones}
+        subject = Subject(person_id, device_id)
+        told.update({"alone": True} if alone else {})
+        await writing.log_audit(AuditEntry(AuditKind.DEVICE_FORGOTTEN, author, (subject,), told))
         return forgotten
 
     async def _take(

@@ -6,13 +6,13 @@ The change-log rows of a commit get contiguous sequence numbers as the last stat
 ``Store.read`` gives a fresh snapshot each time. Every method may raise ``StoreUnavailable``.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
-from gateway.domain.change import PolicyChange
+from gateway.domain.change import PolicyChange, State
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
 from gateway.domain.operator import NamedOperator
@@ -245,6 +245,10 @@ class Reading(AuditReading, NoticeReading, PastReading, ErasureReading, Protocol
 
     async def policy_changes(self, limit: int = 100, since: float = 0.0) -> Sequence[PolicyChange]:
         """The newest changes, newest first, of those that were written at ``since`` or later."""
+        ...
+
+    async def policy_changes_in(self, states: Collection[State]) -> Sequence[PolicyChange]:
+        """All changes in these states, newest first."""
         ...
 
     async def change_preview(self, number: int, digest: str) -> bytes | None:

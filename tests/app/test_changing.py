@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.changing import VIPS, fleet_settings_of, named_of, rules_of, sentences_of
+from gateway.app.changing import OPERATORS, VIPS, fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.changes.applying import Rules
 from gateway.changes.impact.figures import NamedSet
 from gateway.domain.freeze import opens_at
+from gateway.domain.operator import NamedOperator, Role
+from gateway.ports.store import Writing
 from gateway.settings import Settings, SettingsInvalid, load_settings
 from gateway.storage.memory import MemoryStore
 
@@ -67,3 +69,17 @@ async def test_previews_name_the_vip_group(tmp_path: Path) -> None:
     async with MemoryStore().read() as reading:
         assert await named_of(Settings())(reading) == ()
         assert await named_of(settings(tmp_path, 'vip_group = "board"'))(reading) == (NamedSet(VIPS, group="board"),)
+
+
+async def test_previews_name_the_operators_by_their_mail_logins() -> None:
+    store = MemoryStore()
+
+    async def work(writing: Writing) -> None:
+        await writing.put_operator(NamedOperator("ann", frozenset({Role.EDITOR}), ("ann@corp.example",)))
+        await writing.put_operator(
+            NamedOperator("eve", frozenset({Role.EDITOR}), ("eve@corp.example",), removed_at=1.0)
+        )
+
+    await store.write(work)
+    async with store.read() as reading:
+        assert await named_of(Settings())(reading) == (NamedSet(OPERATORS, logins=("ann@corp.example",)),)

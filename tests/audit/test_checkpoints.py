@@ -155,6 +155,28 @@ async def test_each_checkpoint_is_sent_once() -> None:
     assert receiver.got == await site.sizes()
 
 
+async def test_an_orderly_stop_signs_what_was_written_since_and_sends_it() -> None:
+    receiver = Receiver()
+    site = Site(receiver)
+    await site.write(AuditKind.POLICY_EDITED)
+    await site.signing.look()
+    await site.signing.end()
+    assert await site.sizes() == [2]
+    await site.write(AuditKind.EFFECTS, 3)
+    await site.signing.end()
+    assert await site.sizes() == [2, 6]
+    assert receiver.got == [2, 6]
+
+
+async def test_an_orderly_stop_waits_for_no_store_that_is_away() -> None:
+    site = Site()
+    await site.write(AuditKind.POLICY_EDITED)
+    site.store.unavailable = "the disk is full"
+    with capture_logs() as logged:
+        await site.signing.end()
+    assert [each["event"] for each in logged] == ["audit_checkpoint_not_made"]
+
+
 async def test_a_store_that_takes_no_writes_is_told_of_once() -> None:
     site = Site()
     await site.write(AuditKind.POLICY_EDITED)

@@ -7,7 +7,17 @@ import pytest
 from gateway.changes.guards import GuardLimits, Measured, WideBan, guard_hits, turns_down_only
 from gateway.domain.bans import Flag
 from gateway.domain.change import PolicyChange, StageDone, State
-from gateway.domain.policy import Exemption, PolicyVersion, Setting, UnknownSetting, first_policy
+from gateway.domain.inventory import Platform
+from gateway.domain.policy import (
+    Exemption,
+    OutlookMobile,
+    PolicyVersion,
+    Setting,
+    SettingRule,
+    Unavailable,
+    UnknownSetting,
+    first_policy,
+)
 from gateway.domain.policy_parts import differences
 from tests.support.evidence_strategies import NOW, TIKTOK_BAN
 
@@ -54,6 +64,11 @@ def applied(number: int, author: str, cut: int, at: float) -> PolicyChange:
     return replace(ENFORCES, number=number, author=author, state=State.APPLIED, done=done)
 
 
+def staged(number: int, author: str, *stages: tuple[int, float]) -> PolicyChange:
+    done = tuple(StageDone(place, 2, at, author, cut, 0) for place, (cut, at) in enumerate(stages))
+    return replace(ENFORCES, number=number, author=author, state=State.APPLYING, done=done)
+
+
 @pytest.mark.parametrize(
     ("recent", "expected"),
     [
@@ -62,6 +77,9 @@ def applied(number: int, author: str, cut: int, at: float) -> PolicyChange:
         ((applied(1, "ANN", 24, NOW - 60), applied(2, "ann", 24, NOW - 86_000)), ["newly_cut"]),
         ((applied(1, "ann", 48, NOW - 86_401),), []),
         ((applied(1, "bob", 48, NOW - 60),), []),
+        # A change of several stages counts stage by stage, however long ago it began.
+        ((staged(1, "ann", (30, NOW - 90_000), (48, NOW - 60)),), ["newly_cut"]),
+        ((staged(1, "ann", (48, NOW - 90_000), (1, NOW - 60)),), []),
         # Withdrawn or not, it was done.
         ((replace(applied(1, "ann", 48, NOW - 60), state=State.WITHDRAWN),), ["newly_cut"]),
         ((replace(applied(1, "ann", 48, NOW - 60), state=State.PREVIEWED, done=()),), []),
@@ -78,7 +96,39 @@ def test_exemptions_of_oneself_and_of_groups() -> None:
 
     assert guards(exempting(login="ann@corp.example")) == ["exempts_author"]
     assert guards(exempting(login="bob@corp.example")) == []
+    # Where nobody has said which logins are the author's.
+    own = exempting(login="ann@corp.example")
+    assert [hit.guard for hit in guard_hits(own, FEW, (), GuardLimits(), (), NOW)] == ["exempts_author"]
     assert guards(exempting(group="board")) == ["exempts_group"]
+
+
+def test_the_earlier_stages_of_a_change_count_with_it() -> None:
+    under_way = replace(ENFORCES, done=staged(9, "ann", (48, NOW - 60)).done)
+    assert guards(under_way) == ["newly_cut"]
+
+
+STALE_ON_IOS = UnknownSetting(Setting.DENY, (SettingRule(Setting.ALLOW, None, Platform.IOS),))
+DENIED = replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=UnknownSetting(Setting.DENY)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (EMPTY, replace(EMPTY, unknowns=replace(EMPTY.unknowns, missing=UnknownSetting(Setting.ALLOW))), True),
+        (DENIED, replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=STALE_ON_IOS)), True),
+        (replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=STALE_ON_IOS)), DENIED, False),
+        (DENIED, EMPTY, False),
+        (EMPTY, replace(EMPTY, unavailable=Unavailable.ALLOW), True),
+        (EMPTY, replace(EMPTY, unavailable=Unavailable.DENY), False),
+        (EMPTY, replace(EMPTY, outlook_mobile=OutlookMobile.ALLOW), True),
+        (EMPTY, replace(EMPTY, outlook_mobile=OutlookMobile.REPORT_ONLY), False),
+    ],
+)
+def test_nobody_alone_lets_pass_whom_nobody_can_judge(
+    before: PolicyVersion, after: PolicyVersion, expected: bool
+) -> None:
+    """A preview of today does not count who will be unknown tomorrow."""
+    assert guards(change(before, after)) == (["passes_unjudged"] if expected else [])
 
 
 OFF = replace(EMPTY, bans=(replace(TIKTOK_BAN, flag=Flag.OFF),))

@@ -13,13 +13,13 @@ from gateway.changes.applying import Applied, Applier, NotApplied, Rules
 from gateway.changes.desk import Actor, ChangeDesk, NoSuchChange, Wanted
 from gateway.changes.guards import GuardLimits
 from gateway.domain.bans import Flag
-from gateway.domain.change import GuardedAction, PolicyChange, State
+from gateway.domain.change import Approval, GuardedAction, PolicyChange, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.freeze import freeze_span
 from gateway.domain.policy import Exemption, PolicyVersion, Setting
 from gateway.domain.stages import EVERYBODY, Stage
-from gateway.ports.store import Change, ChangeKind, Writing
+from gateway.ports.store import Change, ChangeKind, Conflict, Writing
 from gateway.storage.memory import MemoryStore
 from tests.changes.by_hand import ByHand
 from tests.support.control import Workers
@@ -47,8 +47,13 @@ class Dying(MemoryStore):
         super().__init__()
         self.die_at = 0
         self.after_commit = False
+        self.quicker = 0
+        """So often somebody else commits first."""
 
     async def write(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
+        if self.quicker:
+            self.quicker -= 1
+            raise Conflict("policy version 4 is there already")
         self.die_at -= 1
         if self.die_at == 0 and not self.after_commit:
             raise KeyboardInterrupt
@@ -69,11 +74,17 @@ class Office:
     sent: list[Change] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     performed: list[GuardedAction] = field(default_factory=list)
+    revoked: set[str] = field(default_factory=set)
+    """Tokens."""
+    taken: str = ""
+    """Why the action cannot be done any more."""
 
     def __post_init__(self) -> None:
         self.previews = ByHand(self.records, NOW)
         self.workers = Workers(("w1", "w2"))
-        self.desk = ChangeDesk(self.store, self.previews, lambda: self.now, operators=self.operators)
+        self.desk = ChangeDesk(
+            self.store, self.previews, lambda: self.now, operators=self.operators, rejected=self.cancelled
+        )
         self.applier = Applier(
             self.store,
             self.previews,
@@ -83,15 +94,21 @@ class Office:
             rules=lambda: self.rules,
             perform=self.perform,
             withdrawn=self.cancelled,
+            stands=self.stands,
         )
 
     async def publish(self, changes: Sequence[Change]) -> None:
         self.sent += changes
 
+    async def stands(self, reading: object, approval: Approval) -> bool:
+        return approval.token_id not in self.revoked
+
     async def cancelled(self, writing: Writing, change: PolicyChange, words: str) -> None:
         self.told.append(f"notices of change {change.number} cancelled")
 
     async def perform(self, writing: Writing, action: GuardedAction, change: PolicyChange) -> None:
+        if self.taken:
+            raise Conflict(self.taken)
         self.performed.append(action)
 
     async def operators(self, reading: object) -> int:
@@ -238,6 +255,59 @@ async def test_an_approval_ends() -> None:
     assert refused.sentence.startswith("its approval has ended: change 2 needs the approval of a second person")
 
 
+async def test_an_approval_that_ended_is_given_again() -> None:
+    made = await office()
+    await made.approve(await made.proposed(enforce))
+    made.now += 86_400
+    await made.approve(2)
+    assert isinstance(await made.applier.apply(2, "ann"), Applied)
+
+
+async def test_a_scheduled_change_whose_approval_ended_is_approved_where_it_stands() -> None:
+    made = await office()
+    change = await made.desk.propose(ANN, enforce, Wanted(starts_at=NOW + 2 * 86_400))
+    assert change is not None
+    await made.desk.preview(change.number, "ann")
+    await made.approve(change.number)
+    await made.applier.apply(change.number, "ann")
+    made.now += 2 * 86_400
+    refused = await made.applier.apply(change.number, "schedule")
+    assert isinstance(refused, NotApplied)
+    assert refused.sentence.startswith("its approval has ended: change 2 needs the approval of a second person")
+    assert (await made.approve(change.number)).state is State.SCHEDULED
+    assert isinstance(await made.applier.apply(change.number, "schedule"), Applied)
+
+
+async def test_an_approval_by_a_token_that_was_revoked_since_counts_no_more() -> None:
+    made = await office()
+    await made.approve(await made.proposed(enforce))
+    before, made.revoked = await made.policy(), {"t2"}
+    refused = await made.applier.apply(2, "ann")
+    assert isinstance(refused, NotApplied)
+    assert refused.sentence == "change 2 needs the approval of a second person, not ann: gatepost approve 2"
+    assert await made.policy() == before
+    await made.approve(2, Actor("carl", "t7"))
+    assert isinstance(await made.applier.apply(2, "ann"), Applied)
+
+
+async def test_many_more_admitted_than_approved_need_another_yes() -> None:
+    """A group that grew behind its exemption, say: who is let in counts like who is cut."""
+    made = Office([replace(of_person(bound()), person_id=f"p{each}") for each in range(60)], Rules(second_person=False))
+    await made.begin()
+    await made.turn(lambda version: edits.set_unknown(version, "missing", Setting.DENY))
+    made.rules = Rules()
+    number = await made.proposed(lambda version: edits.set_unknown(version, "missing", Setting.REPORT_ONLY))
+    await made.approve(number)
+    made.records += [replace(of_person(bound()), person_id=f"q{each}") for each in range(7)]
+    before = await made.policy()
+    refused = await made.applier.apply(number, "ann")
+    assert isinstance(refused, NotApplied)
+    assert refused.sentence.startswith(
+        "7 devices more would be admitted than in the preview that bob approved (at most 6 may differ)"
+    )
+    assert await made.policy() == before
+
+
 async def test_a_fleet_that_changed_since_the_preview_needs_another_yes() -> None:
     made = await office(dirty=100)
     await made.approve(await made.proposed(enforce))
@@ -294,9 +364,34 @@ async def test_letting_unknowns_in_counts_the_admitted() -> None:
     assert isinstance(deny, NotApplied)
     await made.approve(1)
     assert isinstance(await made.applier.apply(1, "ann"), Applied)
-    allow = await made.turn(lambda version: edits.set_unknown(version, "missing", Setting.ALLOW), BOB)
-    assert isinstance(allow, NotApplied)
-    assert allow.hits[0].sentence == "60 devices newly admitted; one person alone may turn 50 within a day"
+    less = await made.turn(lambda version: edits.set_unknown(version, "missing", Setting.REPORT_ONLY), BOB)
+    assert isinstance(less, NotApplied)
+    assert less.hits[0].sentence == "60 devices newly admitted; one person alone may turn 50 within a day"
+
+
+async def test_what_begins_at_a_later_date_is_judged_by_whom_it_turns_then() -> None:
+    """Else one person would cut everybody, in a minute."""
+    made = Office(fleet(100))
+    await made.begin()
+    later = replace(TIKTOK_BAN, starts_at=NOW + 60)
+    refused = await made.turn(lambda version: edits.add_ban(version, later))
+    assert isinstance(refused, NotApplied)
+    assert refused.hits[0].sentence == "100 devices newly cut; one person alone may turn 50 within a day"
+    assert (await made.change(1)).preview.newly_cut == 100  # type: ignore[union-attr]
+    await made.approve(1)
+    done = await made.applier.apply(1, "ann")
+    assert isinstance(done, Applied)
+    # It comes at its date all the same.
+    assert (done.version.bans[0].starts_at, made.previews.refused(done.version)) == (NOW + 60, set())
+
+
+async def test_exemptions_that_begin_later_count_now() -> None:
+    made = Office(fleet(100), Rules(second_person=False))
+    await made.begin(TIKTOK_BAN)
+    later = Exemption("e1", "ann", "travels", NOW + 60, NOW + 120, login="p1@corp.example")
+    done = await made.turn(lambda version: edits.add_exemption(version, later, NOW))
+    assert isinstance(done, Applied)
+    assert done.change.done[0].newly_admitted == 1
 
 
 async def test_a_guarded_action_waits_for_a_second_person_and_is_done_with_the_change() -> None:
@@ -310,6 +405,25 @@ async def test_a_guarded_action_waits_for_a_second_person_and_is_done_with_the_c
     await made.approve(change.number)
     assert isinstance(await made.applier.apply(change.number, "ann"), Applied)
     assert made.performed == [action]
+
+
+async def test_an_action_that_is_not_possible_any_more_says_why() -> None:
+    made = await office()
+    change = await made.desk.propose_action(ANN, GuardedAction("operator", {}), Wanted(title="operator carl"))
+    await made.desk.preview(change.number, "ann")
+    await made.approve(change.number)
+    made.taken = "there is an operator carl already"
+    with pytest.raises(InvalidValue, match="change 2 cannot be applied any more: there is an operator carl already"):
+        await made.applier.apply(change.number, "ann")
+    assert (await made.change(change.number)).state is State.APPROVED
+
+
+async def test_withdrawing_an_action_says_that_it_is_not_undone() -> None:
+    made = await office(rules=Rules(second_person=False))
+    change = await made.desk.propose_action(ANN, GuardedAction("operator", {}), Wanted(title="operator carl"))
+    await made.desk.preview(change.number, "ann")
+    await made.applier.apply(change.number, "ann")
+    assert (await made.applier.withdraw(change.number, "ann")).kept == ("action:operator",)
 
 
 async def test_freeze_hours_need_a_second_person_for_more_and_nobody_for_less() -> None:
@@ -386,7 +500,7 @@ async def test_stage_by_stage_with_its_waiting_time() -> None:
     assert (done.change.state, len(made.previews.refused(done.version))) == (State.APPLYING, 0)
     waits = await made.applier.apply(number, "ann")
     assert isinstance(waits, NotApplied)
-    assert waits.sentence == "not before its time, in 60 minutes; it comes then by itself"
+    assert waits.sentence == "not before its time, in 60 minutes; then: gatepost apply 2"
     made.now += 3600
     done = await made.applier.apply(number, "ann")
     assert isinstance(done, Applied)
@@ -423,6 +537,58 @@ async def test_a_change_with_a_time_is_scheduled_until_then() -> None:
     assert isinstance(await made.applier.apply(change.number, "schedule"), Applied)
 
 
+async def test_the_whole_of_a_staged_change_is_guarded_before_its_first_stage() -> None:
+    """Else a change would begin that nobody can bring to its end."""
+    made = await office(dirty=100)
+    number = await made.proposed(enforce, ANN, *STAGES)
+    before = await made.policy()
+    refused = await made.applier.apply(number, "ann")
+    assert isinstance(refused, NotApplied)
+    assert refused.hits[0].sentence == "100 devices newly cut; one person alone may turn 50 within a day"
+    assert (await made.policy(), (await made.change(number)).done) == (before, ())
+
+
+async def test_many_small_stages_are_as_guarded_as_a_large_one() -> None:
+    """The fleet grows under a change: what it cut already counts with what it would cut."""
+    made = await office(dirty=40, clean=10_000)
+    number = await made.proposed(enforce, ANN, Stage(percent=50.0), EVERYBODY)
+    assert isinstance(await made.applier.apply(number, "ann"), Applied)
+    made.records += [phone(20_000 + each, banned=True) for each in range(60)]
+    before = await made.policy()
+    refused = await made.applier.apply(number, "ann")
+    assert isinstance(refused, NotApplied)
+    assert "more by ann's changes of the last 24 hours" in refused.hits[0].sentence
+    assert await made.policy() == before
+    # And it is not stuck there: the rest is previewed and approved in the middle of the change.
+    await made.desk.preview(number, "ann")
+    assert (await made.approve(number)).state is State.APPLYING
+    done = await made.applier.apply(number, "ann")
+    assert isinstance(done, Applied)
+    assert done.change.state is State.APPLIED
+
+
+async def test_a_stage_that_is_meant_and_there_already_does_not_bring_the_next_one() -> None:
+    """Asked again because the answer was lost, or by two people at once."""
+    made = await office(dirty=4)
+    number = await made.proposed(enforce, ANN, Stage(report_only=True), EVERYBODY)
+    assert isinstance(await made.applier.apply(number, "ann", stage=0), Applied)
+    with pytest.raises(InvalidValue, match=f"stage 1 of change {number} is in force already"):
+        await made.applier.apply(number, "ann", stage=0)
+    assert len((await made.change(number)).done) == 1
+
+
+async def test_what_turns_down_at_a_moment_is_scheduled_without_a_preview() -> None:
+    made = await office(dirty=1)
+    change = await made.desk.propose(ANN, off, Wanted(starts_at=NOW + 7200))
+    assert change is not None
+    waits = await made.applier.apply(change.number, "ann")
+    assert isinstance(waits, NotApplied)
+    assert (waits.change.state, waits.sentence) == (
+        State.SCHEDULED,
+        "not before its time, in 2 hours; it comes then by itself",
+    )
+
+
 # --- back
 
 
@@ -438,6 +604,20 @@ async def test_a_withdrawal_is_one_step_by_one_person_and_leaves_the_policy_as_b
     assert made.told == ["notices of change 2 cancelled"]
     with pytest.raises(InvalidValue, match="change 2 is withdrawn"):
         await made.applier.withdraw(2, "eve")
+
+
+async def test_who_was_warned_of_a_change_hears_when_it_is_rejected() -> None:
+    made = await office()
+    await made.desk.reject(await made.proposed(enforce), BOB, "not this week")
+    assert made.told == ["notices of change 2 cancelled"]
+
+
+async def test_a_withdrawal_goes_on_where_another_was_quicker() -> None:
+    made = await office(dirty=1)
+    await made.turn(enforce)
+    made.store.quicker = 2
+    done = await made.applier.withdraw(2, "ann")
+    assert (done.change.state, made.store.quicker) == (State.WITHDRAWN, 0)
 
 
 async def test_withdrawing_the_middle_of_a_stage() -> None:

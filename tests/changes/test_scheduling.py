@@ -3,14 +3,16 @@
 from dataclasses import replace
 from functools import partial
 
+from structlog.testing import capture_logs
+
 from gateway.changes import edits
 from gateway.changes.applying import Applied, NotApplied
 from gateway.changes.desk import Wanted
 from gateway.changes.scheduling import AGAIN_AFTER_SECONDS, Schedule, StopFigures, broken_rules
 from gateway.domain.bans import Flag
-from gateway.domain.change import PolicyChange, State
+from gateway.domain.change import GuardedAction, PolicyChange, State
 from gateway.domain.notice import Notice, NoticeKind, NoticeState, Reader
-from gateway.domain.policy import PolicyVersion
+from gateway.domain.policy import PolicyVersion, Setting
 from gateway.domain.stages import EVERYBODY, Stage, StopRule
 from gateway.ports.store import Writing
 from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet
@@ -18,6 +20,10 @@ from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet
 
 def enforce(version: PolicyVersion) -> PolicyVersion:
     return edits.set_flag(version, REPORTED.name, Flag.ENFORCE)
+
+
+def first_stage(stop: StopRule) -> Stage:
+    return Stage(report_only=True, stop=stop)
 
 
 def schedule_of(office: Office) -> Schedule:
@@ -124,6 +130,71 @@ async def test_the_devices_that_stages_cut_within_an_hour_are_counted() -> None:
     assert (await office.change(number)).done[0].newly_cut > 2
     await schedule_of(office).look()
     assert (await office.change(number)).state is State.HALTED
+
+
+async def test_a_change_that_somebody_ends_meanwhile_holds_up_no_other() -> None:
+    """Withdrawn between the look and the halt: the stop rule of the next change counts all the same."""
+    office = Office(fleet(4))
+    stop = StopRule(wrong=0)
+    first = await begun(office, Stage(report_only=True, stop=stop), EVERYBODY)
+    change = await office.desk.propose(
+        ANN,
+        lambda version: edits.set_unknown(version, "stale", Setting.DENY),
+        Wanted(stages=(first_stage(stop), EVERYBODY)),
+    )
+    assert change is not None
+    await office.desk.preview(change.number, ANN.name)
+    assert isinstance(await office.applier.apply(change.number, ANN.name), Applied)
+
+    async def figures(of: PolicyChange) -> StopFigures:
+        if of.number == first:
+            await office.applier.withdraw(first, BOB.name)
+        return StopFigures(wrong=1)
+
+    await Schedule(office.store, office.applier, lambda: office.now, figures).look()
+    assert (await office.change(first)).state is State.WITHDRAWN
+    assert (await office.change(change.number)).state is State.HALTED
+
+
+async def test_a_stage_that_somebody_applied_meanwhile_does_not_bring_the_one_behind_it() -> None:
+    office = Office(fleet(3))
+    by_itself = replace(Stage(percent=50.0), by_itself=True, after_seconds=60.0, stop=StopRule(wrong=5))
+    number = await begun(office, Stage(report_only=True, stop=StopRule(wrong=5)), by_itself, EVERYBODY)
+    office.now += 60
+
+    async def figures(of: PolicyChange) -> StopFigures:
+        if (await office.change(number)).next_stage == 1:
+            await office.applier.apply(number, BOB.name)
+        return StopFigures()
+
+    await Schedule(office.store, office.applier, lambda: office.now, figures).look()
+    change = await office.change(number)
+    assert ([each.by for each in change.done], change.state) == (["ann", "bob"], State.APPLYING)
+
+
+async def test_a_change_is_minded_however_many_came_after_it() -> None:
+    office = Office(fleet(3))
+    number = await begun(office, Stage(report_only=True), replace(EVERYBODY, after_seconds=3600.0, by_itself=True))
+    for each in range(250):
+        await office.desk.propose_action(ANN, GuardedAction("operator", {}), Wanted(title=f"operator {each}"))
+    office.now += 3600
+    await schedule_of(office).look()
+    assert (await office.change(number)).state is State.APPLIED
+
+
+async def test_a_mistake_in_one_change_stops_no_rule_of_another() -> None:
+    office = Office(fleet(3))
+    stop = StopRule(wrong=0)
+    number = await begun(office, first_stage(stop), EVERYBODY)
+
+    async def figures(of: PolicyChange) -> StopFigures:
+        raise ValueError("never expected")
+
+    schedule = Schedule(office.store, office.applier, lambda: office.now, figures)
+    with capture_logs() as logged:
+        await schedule.look()
+    assert [each["event"] for each in logged if each.get("change") == number] == ["change_not_due"]
+    assert (await office.change(number)).state is State.APPLYING
 
 
 def test_at_the_limit_nothing_halts() -> None:

@@ -95,6 +95,25 @@ def test_an_approval_is_for_one_preview_and_for_a_time() -> None:
     assert (other.state, approval_in_force(other, NOW + 2)) == (State.PREVIEWED, None)
 
 
+def test_a_yes_in_the_middle_of_a_change_moves_nothing() -> None:
+    done = (StageDone(0, 2, NOW, "ann"),)
+    for state in (State.SCHEDULED, State.APPLYING, State.HALTED):
+        one = replace(change(EMPTY, BANNED, *STAGES), state=state, done=done, preview=SEEN)
+        yes = approved(one, Approval("bob", "t3", NOW, "d1", NOW + 60))
+        assert (yes.state, yes.history[-1].state, approval_in_force(yes, NOW)) == (
+            state,
+            State.APPROVED,
+            yes.approvals[0],
+        )
+
+
+def test_what_began_under_an_approval_goes_on_after_its_end() -> None:
+    yes = approved(previewed(change(EMPTY, BANNED, *STAGES), SEEN, "ann"), Approval("bob", "t3", NOW, "d1", NOW + 60))
+    for began, lasts in ((NOW + 59, True), (NOW + 60, False)):
+        under_way = replace(yes, state=State.APPLYING, done=(StageDone(0, 2, began, "ann"),))
+        assert (approval_in_force(under_way, NOW + 1e6) is not None) is lasts
+
+
 # --- on a policy
 
 

@@ -7,11 +7,12 @@ from gateway.domain.evidence import DeviceEvidence, PersonRecord
 from gateway.domain.posture import open_hits
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
+from gateway.inventory.ingest import Forgotten
 from gateway.inventory.mail_devices import MailDevices
 from gateway.inventory.people import People
 from gateway.inventory.publication import Publication
 from gateway.inventory.records import load_record
-from gateway.ports.store import Change, Reading
+from gateway.ports.store import Change, PinnedBinding, Reading
 from tests.inventory.receiving import RULES, Receiving
 from tests.inventory.spread import Spread
 
@@ -37,6 +38,24 @@ class Chain(Receiving):
         self.bindings = Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy))
         self.people = People(Evidence(self.store, RULES, self.publish, lambda: self.policy))
         self.mail_devices = MailDevices(Evidence(self.store, RULES, self.publish, lambda: self.policy))
+
+    async def pin(self, pin: PinnedBinding) -> None:
+        """Say that two are bound, or never."""
+        _, changes = await self.store.write(lambda writing: self.bindings.put(writing, pin))
+        await self.publish(changes)
+
+    async def unpin(self, pin: PinnedBinding) -> None:
+        """Take that word back."""
+        _, changes = await self.store.write(lambda writing: self.bindings.remove(writing, pin))
+        await self.publish(changes)
+
+    async def forget(self, person_id: str, device_id: str) -> Forgotten:
+        """Forget a device."""
+        done, changes = await self.store.write(
+            lambda writing: self.ingest.forget_within(writing, person_id, device_id, "root")
+        )
+        await self.publish(changes)
+        return done
 
     async def publish(self, changes: Sequence[Change]) -> None:
         """On to the cache and the feed."""

@@ -71,14 +71,14 @@ async def do(chain: Chain, number: int, step: tuple[Any, ...]) -> None:
     elif kind == "check out":
         await chain.ingest.check_out(*values)
     elif kind == "forget":
-        await chain.ingest.forget_device(*values)
+        await chain.forget(*values)
     elif kind == "import":
         login, aliases, group = values
         await chain.people.take([PersonRow(login, (group,), tuple(aliases))])
     else:
         login, device_id, source_id, subject, *bound = values
         pin = PinnedBinding(login, device_id, source_id, subject, bool(bound and bound[0]), "root", NOW)
-        await (chain.bindings.pin(pin) if kind == "pin" else chain.bindings.unpin(pin))
+        await (chain.pin(pin) if kind == "pin" else chain.unpin(pin))
 
 
 @given(st.lists(STEPS, min_size=1, max_size=12))

@@ -150,7 +150,7 @@ async def test_forgetting_a_device_forgets_its_hits(chain: Chain) -> None:
     await chain.ingest.check_out("agents", "d1")
     await chain.post(full(1, (TIKTOK,), subject="d2", device=names(ANN, eas=["phone1"])))
     await chain.told()
-    forgotten = await chain.ingest.forget_device(ANN, "phone1")
+    forgotten = await chain.forget(ANN, "phone1")
     assert (forgotten.inventories, forgotten.tombstones) == (1, 1)
     assert await chain.told() == {ANN}
     assert (await chain.record(ANN)).devices == {}
@@ -163,7 +163,7 @@ async def test_forgetting_what_no_phone_is_known_for(chain: Chain) -> None:
     await chain.ingest.check_out("agents", "d1")
     await chain.post(full(1, (GMAIL,), subject="d3", device=names(ANN, serial="S1")))
     await chain.told()
-    forgotten = await chain.ingest.forget_device(ANN, "")
+    forgotten = await chain.forget(ANN, "")
     assert (forgotten.inventories, forgotten.tombstones) == (1, 1)
     assert await chain.told() == {ANN}
     record = await chain.record(ANN)
@@ -174,7 +174,7 @@ async def test_forgetting_takes_nothing_of_others(chain: Chain) -> None:
     """What another claims of the phone is the other's evidence."""
     await chain.post(full(1, (TIKTOK,), subject="d1", device=names(BOB, eas=["phone1"])))
     await chain.told()
-    forgotten = await chain.ingest.forget_device(ANN, "phone1")
+    forgotten = await chain.forget(ANN, "phone1")
     assert forgotten.inventories == 0
     assert await chain.inventory("d1") is not None
     assert await chain.is_hit(BOB, "phone1")
@@ -194,14 +194,14 @@ async def test_a_pin_binds_and_unbinds(chain: Chain) -> None:
     await chain.post(full(1, (TIKTOK,), subject="d1", device=names(serial="S1")))
     await chain.told()
     pin = PinnedBinding(ANN, "phone1", "agents", "d1", True, "root", NOW)
-    await chain.bindings.pin(pin)
+    await chain.pin(pin)
     assert await chain.told() == {ANN}
     assert (await chain.device(ANN, "phone1")).binding is BindingState.BOUND
     assert await chain.is_hit(ANN, "phone1")
     # From now on its reports concern her, though they do not name her.
     await chain.post(full(2, (TIKTOK, GMAIL), subject="d1", device=names(serial="S1")))
     assert await chain.told() == {ANN}
-    await chain.bindings.unpin(pin)
+    await chain.unpin(pin)
     assert await chain.told() == {ANN}
     device = await chain.device(ANN, "phone1")
     assert (device.binding, device.sources) == (BindingState.UNMATCHED, ())
@@ -212,12 +212,12 @@ async def test_a_pin_keeps_apart(chain: Chain) -> None:
     await chain.post(full(1, (GMAIL,), subject="d1", device=names(ANN, eas=["phone1"])))
     await chain.told()
     apart = PinnedBinding(ANN, "phone1", "agents", "d1", False, "root", NOW)
-    await chain.bindings.pin(apart)
+    await chain.pin(apart)
     assert await chain.told() == {ANN}
     assert (await chain.device(ANN, "phone1")).binding is BindingState.UNMATCHED
-    await chain.bindings.pin(apart)
+    await chain.pin(apart)
     assert await chain.told() == set()
-    await chain.bindings.unpin(apart)
+    await chain.unpin(apart)
     assert await chain.told() == {ANN}
     assert (await chain.device(ANN, "phone1")).binding is BindingState.BOUND
 

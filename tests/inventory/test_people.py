@@ -103,7 +103,7 @@ async def test_a_hit_stays_with_the_person_when_an_alias_is_found(chain: Chain) 
 
 async def test_a_pin_of_an_alias_counts(chain: Chain) -> None:
     await chain.post(full(1, (TIKTOK,), subject="d1", device=names(serial="S1")))
-    await chain.bindings.pin(PinnedBinding(SMITH, "phone1", "agents", "d1", True, "root", 1.0))
+    await chain.pin(PinnedBinding(SMITH, "phone1", "agents", "d1", True, "root", 1.0))
     await chain.people.take([row(ANN, aliases=(SMITH,))])
     assert await chain.is_hit(ANN, "phone1")
 

@@ -87,7 +87,7 @@ async def test_all_sources_of_a_device_are_there(chain: Chain) -> None:
 
 
 async def test_only_what_was_reported_can_be_pinned(chain: Chain) -> None:
-    for change in (chain.bindings.pin, chain.bindings.unpin):
+    for change in (chain.pin, chain.unpin):
         with pytest.raises(InvalidValue, match="source agents has reported no device d1"):
             await change(PinnedBinding(ANN, "phone1", "agents", "d1", True, "root", NOW))
     assert await chain.told() == set()

@@ -8,8 +8,9 @@ from fastapi import FastAPI
 
 from gateway.admin.api import ApiDeps, create_api
 from gateway.admin.auth import new_token
+from gateway.admin.bold_bindings import performers
 from gateway.admin.guarded import Performers
-from gateway.admin.operators import logins_of, operators_count
+from gateway.admin.operators import approval_stands, logins_of, operators_count
 from gateway.changes.apply import InForceResult, ensure_first_policy
 from gateway.changes.applying import Applier, Rules
 from gateway.changes.desk import ChangeDesk
@@ -94,7 +95,9 @@ class Control:
         """The record that the test laid down, else the one that follows from the store."""
         return self.records.get(login) or await load_record(reading, login, RULES)
 
-    async def forget_device(self, person_id: str, device_id: str, author: str) -> Forgotten:
+    async def forget_within(
+        self, writing: Writing, person_id: str, device_id: str, author: str, *, alone: bool = False
+    ) -> Forgotten:
         """Remember which."""
         self.forgotten.append((person_id, device_id))
         return Forgotten(inventories=1, tombstones=2)
@@ -127,7 +130,9 @@ class Control:
 
     def api(self) -> FastAPI:
         """The application."""
-        guarded, telling = Performers({}, lambda: self.now), self.telling or Telling(now=lambda: self.now)
+        bindings = Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy))
+        guarded = Performers(performers(bindings, self, lambda: self.now), lambda: self.now)
+        telling = self.telling or Telling(now=lambda: self.now)
         desk = ChangeDesk(self.store, self, lambda: self.now, operators=operators_count)
         applier = Applier(
             self.store,
@@ -137,6 +142,7 @@ class Control:
             lambda: self.now,
             rules=lambda: self.rules,
             perform=guarded.perform,
+            stands=approval_stands,
             logins_of=logins_of,
             telling=telling,
         )
@@ -150,7 +156,7 @@ class Control:
                 guarded=guarded,
                 ingest=self,
                 people=People(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
-                bindings=Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
+                bindings=bindings,
                 credentials=Credentials(Evidence(self.store, RULES, self.publish, lambda: self.policy)),
                 eraser=Eraser(
                     Evidence(self.store, RULES, self.publish, lambda: self.policy), self, self.rewrite, lambda: self.now

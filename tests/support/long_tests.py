@@ -7,6 +7,7 @@ looked at by quicker tests as well. ``--long`` runs everything, ``--long -m long
 import pytest
 
 FILES = (
+    "tests/changes/test_kills.py",
     "tests/live/askers/test_what_clients_see.py",
     "tests/live/mail/test_balancer.py",
     "tests/live/mail/test_notice.py",
@@ -22,6 +23,7 @@ FILES = (
     "tests/system/test_floods.py",
     "tests/system/test_mail_workers.py",
     "tests/system/test_put_back.py",
+    "tests/system/test_stopped_worker.py",
 )
 CASES = (
     "tests/demo/test_command.py::test_a_demo_that_is_killed",

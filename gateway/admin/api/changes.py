@@ -25,7 +25,7 @@ from gateway.domain.audit import Subject
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.notice import Tell
 from gateway.domain.operator import Action
-from gateway.domain.stages import Stage
+from gateway.domain.stages import MOST_STAGES, Stage
 
 router = APIRouter(tags=["changes"])
 
@@ -119,11 +119,14 @@ class ApprovalIn(BaseModel):
 
 
 class ApplyIn(BaseModel):
-    """How the people whom the stage cuts are told."""
+    """Which stage is meant, and how the people whom it cuts are told."""
 
     model_config = ConfigDict(extra="forbid")
 
     tell: Tell | None = Field(None, description="in place of what the change and the settings say")
+    stage: int | None = Field(
+        None, ge=1, le=MOST_STAGES, description="its number; one that is in force already is refused. Null: the next"
+    )
 
 
 class WithdrawnOut(Applied):
@@ -180,7 +183,9 @@ async def approve_change(number: int, given: ApprovalIn, deps: Deps, operator: E
 @router.post("/changes/{number}/apply")
 async def apply_change(number: int, deps: Deps, operator: Editing, given: ApplyIn | None = None) -> Applied:
     """Bring the next stage into force, if guards, approval and time let it."""
-    done = await deps.applier.apply(number, operator.name, given.tell if given else None)
+    given = given or ApplyIn()
+    meant = given.stage - 1 if given.stage is not None else None
+    done = await deps.applier.apply(number, operator.name, given.tell, stage=meant)
     if isinstance(done, NotApplied):
         raise NeedsApproval(done)
     return applied_of(done)

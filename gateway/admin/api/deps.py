@@ -3,13 +3,14 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends, Request
 
 from gateway.admin.api.gate import BodyLimits
 from gateway.admin.api.problems import Refused
 from gateway.admin.auth import Operator
+from gateway.admin.bold_bindings import Forgetter
 from gateway.admin.guarded import Performers
 from gateway.admin.unjudged import FleetCounter
 from gateway.changes.applying import Applier
@@ -26,19 +27,10 @@ from gateway.domain.shown import Demands
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.credentials import Credentials
 from gateway.inventory.erasing import Eraser
-from gateway.inventory.ingest import Forgotten
 from gateway.inventory.people import People
 from gateway.notices.desk import NoticeDesk
 from gateway.ports.past import EvidenceReading
 from gateway.ports.store import Change, Reading, Store
-
-
-class DeviceForgetter(Protocol):
-    """The part of the ingest that the API uses."""
-
-    async def forget_device(self, person_id: str, device_id: str, author: str) -> Forgotten:
-        """Forget all that is known of a mail device, its open hits included; ``author`` says so."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ class ApiDeps:
     applier: Applier
     editor: ShortForm
     guarded: Performers
-    ingest: DeviceForgetter
+    ingest: Forgetter
     people: People
     bindings: Bindings
     credentials: Credentials

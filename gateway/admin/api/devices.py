@@ -2,23 +2,29 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import structlog
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from gateway.admin.api.deps import Deps, Editing, Viewing
+from gateway.admin import bold_bindings
+from gateway.admin.api.deps import ApiDeps, Deps, Editing, Viewing
 from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.operators import propose
 from gateway.admin.api.problems import not_found
 from gateway.admin.api.views import Reason, look_told
 from gateway.admin.api.why import EvidenceOut, evidence_out
+from gateway.admin.auth import Operator
+from gateway.admin.operators import other_approvers
 from gateway.domain.audit import Subject
+from gateway.domain.change import GuardedAction
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord
 from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.inventory import Ownership, Platform
 from gateway.inventory.consequences import person_id_of
-from gateway.ports.store import MailDevice, PinnedBinding
+from gateway.inventory.ingest import Forgotten
+from gateway.ports.store import MailDevice, PinnedBinding, Writing
 
 log = structlog.get_logger()
 router = APIRouter(tags=["devices"])
@@ -72,6 +78,13 @@ class DeviceOut(DeviceLine):
     tombstones: int
     pins: list[PinOut]
     stated: dict[str, str] = Field(description="what the device says of itself; never trusted")
+
+
+class ActionWaits(BaseModel):
+    """It is not done: it may free a banned phone, and a second person has to approve it first."""
+
+    change: int
+    sentence: str = Field(description="why, and what to do")
 
 
 class DeviceForgotten(BaseModel):
@@ -155,40 +168,56 @@ async def forget_without_mail(
     user: str,
     deps: Deps,
     operator: Editing,
+    response: Response,
     without_mail: Annotated[Literal["true"], Query(description="these only: said so that nobody means all devices")],
-) -> DeviceForgotten:
-    """Forget the inventory devices of a user that no mail device is known for, and their hits."""
+) -> DeviceForgotten | ActionWaits:
+    """Forget the inventory devices of a user that no mail device is known for, and their hits (202: with a yes)."""
     login = canonical_login(user, deps.rules)
     record, _, _ = await _read(deps, login)
-    forgotten = await deps.ingest.forget_device(record.person_id, "", operator.name)
-    log.info("device_forgotten", login=record.person_id, device="", author=operator.name)
-    return DeviceForgotten(
-        user=record.person_id, device="", inventories=forgotten.inventories, tombstones=forgotten.tombstones
-    )
+    return await _forget(deps, operator, record.person_id, "", response)
 
 
 @router.delete("/devices/{user}/{device}")
-async def forget_device(user: str, device: str, deps: Deps, operator: Editing) -> DeviceForgotten:
-    """Forget all that is known of a device, its open hits included; what comes later is taken as new."""
+async def forget_device(
+    user: str, device: str, deps: Deps, operator: Editing, response: Response
+) -> DeviceForgotten | ActionWaits:
+    """Forget all that is known of a device; what comes later is taken as new. With an open hit it takes two (202)."""
     login, device_id = canonical_login(user, deps.rules), device_named(device)
     record, seen, _ = await _read(deps, login)
     if device_id not in seen and device_id not in record.devices:
         raise not_found(f"{login} has no device {device_id}: see the devices of the user")
-    forgotten = await deps.ingest.forget_device(record.person_id, device_id, operator.name)
-    log.info("device_forgotten", login=record.person_id, device=device_id, author=operator.name)
-    return DeviceForgotten(
-        user=record.person_id,
-        device=device_id,
-        inventories=forgotten.inventories,
-        tombstones=forgotten.tombstones,
-    )
+    return await _forget(deps, operator, record.person_id, device_id, response)
+
+
+async def _forget(
+    deps: ApiDeps, operator: Operator, person_id: str, device_id: str, response: Response
+) -> DeviceForgotten | ActionWaits:
+    async def work(writing: Writing) -> Forgotten | str:
+        bold = await deps.bindings.why_bold_to_forget(writing, person_id, device_id)
+        if bold and await other_approvers(writing, operator.name):
+            return bold
+        return await deps.ingest.forget_within(writing, person_id, device_id, operator.name, alone=bool(bold))
+
+    forgotten, changes = await deps.store.write(work)
+    await deps.publish(changes)
+    if isinstance(forgotten, str):
+        what = f"device {device_id} of {person_id}" if device_id else f"what {person_id} has without a mail device"
+        action = bold_bindings.forget_action(person_id, device_id)
+        return await _wait(deps, operator, action, f"forget {what}", forgotten, response)
+    counts = {"inventories": forgotten.inventories, "tombstones": forgotten.tombstones}
+    log.info("device_forgotten", login=person_id, device=device_id, author=operator.name, **counts)
+    return DeviceForgotten(user=person_id, device=device_id, **counts)
 
 
 @router.put("/devices/{user}/{device}/pins")
-async def pin_device(user: str, device: str, given: PinIn, deps: Deps, operator: Editing) -> DeviceOut:
-    """Say that a mail device is, or is never, an inventory device."""
+async def pin_device(
+    user: str, device: str, given: PinIn, deps: Deps, operator: Editing, response: Response
+) -> DeviceOut | ActionWaits:
+    """Say that a mail device is, or is never, an inventory device. What may free a banned phone takes two (202)."""
     pin = await _pin_of(deps, user, device, given, operator.name)
-    await deps.bindings.pin(pin)
+    if bold := await _done_unless_bold(deps, pin, deps.bindings.put):
+        what = f"{'bind' if pin.bound else 'never bind'} device {pin.device_id} of {pin.person_id} to {_source_of(pin)}"
+        return await _wait(deps, operator, bold_bindings.pin_action(pin), what, bold, response)
     log.info("device_pinned", author=operator.name, **_named(pin), bound=pin.bound)
     return await _one_of(deps, canonical_login(user, deps.rules), device_named(device))
 
@@ -201,13 +230,50 @@ async def unpin_device(
     source_device: Annotated[str, Query(min_length=1, max_length=400)],
     deps: Deps,
     operator: Editing,
-) -> UserDevices:
-    """Take that word back: the ids decide again."""
+    response: Response,
+) -> UserDevices | ActionWaits:
+    """Take that word back: the ids decide again. With an open hit it takes two (202)."""
     given = PinIn(source=source, source_device=source_device, bound=False)
     pin = await _pin_of(deps, user, device, given, operator.name)
-    await deps.bindings.unpin(pin)
+    if bold := await _done_unless_bold(deps, pin, deps.bindings.remove):
+        what = f"bind device {pin.device_id} of {pin.person_id} by its ids again, not by hand to {_source_of(pin)}"
+        return await _wait(deps, operator, bold_bindings.unpin_action(pin), what, bold, response)
     log.info("device_unpinned", author=operator.name, **_named(pin))
     return await _all_of(deps, canonical_login(user, deps.rules))
+
+
+class _Say(Protocol):
+    """``Bindings.put`` or ``Bindings.remove``."""
+
+    async def __call__(self, writing: Writing, pin: PinnedBinding, *, alone: bool = False) -> None: ...
+
+
+async def _done_unless_bold(deps: ApiDeps, pin: PinnedBinding, say: _Say) -> str:
+    """Do it; or, where it is bold and somebody could approve it, leave it and say why it waits."""
+
+    async def work(writing: Writing) -> str:
+        bold = await deps.bindings.why_bold(writing, pin)
+        if bold and await other_approvers(writing, pin.author):
+            return bold
+        await say(writing, pin, alone=bool(bold))
+        return ""
+
+    bold, changes = await deps.store.write(work)
+    await deps.publish(changes)
+    return bold
+
+
+async def _wait(
+    deps: ApiDeps, operator: Operator, action: GuardedAction, title: str, why: str, response: Response
+) -> ActionWaits:
+    # Why stands in the answer only: a change is shown to many who may see nobody's apps.
+    number, sentence = await propose(deps, operator, action, title)
+    response.status_code = 202
+    return ActionWaits(change=number, sentence=f"{why}: {sentence}")
+
+
+def _source_of(pin: PinnedBinding) -> str:
+    return f"{pin.source_device} of source {pin.source_id}"
 
 
 async def _pin_of(deps: Deps, user: str, device: str, given: PinIn, author: str) -> PinnedBinding:

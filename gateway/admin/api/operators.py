@@ -106,7 +106,8 @@ async def set_roles(name: str, given: RolesIn, deps: Deps, operator: Editing, re
     """Say all roles of an operator. One more takes a second person (202), and so does an approver less."""
     present = await _named(deps, name)
     wanted = frozenset(given.roles)
-    action = GuardedAction(guarded.SET_ROLES, {"name": present.name, "roles": " ".join(sorted(wanted))})
+    were = " ".join(sorted(present.roles))
+    action = GuardedAction(guarded.SET_ROLES, {"name": present.name, "roles": " ".join(sorted(wanted)), "were": were})
     if wanted <= present.roles and may(wanted, Action.APPROVE) == may(present.roles, Action.APPROVE):
         return await _at_once(deps, operator, action)
     title = f"roles of {present.name}: {', '.join(sorted(wanted))} (were {', '.join(sorted(present.roles))})"

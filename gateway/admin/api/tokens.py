@@ -23,7 +23,6 @@ from gateway.domain.operator import (
     Action,
     NamedOperator,
     Role,
-    may,
     name_of,
     same_name,
 )
@@ -98,6 +97,10 @@ async def create_token(given: TokenIn, deps: Deps, operator: Viewing, response: 
     role = given.role or (Role.EDITOR if Role.EDITOR in owner.roles else Role.OPERATOR)
     if known is not None and role is not Role.VIEWER:
         role = Role.EDITOR if Role.EDITOR in owner.roles else Role.OPERATOR
+    if own and role is not Role.VIEWER and not owner.roles <= operator.roles:
+        # Else whoever was given one that only looks would make one that does everything.
+        sentence = f"this token of {owner.name} only looks: make the other one with a token that does more"
+        raise Refused(403, "not_allowed", sentence)
     text, token = new_token(owner.name, role, now, epoch(given.expires_at), operator.name)
     action = guarded.action_for(token, None if known else owner)
     change, sentence = None, ""
@@ -121,8 +124,7 @@ def _owner(given: TokenIn, author: str, now: float) -> NamedOperator:
 
 
 def _powerful(token: OperatorToken, owner: NamedOperator) -> bool:
-    reached = roles_reached(token, owner)
-    return may(reached, Action.EDIT_POLICY) or may(reached, Action.APPROVE)
+    return guarded.powerful(roles_reached(token, owner))
 
 
 @router.delete("/tokens/{token_id}")
@@ -134,14 +136,16 @@ async def revoke_token(token_id: str, deps: Deps, operator: Viewing) -> TokenOut
         token = next((each for each in await writing.tokens() if each.id == token_id), None)
         if token is None:
             raise not_found(f"there is no token {token_id!r}: see the list of them")
-        if not same_name(token.operator, operator.name):
+        owner = await operator_behind(writing, token)
+        own = same_name(token.operator, operator.name) and owner.roles <= operator.roles
+        if not own and token.id != operator.token_id:
             see_that_may(operator, Action.REVOKE_TOKENS)
         if not await who_can(writing, Action.SET_OPERATORS, now, without=token_id):
             raise Refused(409, "last_token", "this is the last usable token of an editor: create another one first")
         ended = revoked(token, now)
         await writing.put_token(ended)
         await writing.log_audit(token_revoked(ended, operator.name))
-        return ended, await operator_behind(writing, ended)
+        return ended, owner
 
     (ended, owner), _ = await deps.store.write(work)
     log.info("token_revoked", token_id=token_id, operator=ended.operator, author=operator.name)

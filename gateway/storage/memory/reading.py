@@ -1,8 +1,8 @@
 """Reads on one state of the memory store."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from gateway.domain.change import PolicyChange
+from gateway.domain.change import PolicyChange, State
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
 from gateway.domain.operator import NamedOperator
@@ -70,6 +70,10 @@ class MemoryReading(MemoryAuditReading, MemoryNoticeReading, MemoryPastReading, 
     async def policy_changes(self, limit: int = 100, since: float = 0.0) -> Sequence[PolicyChange]:
         newest = sorted(self.tables.policy_changes.items(), reverse=True)
         return [change for _, (change, at) in newest if at >= since][:limit]
+
+    async def policy_changes_in(self, states: Collection[State]) -> Sequence[PolicyChange]:
+        newest = sorted(self.tables.policy_changes.items(), reverse=True)
+        return [change for _, (change, _) in newest if change.state in states]
 
     async def change_preview(self, number: int, digest: str) -> bytes | None:
         of, content = self.tables.change_previews.get(number, ("", b""))

@@ -1,12 +1,12 @@
 """Reads inside one transaction. Statements are built once; each call binds its values."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, func, select, tuple_, union
 
-from gateway.domain.change import PolicyChange
+from gateway.domain.change import PolicyChange, State
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory, Scope
 from gateway.domain.operator import NamedOperator
@@ -59,6 +59,11 @@ _POLICY_CHANGES = (
     .where(s.policy_changes.c.written_at >= bindparam("since"))
     .order_by(s.policy_changes.c.number.desc())
     .limit(bindparam("most"))
+)
+_POLICY_CHANGES_IN = (
+    select(s.policy_changes.c.document)
+    .where(s.policy_changes.c.state.in_(bindparam("states", expanding=True)))
+    .order_by(s.policy_changes.c.number.desc())
 )
 _PREVIEW = select(s.change_previews.c.content).where(
     s.change_previews.c.number == bindparam("wanted"), s.change_previews.c.digest == bindparam("of")
@@ -185,6 +190,10 @@ class SqlReading(SqlAuditReading, SqlNoticeReading, SqlPastReading, SqlErasureRe
 
     async def policy_changes(self, limit: int = 100, since: float = 0.0) -> Sequence[PolicyChange]:
         found = await self._rows.all(_POLICY_CHANGES, {"most": limit, "since": since})
+        return [_policy_change(row.document) for row in found]
+
+    async def policy_changes_in(self, states: Collection[State]) -> Sequence[PolicyChange]:
+        found = await self._rows.all(_POLICY_CHANGES_IN, {"states": sorted(each.value for each in states)})
         return [_policy_change(row.document) for row in found]
 
     async def change_preview(self, number: int, digest: str) -> bytes | None:

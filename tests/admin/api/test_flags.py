@@ -72,7 +72,7 @@ async def test_the_same_again_makes_no_version(api: httpx.AsyncClient) -> None:
     [
         ("/flags/global", {"on": False}, "enforcement_on", False),
         ("/flags/outlook_mobile", {"rule": "deny"}, "outlook_mobile", "deny"),
-        ("/flags/unavailable", {"answer": "allow"}, "unavailable", "allow"),
+        ("/flags/unavailable", {"answer": "deny"}, "unavailable", "deny"),
         ("/flags/grace", {"seconds": 3600, "devices": 1}, "grace", {"seconds": 3600.0, "devices": 1}),
     ],
 )

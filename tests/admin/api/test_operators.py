@@ -146,3 +146,67 @@ async def test_a_source_for_any_device_takes_two_and_its_change_holds_no_secret(
     await approve(bob, number)
     assert (await api.post(f"/changes/{number}/apply")).status_code == 200
     assert (await api.post("/sources/mdm/rotate", json={})).json()["secret"].startswith("whsec_")
+
+
+async def test_with_a_token_that_only_looks_nobody_makes_one_that_does_more(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    """It takes nobody's yes to be made, in an approver's name, too: its author would be two people."""
+    looks = (await api.post("/tokens", json={"operator": "bob", "role": "viewer"})).json()
+    bearer = {"Authorization": f"Bearer {looks['token']}"}
+    refused = await api.post("/tokens", json={"operator": "bob"}, headers=bearer)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "this token of bob only looks: make the other one with a token that does more",
+    )
+    again = await api.post("/tokens", json={"operator": "bob", "role": "viewer"}, headers=bearer)
+    assert (again.status_code, again.json()["roles"]) == (201, ["viewer"])
+    (own,) = [each for each in (await bob.get("/tokens")).json()["tokens"] if "approver" in each["roles"]][:1]
+    assert (await api.delete(f"/tokens/{own['id']}", headers=bearer)).status_code == 403
+    assert (await api.delete(f"/tokens/{again.json()['id']}", headers=bearer)).status_code == 403
+    assert (await api.delete(f"/tokens/{looks['id']}", headers=bearer)).status_code == 200
+
+
+async def test_who_made_a_token_while_it_took_nobodys_yes_has_none_when_its_roles_grow(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    waits = await api.post("/operators", json={"name": "dave", "roles": ["auditor"]})
+    await approve(bob, waits.json()["change"])
+    await api.post(f"/changes/{waits.json()['change']}/apply")
+    made = await api.post("/tokens", json={"operator": "dave"})
+    assert made.status_code == 201
+    daves = {"Authorization": f"Bearer {made.json()['token']}"}
+    assert (await api.get("/bans", headers=daves)).status_code == 200
+    number = (await api.put("/operators/dave/roles", json={"roles": ["auditor", "approver"]})).json()["change"]
+    await approve(bob, number)
+    assert (await api.post(f"/changes/{number}/apply")).status_code == 200
+    assert (await api.get("/bans", headers=daves)).status_code == 401
+    assert (await api.post("/tokens", json={"operator": "dave"})).status_code == 202
+
+
+async def test_roles_that_were_changed_meanwhile_do_not_come_back_with_an_older_change(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    number = (await api.put("/operators/bob/roles", json={"roles": ["approver", "editor", "auditor"]})).json()["change"]
+    taken = await api.put("/operators/bob/roles", json={"roles": ["approver"]})
+    assert taken.status_code == 200
+    await approve(bob, number)
+    refused = await api.post(f"/changes/{number}/apply")
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == (
+        f"change {number} cannot be applied any more: the roles of bob were changed meanwhile, to approver: say them "
+        "anew (gatepost operator roles bob)"
+    )
+    assert (await api.get("/operators/bob")).json()["roles"] == ["approver"]
+
+
+async def test_an_approval_counts_no_more_when_its_token_is_revoked(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    number = (await api.post("/operators", json={"name": "eve", "roles": ["viewer"]})).json()["change"]
+    await approve(bob, number)
+    (stolen,) = [each for each in (await api.get("/tokens")).json()["tokens"] if each["operator"] == "bob"]
+    assert (await api.delete(f"/tokens/{stolen['id']}")).status_code == 200
+    refused = await api.post(f"/changes/{number}/apply")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:gatepost:problem:needs_approval")
+    assert "eve" not in await names(api)

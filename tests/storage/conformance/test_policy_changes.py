@@ -81,6 +81,15 @@ async def test_changes_come_newest_first_and_from_a_moment_on(store: Store) -> N
         assert [each.number for each in await reading.policy_changes(since=NOW + 2)] == [3, 2]
 
 
+async def test_changes_in_a_state_are_found_however_old_they_are(store: Store) -> None:
+    for number, state in enumerate((State.APPLYING, State.APPLIED, State.SCHEDULED), 1):
+        await put(store, replace(WHOLE, number=number, state=state), NOW + number)
+    async with store.read() as reading:
+        found = await reading.policy_changes_in({State.APPLYING, State.SCHEDULED})
+        assert [each.number for each in found] == [3, 1]
+        assert await reading.policy_changes_in({State.HALTED}) == []
+
+
 async def test_numbers_follow_one_another(store: Store) -> None:
     with pytest.raises(Conflict, match="change 2 does not follow the newest, 0"):
         await put(store, replace(WHOLE, number=2))
