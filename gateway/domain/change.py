@@ -244,7 +244,7 @@ def at_stage(change: PolicyChange, version: PolicyVersion, stage: int) -> Policy
 
 
 def in_full(version: PolicyVersion, change: PolicyChange, now: float) -> PolicyVersion:
-    """The version with what the change brings at a later date as if that had come: so guards know whom it turns then."""
+    """The version with what the change brings at a later date as if that had come: guards see whom it turns then."""
     parts = parts_of(version)
     values = {touch.part: _begun(parts.get(touch.part), now) for touch in change.touches}
     return put_parts(version, {part: value for part, value in values.items() if value is not None})
