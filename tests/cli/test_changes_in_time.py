@@ -123,6 +123,7 @@ def test_a_stop_rule_in_the_middle_of_a_stage(gatepost: Gatepost, api: Served, d
     schedule = Schedule(api.control.store, desk.applier, lambda: api.control.now, figures)
     before = desk.policy()
     desk.run(schedule.look())
+    desk.run(schedule.look())
     (said,) = schedule.sentences()
     assert row("a stop rule is broken in the middle of a stage", "(by itself; `gatepost status` says)", said) in table()
     assert (desk.policy(), desk.change(number).state) == (before, State.HALTED)

@@ -35,6 +35,8 @@ SETTINGS = {
     "GATEPOST_CHANGES__MOST_PERCENT": "100",
     "GATEPOST_IDENTITY__DEFAULT_DOMAIN": "corp.example",
 }
+WATCHED = ("dora@corp.example", "emil@corp.example")
+"""Whose bindings may be turned."""
 _DONE = (
     *(AuditKind.POLICY_EDITED, AuditKind.CHANGE_APPLIED, AuditKind.CHANGE_STAGE, AuditKind.CHANGE_SCHEDULED),
     *(AuditKind.CHANGE_WITHDRAWN, AuditKind.OPERATOR, AuditKind.TOKEN_CREATED, AuditKind.TOKEN_REVOKED),
@@ -162,8 +164,7 @@ class Shop:
 async def _everything(store: Store) -> object:
     async with store.read() as reading:
         policy = await reading.policy()
-        people = [each.person_id for each in await reading.people(limit=5_000)]
-        pins = [pin for each in people for pin in await reading.pins_of_person(each)]
+        pins = [pin for login in WATCHED for pin in await reading.pins_of_person(login)]
         devices = [(each.person_id, each.device_id) for each in await reading.all_mail_devices(limit=5_000)]
         changes = [(each.number, each.state) for each in await reading.policy_changes(1_000) if each.done]
         entries = [each.entry for each in await reading.audit_entries(0, 10_000)]
@@ -207,9 +208,11 @@ async def shop(directory: Path, holders: Mapping[str, int], more: Sequence[Inven
         made = Shop(gateway, agent, {"admin": gateway.token}, [])
         made.tokens["olga"] = await made.token("admin", "olga", "--role", "operator")
         made.tokens["bob"] = await made.token("admin", "bob")
-        await _hire_ann(made)
-        yield made
-        await agent.client.aclose()
+        try:
+            await _hire_ann(made)
+            yield made
+        finally:
+            await agent.client.aclose()
 
 
 async def _hire_ann(made: Shop) -> None:
