@@ -205,7 +205,7 @@ def test_at_the_limit_nothing_halts() -> None:
 
 
 async def test_readers_who_say_that_their_notice_is_wrong_halt_a_change() -> None:
-    office = Office(fleet(10))
+    office = Office(fleet(3))
     stop = StopRule(wrong=2)
     number = await begun(office, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
     for readers, state in ((2, State.APPLIED), (3, State.HALTED)):
@@ -229,7 +229,7 @@ async def begun_again(office: Office, number: int, stop: StopRule) -> int:
 
 
 async def test_notices_that_could_not_be_delivered_halt_a_change() -> None:
-    office = Office(fleet(10))
+    office = Office(fleet(3))
     stop = StopRule(undelivered=2)
     number = await begun(office, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
     for undelivered, state in ((2, State.APPLIED), (3, State.HALTED)):
