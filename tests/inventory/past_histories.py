@@ -136,7 +136,8 @@ class History:
     async def pin(self) -> None:
         key, login, phone = self.rng.choice(DEVICES), self.rng.choice((ANN, BOB)), self.rng.choice(PHONES)
         pin = PinnedBinding(login, phone, *key, self.rng.random() < 0.7, "root", self.at)
-        await (self.bindings.unpin if self.rng.random() < 0.4 else self.bindings.pin)(pin)
+        say = self.bindings.remove if self.rng.random() < 0.4 else self.bindings.put
+        await self.store.write(lambda writing: say(writing, pin))
 
     async def import_people(self) -> None:
         groups = tuple(self.rng.sample(("sales", "board"), self.rng.randint(0, 2)))
@@ -192,7 +193,8 @@ class History:
         await self.ingest.check_out(*self.rng.choice(DEVICES))
 
     async def forget(self) -> None:
-        await self.ingest.forget_device(self.rng.choice((ANN, BOB)), self.rng.choice((*PHONES, "")))
+        person, phone = self.rng.choice((ANN, BOB)), self.rng.choice((*PHONES, ""))
+        await self.store.write(lambda writing: self.ingest.forget_within(writing, person, phone, "root"))
 
     async def credential(self) -> None:
         if self.credentials and self.rng.random() < 0.5:
