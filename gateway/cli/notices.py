@@ -62,6 +62,7 @@ def show_notices(
     """
     with desk.api() as api:
         answer = api.get(f"/notices/{number}", state=state or None, limit=limit)
+        mailings = api.get("/notices", change=number)["mailings"]
     rows = [
         (each["user"], each["kind"], each["state"], moment(each["next_at"]), each["attempts"], each["answer"])
         for each in answer["notices"]
@@ -69,6 +70,9 @@ def show_notices(
     desk.show(answer, rows=Rows(("user", "kind", "state", "next", "attempts", "answer"), rows, "no such notices"))
     if answer["next_after"]:
         desk.note(f"these are the first {limit}: --limit shows more")
+    for each in mailings:
+        if each["state"] == "planning":
+            desk.note(f"{each['kind']}: {_how_far(each)}")
 
 
 @command(app, "plan")

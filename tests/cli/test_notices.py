@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import structlog
 
 from gateway.app.noticing import Noticing
-from gateway.domain.notice import NoticeKind
+from gateway.domain.notice import MailingState, NoticeKind
 from gateway.ports.store import Person, Writing
 from gateway.settings import load_settings
 from tests.cli.conftest import USER, Gatepost
@@ -96,6 +97,21 @@ def test_plan_need_not_be_waited_for(gatepost: Gatepost, enforced: int) -> None:
     gatepost("apply", "2", "--tell", "never", "--yes")
     begun = json.loads(gatepost("notice", "plan", "2", "cut", "--no-wait", "--yes", "--json").stdout)
     assert (begun["state"], begun["people"], begun["looked_at"]) == ("planning", None, 0)
+
+
+def test_while_recipients_are_written_down_it_shows_how_far_that_is(
+    gatepost: Gatepost, api: Served, enforced: int
+) -> None:
+    async def halfway(writing: Writing) -> None:
+        mailing = await writing.mailing(2, NoticeKind.WARNING)
+        assert mailing is not None
+        plan = replace(mailing.plan, waves=(), people=100_000, looked_at=1_500)
+        step = replace(mailing, state=MailingState.PLANNING, version=mailing.version + 1, plan=plan)
+        await writing.put_mailing(step)
+
+    api.run(api.control.store.write(halfway))
+    assert "1,500 of 100,000 written down" in gatepost("notice", "list").stdout
+    assert "warning: 1,500 of 100,000 written down" in gatepost("notice", "show", "2").stderr
 
 
 def test_readers_who_say_that_it_is_wrong_are_counted_where_an_operator_looks(
