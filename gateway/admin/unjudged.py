@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from gateway.domain.access import AccessRequest
@@ -119,6 +119,8 @@ class FleetCounter:
                 number, at, count = self._last
                 if number == version.number and self._monotonic() - at < REMEMBERED_SECONDS:
                     return count
-            count = await count_fleet(self._store, self._load_record, policy_of(version), now)
+            async with self._store.read() as reading:
+                policy = replace(policy_of(version), ageing=(await reading.brake()).ageing)
+            count = await count_fleet(self._store, self._load_record, policy, now)
             self._last = version.number, self._monotonic(), count
             return count

@@ -20,12 +20,14 @@ from gateway.admin.bold_bindings import performers
 from gateway.admin.guarded import Performers
 from gateway.admin.operators import approval_stands, logins_of, operators_count
 from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
+from gateway.app.braking import Braking
 from gateway.app.changing import fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.glass import GlassBook
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
 from gateway.app.noticing import Noticing
+from gateway.app.once import take_sightings, tidy
 from gateway.app.parts import (
     INDEX_FILE,
     RECORD_TTL_SECONDS,
@@ -57,7 +59,7 @@ from gateway.inventory.credentials import Credentials
 from gateway.inventory.erasing import Eraser
 from gateway.inventory.followed_policy import FollowedPolicy
 from gateway.inventory.ingest import Ingest
-from gateway.inventory.mail_devices import MailDevices, read_sightings
+from gateway.inventory.mail_devices import MailDevices
 from gateway.inventory.people import People
 from gateway.inventory.publication import Publication, check_forward
 from gateway.inventory.sources.push.intake import ReceiverLimits
@@ -67,11 +69,11 @@ from gateway.observability.metrics import Metrics, merged
 from gateway.observability.process_figures import ProcessFigures
 from gateway.observability.rendering import render
 from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
-from gateway.ports.store import Change, Conflict, Store, StoreUnavailable, Writing
+from gateway.ports.store import Change, Store, Writing
 from gateway.ports.worker_statuses import Place
 from gateway.runtime.board import WorkerBoard
 from gateway.runtime.elsewhere import Elsewhere
-from gateway.runtime.leases import Held, Leases, holder_name
+from gateway.runtime.leases import Leases, holder_name
 from gateway.runtime.link import Message, SupervisorLink
 from gateway.settings import Settings
 from gateway.storage.redis import (
@@ -81,17 +83,10 @@ from gateway.storage.redis import (
     RedisPublisher,
     RedisRecords,
     RedisWorkerStatuses,
-    SightingReceiver,
 )
 from gateway.storage.sql import SchemaMismatch, open_store
 
 log = structlog.get_logger()
-
-SIGHTINGS_WAIT_SECONDS = 5.0
-AGAIN_AFTER_SECONDS = 1.0
-TIDY_EVERY_SECONDS = 3600.0
-MESSAGES_KEPT_SECONDS = 7 * 86_400.0
-"""A repeated message id is recognised for so long; Standard Webhooks gives up long before."""
 
 
 class Control:
@@ -131,7 +126,17 @@ class Control:
         self._leases = Leases(store, holder_name())
         publish = self._publication.publish
         evidence = Evidence(store, rules, publish, lambda: followed.policy, followed.catch_up)
-        ingest = Ingest(evidence, now, settings.inventory.claims_per_name)
+        self._previews = FleetPreviews(
+            store,
+            load,
+            data_dir_of(settings) / INDEX_FILE,
+            now,
+            settings=fleet_settings_of(settings),
+            named=named_of(settings),
+            connected=partial(connected, RedisWorkerStatuses(redis, names=SESSIONS)),
+        )
+        self._braking = Braking(settings, store, self._previews, now)
+        ingest = Ingest(evidence, now, settings.inventory.claims_per_name, self._braking.reports)
         self._mail_devices = MailDevices(evidence)
         self._retention = Retaining(settings, evidence, now)
         looked = Looked(
@@ -143,15 +148,6 @@ class Control:
         self._glass = GlassBook(data_dir_of(settings), store, now)
         self._lookout = Lookout(store, looked, CertificateDates(settings))
         admin, inventory = settings.admin, settings.inventory
-        self._previews = FleetPreviews(
-            store,
-            load,
-            data_dir_of(settings) / INDEX_FILE,
-            now,
-            settings=fleet_settings_of(settings),
-            named=named_of(settings),
-            connected=partial(connected, RedisWorkerStatuses(redis, names=SESSIONS)),
-        )
         bindings = Bindings(evidence)
         guarded = Performers(performers(bindings, ingest, now), now)
         lasts = settings.changes.approval_hours * 3600
@@ -187,6 +183,7 @@ class Control:
                 desk=desk,
                 applier=applier,
                 verify=self._previews.verify,
+                brake=self._braking.fleet_brake,
                 editor=ShortForm(store, desk, applier, now),
                 guarded=guarded,
                 ingest=ingest,
@@ -257,14 +254,16 @@ class Control:
             *(serving.run() for serving in self._servings),
             self._publication.run(),
             self._elsewhere.run(),
-            self._leases.run("sightings", self._take_sightings),
+            self._leases.run("sightings", partial(take_sightings, self._redis, self._mail_devices)),
             self._lookout.run(),
             self._glass.run(),
             self._previews.run(),
             self._clock.watch(),
-            self._leases.run("tidy", self._tidy),
+            self._leases.run("tidy", partial(tidy, self._store, self._clock.now)),
             self._leases.run("retention", self._retention.run),
             self._leases.run("schedule", self._schedule.run),
+            self._braking.run(),
+            self._leases.run("brake", self._braking.fleet_brake.run),
             self._leases.run("audit", self._auditing.sign),
             self._leases.run("audit-tidy", self._auditing.tidy),
             self._noticing.run(),
@@ -304,38 +303,6 @@ class Control:
         else:
             self._board.take(message)
 
-    # --- what happens once
-
-    async def _take_sightings(self, held: Held) -> None:
-        # From the start: who did it before may have ended over what it had read.
-        receiver = SightingReceiver(self._redis)
-        rows: Sequence[bytes] = ()
-        while held:
-            try:
-                rows = await receiver.next(SIGHTINGS_WAIT_SECONDS)
-                if held and (sightings := read_sightings(rows)):
-                    await self._mail_devices.take(sightings)
-            except CacheUnavailable:
-                # Told by the publication already.
-                await asyncio.sleep(AGAIN_AFTER_SECONDS)
-            except (StoreUnavailable, Conflict) as error:
-                # Lossy by design: each device is told again within the hour.
-                log.warning("sightings_not_stored", sightings=len(rows), error=str(error))
-                await asyncio.sleep(AGAIN_AFTER_SECONDS)
-
-    async def _tidy(self, held: Held) -> None:
-        while held:
-            await asyncio.sleep(TIDY_EVERY_SECONDS)
-
-            async def work(writing: Writing) -> int:
-                return await writing.forget_messages(self._clock.now() - MESSAGES_KEPT_SECONDS)
-
-            try:
-                forgotten, _ = await self._store.write(work)
-                log.info("old_messages_forgotten", messages=forgotten)
-            except StoreUnavailable as error:
-                log.warning("old_messages_kept", error=str(error))
-
     # --- what the operator sees
 
     def _status(self) -> dict[str, object]:
@@ -352,6 +319,7 @@ class Control:
                 *sentences_of(self._settings),
                 *self._lookout.sentences(),
                 *self._previews.sentences(),
+                *self._braking.sentences(),
                 *self._auditing.sentences(),
                 *self._noticing.sentences(),
             ],
@@ -365,6 +333,7 @@ class Control:
             bool(self._clock.jumped_by)
         )
         self._lookout.gauge(self._metrics)
+        self._braking.gauge(self._metrics)
         self._auditing.gauge(self._metrics)
         self._figures.gauge()
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))

@@ -28,6 +28,7 @@ from gateway.app.parts import (
 )
 from gateway.app.tasks import Tasks
 from gateway.decision import sessions_told
+from gateway.decision.brake_feed import BrakeFeed
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.effects import EffectLog
@@ -91,6 +92,7 @@ class Worker:
             state_bound_seconds=settings.decision.state_bound_seconds,
             on_policy_in_force=lambda version: self._tell_status(),
         )
+        self._brake = BrakeFeed(store, self._decision, self._clock.now)
         self._glass = GlassWatch(data_dir_of(settings), self._decision, self._clock.now)
         self._standstill = Standstill(self._decision, self._feed.catch_up)
         self._sightings = SightingLog(SightingSender(self._redis).send, self._clock.now)
@@ -120,6 +122,7 @@ class Worker:
         await self._feed.start()
         await self._doubt_an_earlier_state()
         # Before the first phone is judged.
+        await self._brake.look()
         await self._glass.look()
         await self._fronts.start()
         await self._fronts.listen(self._link.sockets)
@@ -133,6 +136,7 @@ class Worker:
             self._feed.run(),
             self._standstill.watch(),
             self._glass.run(),
+            self._brake.run(),
             self._clock.watch(),
             self._sightings.run(),
             self._effects.run(),
@@ -213,6 +217,7 @@ class Worker:
             "stale": self._feed.stale,
             "state_lost": self._decision.state_lost,
             "glass_broken": self._decision.glass_broken,
+            "clock_jumped": round(self._clock.jumped_by, 1),
             "sessions": self._decision.sessions.count,
             "front": fronts,
         }

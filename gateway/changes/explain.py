@@ -99,6 +99,7 @@ _REASONS = {
     Reason.ENFORCEMENT_OFF: "enforcement is switched off globally",
     Reason.EXEMPT: "an exemption is in force",
     Reason.NEW_DEVICE_GRACE: "the device is new and has its grace",
+    Reason.HELD: "the fleet brake holds what time alone would refuse (gatepost brake status)",
     Reason.BANNED_APP: "a banned app is on the device",
     Reason.COMPROMISED: "a source calls the device compromised",
     Reason.NOT_COMPLIANT: "a source calls the device not compliant",

@@ -23,6 +23,7 @@ from gateway.changes.impact.fleet import NOBODY, Fleet
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.live import SessionsEnded
 from gateway.changes.impact.people import people_with
+from gateway.changes.impact.reach import Reach
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 FOLLOW_EVERY_SECONDS = 1.0
 SAVE_EVERY_SECONDS = 600.0
+COUNT_EVERY_SECONDS = 10.0
 AGAIN_AFTER_SECONDS = 5.0
 AFTER_A_DEFECT_SECONDS = 60.0
 FIRST_NAMES = 50
@@ -86,6 +88,8 @@ class FleetPreviews:
         self._named = named
         self._index: ImpactIndex | None = None
         self._progress = Progress(0, 0)
+        self._devices = 0
+        self._counted_at = float("-inf")
         self._ready = asyncio.Event()
         self._building_since = time.monotonic()
         self._saving = asyncio.Lock()
@@ -137,6 +141,22 @@ class FleetPreviews:
         async with self._saving:
             await index.save(self._path)
         return True
+
+    def devices(self) -> int | None:
+        """How many devices can ask for mail; None while the index is not there."""
+        return self._devices if self._index is not None else None
+
+    async def fleet(self) -> Fleet | None:
+        """Everybody as of now; None while the index is not there. Raises ``StoreUnavailable``."""
+        index = self._index
+        if index is None:
+            return None
+        try:
+            await index.catch_up()
+        except MustRebuild as error:
+            self._begin_anew(index, str(error))
+            return None
+        return index.view()
 
     def _how_far(self) -> str:
         done, of = self._progress.people, self._progress.of
@@ -192,6 +212,7 @@ class FleetPreviews:
             self._index = await self._made()
             self._ready.set()
             fleet = self._index.view()
+            self._count(self._index)
             seconds = round(time.monotonic() - began, 3)
             log.info("impact_index_ready", devices=fleet.device_count, people=fleet.people_count, seconds=seconds)
             return
@@ -200,6 +221,14 @@ class FleetPreviews:
             await index.catch_up()
         except MustRebuild as error:
             self._begin_anew(index, str(error))
+        else:
+            self._count(index)
+
+    def _count(self, index: ImpactIndex) -> None:
+        """Now and then: a view makes the next update copy what it touches."""
+        if time.monotonic() - self._counted_at >= COUNT_EVERY_SECONDS:
+            self._counted_at = time.monotonic()
+            self._devices = len(Reach(index.view()).all)
 
     def _begin_anew(self, index: ImpactIndex, reason: str) -> None:
         if self._index is not index:

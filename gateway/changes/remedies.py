@@ -56,7 +56,7 @@ def _evidence_steps(record: PersonRecord, asked: list[DeviceEvidence], policy: P
         name = f"device {device.device_id}" if device.device_id else "the device without a mail id"
         for hit in open_hits(device, policy.index):
             yield f"{hit.source_id} reports {name} again, later, without {hit.app.name or hit.app.id}"
-        for cause in sufficiency(device, now).causes:
+        for cause in sufficiency(device, now, policy.ageing).causes:
             yield _CAUSE_STEPS[cause].format(name=name)
         if any(source.compromised for source in device.sources):
             yield f"the source no longer calls {name} compromised"
@@ -116,20 +116,20 @@ def _by_policy(request: AccessRequest, record: PersonRecord, policy: Policy, now
         if flag is Flag.ENFORCE:
             version = set_flag(version, ban, Flag.REPORT_ONLY)
             words.append(f"flag set {quote(ban)} report-only")
-    for name in _denying_unknowns(request, record, asked, version, now):
+    for name in _denying_unknowns(request, record, asked, replace(policy, version=version), now):
         version = set_unknown(version, name, Setting.REPORT_ONLY)
         words.append(f"flag set --unknown {name} report-only")
-    if not words or decide(request, record, policy_of(version), now).effect is not Effect.ALLOW:
+    if not words or decide(request, record, policy_of(version, policy), now).effect is not Effect.ALLOW:
         return ""
     return f"for everybody: gatepost {' and '.join(words)}"
 
 
 def _denying_unknowns(
-    request: AccessRequest, record: PersonRecord, asked: list[DeviceEvidence], version: PolicyVersion, now: float
+    request: AccessRequest, record: PersonRecord, asked: list[DeviceEvidence], policy: Policy, now: float
 ) -> Iterator[str]:
-    met: dict[str, None] = {}
+    version, met = policy.version, dict[str, None]()
     for device in asked:
-        names = [cause.value for cause in sufficiency(device, now).causes]
+        names = [cause.value for cause in sufficiency(device, now, policy.ageing).causes]
         names += ["compromised"] * any(source.compromised for source in device.sources)
         names += ["not_compliant"] * any(source.compliant is False for source in device.sources)
         for name in names:
@@ -145,7 +145,7 @@ def _denying_unknowns(
 def _by_exemption(request: AccessRequest, record: PersonRecord, policy: Policy, now: float) -> str:
     exemption = Exemption("", "", "", now, now + 1, login=record.person_id, device_id=request.device_id)
     version = replace(policy.version, exemptions=(*policy.version.exemptions, exemption))
-    if decide(request, record, Policy(version, policy.index), now).effect is not Effect.ALLOW:
+    if decide(request, record, replace(policy, version=version), now).effect is not Effect.ALLOW:
         return ""
     device = f" --device {request.device_id}" if request.device_id else ""
     return f"for a time: gatepost exempt add --user {quote(record.person_id)}{device} --for 2d --reason …"

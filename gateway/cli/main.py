@@ -9,6 +9,7 @@ from gateway.cli import (
     audit,
     backups,
     bans,
+    brake,
     changes,
     credentials,
     demo,
@@ -81,6 +82,7 @@ command(bans.app, "presets")(presets.presets)
 command(bans.app, "import-preset")(presets.import_preset)
 app.add_typer(bans.app, name="ban")
 app.add_typer(flags.app, name="flag")
+app.add_typer(brake.app, name="brake")
 app.add_typer(exemptions.app, name="exempt")
 app.add_typer(changes.app, name="change")
 app.add_typer(impact.app, name="impact")

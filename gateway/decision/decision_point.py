@@ -16,6 +16,7 @@ from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
 from gateway.decision.effects import EffectLog
 from gateway.decision.live_sessions import Follower, LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.ageing import Ageing
 from gateway.domain.decide import decide
 from gateway.domain.policy import Policy
 from gateway.domain.shown import Demands, certificate_ended, refused_by_demand
@@ -201,10 +202,26 @@ class DecisionPoint:
         if broken is self.glass_broken:
             return
         self.glass_broken = broken
-        for entry in self._entries.values():
-            # What is remembered was judged under the same number.
-            entry.policy_version = 0
+        self._forget_verdicts()
         await self.use(self.given)
+
+    async def let_age(self, ageing: Ageing) -> None:
+        """Let evidence age so far; returns when every live session has been judged by that, where it turns any."""
+        before = self.given.ageing
+        if ageing == before:
+            return
+        if ageing.held == before.held and ageing.until >= before.until:
+            # Only on: what waited for it is judged again soon (``valid_until``).
+            self.given = replace(self.given, ageing=ageing)
+            self.policy = replace(self.policy, ageing=ageing)
+            return
+        self._forget_verdicts()
+        await self.use(replace(self.given, ageing=ageing))
+
+    def _forget_verdicts(self) -> None:
+        """What is remembered was judged under the same number."""
+        for entry in self._entries.values():
+            entry.policy_version = 0
 
     def _is_above_suspicion(self, login: str) -> bool:
         entry = self._entries.get(login)

@@ -13,11 +13,11 @@ from gateway.domain.bans import Flag
 from gateway.domain.enforcement import flag_in_force
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.grace import grace_of
-from gateway.domain.policy import Policy, PolicyVersion, Setting, Unavailable
+from gateway.domain.policy import Policy, PolicyVersion, Unavailable
 from gateway.domain.posture import open_hits, sufficiency
 from gateway.domain.question import devices_in_question, nobody_reported, setting_for
 from gateway.domain.shown import refused_as_shown, until_it_ends, with_its_device
-from gateway.domain.strictest import Contribution, Judged, let_through, strictest
+from gateway.domain.strictest import Contribution, Judged, by_setting, let_through, strictest
 from gateway.domain.verdict import Cause, Effect, Posture, Reason, Verdict
 
 _REASON_OF = {
@@ -40,7 +40,7 @@ def decide(request: AccessRequest, record: PersonRecord | None, policy: Policy, 
     else:
         request = with_its_device(request, record)
         judged = [
-            Judged(device, open_hits(device, policy.index), sufficiency(device, now))
+            Judged(device, open_hits(device, policy.index), sufficiency(device, now, policy.ageing))
             for device in devices_in_question(request, record, version)
         ]
         contributions = [
@@ -70,10 +70,10 @@ def _compromised(request: AccessRequest, judged: list[Judged], version: PolicyVe
     for each in judged:
         if any(source.compromised for source in each.device.sources):
             setting = version.unknowns.compromised.of(request.protocol, each.device.platform)
-            yield _by_setting(setting, Reason.COMPROMISED, each.device.device_id)
+            yield by_setting(setting, Reason.COMPROMISED, each.device.device_id)
         if any(source.compliant is False for source in each.device.sources):
             setting = version.unknowns.not_compliant.of(request.protocol, each.device.platform)
-            yield _by_setting(setting, Reason.NOT_COMPLIANT, each.device.device_id)
+            yield by_setting(setting, Reason.NOT_COMPLIANT, each.device.device_id)
 
 
 def _insufficient_evidence(
@@ -85,7 +85,7 @@ def _insufficient_evidence(
         yield Contribution(Effect.ALLOW, Effect.ALLOW, Reason.NOT_JUDGED, each.sufficiency.valid_until)
         for cause in each.sufficiency.causes:
             setting = setting_for(cause, request, each.device, policy.version)
-            found = _by_setting(setting, _REASON_OF[cause], each.device.device_id)
+            found = by_setting(setting, _REASON_OF[cause], each.device.device_id)
             if found.effect is Effect.DENY and cause in (Cause.UNMATCHED, Cause.MISSING):
                 grace = grace_of(each.device, request.protocol, record, policy.index, policy.version, now)
                 found = replace(found, valid_until=grace.valid_until)
@@ -93,18 +93,19 @@ def _insufficient_evidence(
                     found = replace(found, effect=Effect.ALLOW)
                     yield Contribution(Effect.ALLOW, Effect.ALLOW, Reason.NEW_DEVICE_GRACE)
             yield found
+        for cause in each.sufficiency.held:
+            # By the fleet brake: told, and does not count.
+            setting = setting_for(cause, request, each.device, policy.version)
+            found = by_setting(setting, _REASON_OF[cause], each.device.device_id)
+            if found.effect is Effect.DENY:
+                yield Contribution(Effect.ALLOW, Effect.ALLOW, Reason.HELD)
+            yield replace(found, effect=Effect.ALLOW)
     if not record.known:
         setting = unknowns.unmatched.of(request.protocol, None)
-        yield _by_setting(setting, Reason.DEVICE_UNMATCHED, request.device_id)
+        yield by_setting(setting, Reason.DEVICE_UNMATCHED, request.device_id)
     elif nobody_reported(request, record, [each.device for each in judged], policy.version):
         setting = unknowns.missing.of(request.protocol, None)
-        yield _by_setting(setting, Reason.EVIDENCE_MISSING, "")
-
-
-def _by_setting(setting: Setting, reason: Reason, device_id: str) -> Contribution:
-    effect = Effect.DENY if setting is Setting.DENY else Effect.ALLOW
-    would = Effect.ALLOW if setting is Setting.ALLOW else Effect.DENY
-    return Contribution(effect, would, reason, device_id=device_id)
+        yield by_setting(setting, Reason.EVIDENCE_MISSING, "")
 
 
 def _sole_device(request: AccessRequest, judged: list[Judged]) -> str | None:

@@ -47,6 +47,8 @@ class Action(StrEnum):
     PREVIEW = "preview"
     APPLY = "apply"
     """Put a change into force that somebody with another role has made, if the guards let it."""
+    WORK_BRAKE = "work the fleet brake"
+    """Let go what it holds, or say that it is to be held on."""
     APPROVE = "approve"
     BIND = "bind"
     """Say which phone is which inventory device, and forget one."""
@@ -75,6 +77,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.EDIT_POLICY: frozenset({Role.EDITOR}),
     Action.PREVIEW: _STOPPING,
     Action.APPLY: _STOPPING,
+    Action.WORK_BRAKE: _STOPPING,
     Action.APPROVE: frozenset({Role.APPROVER}),
     Action.BIND: frozenset({Role.OPERATOR}),
     Action.ISSUE_CREDENTIALS: frozenset({Role.HELP_DESK, Role.OPERATOR}),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.domain.access import Protocol
+from gateway.domain.ageing import AGEING, Ageing
 from gateway.domain.bans import Ban
 from gateway.domain.inventory import Platform
 from gateway.domain.matching import BanIndex, compiled
@@ -150,8 +151,15 @@ class Policy:
 
     version: PolicyVersion
     index: BanIndex
+    ageing: Ageing = AGEING
+    """How far evidence ages at present; no part of the version."""
 
 
 def policy_of(version: PolicyVersion, before: Policy | None = None) -> Policy:
-    """Compile a policy version; with the one ``before`` it is cheaper where only flags differ."""
-    return Policy(version, compiled(version.bans, before.index if before is not None else None))
+    """Compile a policy version.
+
+    With the one ``before`` it is cheaper where only flags differ, and evidence ages as by that one.
+    """
+    if before is None:
+        return Policy(version, compiled(version.bans, None))
+    return Policy(version, compiled(version.bans, before.index), before.ageing)

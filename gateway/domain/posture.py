@@ -6,8 +6,9 @@ full, whole-device, fresh list. Everything else is UNKNOWN, with its causes.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gateway.domain.ageing import AGEING, Ageing
 from gateway.domain.bans import Ban
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
 from gateway.domain.inventory import App, Naming, Scope, sees_at_least
@@ -117,21 +118,41 @@ class Sufficiency:
     causes: tuple[Cause, ...]
     """Why not; empty when it could."""
     valid_until: float = FOREVER
+    held: tuple[Cause, ...] = ()
+    """Further causes, which do not count because the lists of a source do not age now."""
 
 
-def sufficiency(device: DeviceEvidence, now: float) -> Sufficiency:
+def sufficiency(device: DeviceEvidence, now: float, ageing: Ageing = AGEING) -> Sufficiency:
     """Whether the evidence of a device suffices to call it CLEAN.
 
     Every source that falls short adds its causes, so that a further doubtful source never hides a cause; one that
-    suffices outweighs them, except in a conflict.
+    suffices outweighs them, except in a conflict. A list is stale once ``ageing`` has reached its end as well.
     """
-    until = min((at for at in map(expires_at, device.sources) if at > now), default=FOREVER)
     shortfalls = [_shortfall(source, now) for source in device.sources]
+    turns = [at if at > now else FOREVER for at in map(expires_at, device.sources)]
+    by_age = _sufficient(device, shortfalls, turns)
+    if not by_age.causes or (not ageing.held and now <= ageing.until):
+        return by_age
+    held = False
+    for place, source in enumerate(device.sources):
+        if ageing.moment(source.source_id, now) < expires_at(source) <= now:
+            held = True
+            shortfalls[place] -= {Cause.STALE}
+            turns[place] = ageing.again_at(source.source_id, now)
+    if not held:
+        return by_age
+    counted = _sufficient(device, shortfalls, turns)
+    return replace(counted, held=tuple(cause for cause in by_age.causes if cause not in counted.causes))
+
+
+def _sufficient(device: DeviceEvidence, shortfalls: list[frozenset[Cause]], turns: list[float]) -> Sufficiency:
+    """From what each source lacks, and the moment at which that changes by itself."""
     if device.binding is BindingState.UNMATCHED:
         return Sufficiency((Cause.UNMATCHED,), FOREVER)
+    until = min(turns, default=FOREVER)
     if device.binding is BindingState.CONFLICT:
         return Sufficiency(_ordered({Cause.CONFLICT, *_all(shortfalls)}), until)
-    sufficient = [expires_at(source) for source, causes in zip(device.sources, shortfalls, strict=True) if not causes]
+    sufficient = [turn for turn, causes in zip(turns, shortfalls, strict=True) if not causes]
     if sufficient:
         return Sufficiency((), max(sufficient))
     return Sufficiency(_ordered({*_all(shortfalls)} or {Cause.MISSING}), until)

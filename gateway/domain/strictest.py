@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.domain.evidence import DeviceEvidence, PersonRecord
-from gateway.domain.policy import PolicyVersion
+from gateway.domain.policy import PolicyVersion, Setting
 from gateway.domain.posture import Hit, Sufficiency
 from gateway.domain.verdict import FOREVER, Cause, Effect, Posture, Reason, Verdict
 
@@ -19,6 +19,13 @@ class Contribution:
     valid_until: float = FOREVER
     hit: Hit | None = None
     device_id: str = ""
+
+
+def by_setting(setting: Setting, reason: Reason, device_id: str) -> Contribution:
+    """What a setting for unknowns says of a device."""
+    effect = Effect.DENY if setting is Setting.DENY else Effect.ALLOW
+    would = Effect.ALLOW if setting is Setting.ALLOW else Effect.DENY
+    return Contribution(effect, would, reason, device_id=device_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ _RANK = (
     Reason.EVIDENCE_SCOPE,
     Reason.EVIDENCE_STALE,
     Reason.NEW_DEVICE_GRACE,
+    Reason.HELD,
     Reason.NOT_JUDGED,
 )
 """Which of equally strict reasons is told: the one the person can act on first."""
@@ -50,7 +58,8 @@ def strictest(
 ) -> Verdict:
     """The verdict that all contributions together make."""
     posture = _posture(judged, record)
-    causes = tuple(c for c in Cause if any(c in each.sufficiency.causes for each in judged))
+    met = {cause for each in judged for cause in (*each.sufficiency.causes, *each.sufficiency.held)}
+    causes = tuple(cause for cause in Cause if cause in met)
     until = min((each.valid_until for each in contributions), default=FOREVER)
     ordered = sorted(contributions, key=lambda each: _RANK.index(each.reason))
     decisive = max(ordered, key=lambda each: each.effect, default=None)
@@ -77,7 +86,8 @@ def _evidence(contribution: Contribution) -> dict[str, object]:
 def _posture(judged: list[Judged], record: PersonRecord) -> Posture:
     if any(each.hits for each in judged):
         return Posture.DIRTY
-    sufficient = judged and record.known and not any(each.sufficiency.causes for each in judged)
+    short = any(each.sufficiency.causes or each.sufficiency.held for each in judged)
+    sufficient = judged and record.known and not short
     trusted = not any(
         source.compromised or source.compliant is False for each in judged for source in each.device.sources
     )
@@ -87,6 +97,8 @@ def _posture(judged: list[Judged], record: PersonRecord) -> Posture:
 def _mild_reason(posture: Posture, ordered: list[Contribution]) -> Reason:
     if posture is Posture.CLEAN:
         return Reason.CLEAN
+    if any(each.reason is Reason.HELD for each in ordered):
+        return Reason.HELD
     if any(each.reason is Reason.NEW_DEVICE_GRACE for each in ordered):
         return Reason.NEW_DEVICE_GRACE
     # A banned app whose ban is off speaks against the device as well, however good the evidence is.

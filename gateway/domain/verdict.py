@@ -48,6 +48,7 @@ class Reason(StrEnum):
     ENFORCEMENT_OFF = "enforcement_off"
     EXEMPT = "exempt"
     NEW_DEVICE_GRACE = "new_device_grace"
+    HELD = "held"
     BANNED_APP = "banned_app"
     COMPROMISED = "compromised"
     NOT_COMPLIANT = "not_compliant"

@@ -41,6 +41,8 @@ class RefusalKind(StrEnum):
     DEVICE_NOT_ALLOWED = "device_not_allowed"
     USER_NOT_ALLOWED = "user_not_allowed"
     TOO_MANY_CLAIMS = "too_many_claims"
+    HELD = "held"
+    """By the fleet brake: nothing is wrong with the report, and the sender may send it again later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ before and after, inside the same unit of work. Nobody is announced whose record
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from gateway.domain.binding import claimed_logins
 from gateway.domain.evidence import PersonRecord
@@ -20,6 +20,9 @@ from gateway.inventory.records import APPLE_PREFIX, load_record
 from gateway.ports.store import Change, Reading, Store, Writing
 
 T = TypeVar("T")
+
+Turned: TypeAlias = tuple[tuple[PersonRecord, PersonRecord], ...]
+"""People's records before and after a change of evidence."""
 
 
 async def _nobody_else_writes(reading: Reading) -> None:
@@ -54,10 +57,10 @@ class Evidence:
         change: Callable[[], Awaitable[None]],
         *,
         forgotten: tuple[str, str] | None = None,
-    ) -> None:
+    ) -> Turned:
         """``announced`` by the names and the bans of now."""
         await self.catch_up(writing)
-        await announced(writing, self.rules, self.policy().index, people, change, forgotten=forgotten)
+        return await announced(writing, self.rules, self.policy().index, people, change, forgotten=forgotten)
 
 
 async def people_concerned(
@@ -104,26 +107,29 @@ async def announced(
     change: Callable[[], Awaitable[None]],
     *,
     forgotten: tuple[str, str] | None = None,
-) -> None:
+) -> Turned:
     """Run ``change`` and store what follows from it for the records of ``people``.
 
     Open hits whose evidence the change takes away become tombstones, except those of the device ``forgotten`` (person
-    id and canonical DeviceId). All logins whose record differs afterwards go to the change log.
+    id and canonical DeviceId). All logins whose record differs afterwards go to the change log; those records are the
+    answer.
     """
     before = {person_id: await load_record(writing, person_id, rules) for person_id in people}
     await change()
     logins: dict[str, None] = {}
-    records, entombed = [], False
+    records, turned, entombed = [], [], False
     for person_id, old in before.items():
         new = await load_record(writing, person_id, rules)
         kept = await _entomb(writing, old, new, index, forgotten)
         if kept or replace(old, sequence=0) != replace(new, sequence=0):
             logins.update(dict.fromkeys((*old.logins, *new.logins)))
             records.append(new)
+            turned.append((old, new))
         entombed |= kept
     if logins:
         # A tombstone is in no record that was read before it.
         writing.log_people(tuple(logins), () if entombed else records)
+    return tuple(turned)
 
 
 async def _entomb(

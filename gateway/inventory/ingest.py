@@ -14,12 +14,14 @@ import structlog
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.entry import Value
 from gateway.domain.binding import claimed_logins
+from gateway.domain.brake import Hold
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Applied, Inventory, InventoryReport, Outcome, apply_report
 from gateway.inventory.answers import Ack, AckStatus, Refusal, RefusalKind
 from gateway.inventory.claims import CLAIMS_PER_NAME, too_much_claimed
-from gateway.inventory.consequences import Evidence, person_id_of
+from gateway.inventory.consequences import Evidence, Turned, person_id_of
 from gateway.inventory.records import CANONICAL_TYPES, load_record, read_keys, with_canonical_keys
+from gateway.inventory.report_brake import News, ReportBrake, ReportWaits, news_of
 from gateway.ports.store import Person, Reading, Source, StoredMessage, Writing
 
 log = structlog.get_logger()
@@ -41,11 +43,18 @@ class Forgotten:
 class Ingest:
     """The way in for evidence; one for the whole control process."""
 
-    def __init__(self, evidence: Evidence, now: Callable[[], float], claims_per_name: int = CLAIMS_PER_NAME) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        now: Callable[[], float],
+        claims_per_name: int = CLAIMS_PER_NAME,
+        brake: ReportBrake | None = None,
+    ) -> None:
         """``claims_per_name``: devices of one source for one user or DeviceId (``claims``)."""
         self._evidence = evidence
         self._now = now
         self._claims_per_name = claims_per_name
+        self._brake = brake
         self.heard: dict[str, float] = {}
         """When a report of each source was last taken, epoch seconds."""
 
@@ -56,13 +65,22 @@ class Ingest:
         is stored then, and the sender should try again.
         """
 
-        async def work(writing: Writing) -> Ack | Refusal:
-            return await self._take(writing, source.name, message_id, digest, report)
+        news: list[News] = []
 
-        answer = await self._evidence.write(work)
+        async def work(writing: Writing) -> Ack | Refusal:
+            # It may be run again.
+            news.clear()
+            return await self._take(writing, source.name, message_id, digest, report, news)
+
+        try:
+            answer = await self._evidence.write(work)
+        except ReportWaits as waits:
+            answer = _waits(waits.hold)
         _log_answer(answer, source.name, report)
         if isinstance(answer, Ack):
             self.heard[source.name] = self._now()
+            if self._brake is not None:
+                await self._brake.taken(news)
         return answer
 
     async def check_out(self, source_id: str, source_device: str) -> bool:
@@ -103,7 +121,13 @@ class Ingest:
         return forgotten
 
     async def _take(
-        self, writing: Writing, source_id: str, message_id: str, digest: str, report: InventoryReport
+        self,
+        writing: Writing,
+        source_id: str,
+        message_id: str,
+        digest: str,
+        report: InventoryReport,
+        news: list[News],
     ) -> Ack | Refusal:
         source = await writing.source(source_id)
         if source is None or source.removed_at is not None:
@@ -122,7 +146,10 @@ class Ingest:
             inventory = with_canonical_keys(applied.inventory, self._evidence.rules)
             if refused := await self._claims_too_much(writing, source, current, inventory):
                 return refused
-            await self._store_evidence(writing, source, current, inventory, applied)
+            turned = await self._store_evidence(writing, source, current, inventory, applied)
+            if self._brake is not None:
+                news += news_of(source.name, applied, turned, self._evidence.policy(), self._now())
+                self._brake.see_that_it_may_come(news)
         ack = _acknowledged(applied, source, report, self._evidence.rules)
         message = StoredMessage(digest, ack.status.value, ack.sequence, self._now())
         await writing.put_message(source_id, message_id, message)
@@ -142,14 +169,14 @@ class Ingest:
 
     async def _store_evidence(
         self, writing: Writing, source: Source, current: Inventory | None, inventory: Inventory, applied: Applied
-    ) -> None:
+    ) -> Turned:
         concerned = await self._evidence.concerned(writing, current, inventory)
 
         async def change() -> None:
             await self._make_people(writing, inventory, source)
             await writing.put_inventory(inventory, applied.added, applied.removed, before=current)
 
-        await self._evidence.announced(writing, concerned, change)
+        return await self._evidence.announced(writing, concerned, change)
 
     async def _make_people(self, writing: Writing, inventory: Inventory, source: Source) -> None:
         """A report that names a user makes the person."""
@@ -221,6 +248,14 @@ def _not_applicable(applied: Applied, current: Inventory | None) -> Refusal | No
         stored = "nothing is stored for the device" if current is None else f"the stored sequence is {current.sequence}"
         return Refusal(RefusalKind.GAP, f"this delta does not fit, {stored}: send a full report")
     return None
+
+
+def _waits(hold: Hold) -> Refusal:
+    return Refusal(
+        RefusalKind.HELD,
+        f"reports of the source {hold.source_id} like this one wait, as too many came at once: an operator lets them "
+        "go (gatepost brake release)",
+    )
 
 
 def _acknowledged(applied: Applied, source: Source, report: InventoryReport, rules: IdentityRules) -> Ack:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from gateway.domain.brake import Brake
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.evidence import PersonRecord, Tombstone
 from gateway.domain.inventory import App, Inventory, Scope
@@ -343,6 +344,10 @@ class Reading(AuditReading, NoticeReading, PastReading, ErasureReading, Protocol
         """All in order of their IDs, those above ``after``, revoked ones included."""
         ...
 
+    async def brake(self) -> Brake:
+        """The fleet brake; ``NO_BRAKE`` before anybody has written it."""
+        ...
+
     async def lease(self, name: str) -> Lease | None:
         """Who holds a lease, or held it last."""
         ...
@@ -432,6 +437,10 @@ class Writing(Reading, AuditWriting, NoticeWriting, PastWriting, ErasureWriting,
 
     async def put_credential(self, credential: IssuedCredential) -> None:
         """Add or replace a device credential."""
+        ...
+
+    async def put_brake(self, brake: Brake) -> None:
+        """Replace the fleet brake."""
         ...
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> Lease | None:

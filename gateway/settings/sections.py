@@ -325,6 +325,16 @@ class ChangesSection(Section):
     vip_group: str = ""
 
 
+class BrakeSection(Section):
+    """[brake]"""
+
+    most_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), Number] = 1.0
+    at_least: Count = 20
+    stop_ageing: bool = True
+    hold_hits: bool = False
+    release_hours: Annotated[float, Field(gt=0, le=168, allow_inf_nan=False), Number] = 24.0
+
+
 class AuditSection(Section):
     """[audit]"""
 
@@ -408,6 +418,7 @@ class Settings(BaseSettings):
     inventory: InventorySection = InventorySection()
     decision: DecisionSection = DecisionSection()
     changes: ChangesSection = ChangesSection()
+    brake: BrakeSection = BrakeSection()
     audit: AuditSection = AuditSection()
     notices: NoticesSection = NoticesSection()
     log: LogSection = LogSection()

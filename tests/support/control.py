@@ -14,7 +14,9 @@ from gateway.admin.operators import approval_stands, logins_of, operators_count
 from gateway.changes.apply import InForceResult, ensure_first_policy
 from gateway.changes.applying import Applier, Rules
 from gateway.changes.desk import ChangeDesk
+from gateway.changes.fleet_brake import FleetBrake
 from gateway.changes.fleet_previews import previewed
+from gateway.changes.impact.fleet import Fleet
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.people import people_with
 from gateway.changes.impact.verifying import Verified
@@ -128,6 +130,10 @@ class Control:
         """There is no saved index."""
         return True
 
+    async def fleet(self) -> Fleet | None:
+        """Everybody, by an index that is built for it."""
+        return (await ImpactIndex.built(self.store, self.load_record)).view()
+
     def api(self) -> FastAPI:
         """The application."""
         bindings = Bindings(Evidence(self.store, RULES, self.publish, lambda: self.policy))
@@ -152,6 +158,7 @@ class Control:
                 desk=desk,
                 applier=applier,
                 verify=self.verify,
+                brake=FleetBrake(self.store, self.fleet, lambda: self.now),
                 editor=ShortForm(self.store, desk, applier, lambda: self.now),
                 guarded=guarded,
                 ingest=self,

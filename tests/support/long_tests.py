@@ -36,6 +36,7 @@ CASES = (
     "tests/live/test_same_answers.py::test_a_large_mail_is_sent[plain",
     "tests/live/smtp/test_postfix.py::test_tokens",
     "tests/system/test_authz.py::test_an_upgrade",
+    "tests/system/test_fleet_brake.py::test_a_",
     "tests/system/test_two_machines.py::test_the_database_is_restarted",
     "tests/system/test_two_machines.py::test_nothing_is_lost_when_a_control",
     "tests/system/test_upgrade.py::test_a_version_that_is_no_good",

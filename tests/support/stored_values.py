@@ -56,6 +56,7 @@ LATER_TABLES = (
     *("notice_mailings", "notices", "notice_complaints"),
     "operators",
     "past_values",
+    "fleet_brake",
 )
 """What the first schema does not have."""
 LATER_COLUMNS = (

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from gateway.admin.api import (
     audit,
     bans,
+    brake,
     changes,
     credentials,
     devices,
@@ -77,6 +78,7 @@ def create_api(deps: ApiDeps) -> FastAPI:
         credentials,
         people,
         bans,
+        brake,
         presets,
         flags,
         exemptions,

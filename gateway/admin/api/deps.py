@@ -15,6 +15,7 @@ from gateway.admin.guarded import Performers
 from gateway.admin.unjudged import FleetCounter
 from gateway.changes.applying import Applier
 from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.fleet_brake import FleetBrake
 from gateway.changes.impact.verifying import Verified
 from gateway.changes.newly_cut import Names
 from gateway.changes.short_form import ShortForm
@@ -49,6 +50,7 @@ class ApiDeps:
     eraser: Eraser
     rules: IdentityRules
     publish: Callable[[Sequence[Change]], Awaitable[None]]
+    brake: FleetBrake
     verify: Callable[[Policy, int], Awaitable[Verified]]
     """Hold the impact index against the decision, for so many people at random."""
     load_record: Callable[[EvidenceReading, str], Awaitable[PersonRecord]]

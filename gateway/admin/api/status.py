@@ -126,6 +126,8 @@ def _about_workers(live: dict[str, Any]) -> list[str]:
             )
         elif row.get("stale"):
             found.append(f"{row['name']} judges by what it knew {row.get('feed_age', 0):.0f} s ago: see its log")
+        if row.get("clock_jumped"):
+            found.append(f"the wall clock of {row['name']} jumped by {row['clock_jumped']:+.0f} s: set it right")
         found += [
             f"{row['name']} cannot reach the mail server {server}: see upstream_unavailable in the log"
             for server in _away(row)

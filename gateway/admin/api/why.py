@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -144,7 +145,8 @@ async def why(
         types = {seen.device_id: seen.device_type for seen in await moment.evidence.mail_devices(record.person_id)}
         one = device_id or named is not None
         asked = [device_id] if one else [*list(record.devices)[:DEVICES_AT_MOST], ""]
-        policy = policy_of(policy_if(version, thought.wanted))
+        ageing = (await reading.brake()).ageing
+        policy = replace(policy_of(policy_if(version, thought.wanted)), ageing=ageing)
         record = record_if(record, thought.wanted, device_id, now)
         explained = [
             explain(

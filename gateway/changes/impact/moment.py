@@ -18,22 +18,23 @@ from gateway.domain.verdict import Cause
 
 
 class Moment:
-    """A fleet at a time (epoch seconds)."""
+    """A fleet at a time (epoch seconds); ``aged_to``: lists are as old as at that time, where it is another one."""
 
-    def __init__(self, fleet: Fleet, now: float) -> None:
+    def __init__(self, fleet: Fleet, now: float, aged_to: float | None = None) -> None:
         self.fleet = fleet
         self.now = now
+        self._aged_to = now if aged_to is None else aged_to
 
     @cached_property
     def insufficient(self) -> BitMap:
         """The devices that nobody can call clean."""
-        return bitmap_of_mask(self.now >= self.fleet.devices.sufficient_until)
+        return bitmap_of_mask(self._aged_to >= self.fleet.devices.sufficient_until)
 
     @cached_property
     def stale(self) -> BitMap:
         """Those of them of which some evidence is too old."""
         numbers = numbers_of(self.insufficient)
-        return bitmap_of_sorted(numbers[self.now >= self.fleet.devices.stale_from[numbers]])
+        return bitmap_of_sorted(numbers[self._aged_to >= self.fleet.devices.stale_from[numbers]])
 
     def short_for(self, cause: Cause) -> BitMap:
         """The devices that a cause keeps from being judged."""

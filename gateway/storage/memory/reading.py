@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from gateway.domain.brake import Brake
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory
@@ -166,6 +167,9 @@ class MemoryReading(MemoryAuditReading, MemoryNoticeReading, MemoryPastReading, 
 
     async def lease(self, name: str) -> Lease | None:
         return self.tables.leases.get(name)
+
+    async def brake(self) -> Brake:
+        return self.tables.brake
 
     async def counts(self) -> dict[str, int]:
         return {

@@ -6,6 +6,7 @@ copies each dictionary when it first writes to it.
 
 from dataclasses import dataclass, field, replace
 
+from gateway.domain.brake import NO_BRAKE, Brake
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
@@ -74,6 +75,7 @@ class Tables:
     operators: dict[str, NamedOperator] = field(default_factory=dict)
     credentials: dict[str, IssuedCredential] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
+    brake: Brake = NO_BRAKE
     audit: AuditTables = field(default_factory=AuditTables)
     outbox: OutboxTables = field(default_factory=OutboxTables)
 

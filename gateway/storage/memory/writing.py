@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from gateway.domain.brake import Brake
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
@@ -238,6 +239,9 @@ class MemoryWriting(
 
     async def put_credential(self, credential: IssuedCredential) -> None:
         self._own(self.tables.credentials, "credentials")[credential.id] = credential
+
+    async def put_brake(self, brake: Brake) -> None:
+        self.tables.brake = brake
 
     async def put_incarnation(self, name: str) -> None:
         """Begin another life of the store: what was between an earlier state of it and now is not known."""

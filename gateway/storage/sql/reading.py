@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, func, select, tuple_, union
 
+from gateway.domain.brake import NO_BRAKE, Brake
 from gateway.domain.change import PolicyChange, State
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Inventory, Scope
@@ -26,6 +27,7 @@ from gateway.ports.store import (
     StoreUnavailable,
     UnderLogin,
 )
+from gateway.storage.brakes import decode_brake
 from gateway.storage.inventories import decode_inventory, decode_tombstones
 from gateway.storage.past import AsOf
 from gateway.storage.policies import decode_policy
@@ -134,6 +136,7 @@ _CREDENTIALS = (
     .order_by(s.credentials.c.id)
     .limit(bindparam("most"))
 )
+_BRAKE = select(s.fleet_brake.c.document)
 _LEASE = select(s.leases).where(s.leases.c.name == bindparam("wanted"))
 _COUNTS = select(
     *(
@@ -284,6 +287,10 @@ class SqlReading(SqlAuditReading, SqlNoticeReading, SqlPastReading, SqlErasureRe
     async def lease(self, name: str) -> Lease | None:
         found = await self._first(_LEASE, wanted=name)
         return Lease(*found) if found else None
+
+    async def brake(self) -> Brake:
+        found = await self._first(_BRAKE)
+        return readable(decode_brake, found.document) if found else NO_BRAKE
 
     async def counts(self) -> dict[str, int]:
         (row,) = await self._rows.all(_COUNTS)

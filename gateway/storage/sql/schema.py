@@ -250,6 +250,14 @@ leases = Table(
 )
 """Who may do what only one process does; ``ends_at`` by the database's clock."""
 
+fleet_brake = Table(
+    "fleet_brake",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+"""One row once somebody has looked: how far evidence may age, and what is held."""
+
 tokens = Table(
     "tokens",
     metadata,

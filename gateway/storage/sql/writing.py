@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, Table, bindparam, delete, func, literal_column, select, update
 
+from gateway.domain.brake import Brake
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import App, Inventory
@@ -25,6 +26,7 @@ from gateway.ports.store import (
     Source,
     StoredMessage,
 )
+from gateway.storage.brakes import encode_brake
 from gateway.storage.change_rows import LogRequests
 from gateway.storage.inventories import encode_apps, encode_inventory, encode_tombstones
 from gateway.storage.leases import taken
@@ -323,6 +325,9 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
 
     async def give_lease_back(self, name: str, holder: str) -> None:
         await self._rows.run(_END_LEASE, {"wanted": name, "by": holder})
+
+    async def put_brake(self, brake: Brake) -> None:
+        await self._put(s.fleet_brake, {"id": 1, "document": encode_brake(brake)})
 
     async def put_incarnation(self, name: str) -> None:
         """Begin another life of the store: what was between an earlier state of it and now is not known."""

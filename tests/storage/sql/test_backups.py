@@ -11,6 +11,7 @@ import pytest
 
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.stored import DroppedSegment, StoredCheckpoint
+from gateway.domain.brake import Brake
 from gateway.domain.change import PolicyChange
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import Scope
@@ -119,6 +120,7 @@ async def _fill_all_but_inventories(writing: Writing) -> None:
     reader = Reader("ann@corp.example", "ann@corp.example", "en", "")
     await writing.add_notices([Notice(1, NoticeKind.CUT, reader, "<a@b>", content=b"content")])
     await writing.put_complaint(1, "token", 2.0)
+    await writing.put_brake(Brake(5.0))
     writing.log_people(["ann@corp.example"])
 
 

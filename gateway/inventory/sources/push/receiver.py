@@ -37,6 +37,9 @@ OWN_THREAD_FROM_BYTES = 65536
 CHECKED_AT_ONCE_OCTETS = 262_144
 """What takes longer than to hash so many is checked beside the event loop."""
 
+HELD_AGAIN_SECONDS = 600
+"""When a report that the fleet brake holds is to be sent again."""
+
 _STATUS_OF = {
     RefusalKind.GAP: 409,
     RefusalKind.REUSED_ID: 409,
@@ -45,6 +48,7 @@ _STATUS_OF = {
     RefusalKind.USER_NOT_ALLOWED: 403,
     RefusalKind.TOO_MANY_CLAIMS: 403,
     RefusalKind.SOURCE_REMOVED: 410,
+    RefusalKind.HELD: 503,
 }
 
 
@@ -118,7 +122,8 @@ class _Receiver:
             digest = hashlib.sha256(body).hexdigest()
             answer = await self._ingested(source, signed.message_id, digest, report)
         if isinstance(answer, Refusal):
-            raise Refused(_STATUS_OF[answer.kind], answer.kind.value, answer.sentence)
+            headers = {"Retry-After": str(HELD_AGAIN_SECONDS)} if answer.kind is RefusalKind.HELD else None
+            raise Refused(_STATUS_OF[answer.kind], answer.kind.value, answer.sentence, headers=headers)
         return answer
 
     def _signed(self, request: Request) -> Signed:
