@@ -19,6 +19,7 @@ from gateway.changes.explain import Explanation, explain, version_that_set
 from gateway.changes.plain import plain_words
 from gateway.changes.what_if import policy_if, record_if
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.ageing import AGEING
 from gateway.domain.audit import Subject
 from gateway.domain.bans import Flag
 from gateway.domain.certificate import KEY_TYPES, SUBJECT, CertificateShown, key_named
@@ -145,7 +146,8 @@ async def why(
         types = {seen.device_id: seen.device_type for seen in await moment.evidence.mail_devices(record.person_id)}
         one = device_id or named is not None
         asked = [device_id] if one else [*list(record.devices)[:DEVICES_AT_MOST], ""]
-        ageing = (await reading.brake()).ageing
+        # What was held then is not kept.
+        ageing = AGEING if thought.at is not None else (await reading.brake()).ageing
         policy = replace(policy_of(policy_if(version, thought.wanted)), ageing=ageing)
         record = record_if(record, thought.wanted, device_id, now)
         explained = [
