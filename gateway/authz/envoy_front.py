@@ -4,7 +4,7 @@ Imported only where ``[envoy] listen`` is set: grpcio and the messages take memo
 """
 
 import asyncio
-import itertools
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -41,7 +41,6 @@ class EnvoyFront(AuthzFront):
         """As ``AuthzFront``."""
         super().__init__(settings, keys, decision, identity, metrics, tls=tls, vouched=vouched)
         self.service = CheckService(self)
-        self._numbers = itertools.count(1)
         self._by_name: dict[str, EnvoyConnection] = {}
 
     async def start(self) -> None:
@@ -52,7 +51,8 @@ class EnvoyFront(AuthzFront):
     def connection(self, *, authentic: bool) -> asyncio.Protocol:
         """One of an Envoy."""
         made = EnvoyConnection(self, authentic=authentic)
-        made.name = f"{self.service.address}.{next(self._numbers)}"
+        # By chance: whoever is on this machine may take any name, and must not be able to take the next one.
+        made.name = f"{self.service.address}.{secrets.token_hex(8)}"
         return made
 
     def admit(self, connection: Connection) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import grpc
@@ -80,6 +80,19 @@ async def test_a_question_that_is_under_way_is_answered_when_draining(
         assert effect_of(await waiting) is Effect.DENY
         async with asyncio.timeout(5):
             await drained
+
+
+async def test_nobody_on_this_machine_takes_the_names_before_they_are_used(authz: Asking) -> None:
+    """An abstract unix socket has no owner: whoever comes first has the name."""
+    sock, target = listening()
+    front = await authz.envoy_front()
+    await front.listen(sock, None, secure=False)
+    with ExitStack() as taken:
+        for number in range(50):
+            one = taken.enter_context(socket.socket(socket.AF_UNIX))
+            one.bind(f"\0{front.service.address}.{number}")
+        async with envoy(target) as client:
+            assert effect_of(await client.ask(ANNA)) is Effect.ALLOW
 
 
 async def test_an_idle_connection_is_told_to_leave(authz: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
