@@ -61,6 +61,8 @@ class NotApplied:
     hits: tuple[GuardHit, ...]
     sentence: str
     """What stands in the way and what to do."""
+    warned_until: float | None = None
+    """Nothing does: people are warned first, and it comes by itself at this moment, epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,9 @@ class Applier:
                     return await self._told_first(change, policy, before, tell, by)
             waits = self._not_before(self._telling.at_once(change, warning, tell), place)
             if waits is not None:
-                return await self._scheduled(change, waits, by)
+                put_off = await self._scheduled(change, waits, by)
+                warned = warning is not None and warning.deadline == waits
+                return replace(put_off, warned_until=waits) if warned else put_off
             try:
                 done, changes = await self._store.write(
                     lambda writing: self._step(writing, change, policy, found, by, tell, cut)  # noqa: B023
@@ -239,6 +243,7 @@ class Applier:
             (),
             f"the people whom change {change.number} cuts are warned first: it comes by itself in {left}; to cut at "
             f"once: gatepost apply {change.number} --tell with-the-cut",
+            before.until,
         )
 
     def _refusal(

@@ -7,7 +7,10 @@ from gateway.cli.failures import Failed
 
 
 def show_applied(desk: Desk, answer: dict[str, Any]) -> None:
-    """Print an ``Applied`` answer; ``Failed`` names the silent workers."""
+    """Print an ``Applied`` answer, or when it comes; ``Failed`` names the silent workers."""
+    if "comes_at" in answer:
+        desk.show(answer, text=answer["detail"])
+        return
     for warning in answer["warnings"]:
         desk.warn(warning)
     desk.show(answer, text=_words(answer))

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -69,8 +70,8 @@ def enforced(gatepost: Gatepost, api: Served, ann: None) -> int:
 
     api.run(api.control.store.write(work))
     gatepost("ban", "add", *TIKTOK)
-    waits = gatepost("flag", "set", "TikTok", "enforce", "--yes", expect=1)
-    assert "are warned first: it comes by itself in 2 days; to cut at once: gatepost apply 2" in waits.stderr
+    waits = gatepost("flag", "set", "TikTok", "enforce", "--yes")
+    assert "are warned first: it comes by itself in 2 days; to cut at once: gatepost apply 2" in waits.stdout
     return 2
 
 
@@ -81,6 +82,12 @@ def test_a_change_says_whom_it_tells_and_when_it_comes(gatepost: Gatepost, enfor
     whole = json.loads(gatepost("change", "show", "2", "--json").stdout)
     stands = (whole["state"], whole["tell"], whole["undelivered"], whole["wrong"])
     assert stands == ("scheduled", "warning-first", 0, 0)
+
+
+def test_programs_are_told_when_it_comes(gatepost: Gatepost, api: Served, enforced: int) -> None:
+    answer = json.loads(gatepost("apply", "2", "--yes", "--json", expect=0).stdout)
+    assert answer["change"] == 2
+    assert datetime.fromisoformat(answer["comes_at"]).timestamp() == pytest.approx(api.control.now + 48 * 3600)
 
 
 def test_plan_answers_when_everybody_is_written_down(gatepost: Gatepost, enforced: int) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from gateway.admin.api.moments import surely_shown
 from gateway.changes.desk import NotAllowed
 from gateway.changes.previews import NotReadyYet
 from gateway.changes.short_form import NeedsApproval
@@ -80,6 +81,13 @@ def add_handlers(app: FastAPI) -> None:
 
     async def needs_approval(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, NeedsApproval)
+        if error.refused.warned_until is not None:
+            # No problem: it has been taken, and comes by itself.
+            told = {
+                "change": error.refused.change.number,
+                "comes_at": surely_shown(error.refused.warned_until).isoformat(),
+            }
+            return JSONResponse({**told, "detail": _sentence(str(error))}, 202)
         refused, more = error.refused, {"change": error.refused.change.number}
         hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits]
         return problem(409, "needs_approval", _sentence(str(error)), more={**more, "guards": hits})
