@@ -3,7 +3,7 @@
 A program that is set up against a notice mailbox can be left with an account that does not go on with the real one
 (isync does not); so only an account that was let in before is shown a notice. Remembered here and, for all workers,
 in the shared cache; where neither knows, the answer is no, and the refusal is told in words. With a device credential
-it is that device's account.
+or a client certificate it is that device's account.
 """
 
 import asyncio
@@ -83,5 +83,9 @@ class SeenAccounts:
 
 
 def _name(request: AccessRequest) -> str:
-    shown = request.credential
-    return f"{request.protocol.value}:{request.login}" + ("" if shown is None else f"%{shown.id}")
+    name = f"{request.protocol.value}:{request.login}"
+    if request.credential is not None:
+        return f"{name}%{request.credential.id}"
+    certificate = request.certificate
+    # A renewed certificate is of the same device, where the settings have that read.
+    return name if certificate is None else f"{name}!{certificate.device_key or certificate.id}"

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from math import inf
 
 import pytest
 
+from gateway.domain.access import AccessRequest, Protocol
+from gateway.domain.certificate import CertificateShown
 from gateway.domain.credential import DeviceCredential, digest_of
 from gateway.domain.policy import policy_of
 from gateway.ports.state_cache import CacheUnavailable
@@ -190,6 +193,20 @@ async def test_a_device_credential_has_an_account_of_its_own(imap: MailFronted, 
     client.send(b'a LOGIN "%b%%k3vq7mzd-abcdefghijklmnopqrstuvwxyz" "secret"\r\n' % ANNA.encode())
     (await asked(server)).send(LOGGED_IN)
     assert (await client.line()).startswith(b"* NO [ALERT] ")
+
+
+async def test_a_certificate_has_the_account_of_its_device() -> None:
+    """Its mail program has never seen the mailbox, though another one of the user's has."""
+    accounts = SeenAccounts(None)
+    request = AccessRequest(ANNA, "", Protocol.IMAP)
+    accounts.note(request)
+    shown, renewed, another = (
+        request._replace(certificate=CertificateShown(number, inf, None, device))
+        for number, device in (("1@a", "serial:x"), ("2@a", "serial:x"), ("3@a", "serial:y"))
+    )
+    assert not await accounts.knows(shown)
+    accounts.note(shown)
+    assert [await accounts.knows(each) for each in (shown, renewed, another, request)] == [True, True, False, True]
 
 
 async def test_all_workers_know_who_was_let_in(imap: MailFronted, server: ScriptedServer) -> None:
