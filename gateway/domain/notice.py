@@ -52,7 +52,7 @@ WAYS: Mapping[NoticeState, frozenset[NoticeState]] = {
     _S.HELD: frozenset({_S.HELD, _S.DUE, _S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
     _S.DUE: frozenset({_S.HELD, _S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
     _S.CLAIMED: frozenset({_S.CLAIMED, _S.TRANSMITTING, _S.DUE, _S.DEFERRED, _S.FAILED, _S.EXPIRED, _S.CANCELLED}),
-    _S.TRANSMITTING: frozenset({_S.SENT, _S.DEFERRED, _S.FAILED, _S.UNCERTAIN}),
+    _S.TRANSMITTING: frozenset({_S.SENT, _S.DUE, _S.DEFERRED, _S.FAILED, _S.UNCERTAIN}),
     _S.SENT: frozenset({_S.BOUNCED}),
     _S.DEFERRED: frozenset({_S.HELD, _S.CLAIMED, _S.EXPIRED, _S.CANCELLED}),
     _S.UNCERTAIN: frozenset({_S.UNCERTAIN, _S.SENT, _S.BOUNCED, _S.DUE}),

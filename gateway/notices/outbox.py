@@ -210,7 +210,12 @@ class Outbox:
             start = max(self._next_start, loop.time())
             self._next_start = start + 1 / self._settings.per_second
             await asyncio.sleep(start - loop.time())
-            if self._ending or self._now() < self._paused_until or self._now() >= notice.next_at:
+            if self._now() < self._paused_until and not self._ending:
+                # It broke meanwhile: not tried, so it counts as no attempt.
+                step = moved(notice, NoticeState.DUE, self._paused_until)
+                await self._put_result(replace(step, attempts=max(notice.attempts - 1, 0)))
+                return
+            if self._ending or self._now() >= notice.next_at:
                 # It is taken up again when the lease is over.
                 return
             await self._bring(mailing, notice)
@@ -300,12 +305,12 @@ class Outbox:
         if outcome is Outcome.UNCERTAIN and transmitted:
             return moved(notice, NoticeState.UNCERTAIN, answer=attempt.words)
         if outcome is Outcome.CHANNEL_BROKEN:
-            # Not this notice's doing: it counts as no attempt of it.
+            # Not this notice's doing: it counts as no attempt, and no further batch is let go meanwhile.
             notice = replace(notice, attempts=max(notice.attempts - 1, 0))
             later = now + max(self._settings.pause_seconds, attempt.retry_after_seconds or 0.0)
-        else:
-            asked = attempt.retry_after_seconds
-            later = now + (retry_after(notice.attempts, random.random()) if asked is None else asked)  # noqa: S311
+            return moved(notice, NoticeState.DUE, later, attempt.words)
+        asked = attempt.retry_after_seconds
+        later = now + (retry_after(notice.attempts, random.random()) if asked is None else asked)  # noqa: S311
         return moved(notice, NoticeState.DEFERRED, later, attempt.words)
 
     async def _put_result(self, step: Notice) -> None:
