@@ -65,7 +65,8 @@ async def test_a_word_of_an_administrator_stays(chain: Chain) -> None:
         assert len(await reading.pins_of_person(BOB)) == 1
 
 
-async def test_a_clock_that_is_wrong_does_not_empty_the_store(chain: Chain) -> None:
+async def test_a_clock_that_is_wrong_does_not_empty_the_store(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.inventory.retention.PAUSE_SECONDS", 0.0)
     for number in range(40):
         await chain.write(MailDevice(f"p{number}@example.com", "phone", NOW, NOW))
     chain.now = NOW + 10_000 * DAY_SECONDS

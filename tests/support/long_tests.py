@@ -32,6 +32,7 @@ CASES = (
     "tests/demo/test_command.py::test_broken_off",
     "tests/demo/test_sent_in_error.py::test_a_small_company",
     "tests/faults/test_faults.py::test_the_important_faults",
+    "tests/inventory/test_past_records.py::test_many_more",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-12",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-14.0",
     "tests/live/test_same_answers.py::test_a_large_mail_is_sent[plain",
