@@ -28,6 +28,7 @@ CELLS = {
     Action.PREVIEW: "..xxx.",
     Action.APPLY: "..xxx.",
     Action.APPROVE: "....x.",
+    Action.WORK_BRAKE: "..xxx.",
     Action.BIND: "..x...",
     Action.ISSUE_CREDENTIALS: ".xx...",
     Action.IMPORT_PEOPLE: "..x...",

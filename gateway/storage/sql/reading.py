@@ -136,7 +136,7 @@ _CREDENTIALS = (
     .order_by(s.credentials.c.id)
     .limit(bindparam("most"))
 )
-_BRAKE = select(s.fleet_brake.c.document)
+_BRAKE = select(s.fleet_brake.c.document).where(s.fleet_brake.c.id == bindparam("wanted"))
 _LEASE = select(s.leases).where(s.leases.c.name == bindparam("wanted"))
 _COUNTS = select(
     *(
@@ -289,7 +289,7 @@ class SqlReading(SqlAuditReading, SqlNoticeReading, SqlPastReading, SqlErasureRe
         return Lease(*found) if found else None
 
     async def brake(self) -> Brake:
-        found = await self._first(_BRAKE)
+        found = await self._first(_BRAKE, wanted=1)
         return readable(decode_brake, found.document) if found else NO_BRAKE
 
     async def counts(self) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The SQLite store where it differs from the reference: files, locks, full disks, other processes, migrations."""
 
 import asyncio
+import re
 import sqlite3
 import stat
 import sys
@@ -342,7 +343,8 @@ async def test_look_ups_use_their_indexes(store: SqlStore, path: Path) -> None:
     with engine.connect() as connection:
         for name, statement in vars(reading_module).items():
             if name.startswith("_") and name.isupper() and name not in WHOLE_TABLE:
-                text = str(statement.compile(engine))
+                # A list of values is written out when it is bound only.
+                text = re.sub(r"\(__\[POSTCOMPILE_\w+\]\)", "(?)", str(statement.compile(engine)))
                 plan = connection.exec_driver_sql(
                     f"EXPLAIN QUERY PLAN {text}", tuple("1" for _ in range(text.count("?")))
                 )
@@ -351,6 +353,8 @@ async def test_look_ups_use_their_indexes(store: SqlStore, path: Path) -> None:
 
 
 WHOLE_TABLE = {"_SOURCES", "_TOKENS", "_PINS", "_COUNTS", "_DEVICE_KEY", "_POLICIES", "_POLICY_CHANGES", "_OPERATORS"}
+WHOLE_TABLE |= {"_POLICY_CHANGES_IN"}
+"""Changes are some hundreds."""
 
 
 async def test_a_reading_in_one_go_may_wait_for_nothing_else(tmp_path: Path) -> None:
