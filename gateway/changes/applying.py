@@ -16,9 +16,9 @@ import structlog
 
 from gateway.changes.apply import ATTEMPTS, IN_FORCE_WITHIN_SECONDS, InForce, InForceResult, Publish
 from gateway.changes.audited import change_told, policy_edited
-from gateway.changes.desk import author_changes, change_and_policy
+from gateway.changes.desk import approved_of, author_changes, change_and_policy
 from gateway.changes.guards import COUNTED_SECONDS, GuardHit, GuardLimits, guard_hits, turns_down_only
-from gateway.changes.previews import Previewed, Previews, beyond, beyond_number, decode_preview
+from gateway.changes.previews import Approved, Previewed, Previews, beyond, beyond_number
 from gateway.changes.telling import Before, Telling
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
@@ -61,8 +61,8 @@ class NotApplied:
     hits: tuple[GuardHit, ...]
     sentence: str
     """What stands in the way and what to do."""
-    warned_until: float | None = None
-    """Nothing does: people are warned first, and it comes by itself at this moment, epoch seconds."""
+    comes_at: float | None = None
+    """Nothing but the time stands in the way: then it comes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,15 @@ class Rules:
 
 Stands = Callable[[Reading, Approval], Awaitable[bool]]
 """Whether who approved may still approve, by the token that was used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What guards look at beside the change and its preview."""
+
+    recent: Sequence[PolicyChange]
+    own_logins: Collection[str]
+    approved: Approved | None
 
 
 async def _nothing_else(writing: Writing, change: PolicyChange, words: str) -> None:
@@ -134,18 +143,16 @@ class Applier:
         for _ in range(ATTEMPTS):
             async with self._store.read() as reading:
                 change, policy = await change_and_policy(reading, number)
-                recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
-                own = await self._logins_of(reading, change.author) if self._logins_of else ()
-                content = await reading.change_preview(number, change.preview.digest) if change.preview else None
                 warning = await reading.mailing(number, NoticeKind.WARNING)
                 standing = await self._standing(reading, change)
+                known = await self._known(reading, standing)
             place = self._stage_of(change, stage)
             target = policy if change.action else lives.at_stage(change, policy, place)
             found, cut = None, 0
             if change.action is not None or not turns_down_only(change.touches):
                 found = await self._previews.of(policy, lives.in_full(target, change, self._now()))
                 judged, judged_at = await self._judged(change, policy, found), self._telling.judged_at(change, warning)
-                refusal = self._refusal(standing, judged, recent, own, content, judged_at)
+                refusal = self._refusal(standing, judged, known, judged_at)
                 if refusal is not None:
                     return refusal
                 cut = await self._cut_at_once(change, policy, target, found)
@@ -154,9 +161,7 @@ class Applier:
                     return await self._told_first(change, policy, before, tell, by)
             waits = self._not_before(self._telling.at_once(change, warning, tell), place)
             if waits is not None:
-                put_off = await self._scheduled(change, waits, by)
-                warned = warning is not None and warning.deadline == waits
-                return replace(put_off, warned_until=waits) if warned else put_off
+                return await self._scheduled(change, waits, by)
             try:
                 done, changes = await self._store.write(
                     lambda writing: self._step(writing, change, policy, found, by, tell, cut)  # noqa: B023
@@ -191,6 +196,18 @@ class Applier:
             return found
         whole = lives.at_stage(change, policy, len(change.stages) - 1)
         return await self._previews.of(policy, lives.in_full(whole, change, self._now()))
+
+    async def stands_in_the_way(self, change: PolicyChange, found: Previewed) -> NotApplied | None:
+        """What would refuse the change now, time apart, were ``found`` what it does; None: one person may apply it."""
+        async with self._store.read() as reading:
+            standing = await self._standing(reading, change)
+            known = await self._known(reading, standing)
+        return self._refusal(standing, found, known, self._now())
+
+    async def _known(self, reading: Reading, change: PolicyChange) -> "_Known":
+        recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
+        own = await self._logins_of(reading, change.author) if self._logins_of else ()
+        return _Known(recent, own, await approved_of(reading, change))
 
     def _stage_of(self, change: PolicyChange, wanted: int | None) -> int:
         if State.APPLYING not in lives.WAYS[change.state]:
@@ -227,7 +244,8 @@ class Applier:
             waiting, _ = await self._store.write(work)
         by_itself = waiting.state is State.SCHEDULED or change.stages[change.next_stage].by_itself
         then = "it comes then by itself" if by_itself else f"then: gatepost apply {change.number}"
-        return NotApplied(waiting, (), f"not before its time, in {_lasting(at - self._now())}; {then}")
+        sentence = f"not before its time, in {_lasting(at - self._now())}; {then}"
+        return NotApplied(waiting, (), sentence, at if by_itself else None)
 
     async def _told_first(
         self, change: PolicyChange, policy: PolicyVersion, before: Before, tell: Tell | None, by: str
@@ -247,18 +265,12 @@ class Applier:
         )
 
     def _refusal(
-        self,
-        change: PolicyChange,
-        found: Previewed,
-        recent: Sequence[PolicyChange],
-        own: Collection[str],
-        content: bytes | None,
-        approved_at: float,
+        self, change: PolicyChange, found: Previewed, known: "_Known", approved_at: float
     ) -> NotApplied | None:
         rules, now, number = self._rules(), self._now(), change.number
         if change.state is State.DRAFT:
             return NotApplied(change, (), f"change {number} has no preview yet: gatepost change preview {number}")
-        hits = guard_hits(change, found.measured, recent, rules.limits, own, now)
+        hits = guard_hits(change, found.measured, known.recent, rules.limits, known.own_logins, now)
         if not hits or not rules.second_person:
             return None
         approval = lives.approval_in_force(change, approved_at)
@@ -271,12 +283,11 @@ class Applier:
                 f"{word}change {number} needs the approval of a second person, not {change.author}: "
                 f"gatepost approve {number}",
             )
-        approved = decode_preview(content).newly_cut if content is not None else frozenset[int]()
-        more, most = beyond(approved, found.newly_cut)
+        approved = known.approved or Approved()
+        more, most = beyond(approved.newly_cut, found.newly_cut)
         words = f"{more} devices would be cut that were not in"
         if more <= most:
-            seen = change.preview.newly_admitted if change.preview else 0
-            more, most = beyond_number(seen, found.measured.newly_admitted)
+            more, most = beyond_number(approved.newly_admitted, found.measured.newly_admitted)
             words = f"{more} devices more would be admitted than in"
         if more <= most:
             return None

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.changes.audited import change_told
 from gateway.changes.guards import turns_down_only
-from gateway.changes.previews import Previewed, Previews, encode_preview
+from gateway.changes.previews import Approved, Previewed, Previews, decode_preview, encode_preview, within
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
 from gateway.domain.audit.entry import Value
@@ -21,7 +21,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import Tell
 from gateway.domain.operator import Action, not_allowed
 from gateway.domain.policy import PolicyVersion
-from gateway.domain.policy_parts import differences
+from gateway.domain.policy_parts import Touch, differences, parts_of
 from gateway.domain.stages import EVERYBODY, Stage, see_that_stages_rise, staged
 from gateway.ports.store import Reading, Store, Writing
 
@@ -61,6 +61,8 @@ class Wanted:
     starts_at: float | None = None
     tell: Tell | None = None
     """How the people whom it cuts are told; None: as the site does."""
+    based_on: int | None = None
+    """The policy version that the edit is meant for; None: the newest."""
 
 
 class NoSuchChange(InvalidValue):
@@ -100,21 +102,23 @@ class ChangeDesk:
         _check(wanted)
 
         async def work(writing: Writing) -> PolicyChange | None:
-            policy = await writing.policy()
-            if policy is None:
+            newest = await writing.policy()
+            if newest is None:
                 raise InvalidValue("there is no policy yet: the gateway is still starting")
-            edited = edit(policy)
-            touches = differences(policy, edited)
+            base = await _base(writing, newest, wanted.based_on)
+            edited = edit(base)
+            touches = _left_to_do(differences(base, edited), newest)
             if not touches:
                 return None
             title = wanted.title or edited.summary
-            change = await self._new(writing, actor, replace(wanted, title=title), policy.number)
+            change = await self._new(writing, actor, replace(wanted, title=title), base.number)
             change = replace(change, touches=touches)
+            _see_that_nobody_touched(change, newest)
             if not actor.may_edit and not turns_down_only(touches):
                 raise NotAllowed(not_allowed(actor.name, Action.EDIT_POLICY))
-            for stage in change.stages:
+            for number in range(len(change.stages)):
                 for touch in touches:
-                    staged(touch, stage)
+                    staged(touch, change.stages[: number + 1])
             return await self._put(writing, change, AuditKind.CHANGE_PROPOSED, actor.name, stages=len(change.stages))
 
         change, _ = await self._store.write(work)
@@ -150,7 +154,10 @@ class ChangeDesk:
         )
 
     async def preview(self, number: int, by: str) -> tuple[PolicyChange, Previewed]:
-        """What the whole change would do now; kept with it. An approval of another preview is void."""
+        """What the whole change would do now; kept with it.
+
+        An approval stands while what it was given for is not left behind (``previews.beyond``); otherwise it is void.
+        """
         async with self._store.read() as reading:
             change, policy = await change_and_policy(reading, number)
         if change.state not in lives.UNDER_WAY and State.PREVIEWED not in lives.WAYS[change.state]:
@@ -162,8 +169,11 @@ class ChangeDesk:
 
         async def work(writing: Writing) -> PolicyChange:
             present, _ = await change_and_policy(writing, number)
-            changed = lives.previewed(present, found.seen, by)
-            await writing.put_change_preview(number, found.seen.digest, encode_preview(found))
+            approved = await approved_of(writing, present)
+            stands = approved is not None and within(approved, found)
+            changed = lives.previewed(present, found.seen, by, approvals_stand=stands)
+            content = encode_preview(found, approved if changed.approvals else None)
+            await writing.put_change_preview(number, found.seen.digest, content)
             figures = {"newly_cut": found.seen.newly_cut, "newly_admitted": found.seen.newly_admitted}
             return await self._put(writing, changed, AuditKind.PREVIEW_SHOWN, by, **figures)
 
@@ -181,7 +191,9 @@ class ChangeDesk:
                 raise InvalidValue(f"change {number} was made with the same token: another person approves it")
             await self._see_that_the_first_token_may(writing, actor)
             now = self._now()
-            approval = Approval(actor.name, actor.token_id, now, digest, now + self._approval_seconds)
+            # What comes by itself at its moment has to find the approval there.
+            ends_at = max(now, change.starts_at or now) + self._approval_seconds
+            approval = Approval(actor.name, actor.token_id, now, digest, ends_at)
             return await self._put(writing, lives.approved(change, approval), AuditKind.CHANGE_APPROVED, actor.name)
 
         change, _ = await self._store.write(work)
@@ -240,3 +252,47 @@ async def change_and_policy(reading: Reading, number: int) -> tuple[PolicyChange
 async def author_changes(reading: Reading, since: float) -> Sequence[PolicyChange]:
     """Changes written since then, for guards that count a day."""
     return await reading.policy_changes(limit=10_000, since=since)
+
+
+async def approved_of(reading: Reading, change: PolicyChange) -> Approved | None:
+    """What the newest approval of the change was given for; None without an approval."""
+    if change.preview is None or not change.approvals:
+        return None
+    content = await reading.change_preview(change.number, change.preview.digest)
+    if content is None:
+        return None
+    kept = decode_preview(content)
+    if kept.approved is not None and change.approvals[-1].digest != change.preview.digest:
+        return kept.approved
+    return Approved(kept.newly_cut, change.preview.newly_admitted)
+
+
+# --- made against an older policy version
+
+
+async def _base(reading: Reading, newest: PolicyVersion, wanted: int | None) -> PolicyVersion:
+    if wanted is None or wanted == newest.number:
+        return newest
+    base = await reading.policy(wanted) if wanted < newest.number else None
+    if base is None:
+        raise InvalidValue(
+            f"based_on names policy version {wanted}, the newest here is {newest.number}: export it anew (gatepost "
+            f"policy export), or leave based_on out to go by what is in force"
+        )
+    return base
+
+
+def _left_to_do(touches: tuple[Touch, ...], newest: PolicyVersion) -> tuple[Touch, ...]:
+    """Without what is by now as it shall be."""
+    parts = parts_of(newest)
+    return tuple(touch for touch in touches if parts.get(touch.part) != touch.after)
+
+
+def _see_that_nobody_touched(change: PolicyChange, newest: PolicyVersion) -> None:
+    found = lives.clashes(change, newest)
+    if found:
+        raise InvalidValue(
+            f"somebody changed the same thing since policy version {change.base_version} (now {newest.number}): "
+            f"{', '.join(clash.part for clash in found)}. Nothing was made: export it anew (gatepost policy export), "
+            "or leave based_on out to overrule that"
+        )

@@ -19,7 +19,10 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
 
 FORMAT = 1
+FORMAT_APPROVED = 2
+"""With what an older approval that stands was given for."""
 _HEAD = struct.Struct("<IQ")
+_ADMITTED = struct.Struct("<Q")
 DIFFERS_BY_DEVICES = 5
 DIFFERS_BY_SHARE = 0.10
 
@@ -57,16 +60,38 @@ class Previews(Protocol):
         ...
 
 
-def encode_preview(previewed: Previewed) -> bytes:
-    """A preview for keeping: the number of marks, the marks in order, then all that was shown, as JSON."""
-    return _encoded(previewed.newly_cut, previewed.shown)
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What an approval was given for."""
+
+    newly_cut: frozenset[int] = frozenset()
+    """Marks."""
+    newly_admitted: int = 0
 
 
-def _encoded(newly_cut: Iterable[int], shown: dict[str, Any]) -> bytes:
-    marks = array("Q", sorted(newly_cut))
+def encode_preview(previewed: Previewed, approved: Approved | None = None) -> bytes:
+    """A preview for keeping: the number of marks, the marks in order, then all that was shown, as JSON.
+
+    ``approved``: what an approval that still stands was given for; it comes second, where it is something else.
+    """
+    if approved == Approved(previewed.newly_cut, previewed.measured.newly_admitted):
+        approved = None
+    return _encoded(previewed.newly_cut, previewed.shown, approved)
+
+
+def _encoded(newly_cut: frozenset[int], shown: dict[str, Any], approved: Approved | None) -> bytes:
+    text = json.dumps(shown).encode()
+    if approved is None:
+        return _packed(FORMAT, newly_cut) + text
+    second = _packed(FORMAT_APPROVED, approved.newly_cut) + _ADMITTED.pack(approved.newly_admitted)
+    return _packed(FORMAT_APPROVED, newly_cut) + second + text
+
+
+def _packed(form: int, marks: frozenset[int]) -> bytes:
+    ordered = array("Q", sorted(marks))
     if sys.byteorder == "big":
-        marks.byteswap()
-    return _HEAD.pack(FORMAT, len(marks)) + marks.tobytes() + json.dumps(shown).encode()
+        ordered.byteswap()
+    return _HEAD.pack(form, len(ordered)) + ordered.tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +100,38 @@ class KeptPreview:
 
     newly_cut: frozenset[int]
     shown: dict[str, Any]
+    approved: Approved | None = None
+    """What an older approval that stands was given for."""
 
 
 def decode_preview(content: bytes) -> KeptPreview:
     """A preview that ``encode_preview`` made. Raises ``ValueError``."""
-    if len(content) < _HEAD.size:
+    form, newly_cut, end = _unpacked(content, 0)
+    approved = None
+    if form == FORMAT_APPROVED:
+        _, marks, end = _unpacked(content, end)
+        if len(content) < end + _ADMITTED.size:
+            raise ValueError("a preview that was cut short")
+        approved, end = Approved(marks, *_ADMITTED.unpack_from(content, end)), end + _ADMITTED.size
+    return KeptPreview(newly_cut, json.loads(content[end:]), approved)
+
+
+def _unpacked(content: bytes, begin: int) -> tuple[int, frozenset[int], int]:
+    """A set of marks that begins there, and where it ends."""
+    if len(content) < begin + _HEAD.size:
         raise ValueError("this is no preview of a change")
-    form, count = _HEAD.unpack_from(content)
-    if form != FORMAT:
-        raise ValueError(f"a preview of format {form}; this Gatepost reads {FORMAT}")
-    end = _HEAD.size + count * 8
+    form, count = _HEAD.unpack_from(content, begin)
+    if form not in (FORMAT, FORMAT_APPROVED):
+        raise ValueError(f"a preview of format {form}; this Gatepost reads {FORMAT} and {FORMAT_APPROVED}")
+    begin += _HEAD.size
+    end = begin + count * 8
+    if len(content) < end:
+        raise ValueError("a preview that was cut short")
     marks = array("Q")
-    marks.frombytes(content[_HEAD.size : end])
+    marks.frombytes(content[begin:end])
     if sys.byteorder == "big":
         marks.byteswap()
-    if len(marks) != count:
-        raise ValueError("a preview that was cut short")
-    return KeptPreview(frozenset(marks), json.loads(content[end:]))
+    return form, frozenset(marks), end
 
 
 def without_people(content: bytes, logins: Collection[str]) -> bytes | None:
@@ -102,7 +142,7 @@ def without_people(content: bytes, logins: Collection[str]) -> bytes | None:
     shown["named"] = [
         {**each, "cut": [name for name in each["cut"] if name not in logins]} for each in shown.get("named", [])
     ]
-    return None if shown == kept.shown else _encoded(kept.newly_cut, shown)
+    return None if shown == kept.shown else _encoded(kept.newly_cut, shown, kept.approved)
 
 
 def beyond(approved: frozenset[int], present: Iterable[int]) -> tuple[int, int]:
@@ -114,3 +154,10 @@ def beyond(approved: frozenset[int], present: Iterable[int]) -> tuple[int, int]:
 def beyond_number(approved: int, present: int) -> tuple[int, int]:
     """How many more there are than somebody approved, and how many would be too many."""
     return max(0, present - approved), max(DIFFERS_BY_DEVICES, int(approved * DIFFERS_BY_SHARE))
+
+
+def within(approved: Approved, found: Previewed) -> bool:
+    """Whether an approval that was given for the one is good for the other."""
+    more_cut, most_cut = beyond(approved.newly_cut, found.newly_cut)
+    more_admitted, most_admitted = beyond_number(approved.newly_admitted, found.measured.newly_admitted)
+    return more_cut <= most_cut and more_admitted <= most_admitted

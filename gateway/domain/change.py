@@ -56,7 +56,7 @@ class PreviewSeen:
     """The preview that a decision stands on; its numbers and its set of devices are kept beside the change."""
 
     digest: str
-    """Over what it was computed from and the newly cut devices."""
+    """Over what it says: the policy before and after, and the devices that turn."""
     policy_version: int
     sequence: int
     """Of the change log: what the evidence was."""
@@ -157,11 +157,12 @@ def _stepped(change: PolicyChange, to: State, at: float, by: str, words: str) ->
     return replace(change, state=to, history=steps)
 
 
-def previewed(change: PolicyChange, preview: PreviewSeen, by: str) -> PolicyChange:
-    """With a (new) preview; an approval of another one is void."""
-    kept = tuple(each for each in change.approvals if each.digest == preview.digest)
+def previewed(change: PolicyChange, preview: PreviewSeen, by: str, *, approvals_stand: bool = False) -> PolicyChange:
+    """With a (new) preview. Approvals of another one are void, unless who knows both says that they stand."""
+    kept = tuple(each for each in change.approvals if approvals_stand or each.digest == preview.digest)
     words = f"{preview.newly_cut} newly cut, {preview.newly_admitted} newly admitted"
-    if change.state in UNDER_WAY or (change.state in (State.APPROVED, State.SCHEDULED) and kept):
+    unasked = change.state is State.SCHEDULED and not change.approvals
+    if unasked or change.state in UNDER_WAY or (change.state in (State.APPROVED, State.SCHEDULED) and kept):
         return replace(change, preview=preview, approvals=kept)
     return replace(moved(change, State.PREVIEWED, preview.at, by, words), preview=preview, approvals=kept)
 
@@ -186,12 +187,11 @@ def approved(change: PolicyChange, approval: Approval) -> PolicyChange:
 
 
 def approval_in_force(change: PolicyChange, now: float) -> Approval | None:
-    """The approval that stands behind the present preview, if one has not ended.
+    """The newest approval that counts, if one has not ended; void ones went with the preview that made them so.
 
     What was approved when the first stage came was the whole change: that yes lasts as long as the change is under way.
     """
-    digest = change.preview.digest if change.preview else ""
-    return next((each for each in change.approvals if each.digest == digest and _lasts(each, change, now)), None)
+    return next((each for each in reversed(change.approvals) if _lasts(each, change, now)), None)
 
 
 def _lasts(approval: Approval, change: PolicyChange, now: float) -> bool:
@@ -226,7 +226,7 @@ def _values(change: PolicyChange, touch: Touch) -> Sequence[PartValue | None]:
     """What the part may be: as before, as after, or as the last stage made it."""
     values = [touch.before, touch.after]
     if change.done:
-        values.append(staged(touch, change.stages[change.done[-1].stage]))
+        values.append(staged(touch, change.stages[: change.done[-1].stage + 1]))
     return values
 
 
@@ -239,7 +239,7 @@ def at_stage(change: PolicyChange, version: PolicyVersion, stage: int) -> Policy
             f"somebody changed the same thing since change {change.number} was made (policy version "
             f"{change.base_version}, now {version.number}): {names}. Plan it anew on what is there now"
         )
-    values = {touch.part: staged(touch, change.stages[stage]) for touch in change.touches}
+    values = {touch.part: staged(touch, change.stages[: stage + 1]) for touch in change.touches}
     return put_parts(version, values)
 
 

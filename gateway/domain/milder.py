@@ -74,7 +74,8 @@ def _outlook(one: OutlookMobile, present: OutlookMobile) -> OutlookMobile:
     for mild in (OutlookMobile.ALLOW, OutlookMobile.REPORT_ONLY):
         if mild in (one, present):
             return mild
-    return one if present is OutlookMobile.DENY else present
+    # User-wide goes by other devices, which deny does not: neither is the milder for everybody.
+    return one if (one, present) == (OutlookMobile.UNMATCHED, OutlookMobile.DENY) else present
 
 
 # --- flags

@@ -1,10 +1,12 @@
 """Stages: a change comes into force for some before it comes for all.
 
-A stage is a share of the people, a group, or report-only for everybody. Within it the change's flags count as they
-will count in the end, outside they are as before; what only lessens enforcement comes with the first stage. What
-cannot be divided among people (a setting for unknowns, the global switch) is only reported until the last stage.
+A stage is a share of the people, a group, or report-only for everybody. Within it, and within those before it, the
+change's flags count as they will count in the end, outside they are as before; what only lessens enforcement comes
+with the first stage. What cannot be divided among people (a setting for unknowns, the global switch) is only reported
+until the last stage.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.domain.bans import Flag, FlagRule
@@ -68,12 +70,18 @@ def see_that_stages_rise(stages: tuple[Stage, ...]) -> None:
             if not share < stage.percent < 100:
                 raise InvalidValue(f"stage {number}: its percentage lies above {share:g} and below 100")
             share = stage.percent
+        if stage.report_only and not all(each.report_only for each in stages[: number - 1]):
+            raise InvalidValue(f"stage {number} only reports, after one that does more: put it first")
         if stage.after_seconds < 0:
             raise InvalidValue(f"stage {number} cannot come before the one before it")
 
 
-def staged(touch: Touch, stage: Stage) -> PartValue | None:
-    """The part's value while that stage is in force. Raises ``InvalidValue`` where it cannot be divided so."""
+def staged(touch: Touch, stages: Sequence[Stage]) -> PartValue | None:
+    """The part's value while the last of these stages is in force, and those before it.
+
+    Raises ``InvalidValue`` where it cannot be divided so.
+    """
+    stage = stages[-1]
     if stage.everybody or milder(touch.before, touch.after) == touch.after:
         return touch.after
     if isinstance(touch.after, Recognition):
@@ -81,14 +89,14 @@ def staged(touch: Touch, stage: Stage) -> PartValue | None:
         return touch.after if touch.before is None else touch.before
     if isinstance(touch.after, FlagPart):
         before = touch.before if isinstance(touch.before, FlagPart) else FlagPart(seed=touch.after.seed)
-        return _within(touch.part, before, touch.after, stage)
+        return _within(touch.part, before, touch.after, stages)
     if isinstance(touch.after, UnknownSetting) and isinstance(touch.before, UnknownSetting):
         return _reported(touch.after) if stage.report_only else touch.before
     return touch.before
 
 
-def _within(part: str, before: FlagPart, after: FlagPart, stage: Stage) -> FlagPart:
-    if stage.report_only:
+def _within(part: str, before: FlagPart, after: FlagPart, stages: Sequence[Stage]) -> FlagPart:
+    if stages[-1].report_only:
         return _only_reported(before, after)
     if (after.groups, after.starts_at, after.ends_at, after.seed) != (
         before.groups,
@@ -97,8 +105,18 @@ def _within(part: str, before: FlagPart, after: FlagPart, stage: Stage) -> FlagP
         before.seed,
     ) and before.flag is Flag.ENFORCE:
         raise InvalidValue(f"{part}: groups and dates of a ban in force cannot change by stages: use one stage")
-    rules = tuple(_narrowed(part, rule, stage) for rule in (*after.rules, FlagRule(after.flag)))
+    rules = [_narrowed(part, rule, each) for each in _counting(stages) for rule in (*after.rules, FlagRule(after.flag))]
     return replace(after, flag=before.flag, rules=(*rules, *before.rules))
+
+
+def _counting(stages: Sequence[Stage]) -> Iterator[Stage]:
+    """The stages that say for whom, the newest first: whom an earlier one took in stays in."""
+    share = False
+    for stage in reversed(stages):
+        # A larger share holds a smaller one.
+        if not stage.report_only and not (share and stage.percent is not None):
+            yield stage
+        share = share or stage.percent is not None
 
 
 def _narrowed(part: str, rule: FlagRule, stage: Stage) -> FlagRule:

@@ -114,6 +114,17 @@ def test_what_began_under_an_approval_goes_on_after_its_end() -> None:
         assert (approval_in_force(under_way, NOW + 1e6) is not None) is lasts
 
 
+def test_an_approval_that_stands_is_taken_to_a_new_preview() -> None:
+    yes = approved(previewed(change(EMPTY, BANNED), SEEN, "ann"), Approval("bob", "t3", NOW, "d1", NOW + 60))
+    other = previewed(yes, replace(SEEN, digest="d2"), "ann", approvals_stand=True)
+    assert (other.state, other.approvals) == (State.APPROVED, yes.approvals)
+
+
+def test_a_change_that_waits_for_its_moment_without_an_approval_goes_on_waiting() -> None:
+    waits = moved(previewed(change(EMPTY, BANNED), SEEN, "ann"), State.SCHEDULED, NOW, "ann")
+    assert previewed(waits, replace(SEEN, digest="d2"), "bob").state is State.SCHEDULED
+
+
 # --- on a policy
 
 
@@ -176,7 +187,8 @@ def test_stages_of_a_flag() -> None:
     assert flags == [
         (Flag.REPORT_ONLY, ()),
         (Flag.REPORT_ONLY, (FlagRule(Flag.ENFORCE, percent=10.0),)),
-        (Flag.REPORT_ONLY, (FlagRule(Flag.ENFORCE, group="sales"),)),
+        # The tenth stays under the ban when the group comes to it.
+        (Flag.REPORT_ONLY, (FlagRule(Flag.ENFORCE, group="sales"), FlagRule(Flag.ENFORCE, percent=10.0))),
         (Flag.ENFORCE, ()),
     ]
 
@@ -205,6 +217,7 @@ def test_a_setting_for_unknowns_is_only_reported_until_the_last_stage() -> None:
         ((Stage(percent=10.0, group="sales"), EVERYBODY), "stage 1 has a percentage and a group"),
         ((Stage(percent=10.0), Stage(percent=5.0), EVERYBODY), "stage 2: its percentage lies above 10 and below 100"),
         ((Stage(percent=10.0, after_seconds=-1), EVERYBODY), "stage 1 cannot come before"),
+        ((Stage(percent=5.0), Stage(report_only=True), EVERYBODY), "stage 2 only reports, after one that does more"),
         ((*(Stage(group=str(n)) for n in range(20)), EVERYBODY), "at most 20 stages"),
     ],
 )
@@ -212,6 +225,18 @@ def test_stages_rise_to_everybody(stages: tuple[Stage, ...], sentence: str) -> N
     with pytest.raises(InvalidValue, match=sentence):
         see_that_stages_rise(stages)
     see_that_stages_rise(STAGES)
+
+
+@thorough
+@given(drawn.requests, drawn.records(), drawn.policies(exempting=False))
+def test_whom_a_stage_refuses_the_next_one_refuses_too(
+    request: AccessRequest, record: PersonRecord, before: PolicyVersion
+) -> None:
+    """Also where a share of the people is followed by a group: who fell under the share stays under the ban."""
+    reported = replace(before, bans=(replace(TIKTOK_BAN, flag=Flag.REPORT_ONLY),))
+    one = change(reported, replace(before, bans=(TIKTOK_BAN,)), Stage(percent=50.0), Stage(group="sales"), EVERYBODY)
+    found = [refused(request, record, at_stage(one, reported, stage)) for stage in range(3)]
+    assert found == sorted(found)
 
 
 # --- and back

@@ -104,7 +104,9 @@ def test_of_two_that_are_the_same_nothing_is_lost(
         ),
         (True, False, False),
         (Unavailable.DENY, Unavailable.DEFER, Unavailable.DEFER),
-        (OutlookMobile.USER_WIDE, OutlookMobile.DENY, OutlookMobile.USER_WIDE),
+        (OutlookMobile.UNMATCHED, OutlookMobile.DENY, OutlookMobile.UNMATCHED),
+        # A device in its grace has mail under deny, and none where another device of the user is refused.
+        (OutlookMobile.USER_WIDE, OutlookMobile.DENY, OutlookMobile.DENY),
         (OutlookMobile.REPORT_ONLY, OutlookMobile.UNMATCHED, OutlookMobile.REPORT_ONLY),
         (NewDeviceGrace(60.0, 1), NewDeviceGrace(30.0, 3), NewDeviceGrace(60.0, 3)),
         (

@@ -58,8 +58,11 @@ def _matchers(matchers: Iterable[Matcher]) -> object:
 
 
 def impact_digest(fleet: Fleet, before: str, after: str, cut: BitMap, admitted: BitMap) -> str:
-    """SHA-256 (hex) over the store's life, its sequence, two ``policy_digest`` and the devices that turn."""
-    whole = sha256(f"{fleet.incarnation}\0{fleet.sequence}\0{before}\0{after}".encode())
+    """SHA-256 (hex) over the store's life, two ``policy_digest`` and the devices that turn.
+
+    Not over the sequence of the change log: reports come all the time, and most of them turn nobody.
+    """
+    whole = sha256(f"{fleet.incarnation}\0{before}\0{after}".encode())
     for turned in (cut, admitted):
         keys = np.sort(fleet.devices.key[numbers_of(turned)])
         whole.update(len(keys).to_bytes(8, "big"))
