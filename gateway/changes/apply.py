@@ -53,6 +53,9 @@ class AppliedEdit:
     seconds: float
     """From the request to the last worker, commit included."""
     silent: tuple[str, ...] = ()
+    newly_cut: int = 0
+    """Devices, as computed when it came into force."""
+    newly_admitted: int = 0
 
     @property
     def in_force(self) -> bool:

@@ -45,19 +45,22 @@ def find_ban(version: PolicyVersion, name: str) -> Ban:
 
 def add_ban(version: PolicyVersion, ban: Ban) -> PolicyVersion:
     """With one more ban."""
-    _check_name(ban.name, "a ban")
     if any(other.name.casefold() == ban.name.casefold() for other in version.bans):
         raise InvalidValue(f"ban {ban.name!r} exists already: remove it first, or choose another name")
     if len(version.bans) >= MOST_BANS:
         raise InvalidValue(f"a policy has at most {MOST_BANS} bans")
+    check_ban(ban)
+    return replace(version, bans=(*version.bans, ban), summary=f"ban {ban.name} added, {ban.flag}")
+
+
+def check_ban(ban: Ban) -> None:
+    """Raise ``InvalidValue`` where a policy cannot have that ban: by its name, by what it recognises, or otherwise."""
+    _check_name(ban.name, "a ban")
     if not ban.matchers:
         raise InvalidValue("a ban needs at least one matcher, for example --id android:com.example.app")
     if len(ban.matchers) + len(ban.exceptions) > MOST_MATCHERS:
         raise InvalidValue(f"a ban has at most {MOST_MATCHERS} matchers and exceptions")
-    if len(ban.text) > TEXT_LONGEST:
-        raise InvalidValue(f"the text for the reader has at most {TEXT_LONGEST} characters")
-    if ban.starts_at is not None and ban.ends_at is not None and ban.ends_at <= ban.starts_at:
-        raise InvalidValue("the ban ends before it starts")
+    check_ban_details(ban)
     for matcher in (*ban.matchers, *ban.exceptions):
         if matcher.below_version and not is_version(matcher.below_version):
             # It would stand for every version.
@@ -66,7 +69,14 @@ def add_ban(version: PolicyVersion, ban: Ban) -> PolicyVersion:
                 " or the version code of an Android app"
             )
     _refuse_lock_out(ban)
-    return replace(version, bans=(*version.bans, ban), summary=f"ban {ban.name} added, {ban.flag}")
+
+
+def check_ban_details(ban: Ban) -> None:
+    """The same for what a ban says beside that: text and dates."""
+    if len(ban.text) > TEXT_LONGEST:
+        raise InvalidValue(f"the text for the reader has at most {TEXT_LONGEST} characters")
+    if ban.starts_at is not None and ban.ends_at is not None and ban.ends_at <= ban.starts_at:
+        raise InvalidValue("the ban ends before it starts")
 
 
 def _refuse_lock_out(ban: Ban) -> None:
@@ -194,6 +204,16 @@ def set_grace(version: PolicyVersion, seconds: float, devices: int) -> PolicyVer
 
 def add_exemption(version: PolicyVersion, exemption: Exemption, now: float) -> PolicyVersion:
     """With one more exemption; those that ended a month ago are dropped on the way."""
+    check_exemption(exemption, now)
+    kept = tuple(old for old in version.exemptions if old.ends_at > now - 30 * 86400)
+    if len(kept) >= MOST_EXEMPTIONS:
+        raise InvalidValue(f"a policy has at most {MOST_EXEMPTIONS} exemptions: use a group")
+    summary = f"exemption {exemption.id} added for {exemption_words(exemption)}"
+    return replace(version, exemptions=(*kept, exemption), summary=summary)
+
+
+def check_exemption(exemption: Exemption, now: float) -> None:
+    """Raise ``InvalidValue`` where nobody can be exempt so."""
     if bool(exemption.login) == bool(exemption.group):
         raise InvalidValue("an exemption is for a user (with or without a device) or for a group")
     if exemption.device_id and not exemption.login:
@@ -204,11 +224,6 @@ def add_exemption(version: PolicyVersion, exemption: Exemption, now: float) -> P
         raise InvalidValue("the exemption would have ended already: give an end in the future")
     if exemption.ends_at - exemption.starts_at > EXEMPTION_LONGEST_SECONDS:
         raise InvalidValue("an exemption lasts at most 366 days")
-    kept = tuple(old for old in version.exemptions if old.ends_at > now - 30 * 86400)
-    if len(kept) >= MOST_EXEMPTIONS:
-        raise InvalidValue(f"a policy has at most {MOST_EXEMPTIONS} exemptions: use a group")
-    summary = f"exemption {exemption.id} added for {exemption_words(exemption)}"
-    return replace(version, exemptions=(*kept, exemption), summary=summary)
 
 
 def exemption_words(exemption: Exemption) -> str:

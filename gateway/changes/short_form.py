@@ -1,29 +1,47 @@
 """The short form of a change: one edit, previewed and applied in one go where one person may.
 
 ``flag set``, ``ban add`` and the like end here. What the guards stop stays behind as a previewed change with a number:
-nothing is in force, a second person can approve it, and then it is applied as it stands.
+nothing is in force, a second person can approve it, and then it is applied as it stands. Who wants to look first has
+it held: previewed, and applied by its number or rejected.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gateway.changes.apply import AppliedEdit
 from gateway.changes.applying import Applier, NotApplied
 from gateway.changes.desk import Actor, ChangeDesk, Edit, Wanted
 from gateway.changes.guards import turns_down_only
-from gateway.domain.change import State
+from gateway.changes.previews import Previewed
+from gateway.domain.change import PolicyChange
 from gateway.domain.errors import InvalidValue
-from gateway.domain.notice import Tell
+from gateway.domain.stages import EVERYBODY
 from gateway.ports.store import Store
 
 
 class NeedsApproval(InvalidValue):
-    """The guards stopped an edit; it waits as a change. The sentence says why and what to do."""
+    """The guards stopped an edit, or it comes later by itself. The sentence says why and what to do."""
 
     def __init__(self, refused: NotApplied) -> None:
-        reasons = "; ".join(hit.sentence for hit in refused.hits)
-        super().__init__(f"{reasons}. Nothing is in force: {refused.sentence}" if reasons else refused.sentence)
+        super().__init__(refusal_words(refused))
         self.refused = refused
+
+
+def refusal_words(refused: NotApplied) -> str:
+    """Why a change is not applied, and what to do."""
+    reasons = "; ".join(hit.sentence for hit in refused.hits)
+    return f"{reasons}. Nothing is in force: {refused.sentence}" if reasons else refused.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A change that is previewed and waits for a word."""
+
+    change: PolicyChange
+    found: Previewed
+    refused: NotApplied | None
+    """What would refuse to apply it now."""
 
 
 class ShortForm:
@@ -35,22 +53,46 @@ class ShortForm:
         self._applier = applier
         self._now = now
 
-    async def apply(self, actor: Actor, edit: Edit, note: str = "", tell: Tell | None = None) -> AppliedEdit:
-        """Make the version that ``edit`` describes, and wait until it is in force; ``tell``: not as the site does.
+    async def make(self, actor: Actor, edit: Edit, wanted: Wanted, *, hold: bool = False) -> AppliedEdit | Held:
+        """Make the version that ``edit`` describes, or its first stage, and wait until it is in force.
 
-        Raises what ``edit`` raises (``InvalidValue``), ``NeedsApproval``, ``Conflict``, ``StoreUnavailable``.
+        ``hold``: what is more than turning down is previewed and not applied. Raises what ``edit`` raises
+        (``InvalidValue``), ``NeedsApproval``, also where it comes at its moment, ``Conflict``, ``StoreUnavailable``.
         """
-        change = await self._desk.propose(actor, edit, Wanted(note=note, tell=tell))
+        change = await self._desk.propose(actor, edit, wanted)
         if change is None:
             return await self._as_it_is()
-        if not turns_down_only(change.touches):
-            await self._desk.preview(change.number, actor.name)
+        plain = wanted.starts_at is None and wanted.stages == (EVERYBODY,)
+        if not (plain and turns_down_only(change.touches)):
+            change, found = await self._desk.preview(change.number, actor.name)
+            if hold:
+                return Held(change, found, await self._applier.stands_in_the_way(change, found))
         done = await self._applier.apply(change.number, actor.name)
         if isinstance(done, NotApplied):
             raise NeedsApproval(done)
-        assert done.change.state is State.APPLIED
-        force = done.in_force
-        return AppliedEdit(done.version, True, force.workers, force.in_force, done.seconds, force.silent)
+        force, stage = done.in_force, done.change.done[-1]
+        return AppliedEdit(
+            done.version,
+            True,
+            force.workers,
+            force.in_force,
+            done.seconds,
+            force.silent,
+            stage.newly_cut,
+            stage.newly_admitted,
+        )
+
+    async def plan(self, actor: Actor, edit: Edit, wanted: Wanted) -> Held | None:
+        """A previewed change, whatever it does; None where it would change nothing. Raises like ``make``."""
+        change = await self._desk.propose(actor, edit, wanted)
+        if change is None:
+            return None
+        return await self.held(change.number, actor.name)
+
+    async def held(self, number: int, by: str) -> Held:
+        """A change with a new preview. Raises ``InvalidValue``, ``StoreUnavailable``."""
+        change, found = await self._desk.preview(number, by)
+        return Held(change, found, await self._applier.stands_in_the_way(change, found))
 
     async def _as_it_is(self) -> AppliedEdit:
         began = time.monotonic()

@@ -7,9 +7,9 @@ from typing import TypeVar
 import pytest
 
 from gateway.changes import edits
-from gateway.changes.apply import ATTEMPTS, ensure_first_policy
+from gateway.changes.apply import ATTEMPTS, AppliedEdit, ensure_first_policy
 from gateway.changes.applying import Applier
-from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.desk import Actor, ChangeDesk, Edit, Wanted
 from gateway.changes.short_form import ShortForm
 from gateway.domain.bans import Flag
 from gateway.domain.errors import InvalidValue
@@ -47,6 +47,12 @@ class Contended(MemoryStore):
         return await super().write(work)
 
 
+async def applied(editor: ShortForm, actor: Actor, edit: Edit, note: str = "") -> AppliedEdit:
+    done = await editor.make(actor, edit, Wanted(note=note))
+    assert isinstance(done, AppliedEdit)
+    return done
+
+
 def switch(on: bool) -> Callable[[PolicyVersion], PolicyVersion]:
     return lambda version: edits.set_global(version, on)
 
@@ -61,7 +67,7 @@ async def short_form(store: Store, sent: Sent, workers: Workers | None = None) -
 async def test_an_edit_makes_the_next_version_and_waits_for_the_workers() -> None:
     store, sent, workers = MemoryStore(), Sent(), Workers(("worker-1", "worker-2"))
     editor = await short_form(store, sent, workers)
-    done = await editor.apply(ANNA, switch(on=False), "ticket 4711")
+    done = await applied(editor, ANNA, switch(on=False), "ticket 4711")
     assert (done.version.number, done.version.author, done.version.created_at) == (2, "anna", 77.0)
     assert done.version.summary == "enforcement switched off globally (ticket 4711)"
     assert (done.workers, done.in_force_on, done.in_force, done.changed) == (2, 2, True, True)
@@ -74,13 +80,13 @@ async def test_an_edit_makes_the_next_version_and_waits_for_the_workers() -> Non
 
 async def test_silent_workers_are_named() -> None:
     workers = Workers(("worker-1", "worker-2"), silent=("worker-2",))
-    done = await (await short_form(MemoryStore(), Sent(), workers)).apply(ANNA, switch(on=False))
+    done = await applied(await short_form(MemoryStore(), Sent(), workers), ANNA, switch(on=False))
     assert (done.in_force_on, done.silent, done.in_force) == (1, ("worker-2",), False)
 
 
 async def test_an_edit_that_changes_nothing_makes_no_version() -> None:
     sent = Sent()
-    done = await (await short_form(MemoryStore(), sent)).apply(ANNA, switch(on=True))
+    done = await applied(await short_form(MemoryStore(), sent), ANNA, switch(on=True))
     assert (done.changed, done.version.number, len(sent.changes)) == (False, 1, 1)
 
 
@@ -88,7 +94,7 @@ async def test_a_refused_edit_leaves_no_trace() -> None:
     store, sent = MemoryStore(), Sent()
     editor = await short_form(store, sent)
     with pytest.raises(InvalidValue):
-        await editor.apply(ANNA, lambda version: edits.set_flag(version, "nothing", Flag.OFF))
+        await applied(editor, ANNA, lambda version: edits.set_flag(version, "nothing", Flag.OFF))
     async with store.read() as reading:
         assert len(await reading.policies()) == 1
         assert await reading.policy_changes() == []
@@ -98,17 +104,17 @@ async def test_edits_at_once_follow_one_another() -> None:
     store = MemoryStore()
     editor = await short_form(store, Sent())
     edited = [
-        editor.apply(Actor(f"a{n}", f"t{n}"), lambda version, n=n: edits.set_grace(version, 0.0, n))  # type: ignore[misc]
+        applied(editor, Actor(f"a{n}", f"t{n}"), lambda version, n=n: edits.set_grace(version, 0.0, n))  # type: ignore[misc]
         for n in (3,)
     ]
-    edited += [editor.apply(ANNA, switch(on=False))]
+    edited += [applied(editor, ANNA, switch(on=False))]
     await asyncio.gather(*edited)
     async with store.read() as reading:
         assert [version.number for version in await reading.policies()] == [3, 2, 1]
 
 
 async def test_an_edit_is_tried_again_when_others_were_faster() -> None:
-    done = await (await short_form(Contended(ATTEMPTS - 1), Sent())).apply(ANNA, switch(on=False))
+    done = await applied(await short_form(Contended(ATTEMPTS - 1), Sent()), ANNA, switch(on=False))
     assert done.version.number == 2
     with pytest.raises(Conflict, match="others keep changing the policy"):
-        await (await short_form(Contended(ATTEMPTS), Sent())).apply(ANNA, switch(on=False))
+        await applied(await short_form(Contended(ATTEMPTS), Sent()), ANNA, switch(on=False))

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from gateway.changes import edits
 from gateway.changes.applying import Applied, NotApplied
-from gateway.changes.desk import Wanted
+from gateway.changes.desk import Actor, Wanted
 from gateway.changes.scheduling import AGAIN_AFTER_SECONDS, Schedule, StopFigures, broken_rules
 from gateway.domain.bans import Flag
 from gateway.domain.change import GuardedAction, PolicyChange, State
@@ -223,8 +223,12 @@ async def complain(number: int, reader: int, writing: Writing) -> None:
 async def begun_again(office: Office, number: int, stop: StopRule) -> int:
     """The change before is taken back; another one like it stands at its first stage."""
     await office.applier.withdraw(number, ANN.name)
-    again = await office.proposed(enforce, ANN, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True))
-    assert isinstance(await office.applier.apply(again, ANN.name), Applied)
+    # By somebody else: the whole of a change counts before its first stage, and one person's day is soon full.
+    other = Actor(f"other{number}", f"o{number}")
+    again = await office.proposed(
+        enforce, other, Stage(report_only=True, stop=stop), replace(EVERYBODY, by_itself=True)
+    )
+    assert isinstance(await office.applier.apply(again, other.name), Applied)
     return again
 
 
