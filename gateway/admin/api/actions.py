@@ -51,6 +51,7 @@ ROUTES: dict[str, Action] = {
     "add_exemption": Action.EDIT_POLICY,
     "remove_exemption": Action.EDIT_POLICY,
     "list_changes": Action.VIEW,
+    "plan_change": Action.EDIT_POLICY,
     "show_change": Action.VIEW,
     "preview_change": Action.PREVIEW,
     "approve_change": Action.APPROVE,
@@ -80,6 +81,7 @@ ROUTES: dict[str, Action] = {
     "revoke_token": Action.OWN_TOKENS,
     "list_policies": Action.VIEW,
     "show_policy": Action.VIEW,
+    "export_policy": Action.VIEW,
     "audit_state": Action.VIEW,
     "audit_entries": Action.READ_AUDIT,
 }

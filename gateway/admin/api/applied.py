@@ -22,6 +22,8 @@ class Applied(BaseModel):
     in_force_on: int
     silent: list[str] = Field(description="workers that did not confirm in time; they follow as soon as they can")
     seconds: float = Field(description="from the request to the last worker's word")
+    newly_cut: int = Field(0, description="devices, as computed when it came into force")
+    newly_admitted: int = 0
     warnings: list[str] = []
 
 
@@ -39,11 +41,16 @@ def applied(edit: AppliedEdit, warnings: tuple[str, ...] = ()) -> Applied:
         in_force_on=edit.in_force_on,
         silent=list(edit.silent),
         seconds=round(edit.seconds, 6),
+        newly_cut=edit.newly_cut,
+        newly_admitted=edit.newly_admitted,
         warnings=list(warnings),
     )
 
 
 def applied_of(done: AppliedChange) -> Applied:
     """A stage or a withdrawal for an answer."""
-    force = done.in_force
-    return applied(AppliedEdit(done.version, True, force.workers, force.in_force, done.seconds, force.silent))
+    force, numbers = done.in_force, (0, 0)
+    if done.change.done and done.change.done[-1].policy_version == done.version.number:
+        numbers = (done.change.done[-1].newly_cut, done.change.done[-1].newly_admitted)
+    edit = AppliedEdit(done.version, True, force.workers, force.in_force, done.seconds, force.silent, *numbers)
+    return applied(edit)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.admin.api.applied import Applied, applied
-from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
+from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.edited import Edited, Given, Hold, edited
 from gateway.admin.api.flags import FlagRuleOut, rule_out
 from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, shown
@@ -34,10 +34,8 @@ class MatcherModel(BaseModel):
     below_version: str = Field("", max_length=100, description="only versions below this one")
 
 
-class BanIn(BaseModel):
+class BanIn(Given):
     """A ban to be added."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=200)
     matchers: list[MatcherModel] = Field(min_length=1, max_length=edits.MOST_MATCHERS)
@@ -48,7 +46,6 @@ class BanIn(BaseModel):
     ends_at: GivenMoment | None = None
     text: str = Field("", max_length=edits.TEXT_LONGEST, description="for people who are refused: why, what to do")
     tell: Tell | None = Field(None, description="how people are told whom it newly cuts; null: as the settings say")
-    note: str = Field("", max_length=200, description="for the policy's history")
 
 
 class BanOut(BaseModel):
@@ -93,7 +90,7 @@ async def show_ban(name: str, deps: Deps, operator: Viewing) -> BanOut:
 
 
 @router.post("/bans", status_code=201)
-async def add_ban(given: BanIn, deps: Deps, operator: Editing) -> Applied:
+async def add_ban(given: BanIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Add a ban. One that would also catch mail clients, management agents or the system itself is refused."""
     ban = Ban(
         name=given.name.strip(),
@@ -108,14 +105,20 @@ async def add_ban(given: BanIn, deps: Deps, operator: Editing) -> Applied:
     )
     async with deps.store.read() as reading:
         warnings = await group_warnings(reading, sorted(ban.groups))
-    deps.telling.see_that_it_can(given.tell)
-    actor = actor_of(operator)
-    done = await deps.editor.apply(actor, lambda version: edits.add_ban(version, ban), given.note, given.tell)
-    return applied(done, (*warnings_for(ban), *warnings))
+    warnings = [*warnings_for(ban), *warnings]
+    return await edited(
+        deps,
+        operator,
+        lambda version: edits.add_ban(version, ban),
+        given,
+        hold=hold,
+        warnings=warnings,
+        tell=given.tell,
+    )
 
 
 @router.delete("/bans/{name}")
-async def remove_ban(name: str, deps: Deps, operator: Editing, note: str = "") -> Applied:
+async def remove_ban(name: str, deps: Deps, operator: Editing, note: str = "", hold: Hold = False) -> Edited:
     """Remove a ban."""
     async with deps.store.read() as reading:
         version = await policy_in_store(reading)
@@ -123,9 +126,8 @@ async def remove_ban(name: str, deps: Deps, operator: Editing, note: str = "") -
         edits.find_ban(version, name)
     except InvalidValue as error:
         raise not_found(str(error)) from None
-    return applied(
-        await deps.editor.apply(actor_of(operator), lambda version: edits.remove_ban(version, name), note[:200])
-    )
+    given = Given(note=note[:200])
+    return await edited(deps, operator, lambda version: edits.remove_ban(version, name), given, hold=hold)
 
 
 def _matcher(given: MatcherModel) -> Matcher:

@@ -8,10 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.applied import Applied, applied
 from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
+from gateway.admin.api.edited import Edited, Given, Hold, answer, edited
 from gateway.admin.api.mistyped import group_warnings, user_warnings
 from gateway.admin.api.moments import GivenMoment, epoch, surely_shown
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
+from gateway.changes.apply import AppliedEdit
+from gateway.changes.desk import Wanted
 from gateway.domain.identity import canonical_login, device_named
 from gateway.domain.policy import Exemption
 
@@ -70,7 +73,9 @@ async def list_exemptions(deps: Deps, operator: Viewing) -> ExemptionList:
 
 
 @router.post("/exemptions", status_code=201)
-async def add_exemption(given: ExemptionIn, deps: Deps, operator: Editing) -> ExemptionAdded:
+async def add_exemption(
+    given: ExemptionIn, deps: Deps, operator: Editing, hold: Hold = False
+) -> ExemptionAdded | Edited:
     """Let somebody through for a time."""
     now = deps.now()
     exemption = Exemption(
@@ -86,19 +91,23 @@ async def add_exemption(given: ExemptionIn, deps: Deps, operator: Editing) -> Ex
     async with deps.store.read() as reading:
         warnings = await user_warnings(reading, exemption.login)
         warnings += await group_warnings(reading, [exemption.group] if exemption.group else [])
-    edit = await deps.editor.apply(actor_of(operator), lambda version: edits.add_exemption(version, exemption, now))
-    return ExemptionAdded(id=exemption.id, **applied(edit, tuple(warnings)).model_dump())
+    done = await deps.editor.make(
+        actor_of(operator), lambda version: edits.add_exemption(version, exemption, now), Wanted(), hold=hold
+    )
+    if isinstance(done, AppliedEdit):
+        return ExemptionAdded(id=exemption.id, **applied(done, tuple(warnings)).model_dump())
+    return await answer(deps, done, warnings)
 
 
 @router.delete("/exemptions/{exemption_id}")
-async def remove_exemption(exemption_id: str, deps: Deps, operator: Editing) -> Applied:
+async def remove_exemption(exemption_id: str, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """End an exemption now."""
     async with deps.store.read() as reading:
         version = await policy_in_store(reading)
     if all(each.id != exemption_id for each in version.exemptions):
         raise not_found(f"there is no exemption {exemption_id!r}: see the list of them")
-    return applied(
-        await deps.editor.apply(actor_of(operator), lambda version: edits.remove_exemption(version, exemption_id))
+    return await edited(
+        deps, operator, lambda version: edits.remove_exemption(version, exemption_id), Given(), hold=hold
     )
 
 

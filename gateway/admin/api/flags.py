@@ -1,14 +1,13 @@
 """Enforcement flags: of each ban, the global switch, and the settings for what cannot be known."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from gateway.admin.api.applied import Applied, applied
-from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
+from gateway.admin.api.deps import Deps, Editing, Viewing, policy_in_store
+from gateway.admin.api.edited import Edited, Given, Hold, edited
 from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.problems import not_found
 from gateway.changes import edits
-from gateway.changes.desk import Edit
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue
@@ -17,14 +16,6 @@ from gateway.domain.notice import Tell
 from gateway.domain.policy import OutlookMobile, PolicyVersion, Setting, Unavailable, UnknownSetting
 
 router = APIRouter(tags=["flags"])
-
-
-class Given(BaseModel):
-    """What every edit may carry."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    note: str = Field("", max_length=200, description="for the policy's history")
 
 
 class FlagIn(Given):
@@ -139,7 +130,7 @@ async def list_flags(deps: Deps, operator: Viewing) -> FlagsOut:
 
 
 @router.put("/flags/bans/{name}")
-async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing) -> Applied:
+async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Set a ban's flag. Without conditions it replaces everything that was said about the ban before."""
     async with deps.store.read() as reading:
         version = await policy_in_store(reading)
@@ -154,51 +145,45 @@ async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing) -> A
             version, name, given.flag, protocol=given.protocol, group=given.group, percent=given.percent
         )
 
-    deps.telling.see_that_it_can(given.tell)
-    done = await deps.editor.apply(actor_of(operator), edit, given.note, given.tell)
     if given.flag is Flag.ENFORCE:
-        warnings += _let_through(done.version)
-    return applied(done, tuple(warnings))
+        warnings += _let_through(version)
+    return await edited(deps, operator, edit, given, hold=hold, warnings=warnings, tell=given.tell)
 
 
 @router.put("/flags/global")
-async def set_global(given: GlobalIn, deps: Deps, operator: Editing) -> Applied:
+async def set_global(given: GlobalIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Switch all enforcement on or off; exposure is not touched by it."""
-    return await _apply(deps, operator, lambda version: edits.set_global(version, given.on), given.note)
+    return await edited(deps, operator, lambda version: edits.set_global(version, given.on), given, hold=hold)
 
 
 @router.put("/flags/unknowns/{name}")
-async def set_unknown(name: str, given: UnknownIn, deps: Deps, operator: Editing) -> Applied:
+async def set_unknown(name: str, given: UnknownIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Set what happens where the evidence does not suffice: missing, stale, scope, unmatched, conflict, …"""
 
     def edit(version: PolicyVersion) -> PolicyVersion:
         return edits.set_unknown(version, name, given.setting, protocol=given.protocol, platform=given.platform)
 
-    return await _apply(deps, operator, edit, given.note)
+    return await edited(deps, operator, edit, given, hold=hold)
 
 
 @router.put("/flags/outlook_mobile")
-async def set_outlook_mobile(given: OutlookIn, deps: Deps, operator: Editing) -> Applied:
+async def set_outlook_mobile(given: OutlookIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Set the rule for Outlook on phones, which comes from a cloud with one id for all phones of a user."""
-    return await _apply(deps, operator, lambda version: edits.set_outlook_mobile(version, given.rule), given.note)
+    return await edited(deps, operator, lambda version: edits.set_outlook_mobile(version, given.rule), given, hold=hold)
 
 
 @router.put("/flags/unavailable")
-async def set_unavailable(given: UnavailableIn, deps: Deps, operator: Editing) -> Applied:
+async def set_unavailable(given: UnavailableIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Set the answer for when the state cannot be read beyond its bound."""
-    return await _apply(deps, operator, lambda version: edits.set_unavailable(version, given.answer), given.note)
+    return await edited(deps, operator, lambda version: edits.set_unavailable(version, given.answer), given, hold=hold)
 
 
 @router.put("/flags/grace")
-async def set_grace(given: GraceIn, deps: Deps, operator: Editing) -> Applied:
+async def set_grace(given: GraceIn, deps: Deps, operator: Editing, hold: Hold = False) -> Edited:
     """Set the grace of new devices."""
-    return await _apply(
-        deps, operator, lambda version: edits.set_grace(version, given.seconds, given.devices), given.note
+    return await edited(
+        deps, operator, lambda version: edits.set_grace(version, given.seconds, given.devices), given, hold=hold
     )
-
-
-async def _apply(deps: Deps, operator: Editing, edit: Edit, note: str) -> Applied:
-    return applied(await deps.editor.apply(actor_of(operator), edit, note))
 
 
 def _let_through(version: PolicyVersion) -> list[str]:

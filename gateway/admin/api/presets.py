@@ -12,6 +12,7 @@ from gateway.changes.desk import NOTE_LONGEST, Wanted
 from gateway.changes.edits import TEXT_LONGEST
 from gateway.changes.presets.importing import ImportWanted, covering, import_preset
 from gateway.changes.presets.reading import ListedApp, Preset, find_preset, presets
+from gateway.changes.short_form import refusal_words
 from gateway.domain.bans import Flag
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Platform
@@ -84,6 +85,7 @@ class ImportOut(PresetLine):
     change: int | None = Field(description="the previewed change; null: everything recognised is banned already")
     newly_cut: int = Field(description="devices; of the preview")
     newly_admitted: int
+    refusal: str = Field(description="what would be said if it were applied now; empty: nothing stands in the way")
     already: list[BannedAlready]
     left_out: list[ListedAppOut] = Field(description="apps that cannot be recognised, with their candidates")
     warnings: list[str]
@@ -114,12 +116,13 @@ async def propose_import(name: str, given: ImportIn, deps: Deps, operator: Editi
         warnings = await group_warnings(reading, sorted(wanted.groups))
         version = await policy_in_store(reading)
     edit = import_preset(preset, wanted, lambda: secrets.randbits(63))
-    change = await deps.desk.propose(actor_of(operator), edit, Wanted(note=given.note))
-    seen = (await deps.desk.preview(change.number, operator.name))[1].seen if change else None
+    held = await deps.editor.plan(actor_of(operator), edit, Wanted(note=given.note))
+    seen = held.found.seen if held else None
     return ImportOut.model_validate(
         {
             **_line(preset),
-            "change": change.number if change else None,
+            "change": held.change.number if held else None,
+            "refusal": refusal_words(held.refused) if held and held.refused else "",
             "newly_cut": seen.newly_cut if seen else 0,
             "newly_admitted": seen.newly_admitted if seen else 0,
             "already": list(_already(preset, wanted, version)),

@@ -81,12 +81,10 @@ def add_handlers(app: FastAPI) -> None:
 
     async def needs_approval(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, NeedsApproval)
-        if error.refused.warned_until is not None:
+        if error.refused.comes_at is not None:
             # No problem: it has been taken, and comes by itself.
-            told = {
-                "change": error.refused.change.number,
-                "comes_at": surely_shown(error.refused.warned_until).isoformat(),
-            }
+            change, at = error.refused.change, surely_shown(error.refused.comes_at)
+            told = {"change": change.number, "state": change.state.value, "comes_at": at.isoformat()}
             return JSONResponse({**told, "detail": _sentence(str(error))}, 202)
         refused, more = error.refused, {"change": error.refused.change.number}
         hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits]
