@@ -7,7 +7,8 @@ import typer
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows, moment, print_pairs
-from gateway.cli.policy_edits import show_applied
+from gateway.cli.policy_edits import carry_out
+from gateway.cli.rollouts import At, Rollout, Stages, StopCut, StopUndelivered, StopWrong
 from gateway.cli.telling import TellOption, told_so
 from gateway.cli.values import moment_of
 from gateway.domain.bans import Flag
@@ -61,14 +62,22 @@ def add(
     text: Annotated[str, typer.Option("--text", help="For people who are refused: why, and what to do.")] = "",
     tell: TellOption = None,
     note: Annotated[str, typer.Option("--note", help="For the policy's history.")] = "",
+    stages: Stages = None,
+    at: At = "",
+    stop_cut: StopCut = None,
+    stop_undelivered: StopUndelivered = None,
+    stop_wrong: StopWrong = None,
 ) -> None:
     """Ban an app. A new ban only reports until its flag is set to enforce.
+
+    What it would do is shown before it is asked for.
 
     \b
     Examples:
       gatepost ban add TikTok --id android:com.zhiliaoapp.musically --id ios:com.zhiliaoapp.musically
       gatepost ban add "Vendor X" --id "android:com.vendorx.*" --except android:com.vendorx.authenticator
       gatepost ban add "Old chat" --id android:org.example.chat --below-version 4.2 --flag enforce --yes
+      gatepost ban add Clips --id android:org.example.clips --flag enforce --stage report-only:24h --stage 10%:4h
     """
     kinds = (("signer", signers), ("team_id", team_ids), ("extension_id", extensions), ("origin", origins))
     matchers: list[dict[str, Any]] = [{"kind": "id", "value": value} for value in ids or ()]
@@ -80,8 +89,6 @@ def add(
         raise typer.BadParameter("--publisher goes with --app-name")
     if below:
         matchers = [{**each, "below_version": below} for each in matchers]
-    if flag is Flag.ENFORCE:
-        desk.confirm(f"Add ban {name} and enforce it at once?")
     body: dict[str, Any] = {
         "name": name,
         "matchers": matchers,
@@ -93,10 +100,9 @@ def add(
         **told_so(tell),
         **({"starts_at": moment_of(starts)} if starts else {}),
         **({"ends_at": moment_of(ends)} if ends else {}),
+        **Rollout(stages, at, stop_cut, stop_undelivered, stop_wrong).body(),
     }
-    with desk.api("waiting for the workers") as api:
-        answer = api.post("/bans", body)
-    show_applied(desk, answer)
+    carry_out(desk, lambda api, query: api.post("/bans", body, **query))
 
 
 @command(app, "list")
@@ -160,10 +166,7 @@ def remove(
     Example:
       gatepost ban remove TikTok --yes
     """
-    desk.confirm(f"Remove ban {name}?")
-    with desk.api("waiting for the workers") as api:
-        answer = api.delete(f"/bans/{segment(name)}", note=note)
-    show_applied(desk, answer)
+    carry_out(desk, lambda api, query: api.delete(f"/bans/{segment(name)}", note=note, **query))
 
 
 def written(matcher: dict[str, Any]) -> str:

@@ -1,21 +1,18 @@
 """``gatepost change`` and its short forms: look at changes, approve, apply and withdraw them."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.client import AdminClient
+from gateway.cli.change_words import print_change
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
-from gateway.cli.output import Rows, moment, print_rows
+from gateway.cli.output import Rows, moment
 from gateway.cli.policy_edits import show_applied
-from gateway.cli.telling import TellOption, notice_lines, telling_lines, told_so
+from gateway.cli.telling import TellOption, telling_of, told_so
 
 app = group("Changes of the policy: what they would do, who approved them, where they stand.")
 
 Number = Annotated[int, typer.Argument(metavar="CHANGE", min=1, help="Number of the change.")]
-BEFORE = ("previewed", "approved", "scheduled")
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
 
 
@@ -67,13 +64,15 @@ def show(
     """
     with desk.api() as api:
         answer = api.get(f"/changes/{number}", names="true" if names else None, reason=reason)
-        telling = _telling(desk, api, answer)
+        telling = telling_of(desk, api, answer)
     show_change(desk, answer, telling)
 
 
 @command(app, "preview")
 def preview(desk: Desk, number: Number) -> None:
-    """Compute what a change would do now. An approval of another preview is void.
+    """Compute what a change, or what is left of it, would do now.
+
+    An approval stands as long as hardly anybody else would be cut than what it was given for.
 
     \b
     Example:
@@ -81,8 +80,10 @@ def preview(desk: Desk, number: Number) -> None:
     """
     with desk.api("computing what it would do") as api:
         answer = api.post(f"/changes/{number}/preview", {})
-        telling = _telling(desk, api, answer)
+        telling = telling_of(desk, api, answer)
     show_change(desk, answer, telling)
+    if answer["refusal"]:
+        desk.note(answer["refusal"])
 
 
 @command(app, "reject")
@@ -121,7 +122,7 @@ def approve(desk: Desk, number: Number) -> None:
     with desk.api() as api:
         seen = api.get(f"/changes/{number}")
         if not desk.as_json:
-            show_change(desk, seen, _telling(desk, api, seen))
+            show_change(desk, seen, telling_of(desk, api, seen))
         desk.confirm(f"Approve change {number} by {seen['author']}?")
         answer = api.post(f"/changes/{number}/approve", {"digest": seen["digest"] or "no preview yet"})
     until = moment(answer["approvals"][-1]["ends_at"])
@@ -139,7 +140,7 @@ def apply(desk: Desk, number: Number, tell: TellOption = None) -> None:
     with desk.api() as api:
         seen = api.get(f"/changes/{number}")
         if not desk.as_json and not desk.yes:
-            show_change(desk, seen, _telling(desk, api, seen))
+            show_change(desk, seen, telling_of(desk, api, seen))
         desk.confirm(f"Apply change {number}?")
     with desk.api("waiting for the workers") as api:
         # The stage that was seen: asked again after a lost answer, the one behind it does not come.
@@ -168,90 +169,9 @@ def withdraw(desk: Desk, number: Number, reason: Reason = "") -> None:
     show_applied(desk, answer)
 
 
-# --- the picture of a change
-
-
-def _telling(desk: Desk, api: AdminClient, change: dict[str, Any]) -> dict[str, Any] | None:
-    """Whom a change that has not come yet would tell; with --json that is asked for by itself."""
-    if desk.as_json or change["state"] not in BEFORE or not change["newly_cut"]:
-        return None
-    try:
-        return api.get(f"/changes/{change['number']}/telling")
-    except Failed as error:
-        # The change itself is there to be looked at.
-        desk.note(f"whom it would tell is not known now: {error}")
-        return None
-
-
 def show_change(desk: Desk, change: dict[str, Any], telling: dict[str, Any] | None = None) -> None:
     """A change with its preview, and whom it tells."""
-    told = [*(telling_lines(telling) if telling else ()), *notice_lines(change)]
-    desk.show(change, text="\n".join((*_lines(change), *told)))
-    seen = change["preview"]
-    if desk.as_json or seen is None:
-        return
-    for key in ("platforms", "ownerships", "sources", "groups"):
-        rows = [
-            (each["name"] or "unknown", each["devices"], each["cut"], each["admitted"], each["unjudged"])
-            for each in seen[key]
-            if each["cut"] or each["admitted"]
-        ]
-        if rows:
-            print()
-            print_rows(
-                Rows((key.removesuffix("s"), "devices", "newly cut", "newly admitted", "let through unjudged"), rows)
-            )
-    if seen.get("first_cut"):
-        print()
-        print_rows(Rows(("newly cut", "device"), [(each["person"], each["device"]) for each in seen["first_cut"][:10]]))
-
-
-def _lines(change: dict[str, Any]) -> Iterator[str]:
-    yield f"change {change['number']} by {change['author']}: {change['title']}"
-    yield f"{change['state']}, made on policy version {change['base_version']}, {moment(change['created_at'])}"
-    if change["note"]:
-        yield f"note: {change['note']}"
-    for words in change["touches"]:
-        yield f"  {words}"
-    if len(change["stages"]) > 1:
-        for stage in change["stages"]:
-            yield f"  stage {stage['number']}: {_stage_words(stage)}"
-    for approval in change["approvals"]:
-        standing = f"until {moment(approval['ends_at'])}" if approval["counts"] else "counts no more"
-        yield f"approved by {approval['operator']}, {standing}"
-    if change["preview"] is not None:
-        yield ""
-        yield from _preview_lines(change["preview"])
-
-
-def _stage_words(stage: dict[str, Any]) -> str:
-    whom = "report-only" if stage["report_only"] else "everybody"
-    whom = f"{stage['percent']:g} % of the users" if stage["percent"] is not None else whom
-    whom = f"group {stage['group']}" if stage["group"] else whom
-    return f"{whom}, in force in policy version {stage['policy_version']}" if stage["policy_version"] else whom
-
-
-def _preview_lines(seen: dict[str, Any]) -> Iterator[str]:
-    share = f", {seen['newly_cut'] * 100 / seen['devices']:.2g} % of all" if seen["newly_cut"] else ""
-    yield f"newly cut       {seen['newly_cut']:,} devices of {seen['people_cut']:,} people{share}"
-    if seen["people_cut_off"]:
-        yield f"                {seen['people_cut_off']:,} of these people lose their last device"
-    yield f"newly admitted  {seen['newly_admitted']:,} devices"
-    yield f"unchanged       {seen['unchanged']:,} devices of {seen['devices']:,}"
-    yield f"refused         {seen['refused_before']:,} before, {seen['refused_after']:,} after"
-    yield f"unjudged        {seen['unjudged']:,} devices pass although nobody can judge them{_causes(seen)}"
-    if (sessions := seen.get("sessions")) is not None:
-        yield f"connected       {sessions['ended']:,} of {sessions['connected']:,} sessions would end now"
-    for later in seen["later"]:
-        hours = later["within_seconds"] / 3600
-        span = f"{hours:g} hours" if hours < 48 else f"{hours / 24:g} days"
-        yield f"later           {later['devices']:,} more by time alone within {span}"
-    for named in seen["named"]:
-        if named["people_cut"]:
-            names = f": {', '.join(named['cut'][:5])}" if named["cut"] else ""
-            yield f"among them      {named['people_cut']:,} of {named['name']}{names}"
-
-
-def _causes(seen: dict[str, Any]) -> str:
-    causes = [f"{number:,} {cause}" for cause, number in seen["unjudged_by_cause"].items()]
-    return f" ({', '.join(causes)})" if causes else ""
+    if desk.as_json:
+        desk.show(change)
+    else:
+        print_change(change, telling)

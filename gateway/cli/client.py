@@ -45,13 +45,13 @@ class AdminClient:
         """The answer to a GET."""
         return self._ask("GET", path, query=query)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def post(self, path: str, body: dict[str, Any], **query: str) -> dict[str, Any]:
         """The answer to a POST."""
-        return self._ask("POST", path, body)
+        return self._ask("POST", path, body, query)
 
-    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def put(self, path: str, body: dict[str, Any], **query: str) -> dict[str, Any]:
         """The answer to a PUT."""
-        return self._ask("PUT", path, body)
+        return self._ask("PUT", path, body, query)
 
     def delete(self, path: str, **query: str | int | None) -> dict[str, Any]:
         """The answer to a DELETE."""

@@ -52,10 +52,15 @@ class Desk:
         """Ask before something that hurts; ``Failed`` unless the answer is yes."""
         if self.yes:
             return
-        if not sys.stdin.isatty():
+        if not self.somebody_is_there:
             raise Failed(f"{question} Nobody is here to ask: add --yes to do it")
         if not typer.confirm(question, err=True):
             raise Failed("nothing was changed")
+
+    @property
+    def somebody_is_there(self) -> bool:
+        """Whether a question would be read."""
+        return sys.stdin.isatty()
 
     def warn(self, sentence: str) -> None:
         """A word beside the answer."""

@@ -7,7 +7,7 @@ import typer
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows, moment
-from gateway.cli.policy_edits import show_applied
+from gateway.cli.policy_edits import carry_out
 from gateway.cli.values import moment_in, moment_of
 
 app = group("Let a user, one device or a group through for a time, with a reason.")
@@ -23,7 +23,7 @@ def add(
     until: Annotated[str, typer.Option("--until", metavar="WHEN", help="Until when, instead of --for.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why; everybody who may look sees it.")] = "",
 ) -> None:
-    """Add an exemption.
+    """Add an exemption. Whom it would let through is shown before it is asked for.
 
     \b
     Examples:
@@ -44,11 +44,7 @@ def add(
         "reason": reason,
         "ends_at": moment_in(length) if length else moment_of(until),
     }
-    if group_name:
-        desk.confirm(f"Let everybody in group {group_name} through?")
-    with desk.api("waiting for the workers") as api:
-        answer = api.post("/exemptions", body)
-    show_applied(desk, answer)
+    carry_out(desk, lambda api, query: api.post("/exemptions", body, **query))
 
 
 @command(app, "list")
@@ -85,7 +81,4 @@ def remove(desk: Desk, exemption_id: Annotated[str, typer.Argument(metavar="ID",
     Example:
       gatepost exempt remove 4f1c22a0 --yes
     """
-    desk.confirm(f"End exemption {exemption_id} now?")
-    with desk.api("waiting for the workers") as api:
-        answer = api.delete(f"/exemptions/{segment(exemption_id)}")
-    show_applied(desk, answer)
+    carry_out(desk, lambda api, query: api.delete(f"/exemptions/{segment(exemption_id)}", **query))

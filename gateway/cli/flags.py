@@ -12,7 +12,8 @@ from gateway.cli.break_glass import turn_locally
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows
-from gateway.cli.policy_edits import show_applied
+from gateway.cli.policy_edits import carry_out
+from gateway.cli.rollouts import At, Rollout, Stages, StopCut, StopUndelivered, StopWrong
 from gateway.cli.telling import TellOption, told_so
 from gateway.cli.values import seconds_of
 from gateway.domain.access import Protocol
@@ -90,18 +91,25 @@ def set_flag(
     ] = False,
     tell: TellOption = None,
     note: Annotated[str, typer.Option("--note", help="For the policy's history.")] = "",
+    stages: Stages = None,
+    at: At = "",
+    stop_cut: StopCut = None,
+    stop_undelivered: StopUndelivered = None,
+    stop_wrong: StopWrong = None,
 ) -> None:
     """Turn one thing; answers when it is in force on every worker.
 
     Without conditions a flag counts for everybody and replaces what was said
-    about the ban before; with conditions it goes before older rules. Turning
-    something off never asks; enforcing does, unless --yes is given.
+    about the ban before; with conditions it goes before older rules. What it
+    would do is shown before it is asked for; turning down is done at once and
+    asks nothing.
 
     \b
     Examples:
       gatepost flag set TikTok report-only
       gatepost flag set TikTok enforce --percent 10
       gatepost flag set TikTok enforce --tell with-the-cut
+      gatepost flag set TikTok enforce --stage report-only:24h --stage 10%:4h --stop-cut-per-hour 500
       gatepost flag set TikTok enforce --group field-staff --protocol activesync
       gatepost flag set --global off
       gatepost flag set --global off --local --note "database gone"
@@ -134,11 +142,9 @@ def set_flag(
     if local:
         turn_locally(desk, broken=switch == "off", reason=note)
         return
-    if turns[0].question:
-        desk.confirm(turns[0].question)
-    with desk.api("waiting for the workers") as api:
-        answer = api.put(f"/flags/{turns[0].path}", {**turns[0].body, **told_so(tell), "note": note})
-    show_applied(desk, answer)
+    rollout = Rollout(stages, at, stop_cut, stop_undelivered, stop_wrong).body()
+    path, body = f"/flags/{turns[0].path}", {**turns[0].body, **told_so(tell), "note": note, **rollout}
+    carry_out(desk, lambda api, query: api.put(path, body, **query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,35 +153,31 @@ class _Turn:
 
     path: str
     body: dict[str, Any]
-    question: str = ""
-    """Asked first, where it takes mail away from somebody."""
 
 
 def _ban_turn(ban: str, flag: Flag | None, percent: float | None, group_name: str, protocol: Protocol | None) -> _Turn:
     if flag is None:
         raise typer.BadParameter(f"say what to set {ban} to: off, report-only or enforce")
     body = {"flag": flag, "percent": percent, "group": group_name, "protocol": protocol}
-    return _Turn(f"bans/{segment(ban)}", body, f"Enforce {ban}?" if flag is Flag.ENFORCE else "")
+    return _Turn(f"bans/{segment(ban)}", body)
 
 
 def _global_turn(switch: str) -> _Turn:
     if switch not in ("on", "off"):
         raise typer.BadParameter("--global is on or off")
-    return _Turn("global", {"on": switch == "on"}, "Switch all enforcement on?" if switch == "on" else "")
+    return _Turn("global", {"on": switch == "on"})
 
 
 def _unknown_turn(unknown: tuple[str, str], protocol: Protocol | None, platform: Platform | None) -> _Turn:
     name, setting = unknown[0].replace("-", "_"), unknown[1]
     if name not in UNKNOWN_NAMES or setting not in set(Setting):
         raise typer.BadParameter(f"--unknown takes two words: {_UNKNOWN_WORDS}")
-    question = f"Refuse devices whose evidence is {name}?" if setting == Setting.DENY else ""
-    return _Turn(f"unknowns/{name}", {"setting": setting, "protocol": protocol, "platform": platform}, question)
+    return _Turn(f"unknowns/{name}", {"setting": setting, "protocol": protocol, "platform": platform})
 
 
 def _outlook_turn(rule: OutlookMobile) -> _Turn:
-    return _Turn("outlook_mobile", {"rule": rule}, "Refuse Outlook on phones?" if rule is OutlookMobile.DENY else "")
+    return _Turn("outlook_mobile", {"rule": rule})
 
 
 def _unavailable_turn(answer: Unavailable) -> _Turn:
-    question = "Refuse everybody while the state cannot be read?" if answer is Unavailable.DENY else ""
-    return _Turn("unavailable", {"answer": answer}, question)
+    return _Turn("unavailable", {"answer": answer})

@@ -23,6 +23,7 @@ from gateway.cli import (
     operators,
     output,
     people,
+    planning,
     policies,
     presets,
     reports,
@@ -69,6 +70,7 @@ command(app, "restore")(backups.restore)
 command(app, "migrate")(migrating.migrate)
 command(app, "status")(status.status)
 command(app, "why")(why.why)
+command(app, "plan")(planning.plan)
 command(app, "apply")(changes.apply)
 command(app, "approve")(changes.approve)
 command(app, "withdraw")(changes.withdraw)
@@ -89,6 +91,7 @@ app.add_typer(impact.app, name="impact")
 app.add_typer(operators.app, name="operator")
 app.add_typer(notices.app, name="notice")
 app.add_typer(tokens.app, name="token")
+command(policies.app, "export")(planning.export)
 app.add_typer(policies.app, name="policy")
 app.add_typer(audit.app, name="audit")
 

@@ -1,19 +1,77 @@
-"""How an edit of the policy is answered: what changed, and on how many workers it is in force."""
+"""How an edit of the policy goes: what it would do is shown, then asked, then it is applied on all workers.
 
+Held back by ``?hold=true`` it is a change with a number that nobody sees anything of; the answer to the question
+applies or rejects it. What merely turns a flag down is done at once and asks nothing.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import typer
+
+from gateway.cli.change_words import print_change, share_words
+from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
+from gateway.cli.output import moment
+from gateway.cli.telling import telling_of
+
+Send = Callable[[AdminClient, dict[str, Any]], dict[str, Any]]
+"""Sends the edit with that query."""
+
+
+def carry_out(desk: Desk, send: Send) -> None:
+    """Make an edit; ``Failed`` where it is refused, stopped by guards, or not confirmed."""
+    if desk.yes:
+        with desk.api("waiting for the workers") as api:
+            answer = send(api, {})
+        show_applied(desk, answer)
+        return
+    with desk.api("computing what it would do") as api:
+        held = send(api, {"hold": "true"})
+        telling = telling_of(desk, api, held) if "number" in held else None
+    if "policy_version" in held:
+        show_applied(desk, held)
+        return
+    for warning in held["warnings"]:
+        desk.warn(warning)
+    if not desk.as_json:
+        print_change(held, telling)
+    confirm_and_apply(desk, held)
+
+
+def confirm_and_apply(desk: Desk, held: dict[str, Any], *, rejected_otherwise: bool = True) -> None:
+    """Ask, with the numbers in the question, and apply the change; otherwise it is rejected, or stays previewed."""
+    if held["refusal"]:
+        raise Failed(held["refusal"])
+    number = held["number"]
+    try:
+        desk.confirm(f"Apply change {number}: {numbers_words(held)}?")
+    except (Failed, typer.Abort):
+        if rejected_otherwise:
+            with desk.api() as api:
+                api.post(f"/changes/{number}/reject", {"reason": "not confirmed"})
+        raise
+    with desk.api("waiting for the workers") as api:
+        answer = api.post(f"/changes/{number}/apply", {"stage": 1})
+    show_applied(desk, answer)
+
+
+def numbers_words(change: dict[str, Any]) -> str:
+    """What a preview found, in one line."""
+    seen = change["preview"] or {}
+    return f"{share_words(seen, 'newly_cut')} newly cut, {share_words(seen, 'newly_admitted')} newly admitted"
 
 
 def show_applied(desk: Desk, answer: dict[str, Any]) -> None:
-    """Print an ``Applied`` answer, or when it comes; ``Failed`` names the silent workers."""
+    """Print an ``Applied`` answer, or when the change comes; ``Failed`` names the silent workers."""
     if "comes_at" in answer:
-        desk.show(answer, text=answer["detail"])
+        where = f"change {answer['change']} is {answer['state']}"
+        desk.show(answer, text=f"{where}: {answer['detail']} ({moment(answer['comes_at'])})")
         return
     for warning in answer["warnings"]:
         desk.warn(warning)
-    desk.show(answer, text=_words(answer))
+    desk.show(answer, text="\n".join(_words(answer)))
     if not answer["in_force"]:
         names = ", ".join(answer["silent"]) or "some that are not there"
         raise Failed(
@@ -22,12 +80,13 @@ def show_applied(desk: Desk, answer: dict[str, Any]) -> None:
         )
 
 
-def _words(answer: dict[str, Any]) -> str:
-    if not answer["changed"]:
-        begin = f"nothing to change\npolicy version {answer['policy_version']}"
-    else:
-        begin = f"{answer['summary']}\npolicy version {answer['policy_version']}"
+def _words(answer: dict[str, Any]) -> Iterator[str]:
+    version = f"policy version {answer['policy_version']}"
+    yield answer["summary"] if answer["changed"] else "nothing to change"
     if not answer["workers"]:
-        return f"{begin} stored; no worker runs here to take it up"
-    length = f"{answer['seconds'] * 1000:.0f} ms" if answer["seconds"] < 10 else f"{answer['seconds']:.0f} s"
-    return f"{begin} in force on {answer['in_force_on']} of {answer['workers']} workers after {length}"
+        yield f"{version} stored; no worker runs here to take it up"
+    else:
+        length = f"{answer['seconds'] * 1000:.0f} ms" if answer["seconds"] < 10 else f"{answer['seconds']:.0f} s"
+        yield f"{version} in force on {answer['in_force_on']} of {answer['workers']} workers after {length}"
+    if answer["newly_cut"] or answer["newly_admitted"]:
+        yield f"{answer['newly_cut']:,} devices newly cut, {answer['newly_admitted']:,} newly admitted"

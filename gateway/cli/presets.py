@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.changes import show_change
+from gateway.cli.change_words import print_change
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk
 from gateway.cli.output import Rows
+from gateway.cli.policy_edits import confirm_and_apply
+from gateway.cli.telling import telling_of
 from gateway.domain.bans import Flag
 
 
@@ -46,7 +48,9 @@ def import_preset(
     text: Annotated[str, typer.Option("--text", help="For people who are refused: why, and what to do.")] = "",
     note: Annotated[str, typer.Option("--note", help="For the change.")] = "",
 ) -> None:
-    """Propose to ban what is recognised of a published list: a change with its preview. It is not applied yet.
+    """Ban what is recognised of a published list: a change with its preview, applied if you say so.
+
+    Without a yes, or where nobody can be asked, it stays previewed and is in force for nobody.
 
     \b
     Examples:
@@ -56,19 +60,36 @@ def import_preset(
     body = {"flag": flag.value, "groups": groups or [], "variants": variants, "text": text, "note": note}
     with desk.api("computing what it would do") as api:
         answer = api.post(f"/ban-presets/{segment(name)}/import", body)
-        seen = api.get(f"/changes/{answer['change']}") if answer["change"] and not desk.as_json else None
+        seen = api.get(f"/changes/{answer['change']}") if answer["change"] else None
+        telling = telling_of(desk, api, seen) if seen is not None else None
     for warning in answer["warnings"]:
         desk.warn(warning)
-    desk.show(answer, text="\n".join(_proposed(answer)))
     if desk.as_json:
+        desk.show(_applied_if_so(desk, answer))
         return
+    desk.show(answer, text="\n".join(_proposed(answer)))
     if answer["left_out"]:
         print("\nnot recognised and not banned; the ids are unconfirmed, check them by hand:")
         desk.show(answer, rows=_entries(answer["left_out"]))
     if seen is not None:
         print()
-        show_change(desk, seen)
-        print(f"\nnothing is in force yet; now: gatepost apply {answer['change']}")
+        print_change(seen, telling)
+        print()
+        _ask(desk, {**seen, "refusal": answer["refusal"]})
+
+
+def _applied_if_so(desk: Desk, answer: dict[str, Any]) -> dict[str, Any]:
+    if not desk.yes or answer["change"] is None:
+        return answer
+    with desk.api() as api:
+        return {**answer, "applied": api.post(f"/changes/{answer['change']}/apply", {})}
+
+
+def _ask(desk: Desk, seen: dict[str, Any]) -> None:
+    if desk.yes or (desk.somebody_is_there and not seen["refusal"]):
+        confirm_and_apply(desk, seen, rejected_otherwise=False)
+    else:
+        print(seen["refusal"] or f"nothing is in force yet; now: gatepost apply {seen['number']}")
 
 
 def _heading(preset: dict[str, Any]) -> str:

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.client import AdminClient
+from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed
 from gateway.cli.output import moment
 from gateway.domain.notice import Tell
 
@@ -12,6 +15,8 @@ TellOption = Annotated[
     Tell | None,
     typer.Option("--tell", help="How people are told whom it newly cuts. Left out: as [notices] tell says."),
 ]
+
+BEFORE = ("previewed", "approved", "scheduled")
 
 _WORDS = {
     Tell.WARNING_FIRST: "{who}, warned first: the change comes {hours:g} hours later by itself",
@@ -23,6 +28,18 @@ _WORDS = {
 def told_so(tell: Tell | None) -> dict[str, Any]:
     """For the body of a request; nothing where nothing was said."""
     return {"tell": tell.value} if tell is not None else {}
+
+
+def telling_of(desk: Desk, api: AdminClient, change: dict[str, Any]) -> dict[str, Any] | None:
+    """Whom a change that has not come yet would tell; with --json that is asked for by itself."""
+    if desk.as_json or change["state"] not in BEFORE or not change["newly_cut"]:
+        return None
+    try:
+        return api.get(f"/changes/{change['number']}/telling")
+    except Failed as error:
+        # The change itself is there to be looked at.
+        desk.note(f"whom it would tell is not known now: {error}")
+        return None
 
 
 def telling_lines(telling: dict[str, Any]) -> Iterator[str]:

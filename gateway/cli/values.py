@@ -1,19 +1,19 @@
 """Values as people write them on a command line: lengths of time and moments."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import typer
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+from gateway.changes import lengths
+from gateway.domain.errors import InvalidValue
 
 
 def seconds_of(text: str) -> float:
     """``90s``, ``30m``, ``12h``, ``2d``, ``1w`` in seconds."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhdw])", text.strip())
-    if not found:
-        raise typer.BadParameter(f"{text!r} is no length of time: write 30m, 12h, 2d or 1w")
-    return float(found[1]) * _UNITS[found[2]]
+    try:
+        return lengths.seconds_of(text)
+    except InvalidValue as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def moment_of(text: str) -> str:

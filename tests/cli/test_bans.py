@@ -11,7 +11,7 @@ ADD = ("ban", "add", "TikTok", "--id", "android:com.zhiliaoapp.musically")
 
 
 def test_a_ban_is_added_and_says_where_it_is_in_force(gatepost: Gatepost) -> None:
-    added = gatepost(*ADD, "--id", "ios:com.zhiliaoapp.musically", "--note", "ticket 4711")
+    added = gatepost(*ADD, "--id", "ios:com.zhiliaoapp.musically", "--note", "ticket 4711", "--yes")
     first, second = added.stdout.splitlines()
     assert first == "ban TikTok added, report-only (ticket 4711)"
     assert second.startswith("policy version 2 in force on 1 of 1 workers after ")
@@ -24,7 +24,7 @@ def test_all_kinds_of_matchers(gatepost: Gatepost) -> None:
         *("ban", "add", "All", "--id", "android:com.example.*", "--except", "android:com.example.fine"),
         *("--signer", "ab" * 32, "--team-id", "ABCDE12345", "--extension", "abcdef", "--origin", "sideload"),
         *("--app-name", "Tik*", "--publisher", "Byte*", "--below-version", "4.2", "--group", "sales"),
-        *("--starts", "2026-01-31", "--ends", "2026-12-31T08:00+01:00", "--text", "Please remove it."),
+        *("--starts", "2026-01-31", "--ends", "2026-12-31T08:00+01:00", "--text", "Please remove it.", "--yes"),
     )
     ban = json.loads(gatepost("ban", "show", "All", "--json").stdout)
     assert len(ban["matchers"]) == 6
@@ -37,7 +37,7 @@ def test_all_kinds_of_matchers(gatepost: Gatepost) -> None:
 
 
 def test_warnings_go_beside_the_answer(gatepost: Gatepost) -> None:
-    added = gatepost("ban", "add", "Weak", "--app-name", "Tik*")
+    added = gatepost("ban", "add", "Weak", "--app-name", "Tik*", "--yes")
     assert "weak" in added.stderr
     assert "weak" not in added.stdout
 
@@ -49,16 +49,17 @@ def test_a_ban_that_locks_everybody_out_is_refused_in_one_sentence(gatepost: Gat
     assert refused.stderr.startswith("gatepost: this ban also matches Gmail")
 
 
-def test_enforcing_at_once_asks(gatepost: Gatepost) -> None:
+def test_what_it_would_do_is_shown_before_it_asks(gatepost: Gatepost) -> None:
     refused = gatepost(*ADD, "--flag", "enforce", expect=1)
-    assert (
-        refused.stderr == "gatepost: Add ban TikTok and enforce it at once? Nobody is here to ask: add --yes to do it\n"
-    )
+    question = "Apply change 1: 0 devices newly cut, 0 devices newly admitted?"
+    assert refused.stderr == f"gatepost: {question} Nobody is here to ask: add --yes to do it\n"
+    assert "ban TikTok added: android:com.zhiliaoapp.musically" in refused.stdout
+    assert "rejected" in gatepost("change", "list").stdout
     assert "added, enforce" in gatepost(*ADD, "--flag", "enforce", "--yes").stdout
 
 
 def test_a_ban_is_removed(gatepost: Gatepost) -> None:
-    gatepost(*ADD)
+    gatepost(*ADD, "--yes")
     gatepost("ban", "remove", "TikTok", expect=1)
     assert "ban TikTok removed" in gatepost("ban", "remove", "TikTok", "--yes").stdout
     assert gatepost("ban", "list").stdout == "no bans yet: gatepost ban add NAME --id …\n"
@@ -68,7 +69,7 @@ def test_a_ban_is_removed(gatepost: Gatepost) -> None:
 
 def test_silent_workers_are_named(gatepost: Gatepost, api: Served) -> None:
     api.control.workers.names, api.control.workers.silent = ("worker-1", "worker-2"), ("worker-2",)
-    late = gatepost(*ADD, expect=1)
+    late = gatepost(*ADD, "--yes", expect=1)
     assert late.stderr == (
         "gatepost: policy version 2 is stored, but in force on 1 of 2 workers only; silent: worker-2\n"
     )
@@ -76,7 +77,7 @@ def test_silent_workers_are_named(gatepost: Gatepost, api: Served) -> None:
 
 def test_without_workers_nothing_is_claimed(gatepost: Gatepost, api: Served) -> None:
     api.control.workers.names = ()
-    assert "policy version 2 stored; no worker runs here to take it up" in gatepost(*ADD).stdout
+    assert "policy version 2 stored; no worker runs here to take it up" in gatepost(*ADD, "--yes").stdout
 
 
 @pytest.mark.parametrize(

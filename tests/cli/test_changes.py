@@ -42,7 +42,7 @@ def test_a_change_goes_its_way_between_two_people(gatepost: Gatepost, api: Serve
 
 
 def test_withdrawn_in_one_step_what_enforced_is_gone(gatepost: Gatepost) -> None:
-    gatepost("ban", "add", *TIKTOK)
+    gatepost("ban", "add", *TIKTOK, "--yes")
     gatepost("flag", "set", "TikTok", "enforce", "--yes")
     shown = gatepost("change", "show", "2").stdout
     assert "flag of tiktok: report-only → enforce" in shown
@@ -54,7 +54,7 @@ def test_withdrawn_in_one_step_what_enforced_is_gone(gatepost: Gatepost) -> None
 
 
 def test_what_would_enforce_more_is_not_put_back_and_named(gatepost: Gatepost) -> None:
-    gatepost("ban", "add", *TIKTOK)
+    gatepost("ban", "add", *TIKTOK, "--yes")
     gatepost("ban", "remove", "TikTok", "--yes")
     done = gatepost("withdraw", "2")
     assert "ban:tiktok stays as it is: going back would enforce more" in done.stderr

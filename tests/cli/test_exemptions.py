@@ -9,7 +9,7 @@ from tests.cli.conftest import USER, Gatepost
 
 
 def test_exemptions(gatepost: Gatepost) -> None:
-    gatepost("exempt", "add", "--user", "ann", "--device", "ABC1", "--for", "2d", "--reason", "on the road")
+    gatepost("exempt", "add", "--user", "ann", "--device", "ABC1", "--for", "2d", "--reason", "on the road", "--yes")
     (exemption,) = json.loads(gatepost("exempt", "list", "--json").stdout)["exemptions"]
     assert (exemption["user"], exemption["device"], exemption["in_force"]) == (USER, "abc1", True)
     assert "on the road" in gatepost("exempt", "list").stdout
@@ -19,7 +19,7 @@ def test_exemptions(gatepost: Gatepost) -> None:
     until = ("--until", time.strftime("%Y-%m-%d", time.gmtime(time.time() + 5 * 86400)))
     gatepost("exempt", "add", "--group", "board", *until, "--reason", "x", expect=1)
     refused = gatepost("exempt", "add", "--group", "board", *until, "--reason", "x", "--yes", expect=1)
-    assert "the whole group board would be exempt. Nothing is in force: change 3 needs the approval" in refused.stderr
+    assert "the whole group board would be exempt. Nothing is in force: change 5 needs the approval" in refused.stderr
 
 
 @pytest.mark.parametrize(

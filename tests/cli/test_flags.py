@@ -11,7 +11,7 @@ from tests.support.served_control import Served
 
 @pytest.fixture(autouse=True)
 def tiktok(gatepost: Gatepost) -> None:
-    gatepost("ban", "add", "TikTok", "--id", "android:com.zhiliaoapp.musically")
+    gatepost("ban", "add", "TikTok", "--id", "android:com.zhiliaoapp.musically", "--yes")
 
 
 def listed(gatepost: Gatepost) -> dict[str, list[str]]:
@@ -44,10 +44,10 @@ def test_unknowns_and_the_other_settings(gatepost: Gatepost, api: Served) -> Non
     # What lets pass unjudged takes two people, where there are two.
     api.control.rules = Rules(second_person=False)
     gatepost("flag", "set", "--unknown", "unmatched", "deny", "--platform", "android", "--yes")
-    gatepost("flag", "set", "--unknown", "not-compliant", "allow", "--protocol", "imap")
-    gatepost("flag", "set", "--outlook-mobile", "user-wide")
-    gatepost("flag", "set", "--unavailable", "allow")
-    gatepost("flag", "set", "--grace", "3d", "--grace-devices", "1")
+    gatepost("flag", "set", "--unknown", "not-compliant", "allow", "--protocol", "imap", "--yes")
+    gatepost("flag", "set", "--outlook-mobile", "user-wide", "--yes")
+    gatepost("flag", "set", "--unavailable", "allow", "--yes")
+    gatepost("flag", "set", "--grace", "3d", "--grace-devices", "1", "--yes")
     found = listed(gatepost)
     assert found["--unknown unmatched"] == ["deny android", "report-only otherwise"]
     assert found["--unknown not_compliant"] == ["allow imap", "report-only otherwise"]

@@ -69,7 +69,7 @@ def enforced(gatepost: Gatepost, api: Served, ann: None) -> int:
         await writing.put_person(Person("bob@corp.example"))
 
     api.run(api.control.store.write(work))
-    gatepost("ban", "add", *TIKTOK)
+    gatepost("ban", "add", *TIKTOK, "--yes")
     waits = gatepost("flag", "set", "TikTok", "enforce", "--yes")
     assert "are warned first: it comes by itself in 2 days; to cut at once: gatepost apply 2" in waits.stdout
     return 2
@@ -145,7 +145,7 @@ def test_with_never_a_flag_is_in_force_at_once_and_nobody_is_told(gatepost: Gate
         async with api.control.store.read() as reading:
             return await reading.mailing(2, NoticeKind.CUT) is None
 
-    gatepost("ban", "add", *TIKTOK)
+    gatepost("ban", "add", *TIKTOK, "--yes")
     done = gatepost("flag", "set", "TikTok", "enforce", "--tell", "never", "--yes").stdout
     assert "in force on 1 of 1 workers" in done
     assert api.run(work())

@@ -29,7 +29,16 @@ def test_an_import_shows_what_it_would_do_and_does_nothing(gatepost: Gatepost, a
 
 
 def test_what_is_banned_already_is_named(gatepost: Gatepost) -> None:
-    gatepost("ban", "add", "Clips", "--id", "android:com.zhiliaoapp.musically", "--id", "ios:com.zhiliaoapp.musically")
+    gatepost(
+        "ban",
+        "add",
+        "Clips",
+        "--id",
+        "android:com.zhiliaoapp.musically",
+        "--id",
+        "ios:com.zhiliaoapp.musically",
+        "--yes",
+    )
     done = gatepost("ban", "import-preset", "amazon-2020-07-10").stdout
     assert "TikTok falls under ban Clips already (report-only): left as it is" in done
     assert "nothing to change" in done

@@ -84,7 +84,8 @@ def test_colour_on_a_terminal_plain_text_in_a_pipe(api: Served) -> None:
 def test_a_question_is_asked_and_its_answer_obeyed(api: Served, typed: str, code: int, on: bool) -> None:
     ended, written = on_terminal(api, "flag", "set", "--unknown", "missing", "deny", typed=typed)
     assert ended == code
-    assert "Refuse devices whose evidence is missing? [y/N]:" in written
+    assert "devices that are missing: report-only → deny" in written
+    assert "Apply change 1: 0 devices newly cut, 0 devices newly admitted? [y/N]:" in written
     listed = json.loads(in_a_pipe(api, "flag", "list", "--json").stdout)
     assert (listed["unknowns"][0]["setting"] == "report-only") is on
 

@@ -22,7 +22,7 @@ def test_why(gatepost: Gatepost, ann: None) -> None:
 
 
 def test_what_if_and_plain_words(gatepost: Gatepost, ann: None) -> None:
-    gatepost("ban", "add", "TikTok", "--id", f"android:{TIKTOK.id}")
+    gatepost("ban", "add", "TikTok", "--id", f"android:{TIKTOK.id}", "--yes")
     assert gatepost("why", "ann", "abc1", "--plain").stdout == "Mail is not blocked.\n"
     thought = gatepost("why", "ann", "abc1", "--flag", "TikTok=enforce", "--plain")
     assert thought.stdout.startswith("Mail is blocked because of an app on this device: TikTok")
