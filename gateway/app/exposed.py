@@ -18,9 +18,10 @@ _SENT = {
     "admin": "operators' tokens",
     "inventory": "inventories",
     "http": "users' passwords and mail",
+    "notices": "the links by which readers say that a notice is wrong",
 }
 _OR_WITHIN_TLS = {"authz": ", or use https", "envoy": ", or use grpcs"}
-_KEPT = (DATABASE_FILE, f"{DATABASE_FILE}-wal", "admin-token")
+_KEPT = (DATABASE_FILE, f"{DATABASE_FILE}-wal", "admin-token", "notice-key")
 
 
 def exposed(settings: Settings) -> list[str]:

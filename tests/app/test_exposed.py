@@ -16,7 +16,7 @@ def told(data_dir: Path, **sections: dict[str, Any]) -> list[str]:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     tmp_path.chmod(0o700)
-    for name in ("gatepost.db", "admin-token"):
+    for name in ("gatepost.db", "admin-token", "notice-key"):
         (tmp_path / name).touch(0o600)
     return tmp_path
 
@@ -26,7 +26,7 @@ def test_as_it_comes_nothing_is_exposed(data_dir: Path) -> None:
     assert told(data_dir / "not-there") == []
 
 
-@pytest.mark.parametrize("name", ["gatepost.db", "admin-token"])
+@pytest.mark.parametrize("name", ["gatepost.db", "admin-token", "notice-key"])
 def test_a_file_that_others_may_read(data_dir: Path, name: str) -> None:
     (data_dir / name).chmod(0o640)
     assert told(data_dir) == []
@@ -41,7 +41,7 @@ def test_a_directory_that_others_may_write(data_dir: Path) -> None:
     assert ["chmod 700" in sentence for sentence in told(data_dir)] == [True]
 
 
-@pytest.mark.parametrize("part", ["admin", "inventory", "http"])
+@pytest.mark.parametrize("part", ["admin", "inventory", "http", "notices"])
 @pytest.mark.parametrize(
     ("url", "in_clear"),
     [
