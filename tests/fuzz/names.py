@@ -9,7 +9,7 @@ FINDINGS = HERE / "findings"
 NAMES = (
     *("heads", "usual", "usual-answers", "streams", "chunks", "answers", "documents", "queries", "credentials"),
     *("device-credentials", "discovery", "places", "reports", "signatures", "imap", "pop3", "submission", "postfix"),
-    *("dovecot", "spop", "askers", "envoy", "notices", "balancers", "certificates"),
+    *("dovecot", "spop", "askers", "envoy", "notices", "balancers", "certificates", "bounces"),
 )
 
 

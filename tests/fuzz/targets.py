@@ -4,6 +4,7 @@ from tests.fuzz import (
     answers,
     askers,
     balancers,
+    bounces,
     certificates,
     chunks,
     credentials,
@@ -52,5 +53,6 @@ TARGETS: dict[str, Target] = {
         notices.TARGET,
         balancers.TARGET,
         certificates.TARGET,
+        bounces.TARGET,
     )
 }

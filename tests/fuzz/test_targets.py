@@ -108,6 +108,8 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("balancers", "gateway.protocols.proxy_protocol.LINE_LONGEST", 60),
     ("certificates", "gateway.network.client_certificate._has_issued", lambda authority, certificate: True),
     ("certificates", "gateway.protocols.authz.client_certificate.b64decode", lambda text, validate: b64decode(text)),
+    ("bounces", "gateway.notices.bounce_reports._decoded", lambda xtext: "1/cut/AAAAAAAAAAAAAAAAAAAA"),
+    ("bounces", "gateway.notices.bounce_reports._words", lambda block: "\n"),
     ("places", "gateway.protocols.webmail.paths._is_plain_segment", lambda segment: True),
     ("places", "gateway.protocols.webmail.paths._made_equal", lambda text: text),
     ("device-credentials", "gateway.domain.identity.holds_credential", lambda name: False),

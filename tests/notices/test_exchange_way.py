@@ -177,3 +177,28 @@ async def test_a_server_that_cannot_be_asked_says_nothing_of_copies(
     assert len(notices) == 2
     assert not any("no copy" in each.answer for each in notices)
     await whole.outbox._delivery.close()
+
+
+async def test_a_process_that_ends_between_sending_and_writing_it_down(
+    server: Ews, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it sent is uncertain to the next one, until the copies say otherwise; nothing goes twice."""
+    whole = Whole(settings_of(tmp_path, server, authority))
+
+    async def ended(mailing: object, notice: object, attempt: object) -> None:
+        """Nothing is written any more."""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(whole.outbox, "_tell", ended)
+        await whole.told()
+    assert {state for state, _ in (await whole.lines("cut")).values()} == {"transmitting"}
+    whole.control.now += 1_201
+    await whole.outbox.step()
+    assert {state for state, _ in (await whole.lines("cut")).values()} == {"uncertain"}
+    assert await whole.outbox.settling.step() == 2
+    assert {state for state, _ in (await whole.lines("cut")).values()} == {"sent"}
+    assert sorted(each.recipient for each in server.sent) == list(CUT)
+    async with whole.control.store.read() as reading:
+        notices = await reading.notices(whole.number, (NoticeState.SENT,))
+    assert {each.message_id for each in notices} == {each.message_id for each in server.sent}
+    await whole.outbox._delivery.close()
