@@ -1,9 +1,10 @@
 """Kills the control process again and again while changes are applied, by stages too, and withdrawn.
 
 ``python -m tests.changes.kills [--kills 50] [--seed 1]``: a gateway with two workers and the embedded Valkey, phones
-that wait for mail, notices that are planned. The moment of each kill lies anywhere between the sending of a request and
-somewhat after its usual end. After each restart every change must be whole (``wholeness``), what was acknowledged must
-be there, each phone must be treated as the core decides; then the same request is made again and must end it.
+that wait for mail, notices to whom each change cuts. The moment of each kill lies anywhere between the sending of a
+request and somewhat after its usual end. After each restart every change must be whole (``wholeness``), what was
+acknowledged must be there, each phone must be treated as the core decides; then the same request is made again and
+must end it.
 """
 
 import argparse
@@ -44,7 +45,10 @@ from tests.system.two_people import RULES, banned, fill, holder
 BAN = "TikTok"
 HOLDERS = {BAN: 24, "Other": 4}
 PHONES = (*((holder(BAN, each), f"tiktok{each}") for each in range(4)), (holder("Other", 0), "other0"))
-NOTICES = '[notices]\nsender = "it@corp.example"\nserver = "smtp://127.0.0.1:9"\nhold_seconds = 86400\n'
+NOTICES = (
+    '[notices]\nsender = "it@corp.example"\nserver = "smtp://127.0.0.1:9"\nhold_seconds = 86400\n'
+    'tell = "with-the-cut"\n'
+)
 STAGES = (Stage(report_only=True), Stage(percent=50.0), EVERYBODY)
 BEYOND = 1.3
 """Some are killed a little after the usual end of the request."""
@@ -201,10 +205,6 @@ class Site:
         await self.ask(f"/changes/{change.number}/preview", {})
         return change.number
 
-    async def plan_notices(self, number: int) -> None:
-        """Notices about it, which wait."""
-        await self.ask(f"/notices/{number}", {"kind": "cut"})
-
     # --- killing
 
     async def killed(self, step: "Step") -> None:
@@ -319,17 +319,14 @@ class Step:
 Do = Callable[[Step], Awaitable[None]]
 
 
-async def _cycle(site: Site, number: int, do: Do) -> None:
+async def _cycle(site: Site, do: Do) -> None:
     """Enforce and withdraw at once, then by stages."""
     await do(Step("enforce", site.enforce, site.end_enforcing, site.enforced))
     change, _ = await site.newest()
-    if number % 2:
-        await site.plan_notices(change.number)
     await do(_withdraw(site, change.number))
     number = await site.propose_stages()
     for place in range(len(STAGES)):
         await do(_stage(site, number, place))
-    await site.plan_notices(number)
     await do(_withdraw(site, number))
 
 
@@ -383,7 +380,7 @@ async def _measured(site: Site) -> None:
         await step.act()
         site.usual[step.name] = max(site.usual.get(step.name, 0.0), time.monotonic() - began)
 
-    await _cycle(site, 0, measured)
+    await _cycle(site, measured)
 
 
 class _EnoughKills(Exception):  # noqa: N818  (not a mistake)
@@ -396,11 +393,9 @@ async def _killed(site: Site, kills: int) -> None:
             raise _EnoughKills
         await site.killed(step)
 
-    number = 0
     with suppress(_EnoughKills):
         while True:
-            number += 1
-            await _cycle(site, number, killed)
+            await _cycle(site, killed)
 
 
 def main() -> None:

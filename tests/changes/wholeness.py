@@ -22,6 +22,8 @@ from gateway.ports.store import ChangeKind, Reading
 
 ALL = 100_000
 
+Make = Callable[[PolicyVersion], PolicyVersion]
+
 
 def refused(records: Iterable[PersonRecord], version: PolicyVersion, now: float) -> frozenset[tuple[str, str]]:
     """The devices that ActiveSync refuses by a version."""
@@ -73,9 +75,9 @@ def _of_versions(versions: Mapping[int, PolicyVersion], changes: Sequence[Policy
     """Each version after the first is exactly what one step of one change makes of the version before."""
     made: Counter[int] = Counter()
     for change in changes:
-        for number, step in _steps(change):
+        for number, step, again in _steps(change):
             version = versions.get(number)
-            if version is None or not _same(step(version), version):
+            if version is None or not _same(again(version), version):
                 yield f"change {change.number} says it is in force in version {number}, and is not"
             elif _made_by(change, version):
                 made[number] += 1
@@ -86,13 +88,18 @@ def _of_versions(versions: Mapping[int, PolicyVersion], changes: Sequence[Policy
             yield f"version {number} was made by {made[number]} changes"
 
 
-def _steps(change: PolicyChange) -> Iterator[tuple[int, Callable[[PolicyVersion], PolicyVersion]]]:
-    """The versions that a change names, and what it did to the one before each of them."""
+def _steps(change: PolicyChange) -> Iterator[tuple[int, Make, Make]]:
+    """The versions that a change names, what it did to the one before each of them, and what the same does again."""
     for place, stage in enumerate(change.done):
-        under_way = replace(change, done=change.done[:place])
-        yield stage.policy_version, partial(at_stage, under_way, stage=stage.stage)
+        before, after = replace(change, done=change.done[:place]), replace(change, done=change.done[: place + 1])
+        there = stage.policy_version
+        yield there, partial(at_stage, before, stage=stage.stage), partial(at_stage, after, stage=stage.stage)
     if change.withdrawn_by_version is not None:
-        yield change.withdrawn_by_version, lambda version: taken_back(change, version).version
+        yield change.withdrawn_by_version, partial(_without, change), partial(_without, change)
+
+
+def _without(change: PolicyChange, version: PolicyVersion) -> PolicyVersion:
+    return taken_back(change, version).version
 
 
 def _same(one: PolicyVersion, other: PolicyVersion) -> bool:
@@ -158,6 +165,8 @@ async def _of_notices(reading: Reading, change: PolicyChange) -> list[str]:
         for each in claims
         if (each.state is MailingState.CANCELLED) is not over
     ]
+    if bool(claims) is not any(each.newly_cut for each in change.done):
+        wrong.append(f"change {change.number} has {len(claims)} mailings, and cut {[d.newly_cut for d in change.done]}")
     if claims and (NoticeKind.CORRECTION in mailings) is not over:
         wrong.append(f"change {change.number} is {change.state}, and its correction does not say so")
     return wrong
