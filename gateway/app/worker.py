@@ -218,6 +218,7 @@ class Worker:
             "state_lost": self._decision.state_lost,
             "glass_broken": self._decision.glass_broken,
             "clock_jumped": round(self._clock.jumped_by, 1),
+            "lists_age_until": self._brake.until,
             "sessions": self._decision.sessions.count,
             "front": fronts,
         }

@@ -6,6 +6,7 @@ long as the store cannot be read.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -32,6 +33,12 @@ class BrakeFeed:
         self._decision = decision
         self._now = now
         self._away = False
+
+    @property
+    def until(self) -> float | None:
+        """Up to when lists age here, epoch seconds; None: freely."""
+        until = self._decision.given.ageing.until
+        return until if math.isfinite(until) else None
 
     async def look(self) -> None:
         """Look once. Raises ``StoreUnavailable``."""

@@ -86,7 +86,9 @@ async def test_nobody_looked_so_far_and_then_somebody_does() -> None:
 
 async def test_a_renewal_is_taken_when_it_is_needed() -> None:
     worker = Worker()
+    assert worker.feed.until is None
     await worker.follows(Brake(NOW + 600))
+    assert worker.feed.until == NOW + 600
     followed = worker.decision.policy
     await worker.follows(Brake(NOW + 610))
     assert worker.decision.policy is followed

@@ -124,3 +124,16 @@ async def test_without_credentials_the_mailbox_server_asks_for_them(gateway: Run
     nobody = await ask(gateway.http, request(eas("FolderSync", "carl", "PHONE3"), FOLDER_SYNC))
     assert nobody.status == 401
     assert "Basic" in nobody.header("WWW-Authenticate")
+
+
+async def test_control_looks_ahead_and_the_worker_follows(gateway: Running) -> None:
+    """The fleet brake: lists age up to a moment that is still to come."""
+    async with gateway.api() as api, asyncio.timeout(20):
+        while True:
+            told = (await api.get("/brake")).json()
+            (worker,) = (await api.get("/status")).json()["gateway"]["workers"]
+            if told["looked_until"] and worker["lists_age_until"]:
+                break
+            await asyncio.sleep(0.2)
+    assert (told["standing_still"], told["holds"]) == (False, [])
+    assert worker["lists_age_until"] > time.time() + 60
