@@ -3,6 +3,7 @@
 Each step is a unit of work on what is stored at that moment, so that two processes release no batch twice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -62,7 +63,7 @@ async def release_next(store: Store, mailing: Mailing, rules: ReleaseRules, now:
         if words:
             await _stop(writing, present, words)
             return 0, words
-        if any(counts.get(state, 0) for state in UNDER_WAY):
+        if any(counts.get(state, 0) for state in UNDER_WAY) or _more_wait(counts):
             return 0, ""
         return await _release(writing, present, rules, now), ""
 
@@ -72,6 +73,11 @@ async def release_next(store: Store, mailing: Mailing, rules: ReleaseRules, now:
     elif number:
         log.info("notices_released", change=mailing.change, kind=mailing.kind.value, notices=number)
     return number
+
+
+def _more_wait(counts: Mapping[NoticeState, int]) -> bool:
+    """Whether more wait for the mail server than it has taken: away or greylisting it shows nothing of a batch."""
+    return counts.get(NoticeState.DEFERRED, 0) > counts.get(NoticeState.SENT, 0)
 
 
 async def _release(writing: Writing, mailing: Mailing, rules: ReleaseRules, now: float) -> int:

@@ -347,3 +347,22 @@ async def test_a_notice_that_cannot_be_made_holds_up_nobody(store: Store, clock:
         await until_idle(box)
         assert len(server.mailboxes) == 2
     assert await counts(store) == {"failed": 1, "sent": 2}
+
+
+async def test_while_the_server_is_away_no_further_batch_is_let_go(store: Store, clock: Clock) -> None:
+    crowd = people(20)
+    await fill(store, crowd)
+    await planned(store, crowd)
+    async with receiving_server(Manners()) as server:
+        port = server.port
+    box = outbox(store, smtp(port), clock)
+    for _ in range(4):
+        await until_idle(box)
+        clock.at += 1_900
+    assert await counts(store) == {"deferred": 3, "planned": 17}
+    async with receiving_server(Manners(), port) as server:
+        for _ in range(3):
+            clock.at += 3_700
+            await until_idle(box)
+        assert len(server.mailboxes) == 20
+    assert await counts(store) == {"sent": 20}
