@@ -1,6 +1,7 @@
 """The past in SQL: what is kept when something is replaced or deleted, read again, forgotten and erased."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -43,6 +44,7 @@ _STEPS = (
     .order_by(_E.id.desc())
 )
 _ADD_EVENT = s.inventory_events.insert().inline()
+_STEP = ("source_id", "source_device", "generated_at", "received_at", "at", "added", "removed", "before")
 _REWRITE = update(s.inventory_events).where(_E.id == bindparam("one")).values(before=bindparam("content"))
 _OLDEST_EVENTS = select(_E.id, _E.at, _E.received_at).order_by(_E.id).limit(bindparam("most"))
 _OLDEST_VALUES = select(_P.id, _P.until).order_by(_P.id).limit(bindparam("most"))
@@ -57,6 +59,17 @@ _STATED_BY = select(_P.key).where(_P.kind == PastKind.STATED.value, _P.owner.in_
 _PERSONAL = [each.value for each in (PastKind.PERSON, PastKind.LOGIN, PastKind.DEVICE, PastKind.PIN)] + [
     PastKind.TOMBSTONES.value
 ]
+
+
+@lru_cache(maxsize=4)
+def with_step(upsert: Any) -> Any:
+    """The INSERT … ON CONFLICT of an inventory that adds the step as well; its own values are named ``put_…``.
+
+    PostgreSQL alone writes to two tables in one statement, and there each statement costs a round trip.
+    """
+    step = s.inventory_events.insert().inline().values({name: bindparam(name) for name in _STEP})
+    named: dict[str, Any] = {column.name: bindparam(f"put_{column.name}") for column in s.inventories.columns}
+    return upsert.values(named).add_cte(step.cte("step"))
 
 
 class SqlPastReading:
@@ -110,8 +123,11 @@ class SqlPastWriting(SqlPastReading):
 
     async def _keep_step(self, state: Inventory, undo: tuple[bytes, bytes] | None, added: bytes = NO_APPS) -> None:
         """What leads back from what is stored now; None: nothing was stored before. ``state``: whose, and of when."""
+        await self._rows.run(_ADD_EVENT, self._step_values(state, undo, added))
+
+    def _step_values(self, state: Inventory, undo: tuple[bytes, bytes] | None, added: bytes) -> Mapping[str, object]:
         before, removed = undo or (None, NO_APPS)
-        values = {
+        return {
             "source_id": state.source_id,
             "source_device": state.source_device,
             "generated_at": state.generated_at,
@@ -121,7 +137,6 @@ class SqlPastWriting(SqlPastReading):
             "removed": removed,
             "before": before,
         }
-        await self._rows.run(_ADD_EVENT, values)
 
     async def _begin_past_at(self, at: float) -> None:
         await self._rows.run(_BEGIN_AT, {"at": at})

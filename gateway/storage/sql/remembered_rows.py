@@ -76,7 +76,11 @@ def tables_written(statement: Executable) -> frozenset[str]:
     if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
         return frozenset()
     name = statement.table.name
-    return _with_dependents(name) if isinstance(statement, Delete) else frozenset({name})
+    if isinstance(statement, Delete):
+        return _with_dependents(name)
+    # PostgreSQL writes to others as well in one statement (``past.with_step``).
+    beside = [each.element for each in statement._independent_ctes]
+    return frozenset({name, *(each.table.name for each in beside if isinstance(each, Insert))})
 
 
 def _with_dependents(name: str) -> frozenset[str]:

@@ -48,7 +48,7 @@ from gateway.storage.sql.dialects import insert_into
 from gateway.storage.sql.erasure import SqlErasureWriting
 from gateway.storage.sql.notices import SqlNoticeWriting
 from gateway.storage.sql.operator_rows import row_of_operator
-from gateway.storage.sql.past import SqlPastWriting
+from gateway.storage.sql.past import SqlPastWriting, with_step
 from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.unit_inventories import SqlUnitInventories, stated_keys
 
@@ -203,11 +203,16 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
     ) -> None:
         key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
         content = {"received_at": inventory.received_at, "content": encode_inventory(inventory)}
-        await self._put(s.inventories, {**key, **content})
+        step = (inventory, encode_undo(undo_of(before, inventory)) if before else None, encode_apps(tuple(added)))
+        if self._rows.dialect == "postgresql":
+            put = {f"put_{name}": value for name, value in {**key, **content}.items()}
+            statement = with_step(upsert(s.inventories, self._rows.dialect))
+            await self._rows.run(statement, {**put, **self._step_values(*step)})
+        else:
+            await self._put(s.inventories, {**key, **content})
+            await self._keep_step(*step)
         same_keys = await self._put_keys(inventory, key)
         self.now_stands((inventory.source_id, inventory.source_device), inventory, same_keys=same_keys)
-        undo = encode_undo(undo_of(before, inventory)) if before else None
-        await self._keep_step(inventory, undo, encode_apps(tuple(added)))
 
     async def _put_keys(self, inventory: Inventory, key: Mapping[str, str]) -> bool:
         """Most reports state the same keys as the one before: then nothing is written. Whether it was so."""
