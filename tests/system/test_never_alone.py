@@ -43,7 +43,7 @@ async def test_each_of_these_is_refused_and_nothing_of_it_is_done(tmp_path: Path
 
 async def _bans(office: Shop) -> None:
     for name in HOLDERS:
-        await office.gatepost("ann", "ban", "add", name, "--id", f"android:{banned(name).id}")
+        await office.gatepost("ann", "ban", "add", name, "--id", f"android:{banned(name).id}", "--yes")
 
 
 async def _approvals_that_do_not_count(office: Shop) -> int:
