@@ -1,9 +1,10 @@
 """The mail server that messages are submitted to: one connection of its own for each client's session.
 
 Connection, TLS, EHLO and AUTH are aiosmtplib's. A message goes through in pieces, for which aiosmtplib has no way: its
-protocol object is written to directly, and one private name of it waits until the server takes more
-(``_drain_helper``, which asyncio's own streams ask for as well; a test says so when it is gone). Its ``login`` is not
-used: it would try one mechanism after the other with a wrong password.
+protocol object is written to directly, and two private names of it are used: one waits until the server takes more
+(``_drain_helper``, which asyncio's own streams ask for as well), one says whether a server has said more than it was
+asked (``_buffer``); a test says so when they are gone. Its ``login`` is not used: it would try one mechanism after the
+other with a wrong password.
 """
 
 import asyncio
@@ -112,6 +113,8 @@ class Leg:
                 raise aiosmtplib.SMTPResponseException(reply.code, f"XCLIENT was refused: {reply.message}")
             # Everything begins anew, but TLS.
             await self._ehlo(smtp)
+        if self._says_more:
+            raise aiosmtplib.SMTPException("it says more than it was asked")
 
     async def _ehlo(self, smtp: aiosmtplib.SMTP) -> None:
         await smtp.ehlo()
@@ -171,7 +174,17 @@ class Leg:
             reply = await self._smtp.execute_command(octets)
         except _FAILURES:
             return _LOST
+        if self._says_more:
+            # The next command would have this for its answer, and the client be told of it.
+            self.abort()
+            return _LOST
         return Reply(reply.code, reply.message)
+
+    @property
+    def _says_more(self) -> bool:
+        """Whether a reply stands behind the one that was asked for; by aiosmtplib's own buffer."""
+        protocol = None if self._smtp is None else self._smtp.protocol
+        return protocol is not None and bool(protocol._buffer)
 
     # --- a message
 

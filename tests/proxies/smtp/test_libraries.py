@@ -34,6 +34,7 @@ def test_no_command_of_aiosmtpd_is_left_to_chance() -> None:
 
 def test_aiosmtplib() -> None:
     assert inspect.iscoroutinefunction(SMTPProtocol._drain_helper)
+    assert "self._buffer = bytearray()" in inspect.getsource(SMTPProtocol.__init__)
     assert "self._response_pending = True" in inspect.getsource(SMTPProtocol.read_response)
     assert "connection_lost_callback" in inspect.signature(SMTPProtocol.__init__).parameters
     assert "start_tls" in inspect.signature(aiosmtplib.SMTP.__init__).parameters

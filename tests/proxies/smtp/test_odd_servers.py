@@ -148,3 +148,27 @@ async def test_the_mail_server_is_asked_at_the_start_and_again_when_it_is_back(s
         await client.greeted()
         assert b"DSN" in await client.ask(b"EHLO again")
         assert front.front.status()["upstreams"] == [{"url": server.url, "healthy": True}]
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "AUTH"])
+async def test_two_answers_to_one_command(verb: str, front: Submitted, server: SubmissionServer) -> None:
+    """The second one would be taken for the answer to what comes next: a yes, whatever the server says then."""
+    usual = {"DATA": b"354 go on", "AUTH": b"235 2.7.0 Welcome"}.get(verb, b"250 2.1.0 Ok")
+    server.replies[verb] = [usual + b"\r\n250 2.0.0 Ok, and once more"]
+    server.replies["."] = [b"554 5.6.0 Not this message"]
+    client = await front.client()
+    said = await client.logged_in()
+    for each in (b"MAIL FROM:<a@b.example>", b"RCPT TO:<a@b.example>", b"DATA", b"."):
+        if said[:1] == b"4":
+            break
+        said = await client.ask(each)
+    assert said[:3] == (b"454" if verb == "AUTH" else b"421")
+    assert server.messages == []
+    assert front.messages("accepted") == 0
+
+
+async def test_more_than_the_greeting(front: Submitted, server: SubmissionServer) -> None:
+    server.replies[""] = [b"220 mail.example ESMTP\r\n250 AUTH PLAIN"] * 3
+    client = await front.client()
+    assert (await client.logged_in())[:3] == b"454"
+    assert front.logins("upstream_unavailable") == 1
