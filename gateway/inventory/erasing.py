@@ -59,8 +59,8 @@ class _Found:
 
     messages: dict[str, list[str]] = field(default_factory=dict)
     """Ids by source."""
-    previews: list[tuple[int, str, bytes]] = field(default_factory=list)
-    """Number and digest of each preview that names the person, and its content without."""
+    previews: list[tuple[int, str]] = field(default_factory=list)
+    """Number and digest of each preview that names the person."""
 
 
 class Eraser:
@@ -121,9 +121,8 @@ class Eraser:
             if change.preview is None:
                 continue
             content = await reading.change_preview(change.number, change.preview.digest)
-            without = without_people(content, record.logins) if content is not None else None
-            if without is not None:
-                found.previews.append((change.number, change.preview.digest, without))
+            if content is not None and without_people(content, record.logins) is not None:
+                found.previews.append((change.number, change.preview.digest))
         return found
 
     async def _own_inventories(self, reading: Reading, record: PersonRecord) -> list[Inventory]:
@@ -164,7 +163,7 @@ class Eraser:
         rows["messages"] = 0
         for source_id, ids in found.messages.items():
             rows["messages"] += await writing.erase_messages(source_id, list(dict.fromkeys(ids)))
-        rows["previews"] = await _rewritten(writing, found)
+        rows["previews"] = await _rewritten(writing, found, record.logins)
         writing.log_people(record.logins)
         rows["audit_keys"] = await _tell(writing, record, AuditEntry(AuditKind.PERSON_ERASED, author, (), told), rows)
         return rows
@@ -253,8 +252,13 @@ async def _tell(writing: Writing, record: PersonRecord, entry: AuditEntry, rows:
     return len(pseudonyms)
 
 
-async def _rewritten(writing: Writing, found: _Found) -> int:
-    for number, digest, content in found.previews:
-        if await writing.change_preview(number, digest) is not None:
-            await writing.put_change_preview(number, digest, content)
-    return len(found.previews)
+async def _rewritten(writing: Writing, found: _Found, logins: Sequence[str]) -> int:
+    count = 0
+    for number, digest in found.previews:
+        # As it is now: an approval may have come since.
+        content = await writing.change_preview(number, digest)
+        without = without_people(content, logins) if content is not None else None
+        if without is not None:
+            await writing.put_change_preview(number, digest, without)
+            count += 1
+    return count

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -235,7 +236,7 @@ async def test_previews_and_notices_name_the_person_no_more(site: Site) -> None:
         "named": [{"name": "board", "people": 2, "cut": [ANN, BOB], "people_cut": 2}],
         "newly_cut": 2,
     }
-    content = encode_preview(Previewed(seen, None, frozenset({1, 2}), shown))  # type: ignore[arg-type]
+    content = encode_preview(Previewed(seen, SimpleNamespace(newly_admitted=0), frozenset({1, 2}), shown))  # type: ignore[arg-type]
 
     async def work(writing: Writing) -> None:
         await writing.put_person(Person(ANN))
