@@ -23,6 +23,7 @@ FILES = (
     "tests/system/test_fleet_brake.py",
     "tests/system/test_floods.py",
     "tests/system/test_mail_workers.py",
+    "tests/system/test_never_alone.py",
     "tests/system/test_put_back.py",
     "tests/system/test_told_later.py",
     "tests/system/test_stopped_worker.py",

@@ -86,8 +86,8 @@ async def _letting_through(office: Shop) -> None:
     until = ("--for", "2d", "--reason", "travels", "--yes")
     await office.refused("exempting oneself", "ann", "exempt", "add", "--user", "ann", *until)
     await office.refused("exempting a group", "ann", "exempt", "add", "--group", "board", *until)
-    await office.refused("letting unknowns pass", "ann", "flag", "set", "--unknown", "missing", "allow")
-    await office.refused("letting all pass in an outage", "ann", "flag", "set", "--unavailable", "allow")
+    await office.refused("letting unknowns pass", "ann", "flag", "set", "--unknown", "missing", "allow", "--yes")
+    await office.refused("letting all pass in an outage", "ann", "flag", "set", "--unavailable", "allow", "--yes")
 
 
 async def _bindings(office: Shop) -> None:

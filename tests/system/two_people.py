@@ -184,6 +184,7 @@ def plain(text: str) -> str:
     for pattern, instead in (
         (r"\b(change|approve|apply|show|preview|withdraw|changes)([ /]?)\d+", r"\1\2N"),
         (r"policy version \d+, now \d+", "policy version V, now W"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "T"),
         (r"until [A-Z][a-z]{2} \d\d [A-Z][a-z]{2} \d\d:\d\d", "until T"),
         (r"\|", "/"),
     ):
