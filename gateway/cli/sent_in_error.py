@@ -1,5 +1,6 @@
 """``gatepost demo --story sent-in-error`` on the terminal: what happens, and in the end a table of what was found."""
 
+import asyncio
 import os
 import platform
 import shlex
@@ -89,5 +90,6 @@ async def _stay(teller: Teller, scene: "Scene") -> None:
     for words in ("change list", "change show 1", "notice list", "status", "policy list"):
         teller.say(f"  gatepost {words}", to_copy=True)
     assert gateway.ended is not None
-    await gateway.ended
+    # Waited for and not awaited: whoever breaks off must not take the news of its end along.
+    await asyncio.wait({gateway.ended})
     raise await scene.stage.blamed(DemoFailed("it was not asked to"))
