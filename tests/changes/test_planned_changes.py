@@ -16,7 +16,7 @@ from gateway.changes.short_form import Held, ShortForm
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
 from gateway.domain.errors import InvalidValue
-from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet, office, phone
+from tests.changes.office import ANN, BOB, REPORTED, Office, fleet, office, phone
 
 HOUR = 3600.0
 STAGES = 'stages = [{report_only_for = "24h"}, {percent = 50, for = "4h"}, {everybody = true}]'

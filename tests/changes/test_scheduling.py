@@ -15,7 +15,7 @@ from gateway.domain.notice import Notice, NoticeKind, NoticeState, Reader
 from gateway.domain.policy import PolicyVersion, Setting
 from gateway.domain.stages import EVERYBODY, Stage, StopRule
 from gateway.ports.store import Writing
-from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet
+from tests.changes.office import ANN, BOB, REPORTED, Office, fleet
 
 
 def enforce(version: PolicyVersion) -> PolicyVersion:

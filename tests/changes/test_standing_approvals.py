@@ -8,7 +8,7 @@ from gateway.changes.desk import Wanted
 from gateway.changes.guards import Measured
 from gateway.changes.previews import Approved, KeptPreview, Previewed, decode_preview, encode_preview
 from gateway.domain.change import PolicyChange, PreviewSeen, State
-from tests.changes.test_life import ANN, BOB, Office, enforce, office, phone
+from tests.changes.office import ANN, BOB, Office, enforce, office, phone
 
 
 async def approved_office() -> Office:

@@ -17,7 +17,7 @@ from gateway.domain.policy import PolicyVersion, Setting
 from gateway.domain.stages import EVERYBODY, Stage
 from gateway.notices.releasing import stop
 from gateway.notices.taking_back import TakingBack
-from tests.changes.test_life import ANN, BOB, REPORTED, Office, fleet
+from tests.changes.office import ANN, BOB, REPORTED, Office, fleet
 
 SITE = TellSettings(Tell.WARNING_FIRST, sends=True, warned_seconds=3_600.0)
 WARNING, CUT = NoticeKind.WARNING, NoticeKind.CUT

@@ -13,7 +13,7 @@ from gateway.domain.evidence import PersonRecord
 from gateway.domain.notice import Mailing, MailingState, NoticeKind, Tell, mailing_moved
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import Person, Reading, Writing
-from tests.changes.test_life import ANN, REPORTED, Office, phone
+from tests.changes.office import ANN, REPORTED, Office, phone
 from tests.changes.test_telling import SITE, apply, mailings, office_of
 from tests.notices.stage import composer
 

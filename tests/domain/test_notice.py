@@ -34,6 +34,8 @@ def test_what_may_have_reached_a_reader_is_never_cancelled() -> None:
 def test_only_an_answer_or_its_loss_follows_the_transmission() -> None:
     assert WAYS[NoticeState.TRANSMITTING] == {
         NoticeState.SENT,
+        # The answer that nothing will be taken by this way: not this notice's doing, it counts as no attempt.
+        NoticeState.DUE,
         NoticeState.DEFERRED,
         NoticeState.FAILED,
         NoticeState.UNCERTAIN,
