@@ -150,7 +150,7 @@ class Applier:
             target = policy if change.action else lives.at_stage(change, policy, place)
             found, cut = None, 0
             if change.action is not None or not turns_down_only(change.touches):
-                found = await self._previews.of(policy, lives.in_full(target, change, self._now()))
+                found = await self._previews.of(policy, lives.in_full(target, change, self._now()), brief=True)
                 judged, judged_at = await self._judged(change, policy, found), self._telling.judged_at(change, warning)
                 refusal = self._refusal(standing, judged, known, judged_at)
                 if refusal is not None:
@@ -187,7 +187,7 @@ class Applier:
     ) -> int:
         """How many devices it cuts when it comes; those of a later date are not told of yet."""
         if lives.in_full(target, change, self._now()) != target:
-            found = await self._previews.of(policy, target)
+            found = await self._previews.of(policy, target, brief=True)
         return found.measured.newly_cut
 
     async def _judged(self, change: PolicyChange, policy: PolicyVersion, found: Previewed) -> Previewed:
@@ -195,7 +195,7 @@ class Applier:
         if change.done or len(change.stages) == 1:
             return found
         whole = lives.at_stage(change, policy, len(change.stages) - 1)
-        return await self._previews.of(policy, lives.in_full(whole, change, self._now()))
+        return await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
 
     async def stands_in_the_way(self, change: PolicyChange, found: Previewed) -> NotApplied | None:
         """What would refuse the change now, time apart, were ``found`` what it does; None: one person may apply it."""

@@ -20,6 +20,7 @@ from gateway.changes.impact.bitmaps import numbers_of
 from gateway.changes.impact.building import LoadRecord, MustRebuild, Progress
 from gateway.changes.impact.figures import Impact, NamedSet, Tally, page_of
 from gateway.changes.impact.fleet import NOBODY, Fleet
+from gateway.changes.impact.impact import HORIZONS
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.live import SessionsEnded
 from gateway.changes.impact.people import people_with
@@ -102,19 +103,30 @@ class FleetPreviews:
             return []
         return [f"{self._how_far()}: until then only what lessens enforcement can be changed"]
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
         """See ``Previews``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
-        connected = await self._connected()
-        impact = await self.impact(before, after, connected)
+        connected = None if brief else await self._connected()
+        impact = await self.impact(before, after, connected, () if brief else HORIZONS)
         return previewed(impact, after, before, self._settings.widest_percent, connected)
 
-    async def impact(self, before: PolicyVersion, after: PolicyVersion, connected: Connected | None = None) -> Impact:
-        """Everything that a preview says. Raises ``NotReadyYet``, ``StoreUnavailable``."""
+    async def impact(
+        self,
+        before: PolicyVersion,
+        after: PolicyVersion,
+        connected: Connected | None = None,
+        horizons: tuple[float, ...] = HORIZONS,
+    ) -> Impact:
+        """Everything that a preview says; ``horizons``: how many seconds ahead time is looked.
+
+        Raises ``NotReadyYet``, ``StoreUnavailable``.
+        """
         index = await self._caught_up()
         async with self._store.read() as reading:
             named = tuple(await self._named(reading))
         earlier, sessions = policy_of(before), connected.sessions if connected is not None else None
-        return await index.preview(earlier, policy_of(after, earlier), self._now(), sessions=sessions, named=named)
+        return await index.preview(
+            earlier, policy_of(after, earlier), self._now(), sessions=sessions, named=named, horizons=horizons
+        )
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:
         """See ``newly_cut.Names``. Raises ``NotReadyYet``, ``StoreUnavailable``."""

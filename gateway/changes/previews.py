@@ -52,9 +52,10 @@ class Previewed:
 class Previews(Protocol):
     """Computes previews over all that is known."""
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
         """What going from one version to the other does to the fleet of now.
 
+        ``brief``: nobody looks at it, so what is only shown may be left out: who is connected, what time will bring.
         Raises ``NotReadyYet``, ``StoreUnavailable``.
         """
         ...

@@ -31,7 +31,7 @@ class ByHand:
             if decide(_asking(record, device_id), record, policy, self.now).effect is Effect.DENY
         }
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
         self.asked += 1
         earlier, later = self.refused(before), self.refused(after)
         cut, admitted = later - earlier, earlier - later

@@ -281,7 +281,7 @@ class Site:
 class _NoPreviews:
     """Previews are the gateway's."""
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
         """Never asked."""
         raise NotImplementedError
 

@@ -104,7 +104,7 @@ class Control:
         self.forgotten.append((person_id, device_id))
         return Forgotten(inventories=1, tombstones=2)
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion) -> Previewed:
+    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
         """A preview, by an index that is built for it."""
         if self.not_ready:
             raise NotReadyYet(self.not_ready)
