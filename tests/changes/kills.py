@@ -283,7 +283,7 @@ class _NoPreviews:
 
     async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
         """Never asked."""
-        raise NotImplementedError
+        raise AssertionError("previews are the gateway's")
 
 
 async def _answered(work: Awaitable[None]) -> bool:
