@@ -96,16 +96,22 @@ def test_an_address_that_is_not_ours(url: str, words: str) -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
 def test_both_families_on_one_port() -> None:
-    try:
-        first = bind_all({"http": ["http://[::1]:0"]}, 2, environment={})
-    except CannotListen as error:
-        pytest.skip(f"no IPv6 loopback here: {error}")
-    try:
-        port = port_of(first[0].socket)
-        assert listening(first)["http"] == [f"http://[::1]:{port}"]
-        close_all(bind_all({"http": [f"http://127.0.0.1:{port}"]}, 2, environment={}))
-    finally:
-        close_all(first)
+    # The port is free for IPv6 only as far as is known: another program may hold it for IPv4, so other ports are tried.
+    for _ in range(20):
+        try:
+            first = bind_all({"http": ["http://[::1]:0"]}, 2, environment={})
+        except CannotListen as error:
+            pytest.skip(f"no IPv6 loopback here: {error}")
+        try:
+            port = port_of(first[0].socket)
+            assert listening(first)["http"] == [f"http://[::1]:{port}"]
+            close_all(bind_all({"http": [f"http://127.0.0.1:{port}"]}, 2, environment={}))
+            return
+        except PortInUse:
+            continue
+        finally:
+            close_all(first)
+    pytest.fail("IPv4 would listen on none of 20 ports on which IPv6 listens")
 
 
 def inherited(*sockets: socket.socket, first: int) -> dict[str, str]:
