@@ -48,7 +48,7 @@ def tabled(value: object) -> object:
 
 def tabled_cuts(value: object) -> object:
     """The same of ways to cut."""
-    return _tabled(value, '[{ askers = ["dovecot"], doveadm = "http://127.0.0.1:8080", key_file = "/etc/…" }]')
+    return _tabled(value, '[{ askers = ["dovecot"], doveadm = "http://127.0.0.1:8074", key_file = "/etc/…" }]')
 
 
 def _tabled(value: object, example: str) -> object:
@@ -300,7 +300,7 @@ def _directory(value: str) -> str:
 def _doveadm(value: str) -> str:
     if not value:
         return ""
-    remedy = "write scheme, host and port of Dovecot's doveadm listener, like http://127.0.0.1:8080"
+    remedy = "write scheme, host and port of Dovecot's doveadm listener, like http://127.0.0.1:8074"
     parts = _split(value, remedy)
     if parts.username is not None:
         raise ValueError(f"the key stands in key_file: {remedy}")

@@ -369,7 +369,7 @@ def start_dovecot(
         config += example("dovecot/gatepost.conf", changes)
     if doveadm:
         config += example(
-            "dovecot/gatepost-cut.conf", {"port = 8080": f"port = {doveadm}", "put-another-key-here": DOVEADM_KEY}
+            "dovecot/gatepost-cut.conf", {"port = 8074": f"port = {doveadm}", "put-another-key-here": DOVEADM_KEY}
         )
     return run_dovecot(directory, config + further, imap)
 
