@@ -103,7 +103,7 @@ def machine() -> str:
         ),
         platform.machine(),
     )
-    return f"{model}, {len(ALL_CORES)} cores; Linux {platform.release()}; Python {platform.python_version()}"
+    return f"{model}, {len(ALL_CORES)} cores; Linux {platform.release().partition('-')[0]}; Python {platform.python_version()}"
 
 
 def run(parts: list[str], options: Options) -> Outcome:

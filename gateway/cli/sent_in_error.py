@@ -76,8 +76,10 @@ def _show(teller: Teller, scene: "Scene", findings: "Sequence[Finding]", file: P
 
 def _machine() -> str:
     cores = os.cpu_count() or 1
-    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    return f"{cores} cores ({platform.machine()}), {system}; phones, mail server and gateway share them."
+    # What a distribution or a builder appends to the kernel's number says nothing to a reader elsewhere.
+    kernel = f"{platform.system()} {platform.release().partition('-')[0]}"
+    machine = f"{cores} cores ({platform.machine()}), {kernel}, Python {platform.python_version()}"
+    return f"{machine}; phones, mail server and gateway share them."
 
 
 async def _stay(teller: Teller, scene: "Scene") -> None:
