@@ -103,7 +103,8 @@ def machine() -> str:
         ),
         platform.machine(),
     )
-    return f"{model}, {len(ALL_CORES)} cores; Linux {platform.release().partition('-')[0]}; Python {platform.python_version()}"
+    kernel = platform.release().partition("-")[0]
+    return f"{model}, {len(ALL_CORES)} cores; Linux {kernel}; Python {platform.python_version()}"
 
 
 def run(parts: list[str], options: Options) -> Outcome:
