@@ -64,6 +64,8 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     name = unicodedata.normalize("NFKC", text).casefold() if len(text) <= SPELLING_LONGEST else ""
     if not name or len(name) > LOGIN_LONGEST:
         raise InvalidValue("the user name is empty or longer than 256 characters")
+    # As it was given too, for so the mail server would be asked: folding may make a ``%`` of what stands behind it.
+    _check_bare(text)
     _check_bare(name)
     if name != name.strip() or not name.isprintable():
         raise InvalidValue("the user name has blanks at its ends or control characters")

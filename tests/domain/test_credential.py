@@ -80,7 +80,13 @@ def test_another_name_with_a_percent_sign_is_a_name(name: str) -> None:
 
 
 def test_a_name_that_holds_a_secret_is_nobody_s() -> None:
-    for name in (f"anna%{ID}-{SECRET}", f"anna\uff05{ID}-{SECRET}", f"anna%{ID}-{SECRET}@corp.example"):
+    for name in (
+        f"anna%{ID}-{SECRET}",
+        f"anna\uff05{ID}-{SECRET}",
+        f"anna%{ID}-{SECRET}@corp.example",
+        # Folded it has a domain with a percent sign, and is no credential any more.
+        f"anna%{ID}-{SECRET}@\uff05",
+    ):
         with pytest.raises(InvalidValue) as caught:
             canonical_login(name, IdentityRules("corp.example"))
         assert SECRET not in str(caught.value)
