@@ -95,9 +95,14 @@ class Telling:
         return Before(deadline) if max(self._now(), change.starts_at or 0.0) < deadline else None
 
     def at_once(self, change: PolicyChange, warning: Mailing | None, asked: Tell | None) -> PolicyChange:
-        """The change without the moment that its warning has set, where somebody does not want to wait for it."""
-        waits = warning is not None and change.starts_at == warning.deadline
-        return replace(change, starts_at=None) if waits and asked in (Tell.WITH_THE_CUT, Tell.NEVER) else change
+        """The change without the moment that its warning has set, where somebody does not want to wait for it.
+
+        A moment of its own stays: that is what was decided, and approved.
+        """
+        own, waits = change.own_starts_at, warning is not None and change.starts_at == warning.deadline
+        if not waits or asked not in (Tell.WITH_THE_CUT, Tell.NEVER) or (own is not None and own > self._now()):
+            return change
+        return replace(change, starts_at=own)
 
     def judged_at(self, change: PolicyChange, warning: Mailing | None) -> float:
         """The moment for which the approval of a change must have been good: when people were warned of it."""
@@ -112,7 +117,8 @@ class Telling:
         now = self._now()
         if await writing.policy_change(change.number) != change:
             raise Conflict(f"change {change.number} moved meanwhile: look at it again")
-        waiting = replace(change, starts_at=before.until, tell=asked or change.tell)
+        own = change.starts_at if before.begins else change.own_starts_at
+        waiting = replace(change, starts_at=before.until, own_starts_at=own, tell=asked or change.tell)
         if change.state in (State.PREVIEWED, State.APPROVED):
             waiting = lives.moved(waiting, State.SCHEDULED, now, by, "people are warned first")
         elif change.state is State.HALTED:

@@ -17,6 +17,7 @@ from gateway.domain.policy_parts import FlagPart, PartValue, Touch, parts_of, pu
 from gateway.domain.stages import EVERYBODY, Stage, staged
 
 HISTORY_LONGEST = 500
+PUT_BACK = "the database was put back to an earlier state"
 
 
 class State(StrEnum):
@@ -137,6 +138,8 @@ class PolicyChange:
     history: tuple[Moved, ...] = field(default=(), repr=False)
     tell: Tell | None = None
     """How the people whom it cuts are told; None: as the site does."""
+    own_starts_at: float | None = None
+    """The moment that it was made with, where a warning has put another one into ``starts_at``."""
 
     @property
     def next_stage(self) -> int:
@@ -199,6 +202,17 @@ def _lasts(approval: Approval, change: PolicyChange, now: float) -> bool:
     return began_under_it or now < approval.ends_at
 
 
+def put_back(change: PolicyChange, at: float, by: str) -> PolicyChange:
+    """The change in a store that was put back to an earlier state: what became of it since, nobody there knows.
+
+    So nothing of it comes by itself, and nobody's yes to it counts any more.
+    """
+    stops = {State.APPROVED: State.PREVIEWED, State.SCHEDULED: State.PREVIEWED, State.APPLYING: State.HALTED}
+    if change.state in stops:
+        change = moved(change, stops[change.state], at, by, PUT_BACK)
+    return replace(change, approvals=())
+
+
 # --- what a change does to a policy
 
 
@@ -223,11 +237,13 @@ def clashes(change: PolicyChange, version: PolicyVersion) -> tuple[Clash, ...]:
 
 
 def _values(change: PolicyChange, touch: Touch) -> Sequence[PartValue | None]:
-    """What the part may be: as before, as after, or as the last stage made it."""
-    values = [touch.before, touch.after]
-    if change.done:
-        values.append(staged(touch, change.stages[: change.done[-1].stage + 1]))
-    return values
+    """What the part may be: as before or as after; with a stage in force, as that has made it or as after.
+
+    As before it is then by somebody's word: who turns a flag back between two stages is not overruled by the next one.
+    """
+    if not change.done:
+        return [touch.before, touch.after]
+    return [staged(touch, change.stages[: change.done[-1].stage + 1]), touch.after]
 
 
 def at_stage(change: PolicyChange, version: PolicyVersion, stage: int) -> PolicyVersion:

@@ -28,7 +28,7 @@ _KINDS: dict[str, Any] = {
     "exemption": Exemption,
 }
 
-_LATER: dict[str, Any] = {"tell": Tell | None}
+_LATER: dict[str, Any] = {"tell": Tell | None, "own_starts_at": float | None}
 """Fields that came later: while one is None it is not written, so that the version before reads the document."""
 
 # Everything but the touches, whose values have a type for each part.

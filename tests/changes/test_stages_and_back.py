@@ -7,6 +7,7 @@ import pytest
 from gateway.changes import edits
 from gateway.changes.applying import Applied, NotApplied, Rules
 from gateway.changes.desk import Wanted
+from gateway.changes.scheduling import Schedule
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
 from gateway.domain.errors import InvalidValue
@@ -103,6 +104,20 @@ async def test_a_stage_that_is_meant_and_there_already_does_not_bring_the_next_o
     with pytest.raises(InvalidValue, match=f"stage 1 of change {number} is in force already"):
         await made.applier.apply(number, "ann", stage=0)
     assert len((await made.change(number)).done) == 1
+
+
+async def test_who_turns_a_flag_back_between_two_stages_is_not_overruled_by_the_next_one() -> None:
+    made = await office(dirty=40, clean=10_000)
+    number = await made.proposed(enforce, ANN, Stage(percent=50.0), Stage(percent=60.0, by_itself=True), EVERYBODY)
+    assert isinstance(await made.applier.apply(number, "ann"), Applied)
+    back = await made.turn(lambda version: edits.set_flag(version, "TikTok", Flag.REPORT_ONLY), BOB)
+    assert isinstance(back, Applied)
+    await Schedule(made.store, made.applier, lambda: made.now).look()
+    assert (await made.policy(), made.previews.refused(await made.policy())) == (back.version, set())
+    with pytest.raises(InvalidValue, match="somebody changed the same thing"):
+        await made.applier.apply(number, "ann")
+    done = await made.applier.withdraw(number, "ann")
+    assert (done.clashes, done.kept, done.version) == (("flag:tiktok",), (), back.version)
 
 
 async def test_what_turns_down_at_a_moment_is_scheduled_without_a_preview() -> None:

@@ -120,6 +120,24 @@ async def test_with_the_cut_it_comes_at_once_and_a_warning_leaves_no_more(warned
         assert WARNING not in told
 
 
+@pytest.mark.parametrize("asked", [Tell.WITH_THE_CUT, Tell.NEVER])
+@pytest.mark.parametrize("ahead", [1_800.0, 7 * 86_400.0], ids=["within the warning", "long after it"])
+async def test_who_does_not_wait_for_the_warning_waits_for_the_moment_of_the_change(ahead: float, asked: Tell) -> None:
+    office = await office_of()
+    moment = office.now + ahead
+    change = await office.desk.propose(ANN, enforce, Wanted(starts_at=moment))
+    assert change is not None
+    await office.desk.preview(change.number, ANN.name)
+    assert isinstance(await apply(office, change.number), NotApplied)
+    assert WARNING in await mailings(office, change.number)
+    before = await office.policy()
+    waits = await apply(office, change.number, asked)
+    assert isinstance(waits, NotApplied)
+    assert (await office.policy(), waits.comes_at) == (before, max(moment, office.now + SITE.warned_seconds))
+    office.now = moment
+    assert isinstance(await apply(office, change.number, asked), Applied)
+
+
 async def test_a_change_says_itself_how_its_people_are_told() -> None:
     office = await office_of(site=replace(SITE, tell=Tell.NEVER))
     change = await office.desk.propose(ANN, enforce, Wanted(tell=Tell.WARNING_FIRST))
