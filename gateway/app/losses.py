@@ -3,12 +3,15 @@
 Looked at before a restore, while both are there; an operator decides by it.
 """
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from gateway.ports.store import OperatorToken, Source, Store
+from gateway.domain.operator import NamedOperator
+from gateway.ports.store import IssuedCredential, OperatorToken, Reading, Source, Store
 from gateway.storage.sql.replacing import Since, counted_since
 
 POLICIES_AT_MOST = 1_000
+CREDENTIALS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class Losses:
     tokens_created: tuple[OperatorToken, ...]
     tokens_revoked: tuple[OperatorToken, ...]
     """Revoked since; they stay so."""
+    credentials_revoked: tuple[IssuedCredential, ...]
+    """Likewise."""
+    operators_lessened: tuple[NamedOperator, ...]
+    """As they stay: removed since, or with less roles than the backup gives them."""
     counts: dict[str, int]
     """Rows of the present database."""
 
@@ -46,7 +53,16 @@ class Losses:
         since = self.since
         figures = (since.reports, since.devices_reported, since.devices_seen, since.pins)
         named = (self.policies, self.sources_added, self.sources_returned, self.sources_rotated)
-        return any((*figures, *named, self.tokens_created, self.tokens_revoked))
+        return any(
+            (
+                *figures,
+                *named,
+                self.tokens_created,
+                self.tokens_revoked,
+                self.credentials_revoked,
+                self.operators_lessened,
+            )
+        )
 
 
 async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Losses:
@@ -57,6 +73,8 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         kept = await then.policy()
         sources, were = {each.name: each for each in await now.sources()}, await then.sources()
         tokens, knew = await now.tokens(), {each.id: each for each in await then.tokens()}
+        operators, were_operators = await now.operators(), await then.operators()
+        credentials = [each async for each in _revoked_credentials(now, then)]
         counts = await now.counts()
     newest = kept.number if kept else 0
     return Losses(
@@ -68,6 +86,8 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         tuple(sorted(each.name for each in were if _rotated(each, sources.get(each.name)))),
         tuple(token for token in tokens if token.id not in knew),
         tuple(token for token in tokens if _revoked_since(token, knew.get(token.id))),
+        tuple(credentials),
+        tuple(_lessened(operators, were_operators)),
         counts,
     )
 
@@ -79,3 +99,23 @@ def _rotated(then: Source, now: Source | None) -> bool:
 
 def _revoked_since(now: OperatorToken, then: OperatorToken | None) -> bool:
     return now.revoked_at is not None and then is not None and then.revoked_at is None
+
+
+async def _revoked_credentials(now: Reading, then: Reading) -> AsyncIterator[IssuedCredential]:
+    after = ""
+    while page := await now.credentials(after, CREDENTIALS_AT_ONCE):
+        after = page[-1].id
+        for each in page:
+            were = await then.credential(each.id) if each.revoked_at is not None else None
+            if were is not None and were.revoked_at is None:
+                yield each
+
+
+def _lessened(now: Sequence[NamedOperator], then: Sequence[NamedOperator]) -> Iterator[NamedOperator]:
+    """Whom the backup gives more than they had in the end: that does not come back with it."""
+    present = {each.name.casefold(): each for each in now}
+    for were in then:
+        known = present.get(were.name.casefold())
+        if known is None or not were.present or (known.present and were.roles <= known.roles):
+            continue
+        yield replace(were, roles=were.roles & known.roles, removed_at=known.removed_at)

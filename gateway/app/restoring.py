@@ -20,13 +20,15 @@ from gateway.app.fleet_difference import FleetDifference, Side, compare
 from gateway.app.losses import Losses, losses
 from gateway.app.parts import DATABASE_FILE, data_dir_of, identity_of, record_loader, storage_url_of
 from gateway.audit.keys import find_key
+from gateway.changes.audited import change_told
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.chain import AuditHead
 from gateway.domain.audit.entry import Value, moment_text
+from gateway.domain.change import PUT_BACK, UNDER_WAY, PolicyChange, State, put_back
 from gateway.domain.errors import DomainError
-from gateway.domain.operator import Role
+from gateway.domain.operator import NamedOperator, Role
 from gateway.domain.policy import PolicyVersion, policy_of
-from gateway.ports.store import OperatorToken, Store, StoreUnavailable, Writing
+from gateway.ports.store import IssuedCredential, OperatorToken, Store, StoreUnavailable, Writing
 from gateway.runtime.lock import DataDirLock
 from gateway.settings import Settings
 from gateway.storage.audit_rows import Seal, unsealed
@@ -38,11 +40,25 @@ from gateway.storage.sql.replacing import begin_another_life, put_in_place, remo
 from gateway.storage.sql.replacing_postgres import put_in_postgres, refuse_if_used
 from gateway.storage.sql.store import sqlite_path
 
+GOES_ON = frozenset({State.APPROVED, State.SCHEDULED, *UNDER_WAY})
+"""States of changes that wait for their moment, stand on a yes, or are in the middle."""
+
 T = TypeVar("T")
 
 AUTHOR = "restore"
 Progress = Callable[[str, int, int], None]
 """Told what is done, how much of it, and of how much (0: not known)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeHeld:
+    """A change that a restore stops."""
+
+    number: int
+    title: str
+    state: State
+    """In the backup."""
+    becomes: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,8 @@ class RestorePreview:
     losses: Losses | None
     """None: there is no present database that can be read."""
     fleet: FleetDifference | None
+    changes_held: tuple[ChangeHeld, ...] = ()
+    """What of changes would go on by itself, or stand on a yes: it does not, since nobody knows what became of it."""
 
 
 class Restoring:
@@ -81,6 +99,8 @@ class Restoring:
         self._backup = BackupReader(path)
         self._tokens_revoked: tuple[OperatorToken, ...] = ()
         self._tokens_since: tuple[OperatorToken, ...] = ()
+        self._operators_lessened: tuple[NamedOperator, ...] = ()
+        self._credentials_revoked: tuple[IssuedCredential, ...] = ()
         self._policy: PolicyVersion | None = None
         self._lost: AuditHead | None = None
         """Where the present database's audit log stands; None: not known."""
@@ -126,12 +146,15 @@ class Restoring:
         async with _opened(f"sqlite:///{self._fresh}") as restored:
             async with restored.read() as reading:
                 newest, counts = await reading.policy(), await reading.counts()
+                waiting = [_held(each) for each in reversed(await reading.policy_changes_in(GOES_ON))]
             unreadable, lost, fleet = "", None, None
             if await self._is_there():
                 try:
                     async with _opened(self._url) as present:
                         lost = await losses(self._url, present, restored, self._backup.header.taken_at)
                         self._tokens_revoked, self._tokens_since = lost.tokens_revoked, lost.tokens_created
+                        self._operators_lessened = lost.operators_lessened
+                        self._credentials_revoked = lost.credentials_revoked
                         self._policy = self._first_version(newest, lost.newest_policy)
                         async with present.read() as reading:
                             self._lost = await reading.audit_head()
@@ -142,7 +165,8 @@ class Restoring:
             if self._policy is None:
                 self._policy = self._first_version(newest, 0)
         was_on = newest is not None and newest.enforcement_on
-        return RestorePreview(self._backup.header, counts, self._policy, was_on, unreadable, lost, fleet)
+        changes = tuple(waiting)
+        return RestorePreview(self._backup.header, counts, self._policy, was_on, unreadable, lost, fleet, changes)
 
     async def _is_there(self) -> bool:
         if not is_postgres(self._url):
@@ -188,7 +212,7 @@ class Restoring:
         """
         try:
             begin_another_life(self._fresh, secrets.token_hex(8), self._policy)
-            _in_words(self._settle_tokens())
+            _in_words(self._settle())
             moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             if is_postgres(self._url):
                 return self._put_in_postgres(f"before_restore_{moment.lower().replace('.', '_')}", progress)
@@ -204,8 +228,8 @@ class Restoring:
 
         return f"the schema {kept}" if _in_words(put_in_postgres(self._fresh, self._url, kept, tick)) else ""
 
-    async def _settle_tokens(self) -> None:
-        """Who was shut out stays out, and whoever may read ``data_dir`` gets in, as after a first start."""
+    async def _settle(self) -> None:
+        """Who was shut out stays out, whoever may read ``data_dir`` gets in, and no change goes on by itself."""
         path = data_dir_of(self._settings) / TOKEN_FILE
         try:
             digest = digest_of(path.read_text("utf-8").strip())
@@ -218,6 +242,11 @@ class Restoring:
         async def work(writing: Writing) -> None:
             for token in self._tokens_revoked:
                 await writing.put_token(token)
+            for credential in self._credentials_revoked:
+                await _revoke(writing, credential)
+            for operator in self._operators_lessened:
+                await writing.put_operator(operator)
+            await self._stop_changes(writing)
             if own is not None and usable(own, self._now) and await writing.token_by_digest(digest) is None:
                 await writing.put_token(own)
             writing.log_everybody()
@@ -227,6 +256,13 @@ class Restoring:
         seal = key.seal if key else unsealed
         async with _opened(f"sqlite:///{self._fresh}", writable=True, seal=seal) as store:
             await store.write(work)
+
+    async def _stop_changes(self, writing: Writing) -> None:
+        for change in reversed(await writing.policy_changes_in(GOES_ON)):
+            held = put_back(change, self._now, AUTHOR)
+            if held != change:
+                await writing.put_policy_change(held, self._now)
+                await writing.log_audit(change_told(held, AuditKind.CHANGE_HALTED, AUTHOR, reason=PUT_BACK))
 
     def _told(self, restored: AuditHead) -> AuditEntry:
         """What the restored log says of the one that it takes the place of, which had gone on from some entry."""
@@ -239,6 +275,16 @@ class Restoring:
         if self._lost is not None and self._lost.origin:
             details |= {"lost_upto": self._lost.size, "lost_root": self._lost.root.hex(), "lost_log": self._lost.origin}
         return AuditEntry(AuditKind.RESTORED, AUTHOR, details=details)
+
+
+async def _revoke(writing: Writing, ended: IssuedCredential) -> None:
+    await writing.put_credential(ended)
+    if ended.source_id:
+        await writing.delete_pin(ended.person_id, ended.device_id, ended.source_id, ended.source_device)
+
+
+def _held(change: PolicyChange) -> ChangeHeld:
+    return ChangeHeld(change.number, change.title, change.state, put_back(change, 0.0, AUTHOR).state)
 
 
 @asynccontextmanager

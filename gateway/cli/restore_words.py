@@ -32,6 +32,10 @@ def before(preview: "RestorePreview", now: float) -> Iterator[str]:
         yield "there is no database now: nothing is lost"
     else:
         yield from _loss_lines(preview.losses)
+    for change in preview.changes_held:
+        yield f"change {change.number} was {change.state}, and is {change.becomes} then: {change.title}"
+    if preview.changes_held:
+        yield "  what became of them since nobody knows here: each goes on by a person's word only, and with a new yes"
     yield ""
     yield from _fleet_lines(preview)
 
@@ -62,6 +66,11 @@ def _loss_lines(losses: "Losses") -> Iterator[str]:
         yield f"comes back: the sources {', '.join(losses.sources_returned)}, removed since (remove them again)"
     if losses.tokens_revoked:
         yield f"stays as it is: {len(losses.tokens_revoked)} tokens revoked since are not given back"
+    if losses.credentials_revoked:
+        yield f"stays as it is: {len(losses.credentials_revoked)} device credentials revoked since are not given back"
+    for operator in losses.operators_lessened:
+        left = ", ".join(sorted(operator.roles)) if operator.present else "removed"
+        yield f"stays as it is: operator {operator.name}, {left or 'no role'}"
 
 
 def _fleet_lines(preview: "RestorePreview") -> Iterator[str]:
@@ -118,6 +127,10 @@ def as_data(preview: "RestorePreview", kept: str, now: float) -> dict[str, Any]:
         "present_unreadable": preview.unreadable,
         "lost": _lost_data(losses) if losses else None,
         "fleet": _fleet_data(preview.fleet) if preview.fleet else None,
+        "changes_held": [
+            {"number": each.number, "title": each.title, "state": each.state, "becomes": each.becomes}
+            for each in preview.changes_held
+        ],
         "kept": kept or None,
         "enforcement_on_again": ON_AGAIN,
     }
@@ -137,6 +150,11 @@ def _lost_data(losses: "Losses") -> dict[str, Any]:
         "sources_returned": losses.sources_returned,
         "tokens_created": [{"id": each.id, "operator": each.operator} for each in losses.tokens_created],
         "tokens_revoked_kept": [{"id": each.id, "operator": each.operator} for each in losses.tokens_revoked],
+        "credentials_revoked_kept": [each.id for each in losses.credentials_revoked],
+        "operators_lessened_kept": [
+            {"name": each.name, "roles": sorted(each.roles), "removed": not each.present}
+            for each in losses.operators_lessened
+        ],
     }
 
 
