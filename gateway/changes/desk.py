@@ -31,6 +31,8 @@ TITLE_LONGEST = 300
 NOTE_LONGEST = 2_000
 SOURCE_LONGEST = 4 << 20
 APPROVAL_SECONDS = 86_400.0
+NUMBERS_BELOW = 1 << 31
+"""Of changes."""
 
 Edit = Callable[[PolicyVersion], PolicyVersion]
 Ended = Callable[[Writing, PolicyChange, str], Awaitable[None]]
@@ -242,7 +244,8 @@ def _check(wanted: Wanted) -> None:
 
 async def change_and_policy(reading: Reading, number: int) -> tuple[PolicyChange, PolicyVersion]:
     """A change and the newest policy. Raises ``NoSuchChange``."""
-    change = await reading.policy_change(number)
+    # No database takes any number.
+    change = await reading.policy_change(number) if 0 < number < NUMBERS_BELOW else None
     policy = await reading.policy()
     if change is None or policy is None:
         raise NoSuchChange(f"there is no change {number}: gatepost change list shows them")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from gateway.admin.api.deps import ApiDeps, Deps, Viewing
 from gateway.admin.api.moments import GivenMoment, epoch, shown
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.audit.entry import decoded, moment_text
+from gateway.domain.audit.entry import Value, decoded, moment_text
 from gateway.domain.audit.stored import StoredEntry
 from gateway.domain.identity import canonical_login
 from gateway.ports.store import Reading, Writing
@@ -21,6 +21,7 @@ router = APIRouter(tags=["audit"])
 PAGE = 1_000
 LOOKED_AT = 20_000
 """Entries that one request looks through for those that are wanted."""
+LAST_SECOND = 253_402_300_799.0
 CLOCKS_APART_SECONDS = 60.0
 """Entries stand in the order of their commits; the clocks of several control processes may differ."""
 
@@ -81,8 +82,10 @@ async def audit_entries(
 ) -> AuditPage:
     """Entries in order. That somebody reads them stands among them; a page may be empty and not the last."""
     logins = await _logins_of(deps, user) if user else ()
-    if after == 0:
-        await _told(deps, operator.name, logins, since, until)
+    # Whoever names a number as the first one reads as well.
+    reading_of = operator.token_id, logins, since, until
+    if not after or not deps.audit_readings.goes_on(reading_of, after):
+        await _told(deps, operator.name, logins, since, until, after)
     async with deps.store.read() as reading:
         head = await reading.audit_head()
         wanted = _Wanted(
@@ -92,7 +95,9 @@ async def audit_entries(
         )
         if since is not None and not after:
             after = await _before(reading, moment_text(since.timestamp() - CLOCKS_APART_SECONDS), head.size)
-        return await _page(reading, wanted, after, limit, head.size, _end_of(until))
+        page = await _page(reading, wanted, after, limit, head.size, _end_of(until))
+    deps.audit_readings.ended(reading_of, page.size if page.next_after is None else page.next_after)
+    return page
 
 
 class _Wanted:
@@ -132,7 +137,8 @@ async def _page(reading: Reading, wanted: _Wanted, after: int, limit: int, size:
 
 def _end_of(until: datetime | None) -> str:
     """Behind it there is nothing more to look for."""
-    return "" if until is None else moment_text(until.timestamp() + CLOCKS_APART_SECONDS)
+    # The calendar ends with the year 9999.
+    return "" if until is None else moment_text(min(until.timestamp() + CLOCKS_APART_SECONDS, LAST_SECOND))
 
 
 async def _before(reading: Reading, moment: str, size: int) -> int:
@@ -157,11 +163,13 @@ async def _logins_of(deps: ApiDeps, user: str) -> tuple[str, ...]:
 
 
 async def _told(
-    deps: ApiDeps, author: str, logins: Sequence[str], since: datetime | None, until: datetime | None
+    deps: ApiDeps, author: str, logins: Sequence[str], since: datetime | None, until: datetime | None, after: int
 ) -> None:
-    details = {
+    details: dict[str, Value] = {
         name: moment_text(epoch(at) or 0.0) for name, at in (("since", since), ("until", until)) if at is not None
     }
+    if after:
+        details["after"] = after
     entry = AuditEntry(AuditKind.AUDIT_READ, author, tuple(map(Subject, logins[:1])), details)
 
     async def work(writing: Writing) -> None:

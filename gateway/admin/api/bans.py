@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import replace
+from datetime import datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,8 +58,8 @@ class BanOut(BaseModel):
     matchers: list[MatcherModel]
     exceptions: list[MatcherModel]
     groups: list[str]
-    starts_at: GivenMoment | None
-    ends_at: GivenMoment | None
+    starts_at: datetime | None
+    ends_at: datetime | None
     text: str
     warnings: list[str]
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from gateway.admin.api.gate import BodyLimits
 from gateway.admin.api.problems import Refused
+from gateway.admin.api.readings import Readings
 from gateway.admin.auth import Operator
 from gateway.admin.bold_bindings import Forgetter
 from gateway.admin.guarded import Performers
@@ -72,6 +73,7 @@ class ApiDeps:
     """How people are told of a change by itself."""
     names: Names | None = None
     """Knows whom a preview cuts."""
+    audit_readings: Readings = field(default_factory=Readings)
     limits: BodyLimits = field(default_factory=BodyLimits)
     count_refused: Callable[[str], None] = lambda reason: None
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
+FIRST_YEAR = 1971
+
 
 def shown(at: float | None) -> datetime | None:
     """A moment for an answer; None for never, too."""
@@ -25,7 +27,13 @@ def epoch(at: datetime | None) -> float | None:
 
 
 def _in_utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)
+    try:
+        if at.year >= FIRST_YEAR:
+            return at.astimezone(UTC)
+    except OverflowError:
+        # At its end the calendar has no other zone.
+        pass
+    raise ValueError(f"a moment lies in the years {FIRST_YEAR} to 9999")
 
 
 GivenMoment = Annotated[

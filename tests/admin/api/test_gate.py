@@ -1,6 +1,7 @@
 """The gate: nobody without a token, no more than a viewer may, bodies within bounds; errors as problems."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from gateway.admin.auth import FAILURES_ALLOWED
 from gateway.domain.operator import Role
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
+from gateway.storage.sql import open_store
 from tests.support.control import Control
 
 LIMITS = BodyLimits()
@@ -99,6 +101,36 @@ async def test_a_body_that_is_no_json_is_refused(api: httpx.AsyncClient, body: b
     assert refused.status_code in (400, 422)
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["detail"]
+
+
+BEYOND = 1 << 70
+ALL_BEYOND = [
+    *(("POST", f"/changes/{BEYOND}/{act}", {}) for act in ("preview", "apply", "halt", "withdraw", "reject")),
+    ("POST", f"/changes/{BEYOND}/approve", {"digest": "x" * 12}),
+    ("GET", f"/changes/{BEYOND}", None),
+    ("GET", f"/changes/{BEYOND}/telling", None),
+    ("GET", f"/policies/{BEYOND}", None),
+    ("GET", f"/notices?change={BEYOND}", None),
+    ("GET", f"/notices/{BEYOND}?reason=x", None),
+    ("POST", f"/notices/{BEYOND}", {"kind": "cut"}),
+    ("GET", f"/audit/entries?after={BEYOND}", None),
+    ("GET", "/audit/entries?since=0001-01-01T00:00:00%2B14:00", None),
+    ("GET", "/audit/entries?until=9999-12-31T23:59:59-14:00", None),
+    ("GET", "/why?user=a&at=0001-01-01T00:00:00%2B14:00", None),
+    ("POST", "/exemptions", {"user": "a", "reason": "x", "ends_at": "9999-12-31T23:59:59-14:00"}),
+]
+
+
+async def test_numbers_and_moments_beyond_all_measure_are_refused_in_words(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:///{tmp_path / 'gatepost.db'}", writable=True)
+    async with await Control(store=store).client() as api:
+        for method, path, body in ALL_BEYOND:
+            refused = await api.request(method, path, json=body)
+            assert refused.status_code in (404, 422), (path, refused.text)
+        assert (await api.get("/audit/entries?until=9999-12-31T23:59:59Z")).status_code == 200
+        deep = await api.post("/changes", content=b"[" * 200_000, headers={"Content-Type": "application/json"})
+        assert deep.status_code in (400, 422)
+    await store.close()
 
 
 async def test_an_address_where_nothing_is(api: httpx.AsyncClient) -> None:
