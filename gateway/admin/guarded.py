@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gateway.admin.auth import revoked, token_created, token_revoked
 from gateway.admin.operators import known_operators, operator_named, operator_told, other_approvers
-from gateway.admin.wide_sources import ADD_SOURCE, add_wide
+from gateway.admin.wide_sources import ADD_SOURCE, REMOVE_WITH_EVIDENCE, add_wide, remove_with_evidence
 from gateway.domain.change import GuardedAction, PolicyChange
 from gateway.domain.errors import InvalidValue
 from gateway.domain.operator import Action, NamedOperator, Role, may, name_of, roles_of, same_name
@@ -31,7 +31,11 @@ class Performers:
         async def add_source(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
             await add_wide(writing, values, author, now())
 
-        self._performers = {**performers, **_of_operators(now), ADD_SOURCE: add_source}
+        async def remove_source(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
+            await remove_with_evidence(writing, values["name"], author, now(), alone=alone)
+
+        of_sources = {ADD_SOURCE: add_source, REMOVE_WITH_EVIDENCE: remove_source}
+        self._performers = {**performers, **_of_operators(now), **of_sources}
 
     async def perform(self, writing: Writing, action: GuardedAction, change: PolicyChange) -> None:
         """What ``Applier`` calls when the change is applied. Raises ``InvalidValue``."""

@@ -1,10 +1,12 @@
-"""A source that may report for any device: whoever signs its reports can call every phone clean, or banned.
+"""What of a source takes two people: one for any device is added, and one is removed with all that it has said.
 
-So it is added by two people. The change that waits holds no secret: once it is applied, ``gatepost source rotate NAME``
-makes one and prints it.
+Whoever signs the reports of the one can call every phone clean, or banned; without what the other has said its hits are
+gone at once, and so is what proved everybody else clean. The change that adds one holds no secret: once it is applied,
+``gatepost source rotate NAME`` makes one and prints it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import Value
@@ -13,6 +15,7 @@ from gateway.domain.inventory import Scope
 from gateway.ports.store import Conflict, Source, Writing
 
 ADD_SOURCE = "add_source"
+REMOVE_WITH_EVIDENCE = "remove_source_with_evidence"
 
 
 def is_wide(devices: str) -> bool:
@@ -33,6 +36,24 @@ def action_for(source: Source) -> GuardedAction:
         "public_key": public,
     }
     return GuardedAction(ADD_SOURCE, values)
+
+
+def removal_of(name: str) -> GuardedAction:
+    """That a source is removed with all that it has said."""
+    return GuardedAction(REMOVE_WITH_EVIDENCE, {"name": name})
+
+
+async def remove_with_evidence(writing: Writing, name: str, author: str, at: float, *, alone: bool = False) -> Source:
+    """Do it, inside the unit of work of its change; ``alone``: nobody else could approve. Raises ``Conflict``."""
+    current = await writing.source(name)
+    if current is None or (current.removed_at is not None and current.disbelieved):
+        raise Conflict(f"there is no source {name} any more")
+    removed = replace(current, removed_at=current.removed_at or at, secrets=(), devices="")
+    await writing.put_source(removed)
+    writing.log_everybody()
+    more: dict[str, Value] = {"with_evidence": True, **({"alone": True} if alone else {})}
+    await writing.log_audit(source_told(AuditKind.SOURCE_REMOVED, removed, author, **more))
+    return removed
 
 
 async def add_wide(writing: Writing, values: Mapping[str, str], author: str, at: float) -> None:

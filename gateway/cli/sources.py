@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import Failed
 from gateway.cli.output import Rows, moment
 from gateway.cli.values import seconds_of
 from gateway.domain.inventory import Scope
@@ -133,15 +134,19 @@ def remove(
     """Remove a source: its reports are refused; its lists go stale, its hits stay.
 
     With --with-evidence all that it ever said counts no more, at once and for good:
-    for a source whose secret is in the wrong hands.
+    for a source whose secret is in the wrong hands. That may free or cut everybody
+    of whom it has spoken, so it takes a second person where there is one who may
+    approve; remove it without first, and its reports are refused from then on.
 
     \b
     Examples:
       gatepost source remove agents --yes
-      gatepost source remove agents --with-evidence --yes
+      gatepost source remove agents --with-evidence
     """
     words = " with all it has said, hits included (this cannot be taken back)" if with_evidence else ""
     desk.confirm(f"Remove source {name}{words}?")
     with desk.api() as api:
         answer = api.delete(f"/sources/{segment(name)}", with_evidence="true" if with_evidence else "")
+    if answer.get("change") is not None:
+        raise Failed(answer["sentence"])
     desk.show(answer, text=f"source {answer['name']} is removed{', with all it has said' if with_evidence else ''}")

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.deps import Deps, Editing, Viewing
+from gateway.admin.api.devices import ActionWaits
 from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.operators import propose
 from gateway.admin.api.problems import Refused, not_found
 from gateway.admin.operators import other_approvers
-from gateway.admin.wide_sources import action_for, is_wide, source_told
+from gateway.admin.wide_sources import action_for, is_wide, removal_of, remove_with_evidence, source_told
 from gateway.domain.audit import AuditKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Scope
@@ -171,31 +172,49 @@ async def remove_source(
     name: str,
     deps: Deps,
     operator: Editing,
+    response: Response,
     with_evidence: Annotated[bool, Query(description="what it said, hits included, counts no more")] = False,
-) -> SourceOut:
-    """Remove a source: its reports are refused from now on. What it reported stays, or with evidence counts no more."""
+) -> SourceOut | ActionWaits:
+    """Remove a source: its reports are refused from now on, what it reported stays.
 
-    async def work(writing: Writing) -> Source:
-        source = await writing.source(name) if with_evidence else None
+    With evidence what it reported counts no more: that may free or cut everybody of whom it has spoken, and takes two
+    people (202).
+    """
+
+    async def work(writing: Writing) -> Source | None:
+        if not with_evidence:
+            removed = replace(await _present(writing, name), removed_at=deps.now(), secrets=())
+            await _put(writing, removed)
+            entry = source_told(AuditKind.SOURCE_REMOVED, removed, operator.name, with_evidence=False)
+            await writing.log_audit(entry)
+            return removed
+        source = await writing.source(name)
         if source is None or source.disbelieved:
-            source = await _present(writing, name)
-        removed = replace(source, removed_at=source.removed_at or deps.now(), secrets=())
-        if with_evidence:
-            removed = replace(removed, devices="")
-        await _put(writing, removed)
-        entry = source_told(AuditKind.SOURCE_REMOVED, removed, operator.name, with_evidence=with_evidence)
-        await writing.log_audit(entry)
-        return removed
+            raise _unknown(name)
+        if await other_approvers(writing, operator.name):
+            return None
+        return await remove_with_evidence(writing, name, operator.name, deps.now(), alone=True)
 
-    removed = await _write(deps, work)
+    removed, changes = await deps.store.write(work)
+    await deps.publish(changes)
+    if removed is None:
+        number, sentence = await propose(
+            deps, operator, removal_of(name), f"remove the source {name} with all that it has said"
+        )
+        response.status_code = 202
+        return ActionWaits(change=number, sentence=sentence)
     log.info("source_removed", source=name, author=operator.name, with_evidence=with_evidence)
     return SourceOut.model_validate(_shown(removed))
+
+
+def _unknown(name: str) -> Refused:
+    return not_found(f"there is no source {name!r}: see the list of them")
 
 
 async def _present(writing: Writing, name: str) -> Source:
     source = await writing.source(name)
     if source is None or source.removed_at is not None:
-        raise not_found(f"there is no source {name!r}: see the list of them")
+        raise _unknown(name)
     return source
 
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from gateway.domain.operator import Role
-from gateway.ports.store import Writing
+from gateway.ports.store import ChangeKind, Writing
 from tests.support.control import Control
 
 
@@ -210,3 +210,24 @@ async def test_an_approval_counts_no_more_when_its_token_is_revoked(
     refused = await api.post(f"/changes/{number}/apply")
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:gatepost:problem:needs_approval")
     assert "eve" not in await names(api)
+
+
+async def test_what_a_source_has_said_is_taken_away_by_two(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient, control: Control
+) -> None:
+    """It frees whoever it alone called dirty, and cuts whoever it alone proved clean."""
+    await api.post("/sources", json={"name": "kiosks", "devices": "kiosk-*"})
+    waits = await api.delete("/sources/kiosks", params={"with_evidence": True})
+    assert (waits.status_code, list(waits.json())) == (202, ["change", "sentence"])
+    number = waits.json()["change"]
+    (source,) = (await api.get("/sources")).json()["sources"]
+    assert (source["name"], source["secrets"]) == ("kiosks", 1)
+    assert (await api.post(f"/changes/{number}/apply")).status_code == 409
+    await approve(bob, number)
+    control.published.clear()
+    assert (await api.post(f"/changes/{number}/apply")).status_code == 200
+    assert [change.kind for change in control.published] == [ChangeKind.EVERYBODY]
+    assert (await api.get("/sources")).json()["sources"] == []
+    # Without it the one who is there removes it at once.
+    await api.post("/sources", json={"name": "others", "devices": "kiosk-*"})
+    assert (await api.delete("/sources/others")).status_code == 200
