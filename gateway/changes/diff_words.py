@@ -1,13 +1,13 @@
-"""What a change touches, in an operator's words: one line for each part, before and after."""
+"""What a change touches, in an operator's words: one line for each part, before and after, and nothing left out."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from gateway.changes.edits import rule_words
 from gateway.domain.bans import Matcher, MatcherKind
+from gateway.domain.change import GuardedAction
 from gateway.domain.policy import Exemption, NewDeviceGrace, SettingRule, UnknownSetting
 from gateway.domain.policy_parts import FlagPart, PartValue, Recognition, Touch
-
-NAMED = 5
 
 
 def touch_words(touch: Touch) -> str:
@@ -30,27 +30,48 @@ def touch_words(touch: Touch) -> str:
 
 
 def _recognition_words(before: PartValue | None, after: PartValue | None) -> str:
-    if isinstance(before, Recognition) and isinstance(after, Recognition):
-        gone = [each for each in before.matchers if each not in after.matchers]
-        new = [each for each in after.matchers if each not in before.matchers]
-        told = [f"{sign}{_listed(some)}" for sign, some in (("also ", new), ("no longer ", gone)) if some]
-        return f"ban {after.name}: {'; '.join(told) or 'its exceptions or its text'}"
+    """All of it: who approves a ban approves what it leaves out and what people are told, too."""
     ban = after if isinstance(after, Recognition) else before
     assert isinstance(ban, Recognition)
-    return f"ban {ban.name} {'added' if before is None else 'removed'}: {_listed(list(ban.matchers))}"
+    if isinstance(before, Recognition) and isinstance(after, Recognition):
+        told = [*_differing("", before.matchers, after.matchers)]
+        told += _differing("except ", before.exceptions, after.exceptions)
+        told += [f"text: {after.text or 'none'}"] if after.text != before.text else []
+        told += ["its labels"] if after.labels != before.labels else []
+        return f"ban {after.name}: {'; '.join(told) or 'its name, or the order'}"
+    words = [f"ban {ban.name} {'added' if before is None else 'removed'}: {_listed(ban.matchers)}"]
+    if before is None:
+        words += [f"except {_listed(ban.exceptions)}"] if ban.exceptions else []
+        words += [f"text: {ban.text}"] if ban.text else []
+    return "; ".join(words)
 
 
-def _listed(matchers: list[Matcher]) -> str:
-    more = f" and {len(matchers) - NAMED} more" if len(matchers) > NAMED else ""
-    return ", ".join(map(_matcher_words, matchers[:NAMED])) + more
+def _differing(what: str, before: Sequence[Matcher], after: Sequence[Matcher]) -> Iterator[str]:
+    gone = [each for each in before if each not in after]
+    new = [each for each in after if each not in before]
+    for sign, some in (("also", new), ("no longer", gone)):
+        if some:
+            yield f"{sign} {what}{_listed(some)}"
+
+
+def _listed(matchers: Sequence[Matcher]) -> str:
+    return ", ".join(map(_matcher_words, matchers))
 
 
 def _matcher_words(matcher: Matcher) -> str:
     star = ".*" if matcher.kind is MatcherKind.ID_PREFIX else ""
     where = f"{matcher.platform}:" if matcher.platform else ""
     kind = "" if matcher.kind in (MatcherKind.ID, MatcherKind.ID_PREFIX) else f"{matcher.kind} "
+    publisher = f" of publisher {matcher.publisher}" if matcher.publisher else ""
     below = f" below {matcher.below_version}" if matcher.below_version else ""
-    return f"{kind}{where}{matcher.value}{star}{below}"
+    return f"{kind}{where}{matcher.value}{star}{publisher}{below}"
+
+
+def action_words(action: GuardedAction) -> str:
+    """A guarded action with all that it was asked for, so that nobody approves a title."""
+    # Of a token's digest nobody learns anything.
+    told = [f"{name.replace('_', ' ')} {value or 'none'}" for name, value in action.values.items() if name != "digest"]
+    return f"{action.kind.replace('_', ' ')}: {', '.join(told)}"
 
 
 def _value_words(value: PartValue | None) -> str:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.changes.diff_words import touch_words
+from gateway.changes.diff_words import action_words, touch_words
 from gateway.domain.access import Protocol
-from gateway.domain.bans import Flag, FlagRule
+from gateway.domain.bans import Ban, Flag, FlagRule, Matcher, MatcherKind
+from gateway.domain.change import GuardedAction
 from gateway.domain.inventory import Platform
 from gateway.domain.policy import (
     Exemption,
@@ -30,6 +31,8 @@ TURNED = replace(
     groups=frozenset({"sales"}),
     starts_at=NOW,
 )
+MANY = Ban("Many", tuple(Matcher(MatcherKind.NAME, f"app {number}", publisher="Evil") for number in range(9)))
+LISTED = ", ".join(f"name app {number} of publisher Evil" for number in range(9))
 EXEMPT = Exemption("e1", "ann", "travels", NOW, NOW, login="bob@corp.example", device_id="d1")
 STALE = UnknownSetting(Setting.DENY, (SettingRule(Setting.ALLOW, None, Platform.IOS),))
 
@@ -59,7 +62,16 @@ STALE = UnknownSetting(Setting.DENY, (SettingRule(Setting.ALLOW, None, Platform.
             replace(EMPTY, bans=(replace(TIKTOK_BAN, matchers=(*TIKTOK_BAN.matchers[:1], *TENCENT_BAN.matchers)),)),
             ["ban TikTok: also android:com.tencent.*; no longer ios:com.zhiliaoapp.musically"],
         ),
-        (BANNED, replace(EMPTY, bans=(replace(TIKTOK_BAN, text="x"),)), ["ban TikTok: its exceptions or its text"]),
+        (
+            BANNED,
+            replace(EMPTY, bans=(replace(TIKTOK_BAN, text="Call 0900 1", exceptions=TENCENT_BAN.matchers),)),
+            ["ban TikTok: also except android:com.tencent.*; text: Call 0900 1"],
+        ),
+        (
+            EMPTY,
+            replace(EMPTY, bans=(replace(MANY, text="Why", exceptions=TENCENT_BAN.matchers),)),
+            [f"ban Many added: {LISTED}; except android:com.tencent.*; text: Why", "flag of many"],
+        ),
         (EMPTY, replace(EMPTY, bans=(SIDELOAD_BAN,)), ["ban Sideloaded added: origin sideload", "flag of"]),
         (
             EMPTY,
@@ -86,3 +98,10 @@ def test_one_line_for_each_part(before: PolicyVersion, after: PolicyVersion, wor
     told = [touch_words(touch) for touch in differences(before, after)]
     assert len(told) == len(words)
     assert [line[: len(begin)] for line, begin in zip(told, words, strict=True)] == words
+
+
+def test_an_action_says_all_that_it_was_asked_for_but_no_digest() -> None:
+    action = GuardedAction(
+        "add_source", {"name": "mdm", "devices": "*", "user": "", "public_key": "whpk_x", "digest": "0"}
+    )
+    assert action_words(action) == "add source: name mdm, devices *, user none, public key whpk_x"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from gateway.admin.api.deps import ApiDeps
 from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import not_found
-from gateway.changes.diff_words import touch_words
+from gateway.changes.diff_words import action_words, touch_words
 from gateway.changes.previews import decode_preview
 from gateway.changes.scheduling import told_badly
 from gateway.changes.short_form import Held, refusal_words
@@ -135,7 +135,10 @@ async def _shown(deps: ApiDeps, number: int, *, names: bool = False) -> dict[str
         "note": change.note,
         "source": change.source,
         "digest": change.preview.digest if change.preview else "",
-        "touches": [touch_words(touch) for touch in change.touches],
+        "touches": [
+            *([action_words(change.action)] if change.action is not None else []),
+            *(touch_words(touch) for touch in change.touches),
+        ],
         "stages": [_stage_out(change, number, stage) for number, stage in enumerate(change.stages)],
         "approvals": [_approval_out(change, place, deps.now()) for place in range(len(change.approvals))],
         "history": [
