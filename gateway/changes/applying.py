@@ -204,6 +204,19 @@ class Applier:
             known = await self._known(reading, standing)
         return self._refusal(standing, found, known, self._now())
 
+    async def would_refuse(self, number: int) -> NotApplied | None:
+        """What would refuse a change that has not begun, were all of it applied now; None: nothing, time apart.
+
+        Of one that has begun the whole was let through. Raises like ``apply``, and ``NotReadyYet``.
+        """
+        async with self._store.read() as reading:
+            change, policy = await change_and_policy(reading, number)
+        if change.done or change.action is not None:
+            return None
+        whole = lives.at_stage(change, policy, len(change.stages) - 1)
+        found = await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
+        return await self.stands_in_the_way(change, found)
+
     async def _known(self, reading: Reading, change: PolicyChange) -> "_Known":
         recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
         own = await self._logins_of(reading, change.author) if self._logins_of else ()

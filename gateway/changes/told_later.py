@@ -90,11 +90,11 @@ class ToldLater:
             return 0
         if self._telling.how(change) is Tell.NEVER or not bans_about(change, policy):
             return 0
-        notices = await self._store.read_at_once(partial(self._notices, change, policy, behind, logins))
+        notices, done = await self._store.read_at_once(partial(self._notices, change, policy, behind, logins))
         if notices:
             await self._store.write(partial(self._put, change, policy, notices))
             log.info("notices_planned", change=number, kind=NoticeKind.CUT.value, notices=len(notices))
-        for login in logins:
+        for login in done:
             _remember(self._done, (number, login), None)
         return len(notices)
 
@@ -105,22 +105,26 @@ class ToldLater:
         behind: tuple[int, ...],
         logins: Sequence[str],
         reading: Reading,
-    ) -> Sequence[Notice]:
+    ) -> tuple[Sequence[Notice], Sequence[str]]:
+        """The notices, and of whom nothing is left to be looked at: the word of a cut alone tells nobody."""
         findings_of = findings_by(change, policy, self._load_record)
         about = Mailing(change.number, NoticeKind.CUT, self._now(), GATEPOST)
         people: dict[str, Person] = {}
+        of: dict[str, str] = {}
         for login in logins:
             person = await reading.person_by_login(login)
             if person is None or not address_of(person):
                 continue
             earlier = [await reading.notice(each, NoticeKind.CUT, person.person_id) for each in behind]
             if not any(earlier):
-                people[person.person_id] = person
+                people[person.person_id], of[login] = person, person.person_id
         found = await findings_of(reading, list(people))
-        return [
-            notice_to(self._composer, about, person, address_of(person), tuple(found.get(name, ()))[:FINDINGS_AT_MOST])
-            for name, person in people.items()
+        notices = [
+            notice_to(self._composer, about, people[name], address_of(people[name]), tuple(each)[:FINDINGS_AT_MOST])
+            for name, each in found.items()
+            if each
         ]
+        return notices, [login for login in logins if login not in of or found.get(of[login])]
 
     async def _put(
         self, change: PolicyChange, policy: PolicyVersion, notices: Sequence[Notice], writing: Writing

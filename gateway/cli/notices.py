@@ -50,18 +50,22 @@ def list_notices(desk: Desk) -> None:
 def show_notices(
     desk: Desk,
     number: Number,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed, and kept by the audit log.")] = "",
     state: Annotated[str, typer.Option("--state", help="Only these: sent, uncertain, failed …")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many.")] = 50,
 ) -> None:
     """Show the notices of a change, person by person.
 
+    Who gets one has the app that it names: the look takes a reason, and is
+    audited. How many there are, and how far they are: gatepost notice list.
+
     \b
     Examples:
-      gatepost notice show 12
-      gatepost notice show 12 --state uncertain --limit 1000
+      gatepost notice show 12 --reason "who did not get theirs?"
+      gatepost notice show 12 --state uncertain --limit 1000 --reason "ticket 4711"
     """
     with desk.api() as api:
-        answer = api.get(f"/notices/{number}", state=state or None, limit=limit)
+        answer = api.get(f"/notices/{number}", reason=reason, state=state or None, limit=limit)
         mailings = api.get("/notices", change=number)["mailings"]
     rows = [
         (each["user"], each["kind"], each["state"], moment(each["next_at"]), each["attempts"], each["answer"])
@@ -121,6 +125,8 @@ def _say_planned(desk: Desk, mailing: dict[str, Any]) -> None:
         desk.warn(f"{mailing['without_address']} people have no address and are told nothing")
     if mailing["not_found"]:
         desk.warn(f"{mailing['not_found']} logins belong to nobody known and are told nothing")
+    if mailing["not_so"]:
+        desk.warn(f"{mailing['not_so']} people have none of the apps that it names (by now), and are told nothing")
     if mailing["state"] in ("stopped", "cancelled"):
         raise Failed(f"the {kind} notices of change {number} are {mailing['state']}: {mailing['words']}")
     if mailing["state"] == "planning":

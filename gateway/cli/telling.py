@@ -57,7 +57,7 @@ def telling_lines(telling: dict[str, Any]) -> Iterator[str]:
 def notice_lines(change: dict[str, Any]) -> Iterator[str]:
     """What became of the notices of a change."""
     if change["undelivered"]:
-        yield f"undelivered     {change['undelivered']:,} notices: gatepost notice show {change['number']}"
+        yield f"undelivered     {change['undelivered']:,} notices: gatepost notice show {change['number']} --reason …"
     if change["wrong"]:
         yield f"called wrong    by {change['wrong']:,} readers"
     if change["starts_at"] and change["state"] in ("scheduled", "applying"):

@@ -173,6 +173,8 @@ class Plan:
     hold_seconds: float = 600.0
     """Begins when the last wave is written down."""
     expires_seconds: float = 86_400.0
+    not_so: int = 0
+    """Of whom nothing is known that the notice would say, in all waves: they are told nothing."""
 
 
 NOTHING_TO_PLAN = Plan()

@@ -226,7 +226,7 @@ class Outbox:
         except InvalidValue as error:
             await self._pause(str(error))
             return
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             # Because of this reader: the others' go on.
             answer = f"cannot be made into a message: {error}"
             await self._put_result(moved(notice, NoticeState.FAILED, answer=answer))

@@ -25,6 +25,8 @@ ALLOWED = {
     NoticeKind.ADMITTED: frozenset({State.APPLYING, State.APPLIED}),
 }
 """In which states of a change which notices are planned; corrections plan themselves."""
+AHEAD_LONGEST_SECONDS = 368 * 86_400.0
+"""Of a deadline; a change lies a year ahead at most. In the zones of readers the calendar ends with the year 9999."""
 OVER = frozenset({State.REJECTED, State.WITHDRAWN})
 """States of a change in which no notice about it leaves, but for corrections."""
 
@@ -79,6 +81,8 @@ def _see_that_it_fits(change: PolicyChange, wanted: Wanted, now: float) -> None:
         raise InvalidValue("corrections go out by themselves when a change is withdrawn")
     if wanted.deadline is not None and wanted.deadline <= now:
         raise InvalidValue("the deadline is over already")
+    if wanted.deadline is not None and wanted.deadline > now + AHEAD_LONGEST_SECONDS:
+        raise InvalidValue("the deadline lies more than a year ahead")
     if change.state not in ALLOWED[wanted.kind]:
         raise InvalidValue(f"change {change.number} is {change.state}: a {wanted.kind} notice is not for that")
 
@@ -86,9 +90,16 @@ def _see_that_it_fits(change: PolicyChange, wanted: Wanted, now: float) -> None:
 def _with_wave(present: Mailing, plan: Plan) -> Mailing:
     """One wave more: a few first again, since it is a new stage. What somebody has stopped stays so."""
     waves = (*present.plan.waves, *(wave for wave in plan.waves if wave not in present.plan.waves))
-    following = replace(plan, waves=waves, without_address=present.plan.without_address)
-    if present.plan.waves:
-        following = replace(present.plan, waves=waves)
+    before = present.plan
+    following = replace(
+        plan,
+        waves=waves,
+        without_address=before.without_address,
+        not_found=before.not_found,
+        not_so=before.not_so,
+    )
+    if before.waves:
+        following = replace(before, waves=waves)
     to = MailingState.STOPPED if present.state is MailingState.STOPPED else MailingState.PLANNING
     moved = (
         replace(present, version=present.version + 1)

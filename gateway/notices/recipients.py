@@ -2,7 +2,8 @@
 
 Each page is one unit of work that moves the mailing's plan on: a process that is killed leaves it at a page's end, and
 whoever takes the lease goes on from there. Taking the change back, or stopping it, changes the mailing, and a page that
-was read before is not written then. Whoever has no address is counted and told by nobody.
+was read before is not written then. Whoever has no address is counted and told by nobody, and so is who has no app
+of those that the notice would name.
 """
 
 import asyncio
@@ -77,6 +78,7 @@ class _Page:
     notices: Sequence[Notice]
     without_address: int
     not_found: int
+    not_so: int
 
 
 class Recipients:
@@ -141,12 +143,15 @@ class Recipients:
         warned = mailing.kind is not NoticeKind.WARNING and (
             await reading.mailing(mailing.change, NoticeKind.WARNING) is not None
         )
-        notices = []
+        notices, not_so = [], 0
         for name, address in addresses.items():
             findings = tuple(found.get(name, ()))[:FINDINGS_AT_MOST]
+            if not is_so(mailing.kind, findings):
+                not_so += 1
+                continue
             answers = await _earlier(reading, mailing, name) if warned else ()
             notices.append(notice_to(self._composer, mailing, known[name], address, findings, answers))
-        return _Page(notices, len(known) - len(addresses), len(people) - len(known))
+        return _Page(notices, len(known) - len(addresses), len(people) - len(known), not_so)
 
     async def _put(self, mailing: Mailing, wave: Wave, page: _Page, upto: int, writing: Writing) -> Mailing | None:
         """Store a page and how far that is; None where the mailing has changed since it was read."""
@@ -182,7 +187,7 @@ def _moved_on(mailing: Mailing, wave: Wave, page: _Page, upto: int) -> Mailing:
     plan = mailing.plan
     if plan.by_preview != wave.by_preview:
         # By another preview it has begun anew.
-        plan = replace(plan, without_address=0, not_found=0)
+        plan = replace(plan, without_address=0, not_found=0, not_so=0)
     return replace(
         mailing,
         plan=replace(
@@ -193,8 +198,17 @@ def _moved_on(mailing: Mailing, wave: Wave, page: _Page, upto: int) -> Mailing:
             by_preview=wave.by_preview,
             without_address=plan.without_address + page.without_address,
             not_found=plan.not_found + page.not_found,
+            not_so=plan.not_so + page.not_so,
         ),
     )
+
+
+def is_so(kind: NoticeKind, findings: Sequence[Finding]) -> bool:
+    """Whether what a notice of that kind says is so: an app is on a device, or, of word that mail works again, none is.
+
+    A change may cut people for something else as well, and apps go between the preview and the notice.
+    """
+    return bool(findings) != (kind is NoticeKind.ADMITTED)
 
 
 async def _earlier(reading: Reading, mailing: Mailing, person_id: str) -> tuple[str, ...]:

@@ -84,6 +84,21 @@ async def test_who_is_cut_later_is_told_once_and_it_leaves_soon() -> None:
     assert [each.app for each in notice.findings] == ["TikTok"]
 
 
+async def test_the_word_of_a_cut_alone_tells_nobody_of_an_app_that_is_not_there() -> None:
+    """Whoever may write into Redis says such words; and the app may have gone meanwhile."""
+    office = await office_with()
+    await finished(office)
+    banned = False
+
+    async def present(reading: Reading, login: str) -> PersonRecord:
+        return phone(77, banned=banned)
+
+    telling = ToldLater(office.store, composer(), present, office.applier._telling, SITE, lambda: office.now)
+    assert (await telling.take([refused()]), await told(office)) == (0, {})
+    banned = True
+    assert await telling.take([refused()]) == 1
+
+
 async def test_where_the_change_cut_nobody_when_it_came_the_mailing_begins_held() -> None:
     office = await office_with(dirty=0)
     assert await mailings(office, 2) == {}

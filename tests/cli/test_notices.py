@@ -118,7 +118,7 @@ def test_while_recipients_are_written_down_it_shows_how_far_that_is(
 
     api.run(api.control.store.write(halfway))
     assert "1,500 of 100,000 written down" in gatepost("notice", "list").stdout
-    assert "warning: 1,500 of 100,000 written down" in gatepost("notice", "show", "2").stderr
+    assert "warning: 1,500 of 100,000 written down" in gatepost("notice", "show", "2", "--reason", "ticket 1").stderr
 
 
 def test_readers_who_say_that_it_is_wrong_are_counted_where_an_operator_looks(

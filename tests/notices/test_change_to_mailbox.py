@@ -14,6 +14,7 @@ from gateway.changes import edits
 from gateway.changes.apply import ensure_first_policy
 from gateway.changes.applying import Applied, Applier, NotApplied, Rules
 from gateway.changes.desk import Actor, ChangeDesk
+from gateway.changes.guards import GuardLimits
 from gateway.changes.scheduling import Schedule
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
@@ -125,7 +126,13 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
         listed = await api.get("/notices")
         states = {each["kind"]: (each["state"], each["notices"]) for each in listed.json()["mailings"]}
         assert states == {"correction": ("finished", {"sent": 2}), "cut": ("cancelled", {"sent": 2})}
-        shown = await api.get(f"/notices/{number}", params={"limit": 3})
+        nothing = await api.get(f"/notices/{number}")
+        assert (nothing.status_code, "give a reason" in nothing.json()["detail"]) == (422, True)
+        shown = await api.get(f"/notices/{number}", params={"limit": 3, "reason": "did they get it?"})
+        async with control.store.read() as reading:
+            looked = json.loads((await reading.audit_entries(0, 1000))[-1].entry)
+        assert (looked["kind"], looked["actor"], len(looked["subjects"])) == ("person_viewed", "anna", 2)
+        assert looked["details"] == {"change": number, "reason": "did they get it?", "what": "notices"}
         assert [(each["user"], each["kind"], each["state"]) for each in shown.json()["notices"]] == [
             (CUT[0], "correction", "sent"),
             (CUT[0], "cut", "sent"),
@@ -133,6 +140,40 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
         ]
         again = await api.post(f"/notices/{number}/cut/resend", json={"user": CUT[0]})
         assert (again.status_code, "only bounced, failed, uncertain" in again.json()["detail"]) == (422, True)
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> Control:
+    """One person may turn one device; a change of two waits for the other one's yes."""
+    control = Control(now=NOW, rules=Rules(GuardLimits(devices=1)))
+    control.notices = noticing_of(load_settings(None, settings_of(tmp_path, 9)), control).desk
+    await fill(control)
+    return control
+
+
+async def test_nobody_announces_alone_what_nobody_may_do_alone(guarded: Control) -> None:
+    """A message sent in error is what this is all about."""
+    async with await guarded.client("ann") as ann, await guarded.client("bob") as bob:
+        ban = {"name": "TikTok", "id": "android:com.zhiliaoapp.musically", "flag": "enforce"}
+        change = (await ann.post("/changes", json={"bans": {"ban": [ban]}})).json()["change"]
+        warning = {"kind": "warning", "deadline": "2001-09-11T00:00:00Z", "urgent": True, "hold_seconds": 0}
+        refused = await ann.post(f"/notices/{change['number']}", json=warning)
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:gatepost:problem:needs_approval")
+        assert "devices newly cut; one person alone may turn 1 within a day" in refused.json()["detail"]
+        assert (await ann.get("/notices")).json()["mailings"] == []
+        assert (await bob.post(f"/changes/{change['number']}/approve", json={"digest": change["digest"]})).is_success
+        assert (await ann.post(f"/notices/{change['number']}", json=warning)).is_success
+        assert [each["kind"] for each in (await ann.get("/notices")).json()["mailings"]] == ["warning"]
+
+
+async def test_a_deadline_is_a_moment_that_readers_may_live_to_see(guarded: Control) -> None:
+    guarded.rules = Rules(second_person=False)
+    async with await guarded.client("ann") as ann:
+        ban = {"name": "TikTok", "id": "android:com.zhiliaoapp.musically", "flag": "enforce"}
+        number = (await ann.post("/changes", json={"bans": {"ban": [ban]}})).json()["change"]["number"]
+        for deadline in ("2002-10-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+            refused = await ann.post(f"/notices/{number}", json={"kind": "warning", "deadline": deadline})
+            assert (refused.status_code, "more than a year ahead" in refused.json()["detail"]) == (422, True)
 
 
 async def test_warned_then_cut_then_taken_back_is_one_thread_and_the_change_comes_by_itself(

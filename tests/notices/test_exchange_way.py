@@ -86,7 +86,7 @@ class Whole:
     async def lines(self, kind: str) -> dict[str, tuple[str, str]]:
         """State and the server's answer by reader, as ``gatepost notice show`` has them."""
         async with await self.control.client() as api:
-            shown = (await api.get(f"/notices/{self.number}")).json()["notices"]
+            shown = (await api.get(f"/notices/{self.number}", params={"reason": "x"})).json()["notices"]
         return {each["user"]: (each["state"], each["answer"]) for each in shown if each["kind"] == kind}
 
     async def withdrawn(self) -> None:

@@ -102,6 +102,19 @@ async def test_whom_nobody_can_write_to_is_counted(store: Store) -> None:
     assert (done.people, done.without_address, done.not_found) == (1, 1, 1)
 
 
+async def test_a_deadline_beyond_a_readers_calendar_holds_up_nobody_else(store: Store, clock: Clock) -> None:
+    """An earlier version took one of any year."""
+    crowd = [Person("tokyo@corp.example", time_zone="Asia/Tokyo"), Person("lisbon@corp.example", time_zone="UTC")]
+    await fill(store, crowd)
+    mailing = (await planned(store, crowd)).mailing
+    late = replace(mailing, deadline=253_402_300_799.0, urgent=True, version=mailing.version + 1)
+    await store.write(lambda writing: writing.put_mailing(late))
+    async with receiving_server(Manners()) as server:
+        await until_idle(outbox(store, smtp(server.port), clock))
+        assert list(server.mailboxes) == ["lisbon@corp.example"]
+    assert await counts(store) == {"failed": 1, "sent": 1}
+
+
 async def test_a_refused_recipient_fails_and_a_greylisted_one_is_tried_again(store: Store, clock: Clock) -> None:
     crowd = people(12)
     await fill(store, crowd)

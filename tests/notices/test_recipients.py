@@ -16,7 +16,7 @@ from gateway.notices.taking_back import TakingBack
 from gateway.ports.store import Person, Reading, Store, Writing
 from gateway.storage.memory import MemoryStore
 from gateway.storage.sql import open_store
-from tests.notices.stage import NOON, Clock, Crowd, composer, fill, ids, ordered, people, wanted
+from tests.notices.stage import NOON, Clock, Crowd, composer, fill, findings_of, ids, ordered, people, wanted
 
 CUT = NoticeKind.CUT
 
@@ -106,7 +106,7 @@ async def test_a_withdrawal_stops_it_and_nothing_more_is_written_down(store: Sto
             async def withdrawing(reading: Reading, people: Sequence[str]) -> Mapping[str, Sequence[Finding]]:
                 if ids(crowd)[4] in people:
                     await withdraw(store)
-                return {}
+                return await findings_of(reading, people)
 
             return replace(found, findings_of=withdrawing)
 
@@ -115,6 +115,25 @@ async def test_a_withdrawal_stops_it_and_nothing_more_is_written_down(store: Sto
     assert await written(store) == 3
     await recipients(store, Crowd(ids(crowd))).look()
     assert await written(store) == 3
+
+
+async def test_nobody_is_told_of_an_app_that_is_not_there_nor_that_one_has_gone(store: Store) -> None:
+    """A change may cut for something else as well: a list that is missing, say."""
+    crowd = people(4)
+
+    class OneIsClean(Crowd):
+        async def wave(self, change: int, wave: int) -> Wave:
+            async def of_the_others(reading: Reading, people: Sequence[str]) -> Mapping[str, Sequence[Finding]]:
+                found = await findings_of(reading, people)
+                return {name: each for name, each in found.items() if name != ids(crowd)[1]}
+
+            return replace(await super().wave(change, wave), findings_of=of_the_others)
+
+    await fill(store, crowd)
+    for kind, told in ((CUT, 3), (NoticeKind.ADMITTED, 1)):
+        await ordered(store, wanted(kind))
+        await recipients(store, OneIsClean(ids(crowd))).look()
+        assert (await written(store, kind), (await mailing_of(store, kind)).plan.not_so) == (told, 4 - told)
 
 
 async def withdraw(store: Store) -> None:

@@ -3,12 +3,15 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.admin.api.deps import ApiDeps, Deps, Editing, Viewing
-from gateway.admin.api.moments import shown, surely_shown
+from gateway.admin.api.moments import GivenMoment, shown, surely_shown
 from gateway.admin.api.problems import not_found
+from gateway.admin.api.views import Reason, reason_given, view_told
+from gateway.changes.short_form import NeedsApproval
+from gateway.domain.audit import Subject
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import canonical_login
 from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, NoticeState
@@ -17,6 +20,8 @@ from gateway.notices.desk import NoticeDesk
 router = APIRouter(tags=["notices"])
 
 PAGE = 1000
+
+Number = Annotated[int, Path(ge=1, lt=1 << 31, description="of the change")]
 
 
 class MailingOut(BaseModel):
@@ -38,6 +43,7 @@ class MailingOut(BaseModel):
     looked_at: int = Field(description="of these")
     without_address: int = Field(description="who are told nothing")
     not_found: int = Field(description="logins that belong to nobody known: told nothing")
+    not_so: int = Field(description="cut for something else, or without the app by now: told nothing")
     notices: dict[NoticeState, int] = Field(description="how many are in which state")
 
 
@@ -75,7 +81,7 @@ class PlanIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: NoticeKind
-    deadline: AwareDatetime | None = Field(None, description="of a warning: from when mail is cut")
+    deadline: GivenMoment | None = Field(None, description="of a warning: from when mail is cut")
     urgent: bool = Field(False, description="at any time of the day")
     hold_seconds: float | None = Field(None, ge=0, le=7 * 86_400)
 
@@ -98,7 +104,7 @@ class ResendIn(BaseModel):
 
 @router.get("/notices")
 async def list_mailings(
-    deps: Deps, operator: Viewing, change: Annotated[int | None, Query(ge=1)] = None
+    deps: Deps, operator: Viewing, change: Annotated[int | None, Query(ge=1, lt=1 << 31)] = None
 ) -> MailingList:
     """What people are told about changes, and how far that is."""
     async with deps.store.read() as reading:
@@ -110,45 +116,55 @@ async def list_mailings(
 
 @router.get("/notices/{change}")
 async def list_notices(
-    change: int,
+    change: Number,
     deps: Deps,
     operator: Editing,
     state: Annotated[list[NoticeState], Query(description="only these; left out: all")] = [],  # noqa: B006
     after: Annotated[str, Query(max_length=400, description="next_after of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = 200,
+    reason: Reason = "",
 ) -> NoticeList:
-    """The notices of a change, page by page."""
+    """The notices of a change, page by page: who gets one has the app, so it takes a reason, and is audited."""
+    why = reason_given(reason, "who gets a notice tells who has an app")
     person, _, kind = after.partition(" ")
     async with deps.store.read() as reading:
         page = await reading.notices(change, state or list(NoticeState), (person, kind), limit)
+    readers = [Subject(name) for name in dict.fromkeys(each.reader.person_id for each in page)]
+    await view_told(deps, operator.name, readers, "notices", change=change, reason=why)
     following = f"{page[-1].reader.person_id} {page[-1].kind}" if len(page) == limit else None
     return NoticeList(notices=[_line(each) for each in page], next_after=following)
 
 
 @router.post("/notices/{change}")
-async def plan_notices(change: int, given: PlanIn, deps: Deps, operator: Editing) -> MailingOut:
-    """Tell whom a change cuts: they are written down beside, it is held then, and leaves in rising batches."""
+async def plan_notices(change: Number, given: PlanIn, deps: Deps, operator: Editing) -> MailingOut:
+    """Tell whom a change cuts: they are written down beside, it is held then, and leaves in rising batches.
+
+    What one person may not bring into force, one person does not announce either.
+    """
+    desk = _desk(deps)
+    if given.kind is NoticeKind.WARNING and (refused := await deps.applier.would_refuse(change)) is not None:
+        raise NeedsApproval(refused)
     deadline = given.deadline.timestamp() if given.deadline else None
-    begun = await _desk(deps).plan(
+    begun = await desk.plan(
         change, given.kind, operator.name, deadline=deadline, urgent=given.urgent, hold_seconds=given.hold_seconds
     )
     return await _shown(deps, begun)
 
 
 @router.post("/notices/{change}/{kind}/stop")
-async def stop_notices(change: int, kind: NoticeKind, given: StopIn, deps: Deps, operator: Editing) -> MailingOut:
+async def stop_notices(change: Number, kind: NoticeKind, given: StopIn, deps: Deps, operator: Editing) -> MailingOut:
     """Let nothing more of them go."""
     return await _shown(deps, await _desk(deps).stop(change, kind, operator.name, given.reason))
 
 
 @router.post("/notices/{change}/{kind}/resume")
-async def resume_notices(change: int, kind: NoticeKind, deps: Deps, operator: Editing) -> MailingOut:
+async def resume_notices(change: Number, kind: NoticeKind, deps: Deps, operator: Editing) -> MailingOut:
     """Let stopped ones go on."""
     return await _shown(deps, await _desk(deps).resume(change, kind, operator.name))
 
 
 @router.post("/notices/{change}/{kind}/resend")
-async def resend_notice(change: int, kind: NoticeKind, given: ResendIn, deps: Deps, operator: Editing) -> NoticeLine:
+async def resend_notice(change: Number, kind: NoticeKind, given: ResendIn, deps: Deps, operator: Editing) -> NoticeLine:
     """Send one again that is uncertain, was refused or came back."""
     login = canonical_login(given.user, deps.rules)
     return _line(await _desk(deps).resend(change, kind, login, operator.name))
@@ -187,6 +203,7 @@ def _mailing(mailing: Mailing, counts: dict[NoticeState, int]) -> MailingOut:
         looked_at=mailing.plan.looked_at,
         without_address=mailing.plan.without_address,
         not_found=mailing.plan.not_found,
+        not_so=mailing.plan.not_so,
         notices=counts,
     )
 
