@@ -1,4 +1,4 @@
-"""Envoy's example configurations are read by Envoy's own messages: none runs here, but no unknown field passes."""
+"""Envoy's example configurations are read by Envoy's own messages; ``tests/live/askers`` runs them."""
 
 import importlib
 import re
@@ -16,7 +16,7 @@ from gateway.authz.settings import AuthzSettings
 EXAMPLES = Path(__file__).parents[2] / "config" / "examples" / "envoy"
 for extension in (
     *("access_loggers.stream.v3.stream", "filters.http.ext_authz.v3.ext_authz", "filters.http.router.v3.router"),
-    "filters.network.http_connection_manager.v3.http_connection_manager",
+    *("filters.network.http_connection_manager.v3.http_connection_manager", "transport_sockets.tls.v3.tls"),
     "upstreams.http.v3.http_protocol_options",
 ):
     # Known by their names from then on, which is how a configuration has them.

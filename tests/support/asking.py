@@ -94,6 +94,17 @@ class Asking:
             await front.listen(sock, None, secure=False)
             setattr(self, part, f"tcp://127.0.0.1:{sock.getsockname()[1]}")
 
+    def front_of(self, part: str) -> AuthzFront:
+        """By the name of a listener; of Envoy the first one."""
+        return next(front for name, front in self.fronts.items() if name.startswith(part))
+
+    def http_front(self, tls: ServerTls) -> AuthzFront:
+        """A front for HTTP askers within TLS that listens nowhere yet."""
+        front = AuthzFront(*self._made, speech=HttpSpeech, tls=tls, vouched=self._vouched)
+        front.clock = self.clock
+        self.fronts[f"https {len(self.fronts)}"] = front
+        return front
+
     async def envoy_front(self, tls: ServerTls | None = None) -> "EnvoyFront":
         """A front for Envoy that listens nowhere yet; the others never hold gRPC."""
         from gateway.authz.envoy_front import EnvoyFront

@@ -1,7 +1,7 @@
 """What an Envoy says over gRPC by its documentation (``envoy.service.auth.v3``), and a client that says it.
 
-No Envoy can be installed from Debian. The client is gRPC's own, the messages are Envoy's; the headers are those that
-Envoy tells, its pseudo headers among them.
+A real Envoy asks in ``tests/live/askers``. Here the client is gRPC's own and the messages are Envoy's; the headers
+are those that Envoy tells, its pseudo headers among them.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence

@@ -8,6 +8,9 @@ import pytest
 
 FILES = (
     "tests/changes/test_kills.py",
+    "tests/live/askers/test_conformance.py",
+    "tests/live/askers/test_known_by_certificate.py",
+    "tests/live/askers/test_long_waits.py",
     "tests/live/askers/test_what_clients_see.py",
     "tests/live/mail/test_balancer.py",
     "tests/live/mail/test_notice.py",
@@ -47,6 +50,8 @@ CASES = (
 )
 
 VARIANTS = (
+    ("tests/live/askers/test_web.py", "[envoy-http"),
+    ("tests/live/askers/test_web.py", "test_nobody_is_let_in_while_gatepost_says_nothing[traefik"),
     ("tests/live/mail/test_dovecot.py", "[clear"),
     ("tests/live/smtp/test_postfix.py", "[clear"),
     ("tests/live/notices/test_notices_by_postfix.py", "[tls"),

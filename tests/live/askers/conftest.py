@@ -54,41 +54,54 @@ async def gatepost(ground: Path, mailboxes: dict[str, int]) -> AsyncIterator[Ask
         yield made
 
 
+@pytest.fixture(scope="session")
+def switches() -> list[Switch]:
+    """All that there are; each test leaves them as it likes."""
+    return []
+
+
+async def _switch(gatepost: str, switches: list[Switch]) -> AsyncIterator[Switch]:
+    switch = Switch(free_ports(1)[0], gatepost)
+    switches.append(switch)
+    await switch.on()
+    yield switch
+    await switch.off()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def http_switch(gatepost: Asking) -> AsyncIterator[Switch]:
+async def http_switch(gatepost: Asking, switches: list[Switch]) -> AsyncIterator[Switch]:
     """Where HTTP askers ask."""
-    switch = Switch(free_ports(1)[0], gatepost.http)
-    await switch.on()
-    yield switch
-    await switch.off()
+    async for switch in _switch(gatepost.http, switches):
+        yield switch
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def haproxy_switch(gatepost: Asking) -> AsyncIterator[Switch]:
+async def haproxy_switch(gatepost: Asking, switches: list[Switch]) -> AsyncIterator[Switch]:
     """Where HAProxy asks."""
-    switch = Switch(free_ports(1)[0], gatepost.haproxy)
-    await switch.on()
-    yield switch
-    await switch.off()
+    async for switch in _switch(gatepost.haproxy, switches):
+        yield switch
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def postfix_switch(gatepost: Asking) -> AsyncIterator[Switch]:
+async def postfix_switch(gatepost: Asking, switches: list[Switch]) -> AsyncIterator[Switch]:
     """Where Postfix asks."""
-    switch = Switch(free_ports(1)[0], gatepost.postfix)
-    await switch.on()
-    yield switch
-    await switch.off()
+    async for switch in _switch(gatepost.postfix, switches):
+        yield switch
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def envoy_switch(gatepost: Asking, switches: list[Switch]) -> AsyncIterator[Switch]:
+    """Where Envoy asks over gRPC."""
+    async for switch in _switch(f"grpc://{await gatepost.for_envoy()}", switches):
+        yield switch
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def as_always(
-    gatepost: Asking, http_switch: Switch, haproxy_switch: Switch, postfix_switch: Switch
-) -> AsyncIterator[Asking]:
+async def as_always(gatepost: Asking, switches: list[Switch]) -> AsyncIterator[Asking]:
     """Before each test: Gatepost answers, and knows of Anna's and Bert's phones what it always does."""
     gatepost.evidence.unavailable = False
     gatepost.clean("anna@corp.example", "annaphone")
     gatepost.dirty("bert@corp.example", "bertphone")
     yield gatepost
-    for switch in (http_switch, haproxy_switch, postfix_switch):
+    for switch in switches:
         await switch.on()

@@ -18,6 +18,10 @@ class Switch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
+    def lead_to(self, gatepost: str) -> None:
+        """Connections from now on go to another one."""
+        self._gatepost = urlsplit(gatepost)
+
     async def on(self) -> None:
         """Gatepost answers, at once."""
         self.delay_seconds = 0.0

@@ -1,7 +1,8 @@
-"""nginx, Caddy and HAProxy hand on their client's certificate by the lines of docs/external-authorization.md."""
+"""Web servers hand on their client's certificate by the lines of docs/external-authorization.md."""
 
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.live.askers.servers import missing, start_caddy, start_haproxy, start_nginx_http
+from tests.live.askers.from_wheels import until_served
+from tests.live.askers.web_servers import Asked, missing_web, start_web
 from tests.live.children import free_ports
 from tests.network.authority import Authority
 from tests.support import raw_http
@@ -53,12 +55,16 @@ def enrolment(ground: Path) -> Enrolment:
     return Enrolment(Authority(directory))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def believing(ground: Path, enrolment: Enrolment) -> AsyncIterator[Asking]:
-    """What they ask: Anna's one phone is clean, her other one is not."""
-    (ground / "believing").mkdir()
-    believed = frozenset(("nginx", "forward", "haproxy"))
-    async with asking(ground / "believing", enrolment.reader(), certificates_from=believed) as made:
+BELIEVED = {"traefik": "traefik", "caddy": "forward"}
+"""Both ask at one address, so that one of them can be believed and not both; all others are called as they are."""
+
+
+@asynccontextmanager
+async def believing(directory: Path, enrolment: Enrolment, name: str) -> AsyncIterator[Asking]:
+    """What it asks: Anna's one phone is clean, her other one is not."""
+    directory.mkdir()  # noqa: ASYNC240
+    believed = frozenset((BELIEVED.get(name, name),))
+    async with asking(directory, enrolment.reader(), certificates_from=believed) as made:
         made.evidence.put(ANNA, "other", TIKTOK, keys=("serial:dirty",))
         made.decision.changed(ANNA, made.evidence.put(ANNA, "annaphone", keys=("serial:f9fxj0",)))
         yield made
@@ -70,29 +76,30 @@ async def mailbox() -> AsyncIterator[MailboxServer]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["nginx", "caddy", "haproxy"])
-def handing(
-    request: pytest.FixtureRequest, ground: Path, enrolment: Enrolment, believing: Asking, mailbox: MailboxServer
-) -> Iterator[Handing]:
-    """Each of them in turn."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["nginx", "caddy", "haproxy", "traefik", "envoy"])
+async def handing(
+    request: pytest.FixtureRequest, ground: Path, enrolment: Enrolment, mailbox: MailboxServer
+) -> AsyncIterator[Handing]:
+    """Each of them in turn; of Envoy over HTTP none is taken."""
     name = str(request.param)
-    if reason := missing(name):
+    if reason := missing_web(name):
         pytest.skip(reason)
     (listen,) = free_ports(1)
     shown = enrolment.shown
     made = Certificates(enrolment.authority.certificate, shown.certificate, shown.key)
-    gatepost, mail = urlsplit(believing.http).port or 0, urlsplit(mailbox.url).port or 0
-    directory = ground / f"handing-{name}"
-    if name == "haproxy":
-        spop = urlsplit(believing.haproxy).port or 0
-        child = start_haproxy(
-            directory, listen=listen, gatepost=gatepost, spop=spop, mail=mail, made=made, handing_on=True
-        )
-    else:
-        begin = start_nginx_http if name == "nginx" else start_caddy
-        child = begin(directory, listen=listen, gatepost=gatepost, mail=mail, made=made, handing_on=True)
-    yield Handing(f"https://localhost:{listen}", believing, enrolment)
-    child.stop()
+    async with believing(ground / f"believing-{name}", enrolment, name) as gatepost:
+        envoy = await gatepost.for_envoy() if name == "envoy" else ":0"
+        asked = Asked(port_of(gatepost.http), port_of(gatepost.haproxy), port_of(f"grpc://{envoy}"))
+        directory, mail = ground / f"handing-{name}", port_of(mailbox.url)
+        child = start_web(name, directory, asked, listen=listen, mail=mail, made=made, handing_on=True)
+        if name == "traefik":
+            await until_served(listen, made)
+        yield Handing(f"https://localhost:{listen}", gatepost, enrolment)
+        child.stop()
+
+
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
 
 
 async def test_the_device_of_the_certificate_answers_too(handing: Handing) -> None:
@@ -105,15 +112,19 @@ async def test_the_device_of_the_certificate_answers_too(handing: Handing) -> No
 
 
 async def test_a_certificate_in_a_header_of_the_client_s_own_counts_for_nothing(handing: Handing) -> None:
-    pem = raw_http.request(
+    lines = handing.enrolment.issue(ANNA, "DIRTY").certificate.read_text().split("-----")[2]
+    dirty = "".join(lines.split())
+    forged = raw_http.request(
         eas("FolderSync", "anna", "ANNAPHONE"),
         FOLDER_SYNC,
         user="anna",
         Host="localhost",
-        X_Client_Cert="".join(handing.enrolment.issue(ANNA, "DIRTY").certificate.read_text().split("-----")[2].split()),
+        X_Client_Cert=dirty,
         X_Client_Cert_Verify="SUCCESS",
+        X_Forwarded_Tls_Client_Cert=dirty,
+        X_Forwarded_Client_Cert=f'Hash=0;Cert="{dirty}"',
     )
-    assert (await handing.ask(handing.enrolment.client(None), pem)).body == b"mail for anna"
+    assert (await handing.ask(handing.enrolment.client(None), forged)).body == b"mail for anna"
 
 
 async def test_revoked_it_is_refused(handing: Handing) -> None:

@@ -15,21 +15,13 @@ import pytest
 import pytest_asyncio
 
 from tests.live.askers.conftest import USERS
-from tests.live.askers.servers import (
-    MAIL_MODULE,
-    PASSWORD,
-    missing,
-    start_caddy,
-    start_dovecot,
-    start_haproxy,
-    start_nginx_http,
-    start_nginx_mail,
-    start_postfix,
-)
+from tests.live.askers.from_wheels import until_served
+from tests.live.askers.servers import MAIL_MODULE, PASSWORD, missing, start_dovecot, start_nginx_mail, start_postfix
 from tests.live.askers.switch import Switch
 from tests.live.askers.test_mail import imap_login
 from tests.live.askers.test_postfix import whole
 from tests.live.askers.test_web import BLOCKED, request
+from tests.live.askers.web_servers import NAMES, Asked, missing_web, start_web
 from tests.live.children import Child, free_ports
 from tests.support.asking import Asking
 from tests.support.phone_certificates import Certificates
@@ -42,9 +34,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "external-authorization.md"
 BEGIN, END = "<!-- what clients see begins -->\n", "<!-- what clients see ends -->\n"
 MAIL = "mail"
-PATIENCE_SECONDS = 30.0
-WITHIN, BEYOND = {"haproxy": 0.2, "http": 1.0, "postfix": 1.5}, {"haproxy": 1.0, "http": 4.0, "postfix": 4.5}
-"""Delays: half of the examples' patience, and more than it (HAProxy 0.5, Postfix and nginx mail 3, else 2)."""
+PATIENCE_SECONDS = 45.0
+WITHIN = {"haproxy": 0.2, "envoy": 0.1, "envoy-http": 0.2, "http": 1.0, "traefik": 1.0, "postfix": 1.5}
+BEYOND = {"haproxy": 1.0, "envoy": 1.0, "envoy-http": 1.0, "http": 4.0, "traefik": 31.0, "postfix": 4.5}
+"""Delays by where is asked: half of the examples' patience (of Traefik's thirty seconds less), and more than it."""
+OWN_HTTP = ("traefik", "envoy-http")
 COLUMNS = ("allowed", "refused", "cannot know now", "away", "silent", "slow, in time", "slow, too late")
 SEEN: dict[tuple[str, str], str] = {}
 Ask = Callable[[str], Awaitable[str]]
@@ -57,7 +51,8 @@ def web(port: int, made: Certificates) -> Ask:
         client = await Client.connected(f"https://localhost:{port}", tls=made.trust())
         try:
             target = eas("FolderSync", user, f"{user.upper()}PHONE")
-            answer = await client.ask(request(target, FOLDER_SYNC, user=user))
+            client.write(request(target, FOLDER_SYNC, user=user))
+            answer = await client.answer(within_seconds=PATIENCE_SECONDS)
         finally:
             client.close()
         if (answer.status, answer.body) == (200, f"mail for {user}".encode()):
@@ -115,13 +110,29 @@ def submission(port: int, made: Certificates) -> Ask:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def askers(
-    ground: Path,
+async def own_switches(
+    gatepost: Asking,
+    switches: list[Switch],
     http_switch: Switch,
     haproxy_switch: Switch,
     postfix_switch: Switch,
-    mailboxes: dict[str, int],
-    made: Certificates,
+    envoy_switch: Switch,
+) -> AsyncIterator[dict[str, Switch]]:
+    """Where each of them asks; Traefik and Envoy over HTTP at ports of their own, as their patience is another one."""
+    made = {name: Switch(port, gatepost.http) for name, port in zip(OWN_HTTP, free_ports(2), strict=True)}
+    for each in made.values():
+        switches.append(each)
+        await each.on()
+    all_of_them = {"http": http_switch, "haproxy": haproxy_switch, "postfix": postfix_switch, "envoy": envoy_switch}
+    yield {**all_of_them, **made}
+    for each in made.values():
+        switches.remove(each)
+        await each.off()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def askers(
+    ground: Path, own_switches: dict[str, Switch], mailboxes: dict[str, int], made: Certificates
 ) -> AsyncIterator[dict[str, Ask]]:
     """Those that are installed, by their names in the table."""
     found: dict[str, Ask] = {}
@@ -129,20 +140,19 @@ async def askers(
     home = ground / "seen"
     home.mkdir()
     home.chmod(0o755)
-    asked = http_switch.port
+    asked = own_switches["http"].port
     async with mailbox_server() as mailbox:
         mail = urlsplit(mailbox.url).port or 0
-        ports = iter(free_ports(12))
-        for name, start in (("nginx", start_nginx_http), ("Caddy", start_caddy)):
-            if not missing(name.lower()):
+        ports = iter(free_ports(18))
+        for name, title in NAMES.items():
+            if not missing_web(name):
                 port = next(ports)
-                children.append(start(home / name, listen=port, gatepost=asked, mail=mail, made=made))
-                found[name] = web(port, made)
-        if not missing("haproxy"):
-            port, spop = next(ports), haproxy_switch.port
-            child = start_haproxy(home / "haproxy", listen=port, gatepost=asked, spop=spop, mail=mail, made=made)
-            children.append(child)
-            found["HAProxy"] = web(port, made)
+                http = own_switches[name if name in OWN_HTTP else "http"].port
+                at = Asked(http, own_switches["haproxy"].port, own_switches["envoy"].port)
+                children.append(start_web(name, home / name, at, listen=port, mail=mail, made=made, patient=False))
+                found[title] = web(port, made)
+                if name == "traefik":
+                    await until_served(port, made)
         if not missing("nginx") and MAIL_MODULE.exists():
             ways = {"imap": next(ports), "pop3": next(ports), "smtp": next(ports)}
             children.append(start_nginx_mail(home / "nginx-mail", gatepost=asked, made=made, **ways))
@@ -156,7 +166,7 @@ async def askers(
             found["Dovecot, IMAP"] = imap(port)
         if not missing("postfix", "dovecot"):
             tcp, unix = next(ports), next(ports)
-            directory, auth, policy = home / "postfix", mailboxes["auth"], postfix_switch.port
+            directory, auth, policy = home / "postfix", mailboxes["auth"], own_switches["postfix"].port
             children.append(start_postfix(directory, tcp=tcp, unix=unix, auth=auth, gatepost=policy, made=made))
             found["Postfix"] = submission(tcp, made)
         if not found:
@@ -225,28 +235,20 @@ async def test_the_three_verdicts(askers: dict[str, Ask], gatepost: Asking) -> N
 
 @pytest.mark.parametrize(("column", "how"), [("away", "off"), ("silent", "silent")])
 async def test_nobody_is_let_in_without_an_answer(
-    askers: dict[str, Ask],
-    http_switch: Switch,
-    haproxy_switch: Switch,
-    postfix_switch: Switch,
-    column: str,
-    how: str,
+    askers: dict[str, Ask], own_switches: dict[str, Switch], column: str, how: str
 ) -> None:
     await until_all_are_served(askers)
-    for switch in (http_switch, haproxy_switch, postfix_switch):
+    for switch in own_switches.values():
         await getattr(switch, how)()
     nobody(await seen(askers, column, "anna"))
 
 
 @pytest.mark.parametrize("column", ["slow, in time", "slow, too late"])
-async def test_slow_answers(
-    askers: dict[str, Ask], http_switch: Switch, haproxy_switch: Switch, postfix_switch: Switch, column: str
-) -> None:
+async def test_slow_answers(askers: dict[str, Ask], own_switches: dict[str, Switch], column: str) -> None:
     """In time they count. Too late they count neither for their own question nor for the next one."""
     await until_all_are_served(askers)
     delays = WITHIN if column == "slow, in time" else BEYOND
-    switches = {"http": http_switch, "haproxy": haproxy_switch, "postfix": postfix_switch}
-    for name, switch in switches.items():
+    for name, switch in own_switches.items():
         switch.delay_seconds = delays[name]
     told = await seen(askers, column, "anna")
     if column == "slow, in time":
@@ -254,6 +256,6 @@ async def test_slow_answers(
     else:
         nobody(told)
     # Bert asks while Anna's answers may still be under way.
-    for switch in switches.values():
+    for switch in own_switches.values():
         switch.delay_seconds = 0.0
     nobody(dict(zip(askers, await asyncio.gather(*(ask("bert") for ask in askers.values())), strict=True)))
