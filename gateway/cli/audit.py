@@ -140,7 +140,8 @@ def export(
         "until": moment_of(until) if until else "",
         "user": user,
     }
-    with desk.api() as api, progress.shown(desk) as tick:
+    # On a terminal the lines themselves show how far it is.
+    with desk.api() as api, progress.shown(desk, hidden=output.on_terminal()) as tick:
         position, whole = after, 0
         while True:
             page = api.get("/audit/entries", after=position, limit=1000, **query)

@@ -70,10 +70,10 @@ def demo(
     """
     if desk.config is not None:
         desk.note(f"the demo has settings of its own; {desk.config} is not used")
-    directory = Path(tempfile.mkdtemp(prefix="gatepost-demo-"))
     # Here, because no other command needs phones and mailboxes.
     from gateway.demo.values import DemoFailed
 
+    directory = Path(tempfile.mkdtemp(prefix="gatepost-demo-"))
     teller, kept = _Teller(desk.as_json), False
     try:
         if story is Told.SENT_IN_ERROR:

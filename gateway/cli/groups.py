@@ -1,19 +1,17 @@
 """``gatepost group``: who belongs to which group."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from gateway.cli.client import AdminClient
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows
+from gateway.cli.progress import shown
 
 app = group("Groups of users, for bans, flags and exemptions.")
 
@@ -61,7 +59,7 @@ def import_groups(
     """
     rows = _rows_of(file)
     with desk.api() as api:
-        counted = _send(api, rows, dry_run=True)
+        counted = _send(desk, api, rows, dry_run=True)
         if complete:
             leaving = _leaving(api, counted.users)
             rows += leaving
@@ -71,7 +69,7 @@ def import_groups(
             desk.show(counted.shown(dry_run=True), text=f"{file}: {words}; nothing was changed")
             return
         desk.confirm(f"{file}: {words}. Bans, flags and exemptions for groups follow at once. Import?")
-        done = _send(api, rows, dry_run=False)
+        done = _send(desk, api, rows, dry_run=False)
     desk.show(done.shown(dry_run=False), text=f"imported: {words}")
 
 
@@ -88,10 +86,9 @@ class _Total:
         return {"added": self.added, "changed": self.changed, "unchanged": self.unchanged, "dry_run": dry_run}
 
 
-def _send(api: AdminClient, rows: list[Row], *, dry_run: bool) -> _Total:
+def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _Total:
     total = _Total()
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("looking" if dry_run else "importing", total=len(rows))
+    with shown(desk) as tick:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             batch = rows[start : start + ROWS_AT_ONCE]
             answer = api.post("/people/import", {"rows": batch, "dry_run": dry_run})
@@ -99,7 +96,7 @@ def _send(api: AdminClient, rows: list[Row], *, dry_run: bool) -> _Total:
             total.changed += answer["changed"]
             total.unchanged += answer["unchanged"]
             total.users.update(answer["users"])
-            progress.advance(task, len(batch))
+            tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return total
 
 

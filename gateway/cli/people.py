@@ -1,17 +1,15 @@
 """``gatepost person``: what notices need to know of people: address, language, time zone, name."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from gateway.cli.client import AdminClient, segment
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.failures import Failed
+from gateway.cli.progress import shown
 
 app = group("People: where notices reach them, in which language; and what is erased of them.")
 
@@ -39,21 +37,22 @@ def import_people(
     """
     rows = _rows_of(file)
     with desk.api() as api:
-        added, changed, unchanged = _send(api, rows, file, dry_run=True)
+        added, changed, unchanged = _send(desk, api, rows, file, dry_run=True)
         words = f"{added} new people, {changed} changed, {unchanged} as before"
         counted = {"added": added, "changed": changed, "unchanged": unchanged}
         if dry_run or not (added or changed):
             desk.show({**counted, "dry_run": True}, text=f"{file}: {words}; nothing was changed")
             return
         desk.confirm(f"{file}: {words}. Import?")
-        _send(api, rows, file, dry_run=False)
+        _send(desk, api, rows, file, dry_run=False)
     desk.show({**counted, "dry_run": False}, text=f"imported: {words}")
 
 
-def _send(api: AdminClient, rows: list[tuple[int, Row]], file: Path, *, dry_run: bool) -> tuple[int, int, int]:
+def _send(
+    desk: Desk, api: AdminClient, rows: list[tuple[int, Row]], file: Path, *, dry_run: bool
+) -> tuple[int, int, int]:
     added = changed = unchanged = 0
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("looking" if dry_run else "importing", total=len(rows))
+    with shown(desk) as tick:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             batch = rows[start : start + ROWS_AT_ONCE]
             try:
@@ -63,7 +62,7 @@ def _send(api: AdminClient, rows: list[tuple[int, Row]], file: Path, *, dry_run:
             added += answer["added"]
             changed += answer["changed"]
             unchanged += answer["unchanged"]
-            progress.advance(task, len(batch))
+            tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return added, changed, unchanged
 
 
