@@ -25,7 +25,7 @@ MONTHS = {
 FORMS = {
     "en": "{weekday}, {day} {month} {year}, {time} ({zone})",
     "de": "{weekday}, {day}. {month} {year}, {time} Uhr ({zone})",
-    "es": "{weekday}, {day} de {month} de {year}, {time} ({zone})",
+    "es": "{weekday}, {day} de {month} de {year}, {time} h ({zone})",
 }
 
 

@@ -16,9 +16,9 @@ from tests.notices.texts import composed, picture_of
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 WIDTH = 700
 HEIGHTS = {
-    NoticeKind.WARNING: 790,
-    NoticeKind.CUT: 640,
-    NoticeKind.CORRECTION: 310,
+    NoticeKind.WARNING: 830,
+    NoticeKind.CUT: 830,
+    NoticeKind.CORRECTION: 330,
     NoticeKind.ADMITTED: 200,
 }
 """Of the window, which is what is pictured."""

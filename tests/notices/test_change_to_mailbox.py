@@ -117,7 +117,7 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
         assert sorted(server.mailboxes) == list(CUT)
         (notice,) = server.mailboxes[CUT[0]]
         text = str(notice.get_payload(0))
-        assert "Pixel 0 no recibe" in text
+        assert "en pausa en Pixel 0" in text
         assert TIKTOK_BAN.name in text
         await applier.withdraw(number, "ann", "sent in error")
         for _ in range(5):
@@ -237,4 +237,4 @@ async def test_without_a_sender_nothing_is_planned_and_status_is_silent(tmp_path
     async with await control.client() as api:
         answer: httpx.Response = await api.post("/notices/1", json={"kind": "cut"})
         assert (answer.status_code, "[notices] sender" in answer.json()["detail"]) == (422, True)
-        assert (await api.get("/notices")).json() == {"sending": False, "mailings": []}
+        assert (await api.get("/notices")).json() == {"sending": False, "warnings": [], "mailings": []}

@@ -1,5 +1,6 @@
 """What a notice says and how it is built: headers, languages, values that write nothing of their own."""
 
+import re
 from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
@@ -22,6 +23,13 @@ NOTICE = Notice(
     (Finding("TikTok", "Ann's Pixel 9", NOON - 3_600),),
 )
 MAILING = Mailing(1042, NoticeKind.WARNING, NOON, "ann", deadline=NOON + 86_400, apps=("TikTok",))
+
+REMOVE = {"en": "lease remove", "de": "itte entfernen Sie", "es": "or favor, elimine"}
+NOTHING = {"en": "You need not do anything", "de": "Sie müssen nichts tun", "es": "No tiene que hacer nada"}
+THREATS = re.compile(
+    r"!|immediately|violat|sanction|disciplin|consequence|urgent|sofort|Verstoß|unverzüglich|dringend|inmediat|infracci|urgente",
+    re.IGNORECASE,
+)
 
 
 def test_the_headers_that_keep_robots_quiet_and_threads_together() -> None:
@@ -60,7 +68,10 @@ def test_every_kind_in_every_language_says_what_to_do_in_the_first_two_lines(lan
     notice = replace(NOTICE, kind=kind, reader=replace(ANN, language=language))
     outgoing = composer().compose(replace(MAILING, kind=kind), notice, NOON)
     first = "\n".join(outgoing.plain.splitlines()[:2])
-    assert "TikTok" in first or kind is NoticeKind.CORRECTION
+    assert "TikTok" in first
+    nothing = kind in (NoticeKind.CORRECTION, NoticeKind.ADMITTED)
+    assert (NOTHING if nothing else REMOVE)[language] in outgoing.plain.splitlines()[0]
+    assert not THREATS.search(outgoing.plain)
     assert "GP-1042" in outgoing.plain
     assert "2222" in outgoing.plain
     assert "{" not in outgoing.plain + outgoing.html
@@ -163,3 +174,19 @@ def test_an_address_beyond_ascii_is_written_as_it_is() -> None:
     assert "\r\nTo: Zoë <zoë@bücher.example>\r\n".encode() in octets
     plain = replace(NOTICE, reader=replace(ANN, display_name="Zoë"))
     assert composer().compose(MAILING, plain, NOON).mime.isascii()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", NoticeKind)
+def test_several_devices_and_apps_make_whole_sentences_and_nothing_known_does_too(
+    language: str, kind: NoticeKind
+) -> None:
+    reader = replace(ANN, language=language)
+    several = (Finding("TikTok", "Pixel 9", NOON), Finding("WeChat", "iPad", NOON))
+    notice = replace(NOTICE, kind=kind, reader=reader, findings=several)
+    first = composer().compose(replace(MAILING, kind=kind, apps=("TikTok", "WeChat")), notice, NOON).plain
+    assert "TikTok, WeChat" in first
+    assert "Pixel 9, iPad" in first or kind is NoticeKind.CORRECTION
+    bare = replace(MAILING, kind=kind, apps=(), deadline=None)
+    plain = composer().compose(bare, replace(notice, findings=()), NOON).plain
+    assert not re.search(r"  | [.,:]|\(\)|: *$", plain.replace(":\n\n", "\n\n"), re.MULTILINE), plain
