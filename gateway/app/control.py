@@ -335,6 +335,7 @@ class Control:
         self._lookout.gauge(self._metrics)
         self._braking.gauge(self._metrics)
         self._auditing.gauge(self._metrics)
+        self._noticing.gauge(self._metrics)
         self._figures.gauge()
         return render(merged([self._board.metrics().snapshot(), self._metrics.snapshot()]))
 

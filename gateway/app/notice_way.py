@@ -73,6 +73,8 @@ def _smtp(told: NoticesSection) -> SmtpSettings:
         username=told.sender if by_token else told.username,
         password="" if by_token else told.password,
         connections=told.connections,
+        handover_seconds=told.handover_seconds,
+        answer_seconds=told.answer_seconds,
     )
 
 

@@ -23,7 +23,8 @@ from gateway.network.tls import ServerTls
 from gateway.notices.bouncing import Bouncing
 from gateway.notices.compose import Composer, ComposeSettings
 from gateway.notices.desk import NoticeDesk
-from gateway.notices.outbox import Outbox, OutboxSettings
+from gateway.notices.outbox import Outbox
+from gateway.notices.outbox_settings import OutboxSettings
 from gateway.notices.recipients import Recipients
 from gateway.notices.taking_back import TakingBack
 from gateway.notices.wrong import WrongPage
@@ -75,6 +76,7 @@ class Noticing:
             now,
             hold_seconds=told.hold_seconds,
             expires_seconds=told.expires_seconds,
+            troubles=self.sentences,
         )
         self._recipients = Recipients(store, composer, ChangeWaves(store, names, load_record), now)
         if told.later:
@@ -120,6 +122,14 @@ class Noticing:
         bounces = self._bouncing.trouble if self._bouncing is not None else ""
         return [trouble for trouble in (outbox, bounces) if trouble]
 
+    def gauge(self, metrics: Metrics) -> None:
+        """Set the figures."""
+        seconds = self._outbox.way.in_vain_seconds if self._outbox is not None else 0.0
+        metrics.gauge(
+            "gatepost_notices_in_vain_seconds",
+            "For how long notices are tried and none is taken; 0: the last one was, or none waits",
+        ).set(seconds)
+
     async def write_down(self, held: object) -> None:
         """Who is told, while the lease is held."""
         if self._recipients is None:
@@ -160,6 +170,10 @@ def outbox_settings_of(settings: Settings) -> OutboxSettings:
         daytime=Daytime(daytime_at(told.day_begins_hour), daytime_at(told.day_ends_hour)),
         per_second=told.per_second,
         at_once=told.connections,
+        # A turn may be waited for as long as a notice may take.
+        lease_seconds=max(240.0, 2 * told.handover_seconds),
+        transmit_seconds=max(1_200.0, 2 * told.answer_seconds),
+        alarm_seconds=told.alarm_seconds,
     )
 
 

@@ -31,6 +31,8 @@ def list_notices(desk: Desk) -> None:
         answer = api.get("/notices")
     if not answer["sending"]:
         desk.note("no [notices] sender is set: nobody is told anything by mail")
+    for warning in answer["warnings"]:
+        desk.warn(warning)
     rows = [
         (
             each["change"],

@@ -1,6 +1,6 @@
 """The desk where notices are ordered, looked at, stopped and let go on: what API and command line do ends here."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.audit import AuditEntry, AuditKind
@@ -39,7 +39,10 @@ class NoticeDesk:
         *,
         hold_seconds: float = 600.0,
         expires_seconds: float = 86_400.0,
+        troubles: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """``troubles``: why notices do not leave, in whole sentences."""
+        self.troubles = troubles
         self._store = store
         self._composer = composer
         self._about = about

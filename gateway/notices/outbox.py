@@ -4,63 +4,35 @@ Every step is committed before it is acted on: a notice is claimed before it is 
 first octet that could make a server take it, in a unit of work that looks whether its change and its mailing still
 stand. A process that dies in between leaves a claimed notice, which another takes up when the lease is over, or one
 that was going, which is uncertain from then on. Several processes may share an outbox: row versions decide who goes on.
+A notice that a server lets hang keeps only its own place: the others, stops and withdrawals go on beside it.
 """
 
 import asyncio
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
-from gateway.domain.batches import Batches, retry_after
-from gateway.domain.errors import InvalidValue
-from gateway.domain.notice import (
-    Mailing,
-    MailingState,
-    Notice,
-    NoticeKind,
-    NoticeState,
-    moved,
-)
-from gateway.domain.quiet_hours import Daytime, release_at
+from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, NoticeState, moved
+from gateway.domain.quiet_hours import release_at
+from gateway.notices.bringing import GOES_ON, Bringing
 from gateway.notices.compose import Composer
 from gateway.notices.dates import zone_of
-from gateway.notices.planning import OVER
+from gateway.notices.outbox_settings import OutboxSettings
 from gateway.notices.releasing import ReleaseRules, release_next, settle_cancelled, stop
 from gateway.notices.settling import Settling
 from gateway.notices.taking_back import plan_corrections
-from gateway.ports.notices import Attempt, NoticeDelivery, Outcome, OutgoingNotice
+from gateway.ports.notices import NoticeDelivery
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 
 log = structlog.get_logger()
 
-GOES_ON = frozenset({MailingState.PLANNING, MailingState.SENDING, MailingState.FINISHED})
-RESULT_TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxSettings:
-    """How fast and how patiently. Times in seconds."""
-
-    batches: Batches = field(default_factory=Batches)
-    daytime: Daytime = field(default_factory=Daytime)
-    wrong_at_most: int = 20
-    """More readers of a change's notices than this say that theirs is wrong: nothing more of it leaves."""
-    per_second: float = 10.0
-    at_once: int = 2
-    """Notices under way at the same time."""
-    lease_seconds: float = 120.0
-    """For everything before the transmission."""
-    transmit_seconds: float = 1_200.0
-    """After which a transmission that nobody tells the end of is uncertain."""
-    pause_seconds: float = 300.0
-    """When the way to the mail server is broken."""
-    refused_in_a_row: int = 5
-    """Then it is not the recipients' fault: the mailing stops."""
-    every_seconds: float = 1.0
-    end_seconds: float = 10.0
-    """At the end of the process, for what is under way."""
+TAKEN_UP = 4
+"""So many times as many notices are taken up in one unit of work as may be under way."""
+EVER = 1e12
+"""A moment, epoch seconds, after all others."""
 
 
 class Outbox:
@@ -72,7 +44,7 @@ class Outbox:
         delivery: NoticeDelivery,
         composer: Composer,
         now: Callable[[], float],
-        settings: OutboxSettings = OutboxSettings(),
+        settings: OutboxSettings = OutboxSettings(),  # noqa: B008  (frozen)
         count: Callable[[str], None] = lambda outcome: None,
     ) -> None:
         """``count`` is told of each attempt's outcome."""
@@ -81,57 +53,107 @@ class Outbox:
         self._composer = composer
         self._now = now
         self._settings = settings
-        self._count = count
-        self._paused_until = 0.0
-        self._refused: dict[tuple[int, NoticeKind], int] = {}
         self._next_start = 0.0
+        self._turn = asyncio.Semaphore(settings.at_once)
+        self._taken_up: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._failure: BaseException | None = None
         self._ending = False
+        self._bringing = Bringing(store, delivery, composer, now, settings, count)
+        self.way = self._bringing.way
         self.settling = Settling(store, delivery, composer, now)
-        self.trouble = ""
+
+    @property
+    def trouble(self) -> str:
         """Why nothing leaves at the moment; for ``status``."""
+        return self._bringing.trouble
 
     async def run(self) -> None:
         """Until cancelled; what is going on its way then is waited for a little."""
-        step: asyncio.Task[bool] | None = None
+        beginning: asyncio.Task[int] | None = None
         settling = asyncio.create_task(self.settling.run())
         try:
             while not settling.done():
-                step = asyncio.create_task(self._next_step())
-                if not await asyncio.shield(step):
-                    await asyncio.sleep(self._settings.every_seconds)
+                beginning = asyncio.create_task(self._begin_next())
+                await self._until_room(await asyncio.shield(beginning))
             await settling
         finally:
             self._ending = True
             settling.cancel()
             await asyncio.gather(settling, return_exceptions=True)
-            if step is not None and not step.done():
-                await asyncio.wait({step}, timeout=self._settings.end_seconds)
-                step.cancel()
-                await asyncio.gather(step, return_exceptions=True)
+            await self._end(beginning)
             await self._delivery.close()
 
-    async def _next_step(self) -> bool:
-        busy = False
+    async def _end(self, beginning: asyncio.Task[int] | None) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.end_seconds
+        # What is being taken up first: only then all is known that is under way.
+        for tasks in ([beginning] if beginning is not None else [], self._taken_up):
+            ending: list[asyncio.Task[Any]] = list(tasks)
+            if ending:
+                await asyncio.wait(ending, timeout=max(0.0, until - loop.time()))
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _begin_next(self) -> int:
+        begun = 0
         try:
-            busy = await self.step()
-        except* (StoreUnavailable, Conflict) as errors:
-            log.warning("outbox_waits", error=str(errors.exceptions[0]))
-        return busy
+            begun = await self.begin()
+        except (StoreUnavailable, Conflict) as error:
+            log.warning("outbox_waits", error=str(error))
+        return begun
+
+    async def _until_room(self, begun: int) -> None:
+        """Wait until more can be taken up, or it is time to look."""
+        if begun:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), self._settings.every_seconds)
+        else:
+            await asyncio.sleep(self._settings.every_seconds)
 
     async def step(self) -> bool:
-        """Do what is to be done now; whether there was a notice to bring."""
+        """As ``begin``, and wait until all that is under way has ended; whether anything was taken up."""
+        begun = await self.begin()
+        while self._taken_up:
+            await asyncio.wait(self._taken_up)
+        self._raise_failure()
+        return bool(begun)
+
+    async def begin(self) -> int:
+        """Take up what is to be brought now, beside what is under way; how many notices that were.
+
+        Raises ``StoreUnavailable``, ``Conflict``, and by what another notice has failed since.
+        """
+        self._raise_failure()
         await self._give_up_lost()
         await self._care_for_mailings()
-        if self._now() < self._paused_until:
-            return False
-        claimed = await self._claim()
-        turn = asyncio.Semaphore(self._settings.at_once)
-        async with asyncio.TaskGroup() as group:
-            for mailing, notice in claimed:
-                group.create_task(self._bring_in_turn(turn, mailing, notice))
-        return bool(claimed)
+        await self._look_at_the_way()
+        before = len(self._taken_up)
+        if self._bringing.is_paused or before > self._settings.at_once:
+            return 0
+        claimed = await self._claim(self._settings.at_once * TAKEN_UP - before)
+        for mailing, notice in claimed:
+            task = asyncio.create_task(self._bring_in_turn(mailing, notice))
+            self._taken_up.add(task)
+            task.add_done_callback(self._brought)
+        if len(self._taken_up) > self._settings.at_once:
+            self._room.clear()
+        return len(claimed)
 
-    # --- before the transmission
+    def _brought(self, task: asyncio.Task[None]) -> None:
+        self._taken_up.discard(task)
+        if len(self._taken_up) <= self._settings.at_once:
+            self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    # --- what is due
 
     async def _give_up_lost(self) -> None:
         async def work(writing: Writing) -> int:
@@ -170,8 +192,15 @@ class Outbox:
             elif mailing.state is MailingState.SENDING:
                 await release_next(self._store, mailing, rules, self._now())
 
-    async def _claim(self) -> list[tuple[Mailing, Notice]]:
-        now, most = self._now(), max(1, self._settings.at_once) * 4
+    async def _look_at_the_way(self) -> None:
+        if self.way.in_vain and not self._taken_up:
+            async with self._store.read() as reading:
+                if not await reading.due_notices(EVER, 1):
+                    self.way.nothing_waits()
+        self.way.look()
+
+    async def _claim(self, most: int) -> list[tuple[Mailing, Notice]]:
+        now = self._now()
         async with self._store.read() as reading:
             if not await reading.due_notices(now, 1):
                 return []
@@ -182,7 +211,7 @@ class Outbox:
                 mailing = await writing.mailing(notice.change, notice.kind)
                 if mailing is None:
                     continue
-                step = self._taken_up(mailing, notice, now)
+                step = self._claimed(mailing, notice, now)
                 if await writing.put_notice(step) and step.state is NoticeState.CLAIMED:
                     claimed.append((mailing, step))
             return claimed
@@ -190,152 +219,33 @@ class Outbox:
         found, _ = await self._store.write(work)
         return found
 
-    def _taken_up(self, mailing: Mailing, notice: Notice, now: float) -> Notice:
+    def _claimed(self, mailing: Mailing, notice: Notice, now: float) -> Notice:
+        """The notice, claimed; or where it stands instead."""
         if mailing.not_after and now >= mailing.not_after:
             return moved(notice, NoticeState.EXPIRED, answer=notice.answer or "it could not leave in time")
+        again = notice.state is NoticeState.CLAIMED
         morning = now
-        if not mailing.urgent and notice.state is not NoticeState.CLAIMED:
+        if not mailing.urgent and not again:
             zone = zone_of(notice.reader.time_zone, self._composer.site_zone)
             morning = release_at(now, zone, self._settings.daytime)
         if morning > now:
             return moved(notice, NoticeState.HELD, morning)
         claimed = moved(notice, NoticeState.CLAIMED, now + self._settings.lease_seconds)
-        return replace(claimed, attempts=notice.attempts + 1)
+        # One whose lease is over was counted when it was claimed first.
+        return claimed if again else replace(claimed, attempts=notice.attempts + 1)
 
-    # --- the transmission
+    # --- one after the other
 
-    async def _bring_in_turn(self, turn: asyncio.Semaphore, mailing: Mailing, notice: Notice) -> None:
-        async with turn:
+    async def _bring_in_turn(self, mailing: Mailing, notice: Notice) -> None:
+        async with self._turn:
             loop = asyncio.get_running_loop()
             start = max(self._next_start, loop.time())
             self._next_start = start + 1 / self._settings.per_second
             await asyncio.sleep(start - loop.time())
-            if self._now() < self._paused_until and not self._ending:
-                # It broke meanwhile: not tried, so it counts as no attempt.
-                step = moved(notice, NoticeState.DUE, self._paused_until)
-                await self._put_result(replace(step, attempts=max(notice.attempts - 1, 0)))
+            if self._now() >= notice.next_at:
+                # The lease is over: it is taken up again.
                 return
-            if self._ending or self._now() >= notice.next_at:
-                # It is taken up again when the lease is over.
+            if self._ending or self._bringing.is_paused:
+                await self._bringing.give_back(notice)
                 return
-            await self._bring(mailing, notice)
-
-    async def _bring(self, mailing: Mailing, notice: Notice) -> None:
-        try:
-            outgoing = self._composer.compose(mailing, notice, self._now())
-        except InvalidValue as error:
-            await self._pause(str(error))
-            return
-        except (ValueError, OverflowError) as error:
-            # Because of this reader: the others' go on.
-            answer = f"cannot be made into a message: {error}"
-            await self._put_result(moved(notice, NoticeState.FAILED, answer=answer))
-            return
-        if notice.content:
-            outgoing = replace(outgoing, mime=notice.content)
-        going = _Going(notice)
-
-        async def may_go() -> bool:
-            return await self._mark(going, outgoing)
-
-        try:
-            attempt = await self._delivery.deliver(outgoing, may_go)
-        except (StoreUnavailable, Conflict) as error:
-            # By ``may_go``: nothing has left; the lease runs out.
-            log.warning("outbox_waits", error=str(error))
-            return
-        self._count(attempt.outcome.value)
-        await self._tell(mailing, going.notice, attempt)
-
-    async def _mark(self, going: "_Going", outgoing: OutgoingNotice) -> bool:
-        """Commit that the notice is about to go, if its change and its mailing still stand."""
-        notice, now = going.notice, self._now()
-        marked = replace(
-            moved(notice, NoticeState.TRANSMITTING, now + self._settings.transmit_seconds),
-            content=outgoing.mime,
-            first_attempt_at=outgoing.sent_at,
-        )
-
-        async def work(writing: Writing) -> bool:
-            mailing = await writing.mailing(notice.change, notice.kind)
-            change = await writing.policy_change(notice.change)
-            if mailing is None or mailing.state not in GOES_ON or mailing.life != await writing.incarnation():
-                return False
-            if notice.kind is not NoticeKind.CORRECTION and (change is None or change.state in OVER):
-                return False
-            return await writing.put_notice(marked)
-
-        done, _ = await self._store.write(work)
-        if done:
-            going.notice = marked
-        return done
-
-    async def _tell(self, mailing: Mailing, notice: Notice, attempt: Attempt) -> None:
-        step = self._after(notice, attempt)
-        if step is not None:
-            await self._put_result(step)
-        if attempt.outcome is Outcome.UNCERTAIN:
-            log.warning("notice_uncertain", change=notice.change, kind=notice.kind.value, reason=attempt.words)
-        if attempt.outcome is Outcome.CHANNEL_BROKEN:
-            await self._pause(attempt.words, attempt.retry_after_seconds)
-        elif attempt.outcome is Outcome.ACCEPTED:
-            self.trouble = ""
-            self._refused.pop(mailing.key, None)
-        elif attempt.outcome is Outcome.REFUSED:
-            self._refused[mailing.key] = number = self._refused.get(mailing.key, 0) + 1
-            if number >= self._settings.refused_in_a_row:
-                del self._refused[mailing.key]
-                await stop(
-                    self._store, mailing, f"{number} notices in a row were refused, the last one: {attempt.words}"
-                )
-
-    def _after(self, notice: Notice, attempt: Attempt) -> Notice | None:
-        """The notice after an attempt; None where it stays as it is."""
-        now = self._now()
-        transmitted = notice.state is NoticeState.TRANSMITTING
-        outcome = attempt.outcome
-        if outcome is Outcome.NOT_SENT:
-            # Taken back, stopped, or another's: what is still ours is let go.
-            return moved(notice, NoticeState.DUE, now)
-        if outcome is Outcome.ACCEPTED and transmitted:
-            sent = moved(notice, NoticeState.SENT, answer=attempt.words)
-            return replace(sent, content=b"", message_id=attempt.message_id or notice.message_id)
-        if outcome is Outcome.REFUSED:
-            return moved(notice, NoticeState.FAILED, answer=attempt.words)
-        if outcome is Outcome.UNCERTAIN and transmitted:
-            return moved(notice, NoticeState.UNCERTAIN, answer=attempt.words)
-        if outcome is Outcome.CHANNEL_BROKEN:
-            # Not this notice's doing: it counts as no attempt, and no further batch is let go meanwhile.
-            notice = replace(notice, attempts=max(notice.attempts - 1, 0))
-            later = now + max(self._settings.pause_seconds, attempt.retry_after_seconds or 0.0)
-            return moved(notice, NoticeState.DUE, later, attempt.words)
-        asked = attempt.retry_after_seconds
-        later = now + (retry_after(notice.attempts, random.random()) if asked is None else asked)  # noqa: S311
-        return moved(notice, NoticeState.DEFERRED, later, attempt.words)
-
-    async def _put_result(self, step: Notice) -> None:
-        """Keep trying: an answer that is not stored makes a notice uncertain."""
-        for number in range(RESULT_TRIES):
-            try:
-                await self._store.write(lambda writing: writing.put_notice(step))
-                return
-            except (StoreUnavailable, Conflict) as error:
-                log.warning("outbox_waits", error=str(error))
-                await asyncio.sleep(min(2.0**number, 10.0))
-
-    async def _pause(self, words: str, asked_seconds: float | None = None) -> None:
-        now, before = self._now(), self.trouble
-        self.trouble = f"notices do not leave: {words}"
-        if now < self._paused_until and self.trouble == before:
-            # Several were under way when it broke: one alarm is enough.
-            return
-        seconds = max(self._settings.pause_seconds, asked_seconds or 0.0)
-        self._paused_until = now + seconds
-        log.error("notices_paused", reason=words, seconds=seconds)
-
-
-@dataclass(slots=True)
-class _Going:
-    """A notice under way, as it is stored."""
-
-    notice: Notice
+            await self._bringing.bring(mailing, notice)

@@ -2,7 +2,8 @@
 
 RFC 5321 4.5.3.2 wants ten minutes of patience behind the final dot: a shorter time-out makes messages uncertain that
 were taken. What the server itself says is believed; a lost answer is nobody's word (RFC 1047). A server that says
-what nobody asked for is left: its next answer could be taken for that to another command.
+what nobody asked for is left: its next answer could be taken for that to another command. All of a notice before its
+message has one bound, and so has its message: steps of which each is just in time do not add up.
 """
 
 import asyncio
@@ -22,12 +23,14 @@ from gateway.notices.smtp_answers import (
     refused_message,
     words_of,
 )
-from gateway.notices.smtp_session import SmtpSessions, drop, leave
+from gateway.notices.smtp_session import SmtpSessions, drop, leave, says_more
 from gateway.notices.smtp_settings import SmtpSettings
 from gateway.notices.tokens import Tokens
 from gateway.ports.notices import Attempt, DeliveryUnusable, MayGo, Outcome, OutgoingNotice
 
 MESSAGES_OF_A_CONNECTION = 100
+LIFE_SECONDS = 600.0
+"""Of a connection: behind one name there may be several servers, and one that is slow is not kept for long."""
 IDLE_SECONDS = 20.0
 """A connection that has rested longer is not used again: servers close theirs."""
 
@@ -37,8 +40,14 @@ class _Connection:
     """One to the server, between two messages."""
 
     smtp: SMTP
+    opened_at: float
     used_at: float
     messages: int = 0
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it has done its part."""
+        return self.messages >= MESSAGES_OF_A_CONNECTION or monotonic() - self.opened_at >= LIFE_SECONDS
 
 
 class SmtpDelivery:
@@ -57,38 +66,43 @@ class SmtpDelivery:
     async def deliver(self, notice: OutgoingNotice, may_go: MayGo) -> Attempt:
         """See ``NoticeDelivery``."""
         async with self._turns:
+            until = asyncio.get_running_loop().time() + self._settings.handover_seconds
             try:
-                connection = await self._connected()
+                async with asyncio.timeout_at(until):
+                    connection = await self._connected()
             except Exception as error:
                 return not_connected(error)
             keep = False
             try:
-                attempt, keep = await self._attempt(connection, notice, may_go)
+                attempt, keep = await self._attempt(connection, notice, may_go, until)
                 return attempt
             finally:
                 self._put_back(connection, keep=keep)
 
-    async def _attempt(self, connection: _Connection, notice: OutgoingNotice, may_go: MayGo) -> tuple[Attempt, bool]:
-        """How it ended, and whether the connection is good for another message.
+    async def _attempt(
+        self, connection: _Connection, notice: OutgoingNotice, may_go: MayGo, until: float
+    ) -> tuple[Attempt, bool]:
+        """How it ended, and whether the connection is good for another message. ``until``: for the envelope.
 
         What a hostile server makes the library raise is an answer like any other, so each exception is one.
         """
         smtp = connection.smtp
         connection.messages += 1
         try:
-            await self._envelope(smtp, notice)
+            async with asyncio.timeout_at(until):
+                await self._envelope(smtp, notice)
         except SMTPResponseException as error:
             return refused_envelope(error), _goes_on(error)
         except Exception as error:
             return Attempt(Outcome.DEFERRED, words_of(error)), False
         if not smtp.is_connected:
             return Attempt(Outcome.DEFERRED, "the server has closed the connection"), False
-        if _unasked(smtp):
+        if says_more(smtp):
             return Attempt(Outcome.DEFERRED, "the server answers what it was not asked"), False
         if not await may_go():
             return Attempt(Outcome.NOT_SENT), True
         try:
-            async with asyncio.timeout(self._settings.answer_seconds + self._settings.command_seconds):
+            async with asyncio.timeout(self._settings.answer_seconds):
                 answer = await smtp.data(notice.mime, timeout=self._settings.answer_seconds)
         except SMTPResponseException as error:
             return refused_message(error), _goes_on(error)
@@ -114,18 +128,27 @@ class SmtpDelivery:
     async def _connected(self) -> _Connection:
         while self._idle:
             connection = self._idle.pop()
-            if monotonic() - connection.used_at < IDLE_SECONDS:
-                try:
-                    await connection.smtp.rset(timeout=self._settings.connect_seconds)
-                    return connection
-                except (SMTPException, OSError):
-                    pass
-            drop(connection.smtp)
-        return _Connection(await self._sessions.open(), monotonic())
+            if await self._is_good(connection):
+                return connection
+        return _Connection(await self._sessions.open(), monotonic(), monotonic())
+
+    async def _is_good(self, connection: _Connection) -> bool:
+        """Whether an idle connection takes another message; dropped where it does not."""
+        good = False
+        try:
+            if monotonic() - connection.used_at < IDLE_SECONDS and not connection.is_worn:
+                await connection.smtp.rset(timeout=self._settings.connect_seconds)
+                good = True
+        except (SMTPException, OSError):
+            pass
+        finally:
+            if not good:
+                drop(connection.smtp)
+        return good
 
     def _put_back(self, connection: _Connection, *, keep: bool) -> None:
         smtp = connection.smtp
-        if keep and connection.messages < MESSAGES_OF_A_CONNECTION and smtp.is_connected and not _unasked(smtp):
+        if keep and not connection.is_worn and smtp.is_connected and not says_more(smtp):
             connection.used_at = monotonic()
             self._idle.append(connection)
         else:
@@ -159,11 +182,6 @@ class SmtpDelivery:
 def _goes_on(error: SMTPResponseException) -> bool:
     """Behind a refusal by the book the next transaction may begin; 421 closes (RFC 5321 3.8)."""
     return is_refusal(error.code) and error.code != 421
-
-
-def _unasked(smtp: SMTP) -> bool:
-    """Whether an answer waits that no command has asked for; aiosmtplib would take it for that to the next one."""
-    return smtp.protocol is None or bool(smtp.protocol._buffer)
 
 
 def _xtext(text: str) -> str:

@@ -29,7 +29,7 @@ class SessionUnusable(Exception):  # noqa: N818  (a state of affairs)
 
 def not_connected(error: Exception) -> Attempt:
     """There is no session: nothing has gone."""
-    words = words_of(error) or "no connection in time"
+    words = words_of(error)
     if isinstance(error, SessionUnusable):
         outcome = Outcome.DEFERRED if error.for_now else Outcome.CHANNEL_BROKEN
         return Attempt(outcome, words, retry_after_seconds=error.again_after_seconds)
@@ -82,6 +82,8 @@ def words_of(error: BaseException) -> str:
     """One bounded line."""
     if isinstance(error, SMTPResponseException):
         return line_of(f"{error.code} {error.message}" if error.code >= 0 else str(error.message))
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
     return line_of(str(error)) or type(error).__name__
 
 

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from importlib.metadata import version
 from time import monotonic
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
@@ -25,6 +26,10 @@ LOGIN_AGAIN_LONGEST = 3_600.0
 TOKEN_AGAIN_SECONDS = 1.0
 SHOWN_SECRET = 4
 """A secret shorter than this is not looked for in the server's words: it would be found everywhere."""
+
+
+PENDING = "_buffer"
+"""Of aiosmtplib's ``SMTPProtocol``: the octets that it has read and given to no command yet."""
 
 
 class SmtpSessions:
@@ -56,7 +61,7 @@ class SmtpSessions:
             hostname=told.host,
             port=told.port,
             local_hostname=told.name,
-            timeout=told.command_seconds,
+            timeout=told.handover_seconds,
             use_tls=told.security == "tls",
             start_tls=False,
             tls_context=self._tls if told.security == "tls" else None,
@@ -69,6 +74,8 @@ class SmtpSessions:
                     await self._start_tls(smtp)
                 if told.username:
                     await self._log_in_once(smtp)
+                if says_more(smtp):
+                    raise SMTPException("the server answers what it was not asked")
         except BaseException:
             drop(smtp)
             raise
@@ -143,6 +150,25 @@ class SmtpSessions:
         left = self._not_before - self._clock()
         if left > 0:
             raise SessionUnusable(self._refused_words, again_after_seconds=left)
+
+
+def says_more(smtp: SMTP) -> bool:
+    """Whether an answer waits that no command has asked for: the library would take it for that to the next command.
+
+    A notice would count as sent then that the server has refused. What comes between two commands aiosmtplib drops
+    since 5.1.3; what comes in one segment behind an asked answer it keeps, and there is no public way to see that. So
+    its own buffer is looked at. Raises ``SessionUnusable`` where a version has it no more: without it nothing is sent.
+    """
+    protocol = smtp.protocol
+    if protocol is None:
+        return True
+    pending = getattr(protocol, PENDING, None)
+    if not isinstance(pending, bytearray):
+        raise SessionUnusable(
+            f"this version of aiosmtplib ({version('aiosmtplib')}) does not show answers that nobody asked for: "
+            "install the one that Gatepost was released with"
+        )
+    return bool(pending)
 
 
 async def leave(smtp: SMTP, seconds: float) -> None:

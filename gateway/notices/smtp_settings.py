@@ -20,6 +20,9 @@ class SmtpSettings:
     """Not used where tokens are."""
     connections: int = 2
     connect_seconds: float = 30.0
-    command_seconds: float = 300.0
+    """For each step until there is a session, and twice that for all of them."""
+    handover_seconds: float = 120.0
+    """For all of a notice before its message: connection, login, MAIL, RCPT together. RFC 5321 4.5.3.2 gives each of
+    them up to five minutes; nothing is lost by less, since what has not begun is tried again."""
     answer_seconds: float = 600.0
-    """For the answer to the whole message."""
+    """For DATA, the message and the answer to it together."""

@@ -366,6 +366,9 @@ class NoticesSection(Section):
     bounces_password: str = Field("", repr=False)
     connections: Annotated[int, Field(ge=1, le=20), Number] = 2
     per_second: Annotated[float, Field(gt=0, le=1_000), Number] = 10.0
+    handover_seconds: Annotated[float, Field(ge=10, le=600), Number] = 120.0
+    answer_seconds: Annotated[float, Field(ge=30, le=1_800), Number] = 600.0
+    alarm_seconds: Annotated[float, Field(ge=60, le=86_400), Number] = 900.0
     hold_seconds: Annotated[float, Field(ge=0, le=7 * 86_400), Number] = 600.0
     expires_seconds: Annotated[float, Field(ge=600, le=30 * 86_400), Number] = 86_400.0
     first_batch: Count = 20

@@ -43,7 +43,23 @@ class Silence:
     """Nothing more."""
 
 
-Manner = bytes | Flood | Drip | Cut | Silence
+@dataclass(frozen=True, slots=True)
+class Late:
+    """These octets, after so many seconds."""
+
+    seconds: float
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The first time so, then otherwise."""
+
+    now: "Manner"
+    then: "Manner"
+
+
+Manner = bytes | Flood | Drip | Cut | Silence | Late | First
 
 
 @dataclass
@@ -58,9 +74,16 @@ class Scripted:
     flooded: int = 0
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """A message has come whole."""
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    def end_all(self) -> None:
+        """Every connection, at once."""
+        for writer in self.writers:
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self.writers.append(writer)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._say("greeting", writer)
@@ -77,6 +100,9 @@ class Scripted:
 
     async def _say(self, stage: str, writer: asyncio.StreamWriter) -> None:
         manner = self.says.get(stage, b"500 what\r\n")
+        if isinstance(manner, First):
+            self.says[stage] = manner.then
+            manner = manner.now
         if isinstance(manner, bytes):
             writer.write(manner)
         elif isinstance(manner, Flood):
@@ -95,6 +121,9 @@ class Scripted:
             writer.write(manner.octets)
             await writer.drain()
             raise ConnectionAbortedError
+        elif isinstance(manner, Late):
+            await asyncio.sleep(manner.seconds)
+            writer.write(manner.octets)
         else:
             await asyncio.Event().wait()
 

@@ -9,7 +9,8 @@ import time
 from dataclasses import replace
 
 from gateway.domain.batches import Batches
-from gateway.notices.outbox import Outbox, OutboxSettings
+from gateway.notices.outbox import Outbox
+from gateway.notices.outbox_settings import OutboxSettings
 from gateway.storage.sql import open_store
 from tests.notices.stage import NOON, composer, smtp
 

@@ -8,7 +8,8 @@ from gateway.domain.change import PolicyChange, State
 from gateway.domain.notice import Finding, Mailing, NoticeKind
 from gateway.domain.policy import first_policy
 from gateway.notices.compose import Composer, ComposeSettings
-from gateway.notices.outbox import Outbox, OutboxSettings
+from gateway.notices.outbox import Outbox
+from gateway.notices.outbox_settings import OutboxSettings
 from gateway.notices.planning import Wanted, begin, planned_people
 from gateway.notices.recipients import Recipients, Wave
 from gateway.notices.smtp import SmtpDelivery
@@ -50,7 +51,7 @@ def composer(**changes: object) -> Composer:
 
 
 def smtp(port: int, **changes: object) -> SmtpDelivery:
-    settings = SmtpSettings("127.0.0.1", port, "none", connect_seconds=5.0, command_seconds=5.0, answer_seconds=5.0)
+    settings = SmtpSettings("127.0.0.1", port, "none", connect_seconds=5.0, handover_seconds=5.0, answer_seconds=5.0)
     return SmtpDelivery(replace(settings, **changes))  # type: ignore[arg-type]
 
 

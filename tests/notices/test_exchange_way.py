@@ -189,7 +189,7 @@ async def test_a_process_that_ends_between_sending_and_writing_it_down(
         """Nothing is written any more."""
 
     with monkeypatch.context() as patched:
-        patched.setattr(whole.outbox, "_tell", ended)
+        patched.setattr(whole.outbox._bringing, "_tell", ended)
         await whole.told()
     assert {state for state, _ in (await whole.lines("cut")).values()} == {"transmitting"}
     whole.control.now += 1_201

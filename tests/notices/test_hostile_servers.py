@@ -42,7 +42,7 @@ def delivery(server: Scripted, stage: str, **login: str) -> SmtpDelivery:
             server.port,
             "none",
             connect_seconds=SHORT if stage in ("greeting", "EHLO") else LONG,
-            command_seconds=SHORT if stage in ("MAIL", "RCPT") else LONG,
+            handover_seconds=SHORT if stage in ("MAIL", "RCPT") else LONG,
             answer_seconds=SHORT if stage in ("DATA", ".") else LONG,
             username=login.get("username", ""),
             password=login.get("password", ""),

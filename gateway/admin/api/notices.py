@@ -51,6 +51,7 @@ class MailingList(BaseModel):
     """Mailings, those of the newest changes first."""
 
     sending: bool = Field(description="false: no [notices] sender is set, and nobody is told anything by mail")
+    warnings: list[str] = Field(description="why notices do not leave at the moment, in whole sentences")
     mailings: list[MailingOut]
 
 
@@ -111,7 +112,8 @@ async def list_mailings(
         found = await reading.mailings(change)
         counts = [await reading.notice_counts(each.change, each.kind) for each in found]
     lines = [_mailing(each, dict(count)) for each, count in zip(found, counts, strict=True)]
-    return MailingList(sending=deps.notices is not None, mailings=lines)
+    warnings = [] if deps.notices is None else list(deps.notices.troubles())
+    return MailingList(sending=deps.notices is not None, warnings=warnings, mailings=lines)
 
 
 @router.get("/notices/{change}")
