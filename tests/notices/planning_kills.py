@@ -1,23 +1,22 @@
 """Kills the process that writes down who is told, again and again: ``python -m tests.notices.planning_kills``.
 
-``[--people 20000] [--kills 30]``: in the end everybody has one notice, nobody was left out, and the figures are true.
+``[--people 20000] [--kills 30] [--postgresql]``: in the end everybody has one notice, nobody was left out, and the
+figures are true.
 """
 
 import argparse
 import asyncio
-import random
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from gateway.domain.notice import Mailing, MailingState, NoticeKind, NoticeState
 from gateway.storage.sql import open_store
+from tests.notices.killing import database, killed
 from tests.notices.stage import fill, ordered, people, wanted
 
 CUT = NoticeKind.CUT
-SECONDS_AT_MOST = 600.0
+LIFE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -34,27 +33,35 @@ class Found:
     seconds: float
 
 
-async def run(number: int, kills: int, seed: int) -> Found:
+async def run(number: int, kills: int, seed: int, *, postgresql: bool = False) -> Found:
     """Plan, kill, plan … until everybody is written down."""
-    began, chance = time.time(), random.Random(seed)
-    with tempfile.TemporaryDirectory() as directory:
-        database = f"sqlite:///{Path(directory) / 'gatepost.db'}"
+    began, middle = time.time(), 0
+    with database(postgresql=postgresql) as url:
         crowd = people(number)
         # Every hundredth has an address that is none.
         fitting = [replace(each, address="" if place % 100 else "nowhere") for place, each in enumerate(crowd)]
-        store = await open_store(database, writable=True)
+        store = await open_store(url, writable=True)
         await fill(store, fitting)
         await ordered(store, wanted(hold=600.0))
         await store.close()
-        middle = done = 0
-        while True:
-            over = await _written_for_a_while(database, number, chance.uniform(0.0, 0.3) if done < kills else None)
-            if over:
-                break
-            done += 1
-            notices, _ = await _stands(database)
-            middle += 0 < notices < number
-        notices, mailing = await _stands(database)
+
+        async def over() -> bool:
+            return (await _stands(url))[1].state is not MailingState.PLANNING
+
+        async def after() -> None:
+            nonlocal middle
+            middle += 0 < (await _stands(url))[0] < number
+
+        done = await killed(
+            "tests.notices.writing_down",
+            *(url, str(number)),
+            kills=kills,
+            longest=LIFE_SECONDS,
+            seed=seed,
+            over=over,
+            after=after,
+        )
+        notices, mailing = await _stands(url)
         return Found(
             done,
             middle,
@@ -66,27 +73,8 @@ async def run(number: int, kills: int, seed: int) -> Found:
         )
 
 
-async def _written_for_a_while(database: str, number: int, seconds: float | None) -> bool:
-    """One life of the process: killed after so long, or let finish."""
-    words = ("-m", "tests.notices.writing_down", database, str(number))
-    child = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(SECONDS_AT_MOST):
-            assert await child.stdout.readline() == b"planning\n"
-            if seconds is not None:
-                await asyncio.sleep(seconds)
-                return False
-            while (await _stands(database))[1].state is MailingState.PLANNING:  # noqa: ASYNC110  (another process)
-                await asyncio.sleep(0.1)
-            return True
-    finally:
-        child.kill()
-        await child.wait()
-
-
-async def _stands(database: str) -> tuple[int, Mailing]:
-    store = await open_store(database, writable=False)
+async def _stands(url: str) -> tuple[int, Mailing]:
+    store = await open_store(url, writable=False)
     try:
         async with store.read() as reading:
             counts = await reading.notice_counts(1, CUT)
@@ -104,8 +92,9 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--postgresql", action="store_true")
     given = parser.parse_args()
-    found = asyncio.run(run(given.people, given.kills, given.seed))
+    found = asyncio.run(run(given.people, given.kills, given.seed, postgresql=given.postgresql))
     print(found)
     sys.exit(1 if found.left_out else 0)
 

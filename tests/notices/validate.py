@@ -1,6 +1,7 @@
 """Validates every EWS request of a run with Microsoft's schema, which is not ours to publish.
 
     python -m tests.notices.validate --schema DIR
+    EWS_SCHEMA=DIR pytest tests/notices/test_schema.py
 
 DIR holds ``ews.xsd``, which imports types.xsd and messages.xsd as each Exchange serves them in its EWS directory. The
 run sends with each login and with and without what is optional, looks up and checks, against the scripted server. As a
