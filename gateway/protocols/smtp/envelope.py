@@ -17,7 +17,8 @@ PATH_LONGEST: Final = 256
 
 _ATOM = rb"[!#-'*+\-./-9=?A-Z^-~\x80-\xff]"
 _LOCAL = rb'(?:%b{1,128}+|"(?:[ !#-\[\]-~\x80-\xff]|\\[ -~]){0,128}+")' % _ATOM
-_DOMAIN = rb"(?:[A-Za-z0-9._\x80-\xff-]{1,255}+|\[[!-Z^-~]{1,64}+\])"
+# RFC 5321 §4.1.3 lets brackets hold quotes and ">", and readers that do not know them end the path there.
+_DOMAIN = rb"(?:[A-Za-z0-9._\x80-\xff-]{1,255}+|\[[A-Za-z0-9.:_-]{1,64}+\])"
 _PATH = re.compile(rb"<(?:%b(?:@%b)?)?>" % (_LOCAL, _DOMAIN))
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~\x80-\xff]++))?\Z")
 _SIZE = re.compile(rb"[0-9]{1,20}\Z")
