@@ -11,6 +11,7 @@ from gateway.changes.applying import Rules
 from gateway.changes.fleet_previews import FleetSettings, NamedSets
 from gateway.changes.guards import GuardLimits
 from gateway.changes.impact.figures import NamedSet
+from gateway.domain.access import Protocol
 from gateway.domain.freeze import freeze_span
 from gateway.ports.store import Reading
 from gateway.settings import Settings
@@ -35,7 +36,21 @@ def rules_of(settings: Settings) -> Rules:
 
 def fleet_settings_of(settings: Settings) -> FleetSettings:
     """What previews look at."""
-    return FleetSettings(widest_percent=settings.changes.widest_percent)
+    return FleetSettings(settings.changes.widest_percent, ways_by_name(settings))
+
+
+def ways_by_name(settings: Settings) -> frozenset[Protocol]:
+    """The ways in that are open here and ask by a login alone. What an asker asks about is its own affair."""
+    if settings.authz.listen or settings.haproxy.listen or settings.envoy.listen:
+        return frozenset(Protocol) - {Protocol.ACTIVESYNC}
+    mail = settings.webmail
+    opened: dict[Protocol, object] = {
+        Protocol.WEBMAIL: mail.ews or mail.mapi or mail.owa or mail.dav or mail.jmap,
+        Protocol.IMAP: settings.imap.listen,
+        Protocol.POP3: settings.pop3.listen,
+        Protocol.SMTP: settings.smtp.listen or settings.postfix.listen,
+    }
+    return frozenset(protocol for protocol, there in opened.items() if there)
 
 
 def named_of(settings: Settings) -> NamedSets:

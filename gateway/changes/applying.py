@@ -455,8 +455,11 @@ def _undone(change: PolicyChange, newest: PolicyVersion) -> lives.TakenBack:
 
 
 def _stage_done(stage: int, version: PolicyVersion, found: Previewed | None, now: float, by: str) -> StageDone:
-    cut, admitted = (found.measured.newly_cut, found.measured.newly_admitted) if found else (0, 0)
-    return StageDone(stage, version.number, now, by, cut, admitted)
+    if found is None:
+        return StageDone(stage, version.number, now, by)
+    seen = found.measured
+    by_name = seen.cut_by_name + seen.admitted_by_name
+    return StageDone(stage, version.number, now, by, seen.newly_cut, seen.newly_admitted, by_name)
 
 
 def _lasting(seconds: float) -> str:

@@ -28,6 +28,7 @@ from gateway.changes.impact.reach import Reach
 from gateway.changes.impact.saving import Unusable
 from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
+from gateway.domain.access import Protocol
 from gateway.domain.change import PreviewSeen
 from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.domain.policy_parts import parts_of
@@ -52,6 +53,8 @@ class FleetSettings:
     """What previews are asked to look at beside the numbers that they always have."""
 
     widest_percent: float = 20.0
+    by_name: frozenset[Protocol] = frozenset()
+    """Ways in that are open here and know no device: there people are cut as well."""
 
 
 WhoIsConnected = Callable[[], Awaitable[Connected | None]]
@@ -125,7 +128,13 @@ class FleetPreviews:
             named = tuple(await self._named(reading))
         earlier, sessions = policy_of(before), connected.sessions if connected is not None else None
         return await index.preview(
-            earlier, policy_of(after, earlier), self._now(), sessions=sessions, named=named, horizons=horizons
+            earlier,
+            policy_of(after, earlier),
+            self._now(),
+            sessions=sessions,
+            named=named,
+            horizons=horizons,
+            by_name=self._settings.by_name,
         )
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:
@@ -297,7 +306,14 @@ def previewed(
     )
     named = dict.fromkeys(name for each in impact.named for name in each.cut)
     measured = Measured(
-        impact.cut, impact.admitted, impact.devices, _wide(fleet, before, after, widest_percent), tuple(named)
+        impact.cut,
+        impact.admitted,
+        impact.devices,
+        _wide(fleet, before, after, widest_percent),
+        tuple(named),
+        impact.cut_by_name,
+        impact.admitted_by_name,
+        impact.people,
     )
     marks = fleet.devices.key[numbers_of(impact.sets.cut)]
     return Previewed(seen, measured, frozenset(marks.tolist()), shown(impact, connected))
@@ -338,6 +354,8 @@ def shown(impact: Impact, connected: Connected | None = None) -> dict[str, Any]:
         "people_cut": impact.people_cut,
         "people_cut_off": impact.people_cut_off,
         "people_admitted": impact.people_admitted,
+        "cut_by_name": impact.cut_by_name,
+        "admitted_by_name": impact.admitted_by_name,
         "by_protocol": {
             str(protocol): {
                 "cut": each.cut,

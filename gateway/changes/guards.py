@@ -61,6 +61,19 @@ class Measured:
     wide: tuple[WideBan, ...] = ()
     named_cut: tuple[str, ...] = ()
     """Operators and people of the VIP group among the newly cut, the author among them."""
+    cut_by_name: int = 0
+    """People who lose mail where a login alone asks, and of whom no device is newly cut."""
+    admitted_by_name: int = 0
+    people: int = 0
+    """All that are known."""
+
+    @property
+    def turned(self) -> tuple[tuple[str, int, int], ...]:
+        """What counts: in words, devices, and people beside them."""
+        return (
+            ("newly cut", self.newly_cut, self.cut_by_name),
+            ("newly admitted", self.newly_admitted, self.admitted_by_name),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +131,25 @@ def _counted(
     others = (each for each in recent if each.number != change.number and same_name(each.author, change.author))
     # Its own earlier stages count as well: twenty small ones are a large change.
     before = sum(_within_a_day(each, now) for each in (*others, change))
-    for words, number in (
-        ("newly cut", measured.newly_cut),
-        ("newly admitted", measured.newly_admitted),
-    ):
-        if not number:
+    fleet = measured.devices or measured.people
+    for words, devices, people in measured.turned:
+        if not devices and not people:
             continue
-        total = number + before
-        share = total / measured.devices * 100 if measured.devices else 0.0
+        total = devices + people + before
+        share = total / fleet * 100 if fleet else 0.0
+        number = f"{devices} devices" + (f", and {people} people by protocols that name none," if people else "")
         earlier = f", {before} more by {change.author}'s changes of the last 24 hours" if before else ""
         if total > limits.devices:
             yield GuardHit(
                 words.replace(" ", "_"),
-                f"{number} devices {words}{earlier}; one person alone may turn {limits.devices} within a day",
+                f"{number} {words}{earlier}; one person alone may turn {limits.devices} within a day",
                 total,
                 limits.devices,
             )
         elif share > limits.percent and total >= limits.at_least:
             yield GuardHit(
                 words.replace(" ", "_"),
-                f"{number} devices {words}{earlier}, {share:.3g} % of the fleet; one person alone may turn "
+                f"{number} {words}{earlier}, {share:.3g} % of the fleet; one person alone may turn "
                 f"{limits.percent:g} % within a day",
                 share,
                 limits.percent,
@@ -147,7 +159,7 @@ def _counted(
 def _within_a_day(change: PolicyChange, now: float) -> int:
     """Devices that its stages of the last day turned; taken back or not, it was done."""
     late = (each for each in change.done if each.at > now - COUNTED_SECONDS)
-    return sum(each.newly_cut + each.newly_admitted for each in late)
+    return sum(each.newly_cut + each.newly_admitted + each.by_name for each in late)
 
 
 def _wide(measured: Measured, limits: GuardLimits) -> Iterable[GuardHit]:

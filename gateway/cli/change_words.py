@@ -82,6 +82,9 @@ def _preview_lines(seen: dict[str, Any]) -> Iterator[str]:
     if seen["people_cut_off"]:
         yield f"                {seen['people_cut_off']:,} of these people lose their last device"
     yield f"newly admitted  {seen['newly_admitted']:,} devices"
+    if seen.get("cut_by_name") or seen.get("admitted_by_name"):
+        lost, got = seen["cut_by_name"], seen["admitted_by_name"]
+        yield f"by login alone  {lost:,} people more lose mail, {got:,} more get it, by protocols that name no device"
     yield f"unchanged       {seen['unchanged']:,} devices of {seen['devices']:,}"
     yield f"refused         {seen['refused_before']:,} before, {seen['refused_after']:,} after"
     yield f"unjudged        {seen['unjudged']:,} devices pass although nobody can judge them{_causes(seen)}"

@@ -90,6 +90,8 @@ class StageDone:
     newly_cut: int = 0
     newly_admitted: int = 0
     """As computed when it came into force."""
+    by_name: int = 0
+    """People beside these who turned where a login alone asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 from gateway.app.changing import OPERATORS, VIPS, fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.changes.applying import Rules
 from gateway.changes.impact.figures import NamedSet
+from gateway.domain.access import Protocol
 from gateway.domain.freeze import opens_at
 from gateway.domain.operator import NamedOperator, Role
 from gateway.ports.store import Writing
@@ -83,3 +84,18 @@ async def test_previews_name_the_operators_by_their_mail_logins() -> None:
     await store.write(work)
     async with store.read() as reading:
         assert await named_of(Settings())(reading) == (NamedSet(OPERATORS, logins=("ann@corp.example",)),)
+
+
+@pytest.mark.parametrize(
+    ("given", "ways"),
+    [
+        ({}, set()),
+        ({"IMAP__LISTEN": "imap://127.0.0.1:0", "IMAP__UPSTREAM": "imap://mail.internal"}, {Protocol.IMAP}),
+        ({"POSTFIX__LISTEN": "tcp://127.0.0.1:0"}, {Protocol.SMTP}),
+        ({"WEBMAIL__EWS": "verdict"}, {Protocol.WEBMAIL}),
+        ({"AUTHZ__LISTEN": "http://127.0.0.1:0"}, set(Protocol) - {Protocol.ACTIVESYNC}),
+    ],
+)
+def test_people_count_by_the_ways_that_are_open_and_know_no_device(given: dict[str, str], ways: set[Protocol]) -> None:
+    told = load_settings(None, {f"GATEPOST_{name}": value for name, value in given.items()})
+    assert fleet_settings_of(told).by_name == ways

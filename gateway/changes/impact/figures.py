@@ -119,6 +119,9 @@ class Impact:
     sessions: SessionsEnded
     named: tuple[NamedCut, ...]
     sets: Sets
+    cut_by_name: int = 0
+    """People of whom no device is newly cut, and who lose mail where all their devices answer for a login."""
+    admitted_by_name: int = 0
 
     @property
     def share_cut(self) -> float:

@@ -5,7 +5,8 @@ for a million devices.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from gateway.changes.impact.live import Live, SessionsEnded, ended
 from gateway.changes.impact.moment import Moment
 from gateway.changes.impact.reach import Reach
 from gateway.domain.access import Protocol
-from gateway.domain.policy import Policy
+from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.verdict import Cause, Reason
 
 K = TypeVar("K")
@@ -40,6 +41,8 @@ class Asked:
     named: tuple[NamedSet, ...] = ()
     horizons: tuple[float, ...] = HORIZONS
     """Ascending, in seconds."""
+    by_name: frozenset[Protocol] = frozenset()
+    """Further ways in by which a login alone asks here; those that a policy tells apart count in any case."""
 
 
 def impact_of(fleet: Fleet, before: Policy, after: Policy, now: float, asked: Asked | None = None) -> Impact:
@@ -72,6 +75,7 @@ class _Preview:
         refused_before = _all_of(reach.refused(self.before, protocol) for protocol in reach.protocols)
         refused = _all_of(reach.refused(self.after, protocol) for protocol in reach.protocols)
         people_cut, cut_off = self._people_cut()
+        only_cut, only_admitted = self._only_by_name()
         return Impact(
             incarnation=fleet.incarnation,
             sequence=fleet.sequence,
@@ -100,8 +104,10 @@ class _Preview:
             sources=self._tallies(fleet.sources),
             later=self._later(),
             sessions=self._sessions(),
-            named=tuple(self._named(each, people_cut) for each in self.asked.named),
+            named=tuple(self._named(each, people_cut | only_cut) for each in self.asked.named),
             sets=Sets(fleet, self.cut, self.admitted, self.unjudged, refused),
+            cut_by_name=int(np.count_nonzero(only_cut)),
+            admitted_by_name=int(np.count_nonzero(only_admitted)),
         )
 
     def _digest(self) -> str:
@@ -116,6 +122,17 @@ class _Preview:
         people = self.fleet.people_of(self.cut)
         cut_off: Mask = people & ~self.fleet.people_of(self.reach.served(self.after))
         return people, cut_off
+
+    def _only_by_name(self) -> tuple[Mask, Mask]:
+        """Who loses mail, and who gets it, by a login for which all devices answer, without a device that turns."""
+        count = self.fleet.people_count
+        cut, admitted = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        versions = self.before_policy.version, self.after_policy.version
+        for protocol in self.asked.by_name.union(*map(told_apart, versions)) - {Protocol.ACTIVESYNC}:
+            before, after = self.before.refused_people(protocol), self.after.refused_people(protocol)
+            cut |= after & ~before
+            admitted |= before & ~after
+        return cut & ~self.fleet.people_of(self.cut), admitted & ~self.fleet.people_of(self.admitted)
 
     def _by_cause(self) -> dict[Cause, int]:
         moment = self.after.moment
@@ -192,6 +209,14 @@ class _Preview:
         people |= self.fleet.members.get(named.group, BitMap()) if named.group else BitMap()
         cut = [self.fleet.person_ids[each] for each in people if people_cut[each]]
         return NamedCut(named.name, len(people), tuple(sorted(cut)[:NAMES_AT_MOST]), len(cut))
+
+
+def told_apart(version: PolicyVersion) -> frozenset[Protocol]:
+    """The ways in that a policy treats otherwise than another; all of them, where ActiveSync is one."""
+    settings = [getattr(version.unknowns, each.name) for each in fields(version.unknowns)]
+    ruled = chain.from_iterable([*(ban.rules for ban in version.bans), *(setting.rules for setting in settings)])
+    named = frozenset(rule.protocol for rule in ruled if rule.protocol is not None)
+    return frozenset(Protocol) if Protocol.ACTIVESYNC in named else named
 
 
 def _counter(wanted: BitMap) -> Callable[[BitMap], int]:

@@ -17,6 +17,7 @@ from gateway.changes.impact.live import LiveKey, live_on
 from gateway.changes.impact.saving import Unusable, frozen, load, save
 from gateway.changes.impact.verifying import Verified, sample_of, verify
 from gateway.changes.impact.writing import Update, Writer
+from gateway.domain.access import Protocol
 from gateway.domain.policy import Policy
 from gateway.ports.store import Store
 
@@ -74,9 +75,10 @@ class ImpactIndex:
         sessions: Sequence[LiveKey] | None = None,
         named: tuple[NamedSet, ...] = (),
         horizons: tuple[float, ...] = HORIZONS,
+        by_name: frozenset[Protocol] = frozenset(),
     ) -> Impact:
         """What putting ``after`` in the place of ``before`` does to everybody, at ``now``."""
-        return await asyncio.to_thread(_preview, self.view(), before, after, now, sessions, named, horizons)
+        return await asyncio.to_thread(_preview, self.view(), before, after, now, sessions, named, horizons, by_name)
 
     async def save(self, path: Path) -> None:
         """Write the index beside the store. Raises ``OSError``."""
@@ -97,6 +99,7 @@ def _preview(
     sessions: Sequence[LiveKey] | None,
     named: tuple[NamedSet, ...],
     horizons: tuple[float, ...],
+    by_name: frozenset[Protocol],
 ) -> Impact:
     live = live_on(fleet, sessions) if sessions is not None else None
-    return impact_of(fleet, before, after, now, Asked(live, named, horizons))
+    return impact_of(fleet, before, after, now, Asked(live, named, horizons, by_name))
