@@ -170,6 +170,9 @@ def _webmail_settings_of(section: WebmailSection) -> WebmailSettings:
         openings={rule: tuple(getattr(section, rule.value)) for rule in Rule},
         dav_paths=tuple(section.dav_paths),
         jmap_paths=tuple(section.jmap_paths),
+        connection_bound=frozenset(Rule(name) for name in section.connection_bound),
+        bound_connections=section.bound_connections,
+        bound_login_seconds=section.bound_login_seconds,
     )
 
 

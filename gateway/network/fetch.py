@@ -1,4 +1,4 @@
-"""One whole request and its whole answer over a pooled connection: for small questions of our own."""
+"""One whole request and its whole answer: for small questions of our own."""
 
 import asyncio
 from collections.abc import Sequence
@@ -71,16 +71,39 @@ async def fetch(
     timeout_seconds: float = 15.0,
     body_longest: int = 256 << 10,
 ) -> Fetched:
-    """Ask and wait for the whole answer. Raises ``UpstreamUnavailable``; a request is never sent twice."""
+    """Ask by a connection of the pool. Raises ``UpstreamUnavailable``; a request is never sent twice."""
+    asked = request_of(method, target, host, fields, body)
     connection = pool.take() or await pool.connect()
-    collector = _Collector(body_longest, connection)
+    return await fetch_by(
+        connection, method, asked, of=pool.url, timeout_seconds=timeout_seconds, body_longest=body_longest
+    )
+
+
+def request_of(
+    method: bytes, target: bytes, host: bytes, fields: Sequence[tuple[bytes, bytes]], body: bytes = b""
+) -> bytes:
+    """A small request as octets."""
     framing = b"Content-Length: %d\r\n" % len(body) if body or method == b"POST" else b""
-    connection.begin(collector, method, request_head(method, target, host, fields, framing) + body, complete=True)
+    return request_head(method, target, host, fields, framing) + body
+
+
+async def fetch_by(
+    connection: UpstreamConnection,
+    method: bytes,
+    octets: bytes,
+    *,
+    of: str,
+    timeout_seconds: float = 15.0,
+    body_longest: int = 256 << 10,
+) -> Fetched:
+    """Ask by this connection and wait for the whole answer; ``of``: of whom. Raises ``UpstreamUnavailable``."""
+    collector = _Collector(body_longest, connection)
+    connection.begin(collector, method, octets, complete=True)
     try:
         async with asyncio.timeout(timeout_seconds):
             return await collector.done
     except TimeoutError:
-        raise UpstreamUnavailable(f"{pool.url}: no answer within {timeout_seconds:.0f} s") from None
+        raise UpstreamUnavailable(f"{of}: no answer within {timeout_seconds:.0f} s") from None
     finally:
         if not collector.done.done() or collector.done.cancelled() or collector.done.exception() is not None:
             connection.abort()

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from gateway.network.rounds import Rounds
-from gateway.network.upstream_connection import UpstreamConnection
+from gateway.network.upstream_connection import Keeper, UpstreamConnection
 
 _ANOTHER_NAME = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL."""
@@ -107,13 +107,13 @@ class UpstreamPool:
             connection.abort()
         return None
 
-    async def connect(self) -> UpstreamConnection:
-        """A new connection. Raises ``UpstreamUnavailable``."""
+    async def connect(self, keeper: Keeper | None = None) -> UpstreamConnection:
+        """A new connection. ``keeper``: whose alone it is; else this pool's. Raises ``UpstreamUnavailable``."""
         if len(self._open) + self.connecting >= self._connections:
             raise UpstreamUnavailable(f"{self.url}: all {self._connections} connections are in use")
         self.connecting += 1
         try:
-            connection = await self._opened()
+            connection = await self._opened(keeper or self)
         except (OSError, TimeoutError, ssl.SSLError) as error:
             self._failures += 1
             self._down_until = self._now() + min(10.0, 0.5 * 2 ** min(self._failures, 6))
@@ -128,10 +128,10 @@ class UpstreamPool:
         self._open.add(connection)
         return connection
 
-    async def _opened(self) -> UpstreamConnection:
+    async def _opened(self, keeper: Keeper) -> UpstreamConnection:
         async with asyncio.timeout(self._connect_seconds):
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: UpstreamConnection(self),
+                lambda: UpstreamConnection(keeper),
                 self.host,
                 self.port,
                 ssl=self._context,

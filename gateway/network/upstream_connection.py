@@ -17,8 +17,8 @@ INTERIM_MOST = 8
 """1xx answers before the final one."""
 
 
-class Pool(Protocol):
-    """Where a connection comes from."""
+class Keeper(Protocol):
+    """Who has a connection between two requests: a pool, or its only user."""
 
     def put_back(self, connection: "UpstreamConnection") -> None:
         """Keep for the next request."""
@@ -81,7 +81,7 @@ class UpstreamConnection(PausedReading):
         "request_complete",
     )
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: "Keeper") -> None:
         super().__init__()
         self._pool = pool
         self._handler: ResponseHandler | None = None
@@ -124,6 +124,10 @@ class UpstreamConnection(PausedReading):
         self.request_complete = complete
         if self.transport is not None and octets:
             self.transport.write(octets)
+
+    def give_back(self) -> None:
+        """Nothing was sent on it, and nothing will be: it is for the next request."""
+        self._pool.put_back(self)
 
     @property
     def unasked(self) -> bool:

@@ -17,7 +17,7 @@ from gateway.protocols.http.chunked import BadChunk
 from gateway.protocols.http.request_body import RequestBody, request_body
 from gateway.protocols.http.request_head import BadRequest, RequestHead, parse_request, why_hopeless
 from gateway.protocols.http.writing import written
-from gateway.proxies.exchange import Exchange
+from gateway.proxies.exchange import Belonging, Exchange
 from gateway.proxies.standing import certificate_mark
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class ClientConnection(PausedReading):
         "_requests",
         "address",
         "answer_begun",
+        "belonging",
         "certificate",
         "certificate_mark",
         "deadline",
@@ -72,6 +73,8 @@ class ClientConnection(PausedReading):
         self.forwarded_end = b""
         """The line that tells the mail server whose request it is, and the empty one behind it."""
         self.exchange: Exchange | None = None
+        self.belonging: Belonging | None = None
+        """What its requests have made that lasts as long as it does."""
         self.keep_alive = True
         self.modern = True
         """Whether the present request is of HTTP/1.1, and its answer may come in chunks."""
@@ -160,6 +163,9 @@ class ClientConnection(PausedReading):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.client_gone()
+        belonging, self.belonging = self.belonging, None
+        if belonging is not None:
+            belonging.client_gone()
 
     def pause_writing(self) -> None:
         """The client takes no more for now."""
@@ -410,8 +416,8 @@ class ClientConnection(PausedReading):
         if self._requests and not begun:
             self.close()
 
-    def certificate_ended(self) -> None:
-        """It was revoked, or has expired: nothing more is taken by it. A request under way is told by its verdict."""
+    def take_no_more(self) -> None:
+        """What it came by has ended, its certificate for example. A request under way is answered, or refused."""
         self.keep_alive = False
         if self.exchange is None and not self._arrived:
             self.close()

@@ -136,6 +136,14 @@ class CredentialChecks:
         # Shielded: whoever asked first may go away, the others still wait for the same word.
         return await asyncio.shield(task)
 
+    def begin_attempt(self, login: str, address: str) -> Attempt | None:
+        """Count a question that somebody else asks, within the same bound; None: it must not be asked."""
+        return self._attempts.begin(login, address)
+
+    def did_not_fail(self, attempt: Attempt) -> None:
+        """That question was no failed log-in."""
+        self._attempts.did_not_fail(attempt)
+
     async def _ask(
         self, login: str, credentials: Credentials, host: bytes, digest: int, attempt: Attempt | None
     ) -> CheckResult:

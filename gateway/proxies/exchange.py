@@ -1,6 +1,14 @@
-"""What answers one request, as its client connection sees it."""
+"""What answers one request, as its client connection sees it; and what ends together with that."""
 
 from typing import Protocol
+
+
+class Belonging(Protocol):
+    """What belongs to one client's connection."""
+
+    def client_gone(self) -> None:
+        """That connection has ended."""
+        ...
 
 
 class Exchange(Protocol):

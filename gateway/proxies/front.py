@@ -108,6 +108,9 @@ class HttpFront:
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")
         self.bad_requests = metrics.counter("gatepost_bad_requests_total", "Requests not understood", "reason")
+        self.bound_logins = metrics.counter(
+            "gatepost_bound_logins_total", "Logins bound to a connection by their end", "outcome"
+        )
         self._closed_paths = metrics.counter("gatepost_closed_path_total", "Requests for what is not served", "path")
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self.admission: Admission[ClientConnection] = Admission(
@@ -211,7 +214,7 @@ class HttpFront:
         certified = [(each, each.certificate) for each in self._connections if each.certificate is not None]
         for connection, certificate in certified:
             if certificates.has_ended(certificate):
-                connection.certificate_ended()
+                connection.take_no_more()
 
     def status(self) -> dict[str, object]:
         """For the operator."""

@@ -169,13 +169,28 @@ class JudgedExchange(ABC):
         """Forward or refuse as soon as all that it takes is known."""
         if self.state is not State.HELD or self._task is not None or not self._allowed() or not self._ready():
             return
-        request = self.asked.request
-        pool = self._front.upstreams.of(request.login if request else "")
-        connection = pool.take()
+        connection = self._at_hand()
         if connection is None:
-            self._task = asyncio.create_task(self._connect(pool))
+            self._task = asyncio.create_task(self._connect())
         else:
             self._send(connection)
+
+    @property
+    def _pool(self) -> UpstreamPool:
+        request = self.asked.request
+        return self._front.upstreams.of(request.login if request else "")
+
+    def _at_hand(self) -> UpstreamConnection | None:
+        """A connection to the mail server that is there already; None: one has to be opened."""
+        return self._pool.take()
+
+    async def _opened(self) -> UpstreamConnection:
+        """Another one. Raises ``UpstreamUnavailable``."""
+        return await self._pool.connect()
+
+    def _receiver(self) -> JudgedAnswer:
+        """What takes the answer."""
+        return JudgedAnswer(self, self._front, self._client)
 
     def _allowed(self) -> bool:
         """Whether the request may be forwarded at this moment; else it is refused, or its verdict is on its way."""
@@ -193,9 +208,9 @@ class JudgedExchange(ABC):
             self._refuse(verdict)
         return False
 
-    async def _connect(self, pool: UpstreamPool) -> None:
+    async def _connect(self) -> None:
         try:
-            connection = await pool.connect()
+            connection = await self._opened()
         except UpstreamUnavailable as error:
             self._forget_task()
             log.warning("upstream_unavailable", reason=str(error))
@@ -206,7 +221,7 @@ class JudgedExchange(ABC):
         if self.state is State.HELD and self._allowed():
             self._send(connection)
         else:
-            pool.put_back(connection)
+            connection.give_back()
 
     def _send(self, connection: UpstreamConnection) -> None:
         """Forward the head with what there is of the body."""
@@ -219,7 +234,7 @@ class JudgedExchange(ABC):
         self._client.resume()
         self.state = State.FORWARDED
         self._upstream = connection
-        connection.begin(JudgedAnswer(self, self._front, self._client), head.method, octets, complete=complete)
+        connection.begin(self._receiver(), head.method, octets, complete=complete)
         if complete:
             self._await_answer()
 

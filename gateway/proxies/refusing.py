@@ -95,6 +95,11 @@ class Refusing:
             return Told(unauthorized(result.challenges), "unauthenticated")
         if result.credibility is Credibility.UNKNOWN:
             return self.deferred("deferred")
-        self.log.write_down("refused", request, verdict)
-        delay = self.pace.delay(request.login, request.device_id)
+        return self.refused(asked, verdict)
+
+    def refused(self, asked: Question, verdict: Verdict) -> Told:
+        """The refusal, for whom the mail server has accepted."""
+        assert asked.request is not None
+        self.log.write_down("refused", asked.request, verdict)
+        delay = self.pace.delay(asked.request.login, asked.request.device_id)
         return Told(asked.denied(verdict), "refused", True, delay)

@@ -93,7 +93,8 @@ def _check_no_certificates(settings: Settings) -> None:
     """Whether nothing needs certificates of clients where no authority of them is named."""
     identity = settings.identity
     demanded = [protocol for protocol, demand in identity.demand.items() if demand == "certificate"]
-    opened = [rule for rule, openings in settings.webmail if "certificate" in openings]
+    rules = ("ews", "mapi", "owa", "dav", "jmap")
+    opened = [rule for rule in rules if "certificate" in getattr(settings.webmail, rule)]
     needing = {
         f"[identity] demand = {{ {', '.join(demanded)} }}": bool(demanded),
         "[identity] certificate_user": identity.certificate_user != "none",

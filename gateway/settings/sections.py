@@ -12,6 +12,7 @@ from gateway.settings.values import (
     Asker,
     AskerKinds,
     AskerListeners,
+    BoundRules,
     CookieOpenings,
     Count,
     CutCommand,
@@ -144,6 +145,9 @@ class WebmailSection(Section):
     jmap: Openings = []
     dav_paths: ServedPaths = ["/SOGo/dav", "/dav", "/caldav", "/carddav", "/principals"]
     jmap_paths: ServedPaths = ["/jmap"]
+    connection_bound: BoundRules = []
+    bound_connections: Count = 2_000
+    bound_login_seconds: Seconds = 15.0
 
 
 class MailSection(Section):

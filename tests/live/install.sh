@@ -12,6 +12,8 @@ packages=(
     caddy haproxy libnginx-mod-mail                 # what asks for verdicts, beside nginx, Dovecot and Postfix
     libwbxml2-utils                                 # a WBXML reader that is not ours
     redis-server                                    # a Redis with TLS, which the embedded one has not
+    apache2 libapache2-mod-auth-gssapi              # a web server whose logins belong to a connection,
+    gss-ntlmssp krb5-kdc krb5-admin-server krb5-user # by NTLM and by Kerberos
 )
 
 say() { printf 'servers: %s\n' "$*" >&2; }

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
-from gateway.network.upstream_connection import INTERIM_MOST, UpstreamConnection
+from gateway.network.upstream_connection import INTERIM_MOST, Keeper, UpstreamConnection
 from gateway.protocols.http.response_head import HEAD_LONGEST
 from tests.network.listener import PING, Listener, begun
 from tests.support.scripted_origin import Origin, scripted_origin
@@ -227,8 +227,8 @@ async def test_a_server_that_speaks_before_it_is_asked_is_not_asked(
 ) -> None:
     opened = pool._opened
 
-    async def spoken_to() -> UpstreamConnection:
-        connection = await opened()
+    async def spoken_to(keeper: Keeper) -> UpstreamConnection:
+        connection = await opened(keeper)
         (await origin.connection()).send_now(OK)
         while not connection.unasked:
             pass

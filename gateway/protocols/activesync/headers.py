@@ -6,7 +6,7 @@ headers, Content-Length, Host, Date and X-Forwarded-For are the proxy's.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.domain.errors import InvalidValue
@@ -138,12 +138,17 @@ def usable_challenges(value: bytes) -> bytes:
     """
     kept: list[bytes] = []
     keeping = False
-    for found in _CHALLENGE_PIECES.finditer(value):
-        piece = found[0].strip(b" \t")
-        if not piece:
-            continue
+    for piece in challenges_in(value):
         if not _PARAMETER.match(piece):
             keeping = piece.split(b" ", 1)[0].lower() in _USABLE_SCHEMES
         if keeping:
             kept.append(piece)
     return b", ".join(kept)
+
+
+def challenges_in(value: bytes) -> Iterator[bytes]:
+    """The pieces between the commas of a ``WWW-Authenticate``: a challenge's beginning, or a further parameter."""
+    for found in _CHALLENGE_PIECES.finditer(value):
+        piece = found[0].strip(b" \t")
+        if piece:
+            yield piece

@@ -71,7 +71,7 @@ class Credentials(NamedTuple):
     """Credentials that one request carries whole. A named tuple because one is made per request."""
 
     scheme: str
-    """``basic`` or ``bearer``."""
+    """``basic`` or ``bearer``; ``connection`` for those that are a connection's (``protocols/connection_login.py``)."""
     user: str
     """As written, not canonical; empty for bearer: a token's owner counts only once the upstream accepted it."""
     raw: bytes

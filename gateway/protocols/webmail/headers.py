@@ -8,10 +8,12 @@ it, so under a verdict none passes but those by which MAPI finds its session, wh
 
 import re
 from collections.abc import Iterable
+from enum import Enum
 from typing import Final
 
 from gateway.domain.errors import InvalidValue
 from gateway.protocols.activesync.headers import usable_challenges
+from gateway.protocols.connection_login import NEGOTIATE, NTLM, challenges
 from gateway.protocols.http.writing import Pair
 from gateway.protocols.webmail.paths import Rule
 
@@ -117,11 +119,36 @@ def _cookie_passes(cookie: bytes, *, judged: bool) -> bool:
     return name in _MAPI_SESSION if judged else not name.startswith(_DIRECTING)
 
 
+class Offer(Enum):
+    """Which logins that are bound to a connection a client may be offered."""
+
+    NONE = "none"
+    NAMED = "named"
+    """Those by which somebody is named who can be judged: NTLM; Negotiate, which may hide who it is, where there is no
+    NTLM beside it."""
+    NTLM = "ntlm"
+    """The same, for who has just come by Negotiate and was hidden."""
+    ALL = "all"
+
+
+def offered(pairs: Iterable[Pair], offer: Offer) -> list[Pair]:
+    """The challenges of an answer's that merely offer such a login, as far as they pass."""
+    values = [value for name, value in pairs if name.lower() == b"www-authenticate"]
+    there = dict.fromkeys(each.scheme for each in challenges(values) if not each.token)
+    passing = {
+        Offer.NONE: (),
+        Offer.NAMED: (NTLM,) if NTLM in there else (NEGOTIATE,),
+        Offer.NTLM: (NTLM,),
+        Offer.ALL: (NEGOTIATE, NTLM),
+    }[offer]
+    return [(b"WWW-Authenticate", scheme) for scheme in there if scheme in passing]
+
+
 def to_client(rule: Rule, pairs: Iterable[Pair], host: bytes, *, judged: bool) -> list[Pair]:
     """The headers of an answer that go to the client.
 
-    Challenges bound to a connection are left out, which may leave a 401 without any. ``Location`` becomes a path, and
-    is left out where it leads to another host than ``host``, the request's own.
+    Challenges bound to a connection are left out (``offered``), which may leave a 401 without any. ``Location`` becomes
+    a path, and is left out where it leads to another host than ``host``, the request's own.
     """
     allowed = _RESPONSE_ALWAYS | _RESPONSE[rule]
     passing: list[Pair] = []

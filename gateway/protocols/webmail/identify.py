@@ -1,7 +1,7 @@
 """From a request's head to the question that is judged, for other mail by HTTP.
 
 None of these protocols names a device, so all devices of the user answer. Who the user is, credentials say and nothing
-else: a cookie carries no name that could be trusted.
+else, be they the request's or its connection's (``Speaker``): a cookie carries no name that could be trusted.
 """
 
 import re
@@ -26,6 +26,17 @@ from gateway.protocols.wording import app_named
 
 _TOKEN_IN_QUERY = re.compile(rb"(?:\A|[&;])access(?:_|%5f)token(?:=|\Z)", re.IGNORECASE)
 """RFC 6750 §2.3: some servers would believe it rather than Authorization."""
+
+
+class Speaker(NamedTuple):
+    """For whom a request speaks whose login is its connection's (NTLM, Negotiate)."""
+
+    credentials: Credentials | None
+    """What tells apart the sessions of who has logged in and of who merely says so; None: it names nobody."""
+    login: str | None
+    """Canonical; None: nobody that could be judged."""
+    authorization: bytes
+    """What the mail server gets to read of it; empty: nothing, it knows the connection."""
 
 
 class WebmailAsked(NamedTuple):
@@ -54,10 +65,12 @@ def identify(
     *,
     judged: bool,
     certificate: CertificateShown | None = None,
+    speaker: Speaker | None = None,
 ) -> WebmailAsked | Answer:
     """What is asked, or the answer to a request that cannot be asked.
 
-    ``judged``: under a verdict; ``certificate``: of the client's connection.
+    ``judged``: under a verdict; ``certificate``: of the client's connection; ``speaker``: where that is logged in, or
+    about to be.
     """
     if head.method not in METHODS[rule]:
         return refusals.method_not_allowed(rule)
@@ -67,6 +80,8 @@ def identify(
     except InvalidValue as error:
         return refusals.wrong_destination(_sentence(error))
     try:
+        if speaker is not None:
+            return _spoken(head, rule, client_address, certificate, speaker, judged=judged)
         return _identified(head, rule, client_address, rules, certificate, judged=judged)
     except InvalidValue as error:
         return malformed(f"{_sentence(error)}.")
@@ -86,16 +101,13 @@ def _identified(
     *,
     judged: bool,
 ) -> WebmailAsked | Answer:
-    action = f"{rule} {head.method.decode('ascii')}"
-    fields = to_upstream(rule, head.fields, judged=judged)
-    fields.append((b"X-Forwarded-For", client_address.encode("ascii", "replace")))
+    action, fields = _forwarded(head, rule, client_address, judged=judged)
     authorization = head.named.get(b"authorization")
     if authorization is None:
         if judged and carries_token(head.query):
             return not_authenticated("mail")
         # Nobody was judged: nothing that might be taken for a log-in goes along.
-        kept = [each for each in fields if each[0].lower() != b"cookie"] if judged else fields
-        return WebmailAsked(rule, action, None, None, kept)
+        return WebmailAsked(rule, action, None, None, _without(b"cookie", fields) if judged else fields)
     credentials = read_authorization(authorization)
     if isinstance(credentials, Unusable):
         # NTLM and Negotiate belong to a connection, and ours to the mail server are everybody's.
@@ -110,9 +122,47 @@ def _identified(
     login = login_of(credentials, rules)
     if login is None:
         return not_authenticated("mail")
+    return WebmailAsked(rule, action, credentials, _question(login, action, client_address, certificate), fields)
+
+
+def _spoken(
+    head: RequestHead,
+    rule: Rule,
+    client_address: str,
+    certificate: CertificateShown | None,
+    speaker: Speaker,
+    *,
+    judged: bool,
+) -> WebmailAsked:
+    """What is asked by a connection that somebody logs in on, or has logged in on. Raises ``InvalidValue``."""
+    action, fields = _forwarded(head, rule, client_address, judged=judged)
+    fields = _without(b"authorization", fields)
+    if speaker.authorization:
+        fields.append((b"Authorization", speaker.authorization))
+    if not judged:
+        return WebmailAsked(rule, action, speaker.credentials, None, fields)
+    if carries_token(head.query):
+        raise InvalidValue("a token in the URL beside credentials")
+    if speaker.login is None:
+        return WebmailAsked(rule, action, None, None, _without(b"cookie", fields))
+    request = _question(speaker.login, action, client_address, certificate)
+    return WebmailAsked(rule, action, speaker.credentials, request, fields)
+
+
+def _forwarded(head: RequestHead, rule: Rule, client_address: str, *, judged: bool) -> tuple[str, list[Pair]]:
+    """Rule and method, and the headers for the mail server. Raises ``InvalidValue``."""
+    fields = to_upstream(rule, head.fields, judged=judged)
+    fields.append((b"X-Forwarded-For", client_address.encode("ascii", "replace")))
+    return f"{rule} {head.method.decode('ascii')}", fields
+
+
+def _without(name: bytes, fields: list[Pair]) -> list[Pair]:
+    return [each for each in fields if each[0].lower() != name]
+
+
+def _question(login: str, action: str, client_address: str, certificate: CertificateShown | None) -> AccessRequest:
     strength = strength_of(certificate=certificate)
-    request = AccessRequest(login, "", Protocol.WEBMAIL, strength, action, "", client_address, certificate=certificate)
-    return WebmailAsked(rule, action, credentials, request, fields)
+    return AccessRequest(login, "", Protocol.WEBMAIL, strength, action, "", client_address, certificate=certificate)
 
 
 def carries_token(query: bytes | None) -> bool:

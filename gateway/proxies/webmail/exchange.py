@@ -14,8 +14,8 @@ from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import RequestHead
 from gateway.protocols.http.response_head import ResponseHead
 from gateway.protocols.http.writing import Pair
-from gateway.protocols.webmail.headers import to_client
-from gateway.protocols.webmail.identify import WebmailAsked, identify
+from gateway.protocols.webmail.headers import Offer, offered, to_client
+from gateway.protocols.webmail.identify import Speaker, WebmailAsked, identify
 from gateway.protocols.webmail.paths import Places, Rule
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.exchange_state import State
@@ -36,7 +36,7 @@ _WITH_EFFECT = frozenset((b"PUT", b"DELETE", b"MKCOL", b"MKCALENDAR", b"PROPPATC
 class WebmailExchange(JudgedExchange):
     """Answers one request under a rule that is open."""
 
-    __slots__ = ("_host", "_judged", "_method", "_places", "_rule", "_streaming", "asked")
+    __slots__ = ("_host", "_judged", "_method", "_offer", "_places", "_rule", "_speaker", "_streaming", "asked")
 
     asked: WebmailAsked
 
@@ -49,8 +49,13 @@ class WebmailExchange(JudgedExchange):
         places: Places,
         *,
         judged: bool,
+        offer: Offer = Offer.NONE,
+        speaker: Speaker | None = None,
     ) -> None:
+        """``offer``: which logins of connections are offered; ``speaker``: who has logged in so, or is about to."""
         super().__init__(front, client, head)
+        self._offer = offer
+        self._speaker = speaker
         self._rule = rule
         self._places = places
         self._judged = judged
@@ -72,6 +77,7 @@ class WebmailExchange(JudgedExchange):
             *(head, self._rule, self._places, address, front.rules),
             judged=self._judged,
             certificate=self._client.certificate,
+            speaker=self._speaker,
         )
         if isinstance(asked, Answer):
             front.requests.inc(self._rule, "malformed" if asked.status != 401 else "unauthenticated")
@@ -104,7 +110,8 @@ class WebmailExchange(JudgedExchange):
             self.leave_upstream()
             self.tell(Told(not_authenticated("mail"), "unauthenticated"))
             return None
-        return to_client(self._rule, head.fields, self._host, judged=self._judged)
+        passing = to_client(self._rule, head.fields, self._host, judged=self._judged)
+        return [*offered(head.fields, self._offer), *passing] if head.status == 401 else passing
 
     def streams(self, head: ResponseHead) -> bool:
         """Whether it is an EventSource (WHATWG HTML §9.2)."""

@@ -32,6 +32,12 @@ class WebmailSettings:
     dav_paths: tuple[str, ...] = ("/SOGo/dav", "/dav", "/caldav", "/carddav", "/principals")
     """The first one is where discovery leads (RFC 6764)."""
     jmap_paths: tuple[str, ...] = ("/jmap",)
+    connection_bound: frozenset[Rule] = frozenset()
+    """Rules under which NTLM and Negotiate pass, each client's connection with one of its own to the mail server."""
+    bound_connections: int = 2_000
+    """Of those, at most so many at a time."""
+    bound_login_seconds: float = 15.0
+    """For a client's next message of such a login."""
 
 
 def credential_questions(settings: WebmailSettings) -> list[Elsewhere]:

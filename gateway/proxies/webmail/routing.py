@@ -8,7 +8,7 @@ from gateway.protocols.webmail.refusals import found_at
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.exchange import Exchange
 from gateway.proxies.simple import Answered
-from gateway.proxies.webmail.exchange import WebmailExchange
+from gateway.proxies.webmail.bound_routing import BoundRouting
 from gateway.proxies.webmail.exposure import Exposure, Network, Opened, WebmailSettings
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Webmail:
         self._front = front
         self._exposure = Exposure(settings, trusted)
         self._places = Places(settings.dav_paths, settings.jmap_paths)
+        self.bound = BoundRouting(front, self._places, trusted)
         self._dav_at = settings.dav_paths[0] + "/" if settings.dav_paths else ""
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Exchange | None:
@@ -35,5 +36,4 @@ class Webmail:
             return None
         if isinstance(place, Discovery):
             return Answered(client, found_at(self._dav_at)) if self._dav_at else None
-        judged = opened is Opened.JUDGED
-        return WebmailExchange(self._front, client, head, place, self._places, judged=judged)
+        return self.bound.exchange_for(client, head, place, judged=opened is Opened.JUDGED)
