@@ -1,23 +1,69 @@
-"""The [changes] section as the parts that decide take it: limits of guards, and whom previews name.
+"""Changes in the control process: the desk, who applies them, what comes by itself; and the [changes] section for them.
 
-Read at the start, like all settings.
+Settings are read at the start, like all of them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from zoneinfo import ZoneInfo
 
-from gateway.admin.operators import known_operators
-from gateway.changes.applying import Rules
-from gateway.changes.fleet_previews import FleetSettings, NamedSets
+from gateway.admin.operators import approval_stands, known_operators, logins_of, operators_count
+from gateway.app.noticing import Noticing
+from gateway.changes.apply import InForce, Publish
+from gateway.changes.applying import Applier, Perform, Rules
+from gateway.changes.desk import ChangeDesk
+from gateway.changes.fleet_previews import FleetPreviews, FleetSettings, NamedSets
 from gateway.changes.guards import GuardLimits
 from gateway.changes.impact.figures import NamedSet
+from gateway.changes.scheduling import Schedule
+from gateway.changes.short_form import ShortForm
 from gateway.domain.access import Protocol
 from gateway.domain.freeze import freeze_span
-from gateway.ports.store import Reading
+from gateway.ports.store import Reading, Store
 from gateway.settings import Settings
 
 VIPS = "VIPs"
 OPERATORS = "operators"
+
+
+class Changing:
+    """One per control process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        previews: FleetPreviews,
+        in_force: InForce,
+        publish: Publish,
+        now: Callable[[], float],
+        noticing: Noticing,
+        perform: Perform,
+    ) -> None:
+        """``perform`` does what is no part of the policy and needs a second person."""
+        rules = rules_of(settings)
+        self.desk = ChangeDesk(
+            store,
+            previews,
+            now,
+            approval_seconds=settings.changes.approval_hours * 3600,
+            operators=operators_count,
+            rejected=noticing.withdrawn,
+        )
+        self.applier = Applier(
+            store,
+            previews,
+            publish,
+            in_force,
+            now,
+            rules=lambda: rules,
+            perform=perform,
+            withdrawn=noticing.withdrawn,
+            telling=noticing.telling,
+            stands=approval_stands,
+            logins_of=logins_of,
+        )
+        self.schedule = Schedule(store, self.applier, now)
+        self.editor = ShortForm(store, self.desk, self.applier, now)
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -76,7 +76,7 @@ def _life_of(
         from gateway.app.health import run_health
 
         return run_health
-    from gateway.app.control import run_control
+    from gateway.app.control_life import run_control
 
     return partial(run_control, place=place, alone=alone)
 

@@ -5,9 +5,7 @@ Control processes alone write the store. Ends when told to drain, or when the su
 
 import asyncio
 import os
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -15,14 +13,11 @@ import structlog
 from gateway import __version__
 from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.api.health import HealthDeps, create_health
-from gateway.admin.auth import first_token
 from gateway.admin.bold_bindings import performers
 from gateway.admin.guarded import Performers
-from gateway.admin.operators import approval_stands, logins_of, operators_count
-from gateway.app.auditing import Auditing, audit_key_of, tell_of_the_start
+from gateway.app.auditing import Auditing
 from gateway.app.braking import Braking
-from gateway.app.changing import fleet_settings_of, named_of, rules_of, sentences_of
-from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
+from gateway.app.changing import Changing, fleet_settings_of, named_of, sentences_of
 from gateway.app.glass import GlassBook
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
@@ -35,24 +30,15 @@ from gateway.app.parts import (
     demands_of,
     identity_of,
     record_loader,
-    redis_of,
     server_tls_of,
-    storage_url_of,
 )
 from gateway.app.retaining import Retaining
 from gateway.app.serving import Serving, ServingLimits
 from gateway.app.tasks import Tasks
-from gateway.app.turn import Turn
 from gateway.audit.keys import AuditKey
-from gateway.changes.apply import ensure_first_policy
-from gateway.changes.applying import Applier
 from gateway.changes.connected import connected
-from gateway.changes.desk import ChangeDesk
 from gateway.changes.fleet_previews import FleetPreviews
-from gateway.changes.scheduling import Schedule
-from gateway.changes.short_form import ShortForm
-from gateway.domain.errors import DomainError
-from gateway.domain.policy import Policy, policy_of
+from gateway.domain.policy import Policy
 from gateway.inventory.bindings import Bindings
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.credentials import Credentials
@@ -61,15 +47,15 @@ from gateway.inventory.followed_policy import FollowedPolicy
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.mail_devices import MailDevices
 from gateway.inventory.people import People
-from gateway.inventory.publication import Publication, check_forward
+from gateway.inventory.publication import Publication
 from gateway.inventory.sources.push.intake import ReceiverLimits
 from gateway.inventory.sources.push.receiver import create_receiver
 from gateway.observability.clock import SteadyClock
 from gateway.observability.metrics import Metrics, merged
 from gateway.observability.process_figures import ProcessFigures
 from gateway.observability.rendering import render
-from gateway.ports.state_cache import CacheUnavailable, StoreWentBack
-from gateway.ports.store import Change, Store, Writing
+from gateway.ports.state_cache import StoreWentBack
+from gateway.ports.store import Store
 from gateway.ports.worker_statuses import Place
 from gateway.runtime.board import WorkerBoard
 from gateway.runtime.elsewhere import Elsewhere
@@ -84,7 +70,6 @@ from gateway.storage.redis import (
     RedisRecords,
     RedisWorkerStatuses,
 )
-from gateway.storage.sql import SchemaMismatch, open_store
 
 log = structlog.get_logger()
 
@@ -150,41 +135,20 @@ class Control:
         admin, inventory = settings.admin, settings.inventory
         bindings = Bindings(evidence)
         guarded = Performers(performers(bindings, ingest, now), now)
-        lasts = settings.changes.approval_hours * 3600
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
         self._noticing = Noticing(settings, store, load, now, attempts, self._previews)
         self._auditing = Auditing(settings, store, redis, key, now, self._noticing.take_effects)
-        desk = ChangeDesk(
-            store,
-            self._previews,
-            now,
-            approval_seconds=lasts,
-            operators=operators_count,
-            rejected=self._noticing.withdrawn,
+        self._changing = Changing(
+            settings, store, self._previews, self._board, publish, now, self._noticing, guarded.perform
         )
-        rules_in_force = rules_of(settings)
-        applier = Applier(
-            store,
-            self._previews,
-            publish,
-            self._board,
-            now,
-            rules=lambda: rules_in_force,
-            perform=guarded.perform,
-            withdrawn=self._noticing.withdrawn,
-            telling=self._noticing.telling,
-            stands=approval_stands,
-            logins_of=logins_of,
-        )
-        self._schedule = Schedule(store, applier, now)
         api = create_api(
             ApiDeps(
                 store=store,
-                desk=desk,
-                applier=applier,
+                desk=self._changing.desk,
+                applier=self._changing.applier,
                 verify=self._previews.verify,
                 brake=self._braking.fleet_brake,
-                editor=ShortForm(store, desk, applier, now),
+                editor=self._changing.editor,
                 guarded=guarded,
                 ingest=ingest,
                 bindings=bindings,
@@ -261,7 +225,7 @@ class Control:
             self._clock.watch(),
             self._leases.run("tidy", partial(tidy, self._store, self._clock.now)),
             self._leases.run("retention", self._retention.run),
-            self._leases.run("schedule", self._schedule.run),
+            self._leases.run("schedule", self._changing.schedule.run),
             self._braking.run(),
             self._leases.run("brake", self._braking.fleet_brake.run),
             self._leases.run("audit", self._auditing.sign),
@@ -315,7 +279,7 @@ class Control:
             "version": __version__,
             "warnings": [
                 *self._glass.sentences(),
-                *self._schedule.sentences(),
+                *self._changing.schedule.sentences(),
                 *sentences_of(self._settings),
                 *self._lookout.sentences(),
                 *self._previews.sentences(),
@@ -362,91 +326,3 @@ def tell_of_the_end(outcome: object) -> bool:
         log.error("control_task_failed", error=repr(outcome), exc_info=outcome)
         return True
     return False
-
-
-async def run_control(settings: Settings, link: SupervisorLink, place: Place, *, alone: bool) -> None:
-    """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``, ``TaskFailed``.
-
-    It begins when it is told to: another version's may have to end before, as one process writes the store.
-    """
-    turn = Turn()
-    linked = asyncio.ensure_future(link.run(turn.take))
-    try:
-        link.send({"type": "standing_by"})
-        if await turn.begins(linked):
-            await _begun(settings, link, linked, turn, place, alone=alone)
-    finally:
-        linked.cancel()
-        await asyncio.gather(linked, return_exceptions=True)
-
-
-async def _begun(
-    settings: Settings,
-    link: SupervisorLink,
-    linked: asyncio.Future[None],
-    turn: Turn,
-    place: Place,
-    *,
-    alone: bool,
-) -> None:
-    try:
-        await see_that_it_may_be_made(settings)
-        key, made = await asyncio.to_thread(audit_key_of, settings)
-        store = await open_store(storage_url_of(settings), writable=True, seal=key.seal)
-    except SchemaMismatch as error:
-        raise DomainError(str(error)) from None
-    await see_that_it_is_not_empty(settings, store)
-    version = await ensure_first_policy(store, _nobody_listens_yet, time.time())
-    try:
-        await first_token(store, data_dir_of(settings))
-    except OSError as error:
-        raise DomainError(
-            f"[gateway] data_dir {settings.gateway.data_dir}: the first token cannot be written ({error.strerror}): "
-            "let this user write there"
-        ) from None
-    await tell_of_the_start(store, key, data_dir_of(settings), made=made)
-    redis = redis_of(settings)
-    life = await _present_life(store, redis)
-    control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)
-    turn.hand_to(control.take)
-    await control.run(linked)
-
-
-async def _present_life(store: Store, redis: RedisConnection) -> str:
-    """The store's incarnation; a new one where the cache knows of changes that the store does not have.
-
-    Then somebody put an earlier state of the store in place, and what is cached of the later one must not count.
-    """
-    async with store.read() as reading:
-        incarnation = await reading.incarnation()
-    try:
-        await check_forward(store, RedisPublisher(redis, incarnation))
-    except CacheUnavailable:
-        # The publication looks again, each second.
-        return incarnation
-    except StoreWentBack as error:
-        log.warning(
-            "store_went_back", reason=str(error), remedy="reports and edits since then are lost: send them again"
-        )
-        return await _another_life(store, incarnation)
-    return incarnation
-
-
-async def _another_life(store: Store, after: str) -> str:
-    """Begin the life after ``after``, or join the one that another control process has begun; its name."""
-
-    async def work(writing: Writing) -> str:
-        present = await writing.incarnation()
-        if present != after:
-            return present
-        another = secrets.token_hex(8)
-        await writing.put_incarnation(another)
-        writing.log_everybody()
-        return another
-
-    name, _ = await store.write(work)
-    return name
-
-
-async def _nobody_listens_yet(changes: Sequence[Change]) -> None:
-    """The publication begins with the recent past of the log."""

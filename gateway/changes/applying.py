@@ -1,94 +1,66 @@
-"""Applies changes stage by stage, and takes them back.
+"""Applies changes stage by stage, and is where they are taken back.
 
-Applying computes the impact again, asks the guards, and compares the newly cut devices with those that were approved.
+Applying computes the impact again, asks whether that is cleared (``clearance``), and sees to it that people are told.
 A stage is one unit of work: the new policy version and the change's step stand together in the store or not at all.
-A refusal is a value that says what stands in the way and what to do. Taking back asks nobody: it refuses nothing and
-enforces nothing more.
+A refusal is a value that says what stands in the way and what to do. Taking back (``withdrawing``) asks nobody: it
+refuses nothing and enforces nothing more.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
+from gateway.changes.applied import Applied, NotApplied, lasting
 from gateway.changes.apply import ATTEMPTS, IN_FORCE_WITHIN_SECONDS, InForce, InForceResult, Publish
-from gateway.changes.audited import change_told, policy_edited
-from gateway.changes.desk import approved_of, author_changes, change_and_policy
-from gateway.changes.guards import COUNTED_SECONDS, GuardHit, GuardLimits, guard_hits, turns_down_only
-from gateway.changes.previews import Approved, Previewed, Previews, beyond, beyond_number
+from gateway.changes.audited import change_told
+from gateway.changes.clearance import Clearance, Known, LoginsOf, Rules, Stands
+from gateway.changes.desk import change_and_policy
+from gateway.changes.guards import turns_down_only
+from gateway.changes.previews import Previewed, Previews
 from gateway.changes.telling import Before, Telling
+from gateway.changes.withdrawing import Withdrawing, Withdrawn, nothing_else, put_version
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
-from gateway.domain.change import Approval, GuardedAction, PolicyChange, StageDone, State
+from gateway.domain.change import GuardedAction, PolicyChange, StageDone, State
 from gateway.domain.errors import InvalidValue
-from gateway.domain.notice import NoticeKind, Tell
+from gateway.domain.notice import Mailing, NoticeKind, Tell
 from gateway.domain.policy import PolicyVersion
-from gateway.ports.store import Change, Conflict, Reading, Store, Writing
+from gateway.ports.store import Conflict, Reading, Store, Writing
+
+__all__ = ["Applied", "Applier", "NotApplied", "Rules"]
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
-
-Withdrawn = Callable[[Writing, PolicyChange, str], Awaitable[None]]
-"""What else happens in the unit of work that takes a change back; the words are the reason."""
 
 Perform = Callable[[Writing, GuardedAction, PolicyChange], Awaitable[None]]
 """Does a guarded action inside the unit of work that applies it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """A stage, or a withdrawal, is in the store and published."""
+class _Looked:
+    """What the store says of a change, at one moment."""
 
     change: PolicyChange
-    version: PolicyVersion
-    in_force: InForceResult
-    seconds: float
-    """From the request to the last worker."""
-    clashes: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    """Of a withdrawal: parts not as before the change, see ``domain.change.TakenBack``."""
+    policy: PolicyVersion
+    """The newest."""
+    warning: Mailing | None
+    known: Known
 
 
 @dataclass(frozen=True, slots=True)
-class NotApplied:
-    """Nothing was done."""
+class _Stage:
+    """A stage that nothing stands in the way of, and how it was looked at."""
 
     change: PolicyChange
-    hits: tuple[GuardHit, ...]
-    sentence: str
-    """What stands in the way and what to do."""
-    comes_at: float | None = None
-    """Nothing but the time stands in the way: then it comes by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings that decide who may apply what."""
-
-    limits: GuardLimits = field(default_factory=GuardLimits)
-    second_person: bool = True
-    """False: guards are shown and obeyed by nobody (shops of one operator)."""
-
-
-Stands = Callable[[Reading, Approval], Awaitable[bool]]
-"""Whether who approved may still approve, by the token that was used."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What guards look at beside the change and its preview."""
-
-    recent: Sequence[PolicyChange]
-    own_logins: Collection[str]
-    approved: Approved | None
-
-
-async def _nothing_else(writing: Writing, change: PolicyChange, words: str) -> None:
-    """Nobody was told of the change."""
+    policy: PolicyVersion
+    found: Previewed | None
+    """None: it turns down only, and was not looked at."""
+    cut: int
+    """How many devices it cuts when it comes."""
+    tell: Tell | None
+    by: str
 
 
 class Applier:
@@ -104,10 +76,10 @@ class Applier:
         *,
         rules: Callable[[], Rules] = Rules,
         perform: Perform | None = None,
-        withdrawn: Withdrawn = _nothing_else,
+        withdrawn: Withdrawn = nothing_else,
         telling: Telling | None = None,
         stands: Stands | None = None,
-        logins_of: Callable[[Reading, str], Awaitable[Collection[str]]] | None = None,
+        logins_of: LoginsOf | None = None,
         timeout_seconds: float = IN_FORCE_WITHIN_SECONDS,
     ) -> None:
         """``withdrawn`` runs in the unit of work that takes a change back; ``logins_of``: an operator's mail logins."""
@@ -116,19 +88,15 @@ class Applier:
         self._publish = publish
         self._in_force = in_force
         self._now = now
-        self._rules = rules
+        self._clearance = Clearance(now, rules, stands, logins_of)
         self._perform = perform
-        self._withdrawn = withdrawn
         self._telling = telling or Telling(now=now)
-        self._stands = stands
-        self._logins_of = logins_of
         self._timeout_seconds = timeout_seconds
+        self._withdrawing = Withdrawing(store, publish, self.in_force, now, withdrawn)
 
     async def in_force(self, version: PolicyVersion) -> InForceResult:
         """Wait until every worker judges by that version or a newer one; who does not is named."""
         return await self._in_force.wait(version.number, self._timeout_seconds)
-
-    # --- applying
 
     async def apply(
         self, number: int, by: str, tell: Tell | None = None, *, stage: int | None = None
@@ -141,46 +109,71 @@ class Applier:
         began = time.monotonic()
         self._telling.see_that_it_can(tell)
         for _ in range(ATTEMPTS):
-            async with self._store.read() as reading:
-                change, policy = await change_and_policy(reading, number)
-                warning = await reading.mailing(number, NoticeKind.WARNING)
-                standing = await self._standing(reading, change)
-                known = await self._known(reading, standing)
-            place = self._stage_of(change, stage)
-            target = policy if change.action else lives.at_stage(change, policy, place)
-            found, cut = None, 0
-            if change.action is not None or not turns_down_only(change.touches):
-                found = await self._previews.of(policy, lives.in_full(target, change, self._now()), brief=True)
-                judged, judged_at = await self._judged(change, policy, found), self._telling.judged_at(change, warning)
-                refusal = self._refusal(standing, judged, known, judged_at)
-                if refusal is not None:
-                    return refusal
-                cut = await self._cut_at_once(change, policy, target, found)
-                before = self._telling.before(change, policy, cut, warning, tell)
-                if before is not None:
-                    return await self._told_first(change, policy, before, tell, by)
-            waits = self._not_before(self._telling.at_once(change, warning, tell), place)
-            if waits is not None:
-                return await self._scheduled(change, waits, by)
+            cleared = await self._cleared(number, by, tell, stage)
+            if isinstance(cleared, NotApplied):
+                return cleared
             try:
-                done, changes = await self._store.write(
-                    lambda writing: self._step(writing, change, policy, found, by, tell, cut)  # noqa: B023
+                (change, version), changes = await self._store.write(
+                    lambda writing: self._step(writing, cleared)  # noqa: B023
                 )
             except Conflict:
                 continue
             await self._publish(changes)
-            version = done[1]
             in_force = await self.in_force(version)
-            seconds = time.monotonic() - began
-            log.info("change_applied", stage=place + 1, **_told_of(done[0], version, in_force, seconds))
-            return Applied(done[0], version, in_force, seconds)
+            done = Applied(change, version, in_force, time.monotonic() - began)
+            log.info("change_applied", stage=cleared.change.next_stage + 1, **done.told())
+            return done
         raise Conflict(f"others keep changing the policy: apply change {number} again")
 
-    async def _standing(self, reading: Reading, change: PolicyChange) -> PolicyChange:
-        """The change with the approvals that count: a token that was revoked since, or a role taken, ends its word."""
-        if self._stands is None or change.done:
-            return change
-        return replace(change, approvals=tuple([a for a in change.approvals if await self._stands(reading, a)]))
+    # --- whether it may come
+
+    async def _cleared(self, number: int, by: str, tell: Tell | None, wanted: int | None) -> _Stage | NotApplied:
+        looked = await self._looked(number)
+        change, policy, warning = looked.change, looked.policy, looked.warning
+        place = _stage_of(change, wanted)
+        found, cut = None, 0
+        if change.action is not None or not turns_down_only(change.touches):
+            target = policy if change.action else lives.at_stage(change, policy, place)
+            found = await self._previews.of(policy, lives.in_full(target, change, self._now()), brief=True)
+            judged = await self._judged(change, policy, found)
+            refusal = self._clearance.refusal(looked.known, judged, self._telling.judged_at(change, warning))
+            if refusal is not None:
+                return refusal
+            cut = await self._cut_at_once(change, policy, target, found)
+            before = self._telling.before(change, policy, cut, warning, tell)
+            if before is not None:
+                return await self._told_first(change, policy, before, tell, by)
+        waits = self._not_before(self._telling.at_once(change, warning, tell), place)
+        if waits is not None:
+            return await self._scheduled(change, waits, by)
+        return _Stage(change, policy, found, cut, tell, by)
+
+    async def _looked(self, number: int) -> _Looked:
+        return await self._store.read_at_once(partial(self._look, number))
+
+    async def _look(self, number: int, reading: Reading) -> _Looked:
+        change, policy = await change_and_policy(reading, number)
+        warning = await reading.mailing(number, NoticeKind.WARNING)
+        return _Looked(change, policy, warning, await self._clearance.known(reading, change))
+
+    async def stands_in_the_way(self, change: PolicyChange, found: Previewed) -> NotApplied | None:
+        """What would refuse the change now, time apart, were ``found`` what it does; None: one person may apply it."""
+        async with self._store.read() as reading:
+            known = await self._clearance.known(reading, change)
+        return self._clearance.refusal(known, found, self._now())
+
+    async def would_refuse(self, number: int) -> NotApplied | None:
+        """What would refuse a change that has not begun, were all of it applied now; None: nothing, time apart.
+
+        Of one that has begun the whole was let through. Raises like ``apply``, and ``NotReadyYet``.
+        """
+        async with self._store.read() as reading:
+            change, policy = await change_and_policy(reading, number)
+        if change.done or change.action is not None:
+            return None
+        whole = lives.at_stage(change, policy, len(change.stages) - 1)
+        found = await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
+        return await self.stands_in_the_way(change, found)
 
     async def _cut_at_once(
         self, change: PolicyChange, policy: PolicyVersion, target: PolicyVersion, found: Previewed
@@ -197,40 +190,7 @@ class Applier:
         whole = lives.at_stage(change, policy, len(change.stages) - 1)
         return await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
 
-    async def stands_in_the_way(self, change: PolicyChange, found: Previewed) -> NotApplied | None:
-        """What would refuse the change now, time apart, were ``found`` what it does; None: one person may apply it."""
-        async with self._store.read() as reading:
-            standing = await self._standing(reading, change)
-            known = await self._known(reading, standing)
-        return self._refusal(standing, found, known, self._now())
-
-    async def would_refuse(self, number: int) -> NotApplied | None:
-        """What would refuse a change that has not begun, were all of it applied now; None: nothing, time apart.
-
-        Of one that has begun the whole was let through. Raises like ``apply``, and ``NotReadyYet``.
-        """
-        async with self._store.read() as reading:
-            change, policy = await change_and_policy(reading, number)
-        if change.done or change.action is not None:
-            return None
-        whole = lives.at_stage(change, policy, len(change.stages) - 1)
-        found = await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
-        return await self.stands_in_the_way(change, found)
-
-    async def _known(self, reading: Reading, change: PolicyChange) -> "_Known":
-        recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
-        own = await self._logins_of(reading, change.author) if self._logins_of else ()
-        return _Known(recent, own, await approved_of(reading, change))
-
-    def _stage_of(self, change: PolicyChange, wanted: int | None) -> int:
-        if State.APPLYING not in lives.WAYS[change.state]:
-            lives.moved(change, State.APPLYING, 0.0, "")
-        if wanted is not None and wanted != change.next_stage:
-            raise InvalidValue(
-                f"stage {wanted + 1} of change {change.number} is in force already: look at it again (gatepost change "
-                f"show {change.number})"
-            )
-        return change.next_stage
+    # --- what comes later
 
     def _not_before(self, change: PolicyChange, stage: int) -> float | None:
         moments = []
@@ -257,7 +217,7 @@ class Applier:
             waiting, _ = await self._store.write(work)
         by_itself = waiting.state is State.SCHEDULED or change.stages[change.next_stage].by_itself
         then = "it comes then by itself" if by_itself else f"then: gatepost apply {change.number}"
-        sentence = f"not before its time, in {_lasting(at - self._now())}; {then}"
+        sentence = f"not before its time, in {lasting(at - self._now())}; {then}"
         return NotApplied(waiting, (), sentence, at if by_itself else None)
 
     async def _told_first(
@@ -268,7 +228,7 @@ class Applier:
         waiting, _ = await self._store.write(
             lambda writing: self._telling.put_off(writing, change, policy, before, tell, by)
         )
-        left = _lasting(before.until - self._now())
+        left = lasting(before.until - self._now())
         return NotApplied(
             waiting,
             (),
@@ -277,52 +237,12 @@ class Applier:
             before.until,
         )
 
-    def _refusal(
-        self, change: PolicyChange, found: Previewed, known: "_Known", approved_at: float
-    ) -> NotApplied | None:
-        rules, now, number = self._rules(), self._now(), change.number
-        if change.state is State.DRAFT:
-            return NotApplied(change, (), f"change {number} has no preview yet: gatepost change preview {number}")
-        hits = guard_hits(change, found.measured, known.recent, rules.limits, known.own_logins, now)
-        if not hits or not rules.second_person:
-            return None
-        approval = lives.approval_in_force(change, approved_at)
-        if approval is None:
-            ended = any(each.ends_at <= now for each in change.approvals)
-            word = "its approval has ended: " if ended else ""
-            return NotApplied(
-                change,
-                hits,
-                f"{word}change {number} needs the approval of a second person, not {change.author}: "
-                f"gatepost approve {number}",
-            )
-        approved = known.approved or Approved()
-        more, most = beyond(approved.newly_cut, found.newly_cut)
-        words = f"{more} devices would be cut that were not in"
-        if more <= most:
-            more, most = beyond_number(approved.newly_admitted, found.measured.newly_admitted)
-            words = f"{more} devices more would be admitted than in"
-        if more <= most:
-            return None
-        return NotApplied(
-            change,
-            hits,
-            f"{words} the preview that {approval.operator} approved (at most {most} may differ): preview it again "
-            f"(gatepost change preview {number}) and have that approved",
-        )
+    # --- the unit of work
 
-    async def _step(
-        self,
-        writing: Writing,
-        change: PolicyChange,
-        policy: PolicyVersion,
-        found: Previewed | None,
-        by: str,
-        tell: Tell | None = None,
-        cut: int = 0,
-    ) -> tuple[PolicyChange, PolicyVersion]:
+    async def _step(self, writing: Writing, cleared: _Stage) -> tuple[PolicyChange, PolicyVersion]:
+        change, by = cleared.change, cleared.by
         present, newest = await change_and_policy(writing, change.number)
-        if present != change or newest.number != policy.number:
+        if present != change or newest.number != cleared.policy.number:
             # What was looked at is not what is there: look again.
             raise Conflict(f"change {change.number} or the policy moved meanwhile")
         now, stage = self._now(), change.next_stage
@@ -330,18 +250,18 @@ class Applier:
         if change.action is not None:
             await self._do(writing, change.action, change)
         else:
-            version = await self._next_version(writing, lives.at_stage(change, newest, stage), newest, change, stage)
+            version = await self._next_version(writing, change, newest)
         last = stage + 1 == len(change.stages)
         words = f"stage {stage + 1} of {len(change.stages)}, policy version {version.number}"
         done = replace(
             lives.moved(change, State.APPLYING, now, by, words),
-            done=(*change.done, _stage_done(stage, version, found, now, by)),
-            tell=tell or change.tell,
+            done=(*change.done, _stage_done(cleared, version, now)),
+            tell=cleared.tell or change.tell,
         )
         if last:
             done = lives.moved(done, State.APPLIED, now, by)
         await writing.put_policy_change(done, now)
-        await self._telling.cut(writing, done, version, cut, by)
+        await self._telling.cut(writing, done, version, cleared.cut, by)
         kind = AuditKind.CHANGE_APPLIED if last else AuditKind.CHANGE_STAGE
         await writing.log_audit(change_told(done, kind, by, stage=stage + 1, version=version.number))
         return done, version
@@ -355,23 +275,15 @@ class Applier:
             # Not the policy moved, which is looked at again: what was wanted is not possible any more.
             raise InvalidValue(f"change {change.number} cannot be applied any more: {error}") from None
 
-    async def _next_version(
-        self, writing: Writing, edited: PolicyVersion, newest: PolicyVersion, change: PolicyChange, stage: int
-    ) -> PolicyVersion:
+    async def _next_version(self, writing: Writing, change: PolicyChange, newest: PolicyVersion) -> PolicyVersion:
+        edited = lives.at_stage(change, newest, change.next_stage)
         if edited == newest:
             return newest
-        place = f", stage {stage + 1} of {len(change.stages)}" if len(change.stages) > 1 else ""
+        several = len(change.stages) > 1
+        place = f", stage {change.next_stage + 1} of {len(change.stages)}" if several else ""
         note = f" ({change.note})" if change.note else ""
-        return await self._put(writing, edited, newest, change.author, f"{change.title}{place}{note}")
-
-    async def _put(
-        self, writing: Writing, edited: PolicyVersion, newest: PolicyVersion, author: str, summary: str
-    ) -> PolicyVersion:
-        version = replace(edited, number=newest.number + 1, created_at=self._now(), author=author, summary=summary)
-        await writing.put_policy(version)
-        writing.log_policy(version.number)
-        await writing.log_audit(policy_edited(newest, version))
-        return version
+        summary = f"{change.title}{place}{note}"
+        return await put_version(writing, edited, newest, self._now(), author=change.author, summary=summary)
 
     # --- halting, and back
 
@@ -390,81 +302,25 @@ class Applier:
         return halted
 
     async def withdraw(self, number: int, by: str, words: str = "") -> Applied:
-        """Take a change back: at once, by one person, whatever else happened since.
-
-        What it touched is as before, as far as that enforces nothing more than now; waiting notices are cancelled in
-        the same unit of work. Raises ``InvalidValue`` only where the change is over already.
-        """
-        began = time.monotonic()
-
-        async def work(writing: Writing) -> tuple[PolicyChange, PolicyVersion, lives.TakenBack]:
-            change, newest = await change_and_policy(writing, number)
-            now = self._now()
-            back, version, to = lives.TakenBack(newest), newest, State.REJECTED
-            if change.done:
-                back, to = _undone(change, newest), State.WITHDRAWN
-            ended = lives.moved(change, to, now, by, words)
-            if back.version != newest:
-                version = await self._put(
-                    writing, back.version, newest, by, f"change {number} withdrawn: {change.title}"
-                )
-            ended = replace(ended, withdrawn_by_version=version.number if change.done else None)
-            await writing.put_policy_change(ended, now)
-            await self._withdrawn(writing, ended, words)
-            kind = AuditKind.CHANGE_WITHDRAWN if change.done else AuditKind.CHANGE_REJECTED
-            clashes, kept = list(back.clashes), list(back.kept)
-            told = change_told(ended, kind, by, reason=words, version=version.number, clashes=clashes, kept=kept)
-            await writing.log_audit(told)
-            return ended, version, back
-
-        (change, version, back), changes = await self._written(work)
-        await self._publish(changes)
-        in_force = await self.in_force(version)
-        seconds = time.monotonic() - began
-        log.info("change_withdrawn", by=by, **_told_of(change, version, in_force, seconds))
-        return Applied(change, version, in_force, seconds, back.clashes, back.kept)
-
-    async def _written(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, Sequence[Change]]:
-        """Write, again where somebody else was quicker: taking back is never refused for that."""
-        for _ in range(ATTEMPTS - 1):
-            with suppress(Conflict):
-                return await self._store.write(work)
-        return await self._store.write(work)
+        """Take a change back. Raises ``InvalidValue`` only where the change is over already."""
+        return await self._withdrawing.withdraw(number, by, words)
 
 
-def _told_of(
-    change: PolicyChange, version: PolicyVersion, in_force: InForceResult, seconds: float
-) -> dict[str, object]:
-    return {
-        "change": change.number,
-        "title": change.title,
-        "author": change.author,
-        "policy_version": version.number,
-        "workers": in_force.workers,
-        "in_force": in_force.in_force,
-        "silent": list(in_force.silent),
-        "seconds": round(seconds, 4),
-    }
+def _stage_of(change: PolicyChange, wanted: int | None) -> int:
+    if State.APPLYING not in lives.WAYS[change.state]:
+        lives.moved(change, State.APPLYING, 0.0, "")
+    if wanted is not None and wanted != change.next_stage:
+        raise InvalidValue(
+            f"stage {wanted + 1} of change {change.number} is in force already: look at it again (gatepost change "
+            f"show {change.number})"
+        )
+    return change.next_stage
 
 
-def _undone(change: PolicyChange, newest: PolicyVersion) -> lives.TakenBack:
-    if change.action is not None:
-        # Undoing it (removing an operator, say) is an act of its own, which may take a second person.
-        return lives.TakenBack(newest, kept=(f"action:{change.action.kind}",))
-    return lives.taken_back(change, newest)
-
-
-def _stage_done(stage: int, version: PolicyVersion, found: Previewed | None, now: float, by: str) -> StageDone:
-    if found is None:
+def _stage_done(cleared: _Stage, version: PolicyVersion, now: float) -> StageDone:
+    stage, by = cleared.change.next_stage, cleared.by
+    if cleared.found is None:
         return StageDone(stage, version.number, now, by)
-    seen = found.measured
+    seen = cleared.found.measured
     by_name = seen.cut_by_name + seen.admitted_by_name
     return StageDone(stage, version.number, now, by, seen.newly_cut, seen.newly_admitted, by_name)
-
-
-def _lasting(seconds: float) -> str:
-    """A time to wait in words."""
-    for size, word in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {word}"
-    return f"{seconds:.0f} seconds"

@@ -176,7 +176,7 @@ async def test_a_version_that_is_no_good_changes_nothing(tmp_path: Path) -> None
         (dies / "gateway/app/worker.py").write_text("raise SystemExit('no worker')")
         assert "worker-1: ended with code 1" in await refused(dies, 3)
         control = versions.make(4, since=migrating.newest_revision())
-        path = control / "gateway/app/control.py"
+        path = control / "gateway/app/control_life.py"
         path.write_text(
             path.read_text().replace(
                 "async def _begun(", "async def _begun(*_, **__):\n    raise DomainError('no')\n\n\nasync def _was("
