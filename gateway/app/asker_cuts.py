@@ -43,7 +43,8 @@ def following_of(
     """For the front of one section; None: nothing goes on. Raises ``KeyMissing`` and ``TlsUnusable``."""
 
     def cut(askers: frozenset[str], means: Means, remembered_seconds: float) -> Cut:
-        cutter = Cutter(means, RefusalLog(RefusalPace(), decision.effects), metrics, decision.judge)
+        refusals = RefusalLog(RefusalPace(), decision.effects, decision.afterwards)
+        cutter = Cutter(means, refusals, metrics, decision.judge)
         return Cut(askers, cutter, LetIn(decision, cutter, remembered_seconds=remembered_seconds))
 
     if part == "haproxy":

@@ -95,7 +95,7 @@ class AuthzFront:
         self._there: Attendance[Connection] = Attendance()
         self.connections = self._there.connections
         self._decision = decision
-        self._log = RefusalLog(RefusalPace(), decision.effects)
+        self._log = RefusalLog(RefusalPace(), decision.effects, decision.afterwards)
         self._answers = metrics.counter("gatepost_authz_answers_total", "Answers to askers", "asker", "answer")
         self._refused = metrics.counter("gatepost_authz_askers_refused_total", "Askers turned away", "reason")
         self._listening = Listening(self, HANDSHAKE_SECONDS, self.sweep)

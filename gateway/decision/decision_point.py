@@ -9,18 +9,22 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
+from gateway.decision.afterwards import Afterwards
 from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
 from gateway.decision.effects import EffectLog
 from gateway.decision.live_sessions import Follower, LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.ageing import Ageing
 from gateway.domain.decide import decide
+from gateway.domain.evidence import holds_any
 from gateway.domain.policy import Policy
 from gateway.domain.shown import Demands, certificate_ended, refused_by_demand
 from gateway.domain.verdict import Effect, Posture, Verdict
+from gateway.observability.logging import happened
 
 log = structlog.get_logger()
 
@@ -48,6 +52,8 @@ class DecisionPoint:
         """The version that was put in force; ``policy`` is the same while the glass is whole."""
         self.glass_broken = False
         self.sessions = LiveSessions()
+        self.afterwards = Afterwards(now)
+        """What is written down of an edit that turns many."""
         self.effects: EffectLog | None = None
         """Where refusals and cuts are noted for the audit log."""
         self.state_lost = False
@@ -108,7 +114,7 @@ class DecisionPoint:
         verdict = decide(request, entry.record, self.policy, self._now())
         previous = entry.keep_verdict(key, verdict)
         if previous is not None and previous.effect is not verdict.effect:
-            log_turn(request, verdict)
+            self.afterwards.write(partial(log_turn, request, verdict))
         return verdict
 
     def _without_state(self, request: AccessRequest, known: Verdict) -> Verdict:
@@ -188,11 +194,12 @@ class DecisionPoint:
     async def use(self, policy: Policy) -> None:
         """Put a policy version in force; returns when every live session has been judged by it.
 
-        First those of people of whom something is known that speaks against them: an edit turns their verdicts, if any.
+        First those of people of whom something is known that speaks against them, or who have an app that is newly
+        banned: an edit turns their verdicts, if any.
         """
         self.given = policy
         self.policy = _without_enforcement(policy) if self.glass_broken else policy
-        await self._rejudge(sorted(self.sessions.logins(), key=self._is_above_suspicion))
+        await self._rejudge(self.sessions.logins(), put_off=self._is_above_suspicion)
 
     async def break_glass(self, broken: bool) -> None:
         """Enforce nothing, whatever the policy says, or judge by the policy again.
@@ -225,25 +232,44 @@ class DecisionPoint:
 
     def _is_above_suspicion(self, login: str) -> bool:
         entry = self._entries.get(login)
-        return entry is not None and all(each.posture is Posture.CLEAN for each in entry.known_verdicts)
+        if entry is None or any(each.posture is not Posture.CLEAN for each in entry.known_verdicts):
+            return False
+        caught = self.policy.index.newly_caught
+        return not caught or entry.record is None or not holds_any(entry.record, caught)
 
     async def rejudge_all(self) -> None:
         """Judge every live session anew."""
         await self._rejudge(self.sessions.logins())
 
-    async def _rejudge(self, logins: Iterable[str]) -> None:
-        loading = []
-        for number, login in enumerate(logins):
-            if not self._rejudge_from_memory(login):
-                loading.append(asyncio.create_task(self._rejudge_login(login)))
-            if number % REJUDGED_AT_ONCE == REJUDGED_AT_ONCE - 1:
-                await asyncio.sleep(0)
+    async def _rejudge(self, logins: Iterable[str], put_off: Callable[[str], bool] = lambda login: False) -> None:
+        """``put_off``: who is judged when all others have been."""
+        loading: list[asyncio.Task[None]] = []
+        with self.afterwards.turn():
+            later = await self._rejudge_in_rounds(logins, loading, put_off)
+            await self._rejudge_in_rounds(later, loading)
         if loading:
             await asyncio.wait(loading, timeout=RETRY_LOAD_SECONDS)
         for task in loading:
             if not task.done():
                 self._retries.add(task)
                 task.add_done_callback(self._retries.discard)
+
+    async def _rejudge_in_rounds(
+        self,
+        logins: Iterable[str],
+        loading: list[asyncio.Task[None]],
+        put_off: Callable[[str], bool] = lambda login: False,
+    ) -> list[str]:
+        """Judge their sessions, or begin to load their records; who was put off."""
+        later = []
+        for number, login in enumerate(logins):
+            if put_off(login):
+                later.append(login)
+            elif not self._rejudge_from_memory(login):
+                loading.append(asyncio.create_task(self._rejudge_login(login)))
+            if number % REJUDGED_AT_ONCE == REJUDGED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return later
 
     def _rejudge_from_memory(self, login: str) -> bool:
         """Judge the sessions of a login if its record is at hand."""
@@ -276,6 +302,7 @@ class DecisionPoint:
         for task in tuple(self._retries):
             task.cancel()
         await asyncio.gather(*self._retries, return_exceptions=True)
+        await self.afterwards.close()
 
 
 def _without_enforcement(policy: Policy) -> Policy:
@@ -300,8 +327,8 @@ def _tell(session: LiveSession, verdict: Verdict) -> None:
             log.exception("session_not_told", login=session.request.login, effect=verdict.effect.name.lower())
 
 
-def log_turn(request: AccessRequest, verdict: Verdict) -> None:
-    """One line per verdict that turned."""
+def log_turn(request: AccessRequest, verdict: Verdict, at: float | None = None) -> None:
+    """One line per verdict that turned; ``at``: when, if that was before now."""
     log.info(
         "verdict_changed",
         login=request.login,
@@ -314,4 +341,5 @@ def log_turn(request: AccessRequest, verdict: Verdict) -> None:
         app=verdict.app.id if verdict.app else "",
         source=verdict.source_id,
         policy_version=verdict.policy_version,
+        **happened(at),
     )

@@ -40,8 +40,13 @@ class EffectLog:
         self.dropped = 0
         """Not noted, in all."""
 
-    def record(self, event: str, request: AccessRequest, verdict: Verdict, asker: str = "") -> None:
-        """Note a refusal or a cut (``event``). What was only put off is no effect of a policy."""
+    def record(
+        self, event: str, request: AccessRequest, verdict: Verdict, asker: str = "", at: float | None = None
+    ) -> None:
+        """Note a refusal or a cut (``event``) of the moment ``at``; None: now.
+
+        What was only put off is no effect of a policy.
+        """
         if verdict.effect is not Effect.DENY:
             return
         device = request.device_id or verdict.device_id
@@ -67,7 +72,7 @@ class EffectLog:
                 "policy_version": verdict.policy_version,
                 "protocol": request.protocol.value,
                 "asker": asker,
-                "at": self._now(),
+                "at": self._now() if at is None else at,
             }
         )
 

@@ -91,4 +91,15 @@ class PersonRecord:
     """Those that are good now."""
 
 
+def holds_any(record: PersonRecord, apps: frozenset[str]) -> bool:
+    """Whether the evidence of a person shows an app with one of these ids, as sources write them."""
+    for device in (*record.devices.values(), *record.unbound):
+        for source in device.sources:
+            if not apps.isdisjoint([app.id for app in source.apps]):
+                return True
+        if not apps.isdisjoint([stone.app.id for stone in device.tombstones]):
+            return True
+    return False
+
+
 UNKNOWN_DEVICE = DeviceEvidence("", BindingState.UNMATCHED)

@@ -137,6 +137,8 @@ class BanIndex:
     _rest: list[tuple[int, Matcher]] = field(default_factory=list)
     _answers: dict[App, tuple[int, ...]] = field(default_factory=dict)
     """Numbers of bans: another index with the same matchers takes them over, whatever its bans are called."""
+    newly_caught: frozenset[str] = frozenset()
+    """Ids of the known apps that the index before did not recognise, where this one goes on with its answers."""
 
     def bans_of(self, app: App) -> tuple[Ban, ...]:
         """The bans that the app falls under, in the order of the policy."""
@@ -159,6 +161,35 @@ class BanIndex:
             return None
         return BanIndex(bans, self._exact, self._rest, self._answers)
 
+    def with_more(self, bans: tuple[Ban, ...]) -> "BanIndex | None":
+        """An index of these bans and others behind them, which goes on with the answers of this one.
+
+        None if the first ones recognise other apps, or one of the others does so by anything else than ids: each app
+        would have to be looked at anew.
+        """
+        mine, added = len(self.bans), bans[len(self.bans) :]
+        if [_recognised_by(ban) for ban in bans[:mine]] != [_recognised_by(ban) for ban in self.bans]:
+            return None
+        if not all(_is_exact(matcher) for ban in added for matcher in ban.matchers):
+            return None
+        exact = {key: list(known) for key, known in self._exact.items()}
+        index = BanIndex(bans, exact, self._rest, dict(self._answers))
+        index._learn(range(mine, len(bans)))
+        ids = {_key(matcher)[1] for ban in added for matcher in ban.matchers}
+        # A copy: another thread may ask for an app meanwhile.
+        touched = [app for app in list(self._answers) if app.id in ids or app.id.casefold() in ids]
+        index._answers.update((app, index._find(app)) for app in touched)
+        index.newly_caught = frozenset(app.id for app in touched if index._answers[app] != self._answers.get(app))
+        return index
+
+    def _learn(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            for matcher in self.bans[number].matchers:
+                if _is_exact(matcher):
+                    self._exact.setdefault(_key(matcher), []).append((number, matcher))
+                else:
+                    self._rest.append((number, matcher))
+
     def caught_of(self, apps: Iterable[App]) -> list[tuple[App, tuple[Ban, ...]]]:
         """Those of the apps that fall under bans, and under which; of most phones' apps none does."""
         caught = []
@@ -179,6 +210,16 @@ class BanIndex:
         return tuple(number for number in sorted(best) if not _excepted(self.bans[number], app, best[number]))
 
 
+def _is_exact(matcher: Matcher) -> bool:
+    return matcher.kind is MatcherKind.ID and matcher.platform is not None
+
+
+def _key(matcher: Matcher) -> tuple[Platform, str]:
+    """Where an exact id stands in an index."""
+    assert matcher.platform is not None
+    return matcher.platform, folded_id(matcher.platform, matcher.value)
+
+
 def _recognised_by(ban: Ban) -> tuple[tuple[Matcher, ...], tuple[Matcher, ...]]:
     return ban.matchers, ban.exceptions
 
@@ -190,17 +231,11 @@ def _excepted(ban: Ban, app: App, hit: int) -> bool:
 def compiled(bans: Iterable[Ban], before: BanIndex | None = None) -> BanIndex:
     """The index of some bans; what ``before`` has found out is kept as far as it still holds."""
     bans = tuple(bans)
-    known = before.like(bans) if before is not None else None
+    known = (before.like(bans) or before.with_more(bans)) if before is not None else None
     if known is not None:
         return known
     index = BanIndex(bans)
-    for number, ban in enumerate(index.bans):
-        for matcher in ban.matchers:
-            if matcher.kind is MatcherKind.ID and matcher.platform is not None:
-                key = (matcher.platform, folded_id(matcher.platform, matcher.value))
-                index._exact.setdefault(key, []).append((number, matcher))
-            else:
-                index._rest.append((number, matcher))
+    index._learn(range(len(bans)))
     return index
 
 

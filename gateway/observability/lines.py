@@ -12,7 +12,8 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 HELD_BYTES = 16 << 20
 """Some 50,000 refusals: a line for each phone that an edit cuts at once fits."""
@@ -38,21 +39,44 @@ class LineWriter:
         self._size = 0
         self._lost = 0
         self._thread: threading.Thread | None = None
+        self._gathering = 0
+        self._gathered: list[bytes] = []
         self.on_lost: Callable[[int], None] = lambda lines: None
 
     def write(self, line: bytes) -> None:
         """Write a line, its end included. Never waits and never raises."""
         with self._lock:
-            if self._thread is None and not (line := self._at_once(line)):
-                return
-            if self._size + len(line) > self._held_bytes:
-                self._lost += 1
-                return
-            self._held.append(line)
-            self._size += len(line)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write_held, name="log-lines", daemon=True)
-                self._thread.start()
+            if self._gathering:
+                self._gathered.append(line)
+            else:
+                self._put(line)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Lines written within go out at its end, as many at a time as a piece holds: a call for each costs more."""
+        with self._lock:
+            self._gathering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._gathering -= 1
+                if not self._gathering:
+                    gathered, self._gathered = self._gathered, []
+                    for piece, lines in _pieces(gathered):
+                        self._put(piece, lines)
+
+    def _put(self, piece: bytes, lines: int = 1) -> None:
+        if self._thread is None and not (piece := self._at_once(piece)):
+            return
+        if self._size + len(piece) > self._held_bytes:
+            self._lost += lines
+            return
+        self._held.append(piece)
+        self._size += len(piece)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_held, name="log-lines", daemon=True)
+            self._thread.start()
 
     def flush(self, within_seconds: float = AT_THE_END_SECONDS) -> None:
         """Wait, at most so long, until nothing is held."""
@@ -99,6 +123,18 @@ class LineWriter:
             return line
         except (OSError, ValueError):
             return b""
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Whole lines, joined as far as a write takes them at once; and how many they are."""
+    piece, count = b"", 0
+    for line in lines:
+        if count and len(piece) + len(line) > PIECE_BYTES:
+            yield piece, count
+            piece, count = b"", 0
+        piece, count = piece + line, count + 1
+    if count:
+        yield piece, count
 
 
 def _stderr() -> int:

@@ -7,6 +7,7 @@ lost and nothing else: a full disk behind standard error, or a reader that hangs
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from json import JSONEncoder
 
 import structlog
@@ -36,7 +37,8 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # What is written down later says itself when it happened.
+        structlog.processors.MaybeTimeStamper(fmt="iso", utc=True),
         # Tracebacks without the values of variables: those may be anybody's mail or password.
         structlog.processors.format_exc_info,
         _mask,
@@ -87,6 +89,11 @@ def _console() -> Processor:
 
 def _write(line: str) -> None:
     STDERR.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def happened(at: float | None) -> dict[str, str]:
+    """For a line that is written later than what it tells of: its moment (epoch seconds); None: now."""
+    return {} if at is None else {"timestamp": datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")}
 
 
 def _tell_lost(lines: int) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.live_sessions import LiveSession
+from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.decision.sightings import SightingLog
 from gateway.domain.certificate import CertificateShown
@@ -98,12 +99,13 @@ class HttpFront:
         self.upstreams = Upstreams([_pool(url, settings, self.rounds) for url in settings.upstreams])
         self.checks = CredentialChecks(self.upstreams, now, attempts, credential_questions(settings.webmail))
         self.certificates = certificates
+        pace = RefusalPace()
         self.refusing = Refusing(
             self.checks,
-            RefusalPace(),
+            pace,
             DeviceCredentials(decision, metrics),
             settings.retry_after_seconds,
-            decision.effects,
+            RefusalLog(pace, decision.effects, decision.afterwards),
         )
         self.sighted = Sighted(self.checks, sightings)
         self.requests = metrics.counter("gatepost_requests_total", "Requests by their end", "command", "outcome")

@@ -6,7 +6,6 @@ cannot prove them now is put off, whoever has wrong ones is asked again.
 
 from typing import NamedTuple, Protocol
 
-from gateway.decision.effects import EffectLog
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest
@@ -58,12 +57,12 @@ class Refusing:
         pace: RefusalPace,
         devices: DeviceCredentials,
         retry_after_seconds: int,
-        effects: EffectLog | None = None,
+        log: RefusalLog | None = None,
     ) -> None:
         self._checks = checks
         self._devices = devices
         self.pace = pace
-        self.log = RefusalLog(pace, effects)
+        self.log = log or RefusalLog(pace)
         self._put_off = refusals.defer(retry_after_seconds)
 
     def at_once(self, asked: Question, verdict: Verdict) -> Told | None:

@@ -182,6 +182,39 @@ async def test_an_edit_reaches_those_first_against_whom_something_is_known() -> 
     assert order == [login for login in logins if login.startswith("dirty")] == looked_at[: len(order)]
 
 
+async def test_a_ban_that_is_added_reaches_those_first_who_have_its_app() -> None:
+    """Until then nothing was known against anybody."""
+
+    class Waiting:
+        def __init__(self, login: str) -> None:
+            self.request = AccessRequest(login, "d1")
+
+        def verdict_turned(self, verdict: Verdict) -> None:
+            """Looked at is enough."""
+
+    async def read(login: str) -> PersonRecord:
+        return replace(DIRTY if login.startswith("dirty") else CLEAN, person_id=login, logins=(login,))
+
+    before = policy_of(first_policy(0.0))
+    decision = DecisionPoint(DeviceCache(read, capacity=1_000), before, lambda: NOW)
+    logins = [f"{'dirty' if number % 10 == 9 else 'clean'}{number:03}" for number in range(600)]
+    for login in logins:
+        session = Waiting(login)
+        decision.sessions.add(session)
+        assert (await decision.judge_loading(session.request)).reason is Reason.CLEAN
+    looked_at: list[str] = []
+    judge = decision.judge
+
+    def looking(request: AccessRequest) -> Verdict | None:
+        looked_at.append(request.login)
+        return judge(request)
+
+    decision.judge = looking  # type: ignore[method-assign]
+    await decision.use(policy_of(replace(before.version, number=2, bans=(TIKTOK_BAN,)), before))
+    assert sorted(looked_at) == sorted(logins)
+    assert looked_at[:60] == [login for login in logins if login.startswith("dirty")]
+
+
 async def test_a_mistake_about_one_session_leaves_no_other_uncut() -> None:
     told: list[str] = []
 

@@ -362,8 +362,11 @@ def test_an_index_after_another_answers_as_one_by_itself(
     before = compiled(earlier)
     for each in found[:2]:
         before.bans_of(each)
-    if data.draw(st.booleans()):
-        bans = [replace(ban, flag=Flag.ENFORCE, text="another") for ban in earlier]
+    match data.draw(st.sampled_from(("others", "flags", "more"))):
+        case "flags":
+            bans = [replace(ban, flag=Flag.ENFORCE, text="another") for ban in earlier]
+        case "more":
+            bans = [*(replace(ban, flag=Flag.ENFORCE) for ban in earlier), *bans]
     after, alone = compiled(bans, before), compiled(bans)
     for each in found:
         assert after.bans_of(each) == alone.bans_of(each)
@@ -378,3 +381,28 @@ def test_a_flag_that_is_set_costs_no_new_look_at_apps() -> None:
     assert after._answers is before._answers
     assert [ban.flag for ban in after.bans_of(app("com.tencent.a"))] == [Flag.ENFORCE]
     assert compiled((Ban("b", (of(MatcherKind.TEAM_ID, TEAM),)),), before)._answers == {}
+
+
+def test_a_ban_by_ids_that_is_added_costs_a_look_at_the_apps_that_it_names() -> None:
+    known = (app("com.tencent.a"), app("com.example.B"), app("COM.example.b", Platform.IOS), app("com.example.c"))
+    before = compiled((Ban("vendor", (VENDOR,)),))
+    before.caught_of(known)
+    named = Ban("named", (of(MatcherKind.ID, "android:com.example.B"), of(MatcherKind.ID, "ios:com.example.B")))
+    after = compiled((*before.bans, named), before)
+    assert set(after._answers) == set(known)
+    assert after.newly_caught == {"com.example.B", "COM.example.b"}
+    assert [ban.name for each in known for ban in after.bans_of(each)] == ["vendor", "named", "named"]
+    assert before.newly_caught == frozenset()
+    assert [ban.name for each in known for ban in before.bans_of(each)] == ["vendor"]
+    # By anything else than ids every app has to be looked at.
+    by_name = Ban("by name", (of(MatcherKind.NAME, "B*"),))
+    assert compiled((*before.bans, by_name), before)._answers == {}
+
+
+def test_what_an_exception_leaves_alone_is_not_newly_caught() -> None:
+    before = compiled(())
+    before.caught_of([app(version="3")])
+    spared = Ban(
+        "b", (of(MatcherKind.ID, "android:com.example.app"),), (of(MatcherKind.ID, "android:com.example.app"),)
+    )
+    assert compiled((spared,), before).newly_caught == frozenset()

@@ -120,3 +120,30 @@ def test_where_there_is_no_standard_error_lines_are_lost_and_nothing_else(monkey
     STDERR.write(b"nobody\n")
     STDERR.flush()
     assert not STDERR._held
+
+
+def test_lines_that_are_written_together_go_out_whole_and_in_few_pieces(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    write = os.write
+
+    def noting(fd: int, octets: bytes) -> int:
+        pieces.append(octets)
+        return write(fd, octets)
+
+    monkeypatch.setattr(os, "write", noting)
+    writer = LineWriter(lambda: pipe[1])
+    lines = [b"%d %s\n" % (number, b"x" * 300) for number in range(40)]
+    with writer.together():
+        for line in lines[:20]:
+            writer.write(line)
+        with writer.together():
+            for line in lines[20:]:
+                writer.write(line)
+        assert pieces == []
+    assert b"".join(pieces) == b"".join(lines)
+    assert len(pieces) < 5
+    assert all(piece.endswith(b"\n") and len(piece) <= 4096 for piece in pieces)
+    writer.write(b"at once\n")
+    assert pieces[-1] == b"at once\n"

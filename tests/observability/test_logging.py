@@ -107,3 +107,13 @@ def test_a_child_logs_as_its_supervisor_does(monkeypatch: pytest.MonkeyPatch) ->
     assert wants_json("auto")
     monkeypatch.setenv(TERMINAL_VARIABLE, "1")
     assert not wants_json("auto")
+
+
+def test_what_is_written_later_has_the_moment_at_which_it_happened() -> None:
+    code = (
+        "from gateway.observability.logging import happened\n"
+        "log.info('cut', **happened(1700000000.25)); log.info('cut', **happened(None))"
+    )
+    earlier, now = entries(code)
+    assert earlier["timestamp"] == "2023-11-14T22:13:20.250000Z"
+    assert now["timestamp"] > "2026"

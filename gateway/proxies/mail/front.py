@@ -81,7 +81,7 @@ class MailFront:
         self.attempts = Attempts(now) if attempts is None else attempts
         self.proved = Proved(now)
         self.pace = RefusalPace()
-        self.refusals = RefusalLog(self.pace, decision.effects)
+        self.refusals = RefusalLog(self.pace, decision.effects, decision.afterwards)
         self.credentials = DeviceCredentials(decision, metrics)
         self.shows_notices = settings.refusal == "notice" and spoken.notice is not None
         self.accounts = SeenAccounts(marks, now)

@@ -68,7 +68,7 @@ class SmtpFront:
         self.server = MailServer(settings)
         self.memory = Memory(settings.memory_bytes)
         self.pace = RefusalPace()
-        self.refusals = RefusalLog(self.pace, decision.effects)
+        self.refusals = RefusalLog(self.pace, decision.effects, decision.afterwards)
         self.credentials = DeviceCredentials(decision, metrics)
         attempts = Attempts(now) if attempts is None else attempts
         self.logins = Logins(rules, attempts, Proved(now), self.credentials, self._open_leg)
