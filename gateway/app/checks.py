@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.app.cut_check import cuts_found
 from gateway.app.exposed import exposed
+from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.fronts import listens_of
 from gateway.app.mail_check import mail_sections, mail_server_found
 from gateway.app.notice_check import notice_ways_found
@@ -149,8 +150,10 @@ def _in_use(settings: Settings, part: str, url: str) -> CheckRow | None:
 
 async def _store(settings: Settings) -> CheckRow:
     try:
+        await see_that_it_may_be_made(settings)
         store = await open_store(storage_url_of(settings), writable=False)
         try:
+            await see_that_it_is_not_empty(settings, store)
             async with store.read() as reading:
                 counts = await reading.counts()
         finally:
@@ -158,8 +161,10 @@ async def _store(settings: Settings) -> CheckRow:
     except SchemaTooOld:
         return CheckRow("store", "ok", "will be migrated by the next start")
     except StoreUnavailable as error:
-        missing = "is missing; the control process makes it" in str(error)
-        return CheckRow("store", "ok" if missing else "failed", str(error))
+        if "is missing; the control process makes it" not in str(error):
+            return CheckRow("store", "failed", str(error))
+        where = storage_url_of(settings).removeprefix("sqlite:///")
+        return CheckRow("store", "ok", f"{where} will be made by the first start")
     except (SchemaMismatch, DomainError) as error:
         return CheckRow("store", "failed", str(error))
     found = f"{store.place}: {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}"

@@ -1,4 +1,4 @@
-"""``gatepost check`` sees a disk that is nearly full, and a list of revoked certificates that has ended."""
+"""``gatepost check`` sees a nearly full disk, a list of revoked certificates that has ended, and a lost database."""
 
 import asyncio
 from collections import namedtuple
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.app import checks
+from gateway.app.parts import storage_url_of
 from gateway.settings import Settings
+from gateway.storage.sql import open_store
 from tests.network.authority import Authority
 
 Usage = namedtuple("Usage", "total used free")
@@ -39,3 +41,27 @@ async def test_a_list_of_revoked_certificates_that_has_ended(tmp_path: Path, lat
     rows = {row.what: row for row in await asyncio.to_thread(checks.check, settings, now)}
     assert rows["revoked"].state == state
     assert ("has ended: nobody with a certificate" in rows["revoked"].sentence) == (state == "failed")
+
+
+@pytest.mark.parametrize(
+    ("in_use", "emptied", "state", "words"),
+    [
+        (False, False, "ok", "will be made by the first start"),
+        (True, False, "failed", "is missing or empty, but this gateway was in use: put it back"),
+        (True, True, "failed", "is missing or empty, but this gateway was in use: put it back"),
+    ],
+)
+async def test_it_says_what_the_start_would_say_of_a_database_that_is_missing(
+    tmp_path: Path, in_use: bool, emptied: bool, state: str, words: str
+) -> None:
+    nowhere: dict[str, list[str]] = {"listen": []}
+    settings = Settings.model_validate(
+        {"gateway": {"data_dir": str(tmp_path)}, "http": nowhere, "admin": nowhere, "inventory": nowhere}
+    )
+    if in_use:
+        (tmp_path / "admin-token").write_text("gpt_one\n")
+    if emptied:
+        await (await open_store(storage_url_of(settings), writable=True)).close()
+    rows = {row.what: row for row in await asyncio.to_thread(checks.check, settings, 0.0)}
+    assert rows["store"].state == state
+    assert words in rows["store"].sentence
