@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 from gateway.admin.api.deps import ApiDeps
 from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.problems import not_found
+from gateway.admin.api.second_person import refusal_told
 from gateway.changes.diff_words import action_words, touch_words
 from gateway.changes.previews import decode_preview
 from gateway.changes.scheduling import told_badly
-from gateway.changes.short_form import Held, refusal_words
+from gateway.changes.short_form import Held
 from gateway.domain.change import UNDER_WAY, PolicyChange, State
 from gateway.domain.notice import Tell
 from gateway.domain.stages import Stage
@@ -117,7 +118,9 @@ async def planned_out(deps: ApiDeps, held: Held, warnings: list[str]) -> Planned
     """A change that waits for a word."""
     refused = held.refused
     guards = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits] if refused else []
-    told = {"guards": guards, "refusal": refusal_words(refused) if refused else "", "warnings": warnings}
+    async with deps.store.read() as reading:
+        refusal = await refusal_told(reading, refused)
+    told = {"guards": guards, "refusal": refusal, "warnings": warnings}
     return PlannedOut.model_validate({**await _shown(deps, held.change.number), **told})
 
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.admin.api.deps import Deps, Editing, Viewing, actor_of, policy_in_store
 from gateway.admin.api.mistyped import group_warnings
 from gateway.admin.api.problems import not_found
+from gateway.admin.api.second_person import refusal_told
 from gateway.changes.desk import NOTE_LONGEST, Wanted
 from gateway.changes.edits import TEXT_LONGEST
 from gateway.changes.presets.importing import ImportWanted, covering, import_preset
 from gateway.changes.presets.reading import ListedApp, Preset, find_preset, presets
-from gateway.changes.short_form import refusal_words
 from gateway.domain.bans import Flag
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Platform
@@ -118,11 +118,13 @@ async def propose_import(name: str, given: ImportIn, deps: Deps, operator: Editi
     edit = import_preset(preset, wanted, lambda: secrets.randbits(63))
     held = await deps.editor.plan(actor_of(operator), edit, Wanted(note=given.note))
     seen = held.found.seen if held else None
+    async with deps.store.read() as reading:
+        refusal = await refusal_told(reading, held.refused if held else None)
     return ImportOut.model_validate(
         {
             **_line(preset),
             "change": held.change.number if held else None,
-            "refusal": refusal_words(held.refused) if held and held.refused else "",
+            "refusal": refusal,
             "newly_cut": seen.newly_cut if seen else 0,
             "newly_admitted": seen.newly_admitted if seen else 0,
             "already": list(_already(preset, wanted, version)),

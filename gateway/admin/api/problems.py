@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from gateway.admin.api.moments import surely_shown
+from gateway.admin.api.second_person import refusal_told
 from gateway.changes.desk import NotAllowed
 from gateway.changes.previews import NotReadyYet
 from gateway.changes.short_form import NeedsApproval
@@ -88,7 +89,9 @@ def add_handlers(app: FastAPI) -> None:
             return JSONResponse({**told, "detail": _sentence(str(error))}, 202)
         refused, more = error.refused, {"change": error.refused.change.number}
         hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits]
-        return problem(409, "needs_approval", _sentence(str(error)), more={**more, "guards": hits})
+        async with request.app.state.deps.store.read() as reading:
+            detail = await refusal_told(reading, refused)
+        return problem(409, "needs_approval", _sentence(detail), more={**more, "guards": hits})
 
     async def not_allowed(request: Request, error: Exception) -> JSONResponse:
         return problem(403, "not_allowed", _sentence(str(error)))

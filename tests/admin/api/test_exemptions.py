@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from gateway.changes.applying import Rules
+from gateway.domain.operator import Role
 from tests.support.control import Control
 
 ANN = {"user": "CORP\\Ann", "reason": "on the road", "ends_at": "2023-11-16T00:00:00Z"}
@@ -77,6 +78,13 @@ async def test_a_whole_group_needs_a_second_person(api: httpx.AsyncClient, contr
     assert told["guards"] == [{"guard": "exempts_group", "detail": "the whole group board would be exempt"}]
     assert told["detail"] == (
         "the whole group board would be exempt. Nothing is in force: change 1 needs the approval of a second person, "
-        "not anna: gatepost approve 1"
+        "not anna: gatepost approve 1. Nobody else may approve so far: make somebody an approver (gatepost operator "
+        "add NAME --role approver), or, where there is one operator only, set [changes] second_person = false"
     )
     assert (await api.get("/exemptions")).json()["exemptions"] == []
+
+
+async def test_where_somebody_else_may_approve_only_that_is_said(api: httpx.AsyncClient, control: Control) -> None:
+    await control.token("bob", exactly=Role.APPROVER)
+    answer = await api.post("/exemptions", json={**ANN, "user": "", "group": "board"})
+    assert answer.json()["detail"].endswith("not anna: gatepost approve 1")

@@ -105,7 +105,8 @@ async def test_what_guards_ask_is_said_before_it_is_applied(api: httpx.AsyncClie
     assert [each["guard"] for each in held["guards"]] == ["exempts_group"]
     assert held["refusal"] == (
         "the whole group board would be exempt. Nothing is in force: change 1 needs the approval of a second person, "
-        "not anna: gatepost approve 1"
+        "not anna: gatepost approve 1. Nobody else may approve so far: make somebody an approver (gatepost operator "
+        "add NAME --role approver), or, where there is one operator only, set [changes] second_person = false"
     )
     applied = await api.post("/changes/1/apply")
     assert (applied.status_code, applied.json()["detail"]) == (409, held["refusal"])
