@@ -105,7 +105,8 @@ async def add_ban(given: BanIn, deps: Deps, operator: Editing, hold: Hold = Fals
         text=given.text,
     )
     async with deps.store.read() as reading:
-        warnings = await group_warnings(reading, sorted(ban.groups))
+        of_stages = {stage.group.strip() for stage in given.rollout.stages} - {""}
+        warnings = await group_warnings(reading, sorted(ban.groups | of_stages))
     warnings = [*warnings_for(ban), *warnings]
     return await edited(
         deps,

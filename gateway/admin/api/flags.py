@@ -138,7 +138,8 @@ async def set_flag(name: str, given: FlagIn, deps: Deps, operator: Editing, hold
             edits.find_ban(version, name)
         except InvalidValue as error:
             raise not_found(str(error)) from None
-        warnings = await group_warnings(reading, [given.group.strip()] if given.group else [])
+        named = [given.group, *(stage.group for stage in given.rollout.stages)]
+        warnings = await group_warnings(reading, [name.strip() for name in named if name.strip()])
 
     def edit(version: PolicyVersion) -> PolicyVersion:
         return edits.set_flag(

@@ -49,6 +49,15 @@ async def test_enforcing_while_unknowns_pass_is_warned_about(api: httpx.AsyncCli
     assert (await api.put("/flags/bans/TikTok", json={"flag": "enforce"})).json()["warnings"] == []
 
 
+async def test_a_stage_for_a_group_without_members_is_warned_about(api: httpx.AsyncClient) -> None:
+    rollout = {"stages": [{"group": "bord", "for": "1d"}, {"everybody": True}]}
+    held = await api.put("/flags/bans/TikTok", params={"hold": True}, json={"flag": "enforce", "rollout": rollout})
+    assert "nobody known is in group bord" in held.json()["warnings"]
+    ban = {"name": "Clips", "matchers": [{"kind": "id", "value": "android:org.example.clips"}], "rollout": rollout}
+    added = await api.post("/bans", params={"hold": True}, json={**ban, "flag": "enforce"})
+    assert "nobody known is in group bord" in added.json()["warnings"]
+
+
 async def test_a_group_without_members_is_warned_about(api: httpx.AsyncClient, control: Control) -> None:
     body = {"flag": "off", "group": "board"}
     assert (await api.put("/flags/bans/TikTok", json=body)).json()["warnings"] == ["nobody known is in group board"]
