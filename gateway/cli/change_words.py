@@ -73,19 +73,25 @@ def share_words(seen: dict[str, Any], key: str) -> str:
     """A number of devices with its share of all."""
     number = seen.get(key, 0)
     share = f" ({number * 100 / seen['devices']:.2g} %)" if number and seen.get("devices") else ""
-    return f"{number:,} devices{share}"
+    return f"{device_words(number)}{share}"
+
+
+def device_words(number: int) -> str:
+    """A number of devices, in words that fit one as well."""
+    return f"{number:,} device{'' if number == 1 else 's'}"
 
 
 def _preview_lines(seen: dict[str, Any]) -> Iterator[str]:
     share = f", {seen['newly_cut'] * 100 / seen['devices']:.2g} % of all" if seen["newly_cut"] else ""
-    yield f"newly cut       {seen['newly_cut']:,} devices of {seen['people_cut']:,} people{share}"
+    people = f"{seen['people_cut']:,} {'person' if seen['people_cut'] == 1 else 'people'}"
+    yield f"newly cut       {device_words(seen['newly_cut'])} of {people}{share}"
     if seen["people_cut_off"]:
         yield f"                {seen['people_cut_off']:,} of these people lose their last device"
-    yield f"newly admitted  {seen['newly_admitted']:,} devices"
+    yield f"newly admitted  {device_words(seen['newly_admitted'])}"
     if seen.get("cut_by_name") or seen.get("admitted_by_name"):
         lost, got = seen["cut_by_name"], seen["admitted_by_name"]
         yield f"by login alone  {lost:,} people more lose mail, {got:,} more get it, by protocols that name no device"
-    yield f"unchanged       {seen['unchanged']:,} devices of {seen['devices']:,}"
+    yield f"unchanged       {device_words(seen['unchanged'])} of {seen['devices']:,}"
     yield f"refused         {seen['refused_before']:,} before, {seen['refused_after']:,} after"
     yield f"unjudged        {seen['unjudged']:,} devices pass although nobody can judge them{_causes(seen)}"
     if (sessions := seen.get("sessions")) is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from gateway.cli.change_words import print_change, share_words
+from gateway.cli.change_words import device_words, print_change, share_words
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
@@ -89,4 +89,4 @@ def _words(answer: dict[str, Any]) -> Iterator[str]:
         length = f"{answer['seconds'] * 1000:.0f} ms" if answer["seconds"] < 10 else f"{answer['seconds']:.0f} s"
         yield f"{version} in force on {answer['in_force_on']} of {answer['workers']} workers after {length}"
     if answer["newly_cut"] or answer["newly_admitted"]:
-        yield f"{answer['newly_cut']:,} devices newly cut, {answer['newly_admitted']:,} newly admitted"
+        yield f"{device_words(answer['newly_cut'])} newly cut, {answer['newly_admitted']:,} newly admitted"

@@ -1,10 +1,14 @@
 """``gatepost status``: live numbers."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.cli import output
 from gateway.cli.desk import Desk
+
+LATEST = 253_402_300_800.0
+"""Epoch seconds from which a moment has no date: the year 10000."""
 
 
 def status(desk: Desk) -> None:
@@ -66,6 +70,8 @@ def _flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
             name = each.get("name", number) if isinstance(each, dict) else number
             inner = {key: found for key, found in each.items() if key != "name"} if isinstance(each, dict) else each
             yield from _flat(f"{prefix} {name}", inner)
+    elif isinstance(value, float) and prefix.endswith(" until") and 0 < value < LATEST:
+        yield prefix, output.moment(datetime.fromtimestamp(value, UTC).isoformat())
     elif isinstance(value, float):
         yield prefix, round(value, 3)
     else:

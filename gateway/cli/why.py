@@ -62,7 +62,7 @@ def why(
       gatepost why anna@corp.example ApplDX3Q --plain
       gatepost why anna@corp.example ApplDX3Q --at 2026-11-25T10:00
       gatepost why anna@corp.example --flag TikTok=enforce --unknown stale=deny
-      gatepost why anna@corp.example --with-ban TikTok=android:com.zhiliaoapp.musically --reason "ticket 4711"
+      gatepost why anna@corp.example --with-ban "Old chat=android:org.example.chat" --reason "ticket 4711"
     """
     thought = {"with_ban": with_ban, "with_app": with_app, "without_app": without_app, "flag": flag, "unknown": unknown}
     asked = {"user": user, "device": device, "protocol": protocol.value, "certificate": certificate, "reason": reason}
@@ -137,7 +137,8 @@ def _show_one(answer: dict[str, Any], why: dict[str, Any]) -> None:
             ("user", answer["person"] + ("" if answer["known"] else " (not known from any import or report)")),
             ("groups", answer["groups"]),
             ("device", why["device"]),
-            ("identity", f"{why['identity']} {' '.join(why['credentials'])}".rstrip()),
+            ("identity", why["identity"]),
+            ("credentials", why["credentials"]),
             ("binding", why["binding"]),
             *(("report", _report(each, now)) for each in why["evidence"]),
             ("kept hits", why["tombstones"] or ""),

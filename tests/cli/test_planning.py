@@ -43,10 +43,10 @@ def test_a_file_becomes_a_change_that_says_what_it_would_do(gatepost: Gatepost, 
     assert "note: ticket 4711" in done
     assert "  ban TikTok added: android:com.zhiliaoapp.musically" in done
     assert "  flag of tiktok: none → enforce" in done
-    assert "newly cut       1 devices of 1 people" in done
+    assert "newly cut       1 device of 1 person" in done
     assert done.endswith("\nnothing is in force yet; now: gatepost apply 1\n")
     assert gatepost("ban", "list").stdout.startswith("no bans yet")
-    assert "1 devices newly cut, 0 newly admitted" in gatepost("apply", "1", "--yes").stdout
+    assert "1 device newly cut, 0 newly admitted" in gatepost("apply", "1", "--yes").stdout
     again = gatepost("plan", str(policy))
     assert again.stdout == f"nothing to change: policy version 2 is as {policy} says\n"
     assert json.loads(gatepost("change", "show", "1", "--json").stdout)["source"] == ENFORCED

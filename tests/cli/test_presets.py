@@ -23,7 +23,7 @@ def test_an_import_shows_what_it_would_do_and_does_nothing(gatepost: Gatepost, a
     assert "not recognised and not banned; the ids are unconfirmed" in done
     assert "android:com.tencent.research.drop" in done
     assert "change 1 by anna: 44 bans of the 59 apps of preset" in done
-    assert "newly cut       1 devices of 1 people" in done
+    assert "newly cut       1 device of 1 person" in done
     assert done.endswith("nothing is in force yet; now: gatepost apply 1\n")
     assert gatepost("ban", "list").stdout.startswith("no bans yet")
 
