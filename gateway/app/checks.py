@@ -93,8 +93,8 @@ def _settings(settings: Settings) -> CheckRow:
 
 def _data_dir(settings: Settings) -> CheckRow:
     path = data_dir_of(settings)
-    there = next(each for each in (path, *path.parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    there = next(each for each in (path, *path.parents) if os.path.exists(each))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         return CheckRow("data_dir", "failed", f"{there} cannot be written by this user: set [gateway] data_dir")
     free = shutil.disk_usage(there).free
     if free < ROOM_BYTES:

@@ -4,6 +4,8 @@ Where ``data_dir`` holds the first start's token, this gateway was in use. An em
 (a disk that is not mounted, a ``[storage] url`` that got lost), and going on with it would give mail to everybody.
 """
 
+import os.path
+
 from gateway.admin.auth import TOKEN_FILE
 from gateway.app.parts import data_dir_of, storage_url_of
 from gateway.domain.errors import DomainError
@@ -33,7 +35,8 @@ async def see_that_it_is_not_empty(settings: Settings, store: Store) -> None:
 
 
 def _was_in_use(settings: Settings) -> bool:
-    return (data_dir_of(settings) / TOKEN_FILE).exists()
+    # Where this user may not see that, the database says so.
+    return os.path.exists(data_dir_of(settings) / TOKEN_FILE)
 
 
 def _sentence(settings: Settings) -> str:

@@ -35,6 +35,7 @@ from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.backup_file import BackupHeader, BackupReader
 from gateway.storage.sql import SchemaMismatch, open_store, schema_at
 from gateway.storage.sql.backups import load_backup
+from gateway.storage.sql.migrating import is_there
 from gateway.storage.sql.postgres_url import is_postgres
 from gateway.storage.sql.replacing import begin_another_life, put_in_place, remove_unused
 from gateway.storage.sql.replacing_postgres import put_in_postgres, refuse_if_used
@@ -170,7 +171,7 @@ class Restoring:
 
     async def _is_there(self) -> bool:
         if not is_postgres(self._url):
-            return sqlite_path(self._url).exists()
+            return is_there(sqlite_path(self._url))
         return bool((await schema_at(self._url)).found)
 
     async def _compared(self, present: Store, restored: Store, progress: Progress) -> FleetDifference | None:

@@ -1,5 +1,6 @@
 """``gatepost backup`` and ``restore``: on this machine, without the admin API."""
 
+import os.path
 import time
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +32,7 @@ def backup(
       gatepost backup gatepost.backup --yes --json
     """
     settings = settings_of(desk.config)
-    if file.exists():
+    if os.path.exists(file):
         desk.confirm(f"{file} is there already. Replace it?")
     # Here, because the database need not be loaded for every other command.
     from gateway.app.backups import backup as write

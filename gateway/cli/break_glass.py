@@ -18,7 +18,7 @@ def turn_locally(desk: Desk, *, broken: bool, reason: str) -> None:
     if not broken:
         desk.confirm("Judge by the policy again on this machine?")
     data_dir = Path(settings_of(desk.config).gateway.data_dir).absolute()
-    if not data_dir.is_dir():
+    if not os.path.isdir(data_dir):
         raise Failed(f"there is no {data_dir}: run this on the gateway's machine, with its --config")
     act = GlassAct(broken, time.time(), _who(), reason)
     try:

@@ -1,5 +1,6 @@
 """``gatepost plan`` and ``gatepost policy export``: the policy as a file, and what an edited one would do."""
 
+import os.path
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,7 +113,7 @@ def export(
             # As it is, and not line by line: nothing in it steers a terminal, since TOML escapes what would.
             sys.stdout.write(answer["toml"])
         return
-    if file.exists():
+    if os.path.exists(file):
         desk.confirm(f"Write over {file}?")
     try:
         file.write_text(answer["toml"], "utf-8")

@@ -188,9 +188,12 @@ def _apps(findings: Sequence[Finding]) -> tuple[str, ...]:
 def _languages(directory: str) -> tuple[str, ...]:
     own = []
     if directory:
-        if not Path(directory).is_dir():
-            raise InvalidValue(f"[notices] templates {directory} is no directory")
-        own = [each.name for each in Path(directory).iterdir() if each.is_dir() and _TAG.fullmatch(each.name)]
+        try:
+            own = [each.name for each in Path(directory).iterdir() if each.is_dir() and _TAG.fullmatch(each.name)]
+        except (NotADirectoryError, FileNotFoundError):
+            raise InvalidValue(f"[notices] templates {directory} is no directory") from None
+        except OSError as error:
+            raise InvalidValue(f"[notices] templates {directory} cannot be read ({error.strerror})") from None
         for name in set(own) - set(LANGUAGES):
             missing = [str(kind) for kind in NoticeKind if not (Path(directory) / name / f"{kind}.txt").is_file()]
             if missing:

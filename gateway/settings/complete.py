@@ -1,9 +1,10 @@
 """Whether settings that are right one by one are enough, and fit each other, for a gateway to start."""
 
+import os.path
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.settings.files import fault_of
 from gateway.settings.notices import check_notices
 from gateway.settings.sections import MailSection, Settings, SmtpSection
 from gateway.settings.sentences import PREFIX, SettingsInvalid
@@ -58,10 +59,10 @@ def _check_askers(settings: Settings) -> None:
             raise SettingsInvalid(
                 f'[authz] cuts, number {number}: write either doveadm = "http://…" or command = ["/usr/bin/…"]'
             )
-        if cut.doveadm and not Path(cut.key_file).is_file():
+        if cut.doveadm and not os.path.isfile(cut.key_file):
             raise SettingsInvalid(
                 f"[authz] cuts, number {number}: key_file {cut.key_file!r} is no file: "
-                "name one that holds Dovecot's doveadm_api_key"
+                "name one that holds Dovecot's doveadm_api_key, and that this user may read"
             )
     if settings.haproxy.map and not settings.haproxy.runtime:
         raise SettingsInvalid(
@@ -77,8 +78,8 @@ def _check_askers(settings: Settings) -> None:
             "headers: a client of either could set the other's; name one, and let the other ask another gateway"
         )
     for file in authz.key_files:
-        if not Path(file).is_file():
-            raise SettingsInvalid(f"[authz] key_files: there is no file {file}: name one that holds a key")
+        if fault := fault_of(file):
+            raise SettingsInvalid(f"[authz] key_files: {fault}: name one that holds a key")
 
 
 def _secure(part: str) -> str:
@@ -159,5 +160,5 @@ def _check_tls(settings: Settings) -> None:
         named[f"[tls] names, number {number}: certificate"] = each.certificate
         named[f"[tls] names, number {number}: key"] = each.key
     for name, path in named.items():
-        if path and not Path(path).is_file():
-            raise SettingsInvalid(f"{name}: there is no file {path}: name a PEM file that this user may read")
+        if path and (fault := fault_of(path)):
+            raise SettingsInvalid(f"{name}: {fault}: name a PEM file that this user may read")

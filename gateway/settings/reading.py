@@ -53,7 +53,8 @@ def load_settings(path: Path | None = None, environment: Mapping[str, str] | Non
 
 
 def _default_file() -> Path | None:
-    return next((path for path in DEFAULT_FILES if path.is_file()), None)
+    # Not ``Path.is_file``, which fails in a directory that this user may not enter, as after ``sudo -u`` in root's own.
+    return next((path for path in DEFAULT_FILES if os.path.isfile(path)), None)
 
 
 def _keys(table: object) -> list[str]:

@@ -184,6 +184,49 @@ async def test_a_user_who_may_not(tmp_path: Path) -> None:
     assert documented(sentence)
 
 
+async def test_a_user_who_may_not_even_look(tmp_path: Path) -> None:
+    """A directory that nobody but its owner may enter, as /etc/ssl/private and root's own are."""
+    make_certificates(tmp_path)
+    (tmp_path / "gatepost.toml").write_text(DEFAULTS)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    for name in ("gatepost.toml", "gatepost.db", "admin-token"):
+        (closed / name).touch()
+    closed.chmod(0)
+    settings, place = {"GATEPOST_GATEWAY__DATA_DIR": str(closed)}, str(closed)
+    key, migrated, looked = await asyncio.gather(
+        gatepost("run", environment=https("server.pem", f"{closed}/server.key"), directory=tmp_path, by=UNABLE),
+        gatepost("migrate", environment=settings, directory=tmp_path, by=UNABLE),
+        gatepost("check", environment=settings, directory=tmp_path, by=UNABLE),
+    )
+    sentence = "[tls] key: /etc/ssl/private/server.key cannot be reached (Permission denied): "
+    sentence += "name a PEM file that this user may read"
+    assert key == Ended(1, "", written(sentence.replace("/etc/ssl/private", place)))
+    assert documented(sentence)
+    sentence = "the database /var/lib/gatepost/gatepost.db cannot be reached (Permission denied): "
+    sentence += "do this as the gateway's user, or as root"
+    assert migrated == Ended(1, "", written(sentence.replace("/var/lib/gatepost", place)))
+    assert documented(sentence)
+    assert (looked.code, looked.err) == (1, "")
+    assert sentence.replace("/var/lib/gatepost", place) in looked.out
+
+
+@pytest.fixture
+def shut(tmp_path: Path) -> Path:
+    """A directory with settings that only root may enter."""
+    (tmp_path / "gatepost.toml").write_text(DEFAULTS)
+    tmp_path.chmod(0)
+    return tmp_path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can put somebody into a directory that he may not enter")
+async def test_a_working_directory_that_may_not_be_entered(shut: Path) -> None:
+    """As after ``sudo -u gatepost`` in root's own directory: it is no place of settings, and no failure."""
+    ended = await gatepost("status", environment={}, directory=shut, by=UNABLE)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+
+
 async def test_a_wrong_token_and_a_wrong_address(office: Office) -> None:
     token, address = await asyncio.gather(
         office.gatepost("status", GATEPOST_TOKEN="gp_wrong"),

@@ -83,7 +83,8 @@ async def _on_postgres(target: PostgresTarget, bounds: PostgresBounds, work: Cal
 
 def prepare_sqlite(path: Path, writable: bool, busy_seconds: float) -> None:
     """Check the database, and migrate it if ``writable``. Raises as ``open_store`` says."""
-    if not writable and not path.exists():
+    there = is_there(path)
+    if not writable and not there:
         raise StoreUnavailable(f"the database {path} is missing; the control process makes it")
     if writable and not path.parent.is_dir():
         raise StoreUnavailable(
@@ -103,7 +104,7 @@ def prepare_sqlite(path: Path, writable: bool, busy_seconds: float) -> None:
 
 def schema_of_sqlite(path: Path, busy_seconds: float) -> SchemaState:
     """How the database stands, without changing anything. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
-    if not path.exists():
+    if not is_there(path):
         return _state_of("", _scripts())
 
     def look() -> SchemaState:
@@ -111,6 +112,16 @@ def schema_of_sqlite(path: Path, busy_seconds: float) -> SchemaState:
             return look_at(connection, str(path))
 
     return guarded(look, str(path))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file at SQLite's path. Raises ``StoreUnavailable`` where this user may not even see that."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the database {path} cannot be reached ({error.strerror}): do this as the gateway's user, or as root"
+        ) from None
 
 
 def make_private(path: Path) -> None:

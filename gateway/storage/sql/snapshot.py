@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.sql import postgres, schema, sqlite
 from gateway.storage.sql.errors import translated
+from gateway.storage.sql.migrating import is_there
 from gateway.storage.sql.postgres_errors import AWAY
 from gateway.storage.sql.postgres_rows import AsyncRows
 from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
@@ -77,7 +78,7 @@ async def snapshot(url: str) -> AsyncIterator[Snapshot]:
 @asynccontextmanager
 async def _of_sqlite(url: str) -> AsyncIterator[Snapshot]:
     path = sqlite_path(url)
-    if not path.is_file():
+    if not is_there(path):
         raise StoreUnavailable(f"the database {path} is not there: is [gateway] data_dir or [storage] url right?")
     connection = guarded(sqlite.engine_of(path, writable=False).connect, str(path))
     try:
