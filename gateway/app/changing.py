@@ -80,6 +80,11 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(limits, second_person=told.second_person)
 
 
+def alone_of(rules: Rules) -> int | None:
+    """How many devices one person may cut alone within a day; None: any number."""
+    return rules.limits.devices if rules.second_person else None
+
+
 def fleet_settings_of(settings: Settings) -> FleetSettings:
     """What previews look at."""
     return FleetSettings(settings.changes.widest_percent, ways_by_name(settings))

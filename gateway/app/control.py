@@ -17,7 +17,7 @@ from gateway.admin.bold_bindings import performers
 from gateway.admin.guarded import Performers
 from gateway.app.auditing import Auditing
 from gateway.app.braking import Braking
-from gateway.app.changing import Changing, fleet_settings_of, named_of, sentences_of
+from gateway.app.changing import Changing, alone_of, fleet_settings_of, named_of, rules_of, sentences_of
 from gateway.app.glass import GlassBook
 from gateway.app.health import CertificateDates
 from gateway.app.lookout import Looked, Lookout
@@ -138,6 +138,7 @@ class Control:
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
         self._noticing = Noticing(settings, store, load, now, attempts, self._previews)
         self._auditing = Auditing(settings, store, redis, key, now, self._noticing.take_effects)
+        may_cut = alone_of(rules_of(settings))
         self._changing = Changing(
             settings, store, self._previews, self._board, publish, now, self._noticing, guarded.perform
         )
@@ -154,7 +155,7 @@ class Control:
                 bindings=bindings,
                 credentials=Credentials(evidence),
                 eraser=Eraser(evidence, RedisEraser(redis), self._previews.rewrite, now),
-                people=People(evidence),
+                people=People(evidence, now, lambda: may_cut),
                 rules=rules,
                 demands=demands_of(settings),
                 publish=publish,

@@ -64,7 +64,12 @@ def import_groups(
             leaving = _leaving(api, counted.users)
             rows += leaving
             counted.changed += len(leaving)
+            counted.count_turned(_send(desk, api, leaving, dry_run=True))
         words = f"{counted.added} new users, {counted.changed} in other groups, {counted.unchanged} as before"
+        if counted.newly_cut or counted.newly_admitted:
+            words += (
+                f"; {counted.newly_cut} devices newly cut, {counted.newly_admitted} newly admitted by rules for groups"
+            )
         if dry_run or not (counted.added or counted.changed):
             desk.show(counted.shown(dry_run=True), text=f"{file}: {words}; nothing was changed")
             return
@@ -80,10 +85,18 @@ class _Total:
     added: int = 0
     changed: int = 0
     unchanged: int = 0
+    newly_cut: int = 0
+    newly_admitted: int = 0
     users: set[str] = field(default_factory=set)
 
+    def count_turned(self, other: "_Total") -> None:
+        """Also those whom further rows turn."""
+        self.newly_cut += other.newly_cut
+        self.newly_admitted += other.newly_admitted
+
     def shown(self, *, dry_run: bool) -> dict[str, object]:
-        return {"added": self.added, "changed": self.changed, "unchanged": self.unchanged, "dry_run": dry_run}
+        turned = {"newly_cut": self.newly_cut, "newly_admitted": self.newly_admitted}
+        return {"added": self.added, "changed": self.changed, "unchanged": self.unchanged, **turned, "dry_run": dry_run}
 
 
 def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _Total:
@@ -95,6 +108,8 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
             total.added += answer["added"]
             total.changed += answer["changed"]
             total.unchanged += answer["unchanged"]
+            total.newly_cut += answer["newly_cut"]
+            total.newly_admitted += answer["newly_admitted"]
             total.users.update(answer["users"])
             tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return total

@@ -5,15 +5,18 @@ about mail, but groups and aliases are what bans and exemptions go by, so every 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from zoneinfo import available_timezones
 
 from gateway.domain.audit import AuditEntry, AuditKind
-from gateway.domain.audit.entry import GATEPOST
+from gateway.domain.audit.entry import GATEPOST, Value
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import IdentityRules, canonical_login
 from gateway.inventory.consequences import Evidence
+from gateway.inventory.import_turns import ImportLimit, Turns, groups_that_count, turns_of
+from gateway.inventory.records import load_record
 from gateway.notices.addresses import is_address
 from gateway.ports.store import Person, Reading, Writing
 
@@ -47,33 +50,62 @@ class Imported:
     unchanged: int
     people: tuple[str, ...]
     """The ids of everybody that the rows named."""
+    newly_cut: int = 0
+    """Devices, by what the policy in force has for groups (``import_turns``)."""
+    newly_admitted: int = 0
 
 
 class People:
     """Imports people; one for the whole control process."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        now: Callable[[], float] = time.time,
+        at_most: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """``at_most``: devices that one person may cut alone within a day; None: any number."""
         self._evidence = evidence
+        self._now = now
+        self._limit = ImportLimit(at_most, now)
 
     async def take(self, rows: Sequence[PersonRow], author: str = GATEPOST, *, dry_run: bool = False) -> Imported:
         """Apply rows, all or none, as ``author`` says; ``dry_run`` only counts.
 
-        Raises ``InvalidValue`` that names the row, ``Conflict`` when a login belongs to somebody else, and
-        ``StoreUnavailable``.
+        Raises ``InvalidValue`` that names the row, or where that cuts more than one person may, ``Conflict`` when a
+        login belongs to somebody else, and ``StoreUnavailable``.
         """
         stated = self._read(rows)
+        turns = await self._turns(stated)
         if dry_run:
             async with self._evidence.store.read() as reading:
-                return _counted(await _per_person(reading, stated))
+                return _with(turns, _counted(await _per_person(reading, stated)))
+        self._limit.take(author, turns.cut)
 
         async def work(writing: Writing) -> Imported:
-            done = await self._write(writing, stated)
+            done = _with(turns, await self._write(writing, stated))
             if done.added or done.changed:
-                told = {"added": done.added, "changed": done.changed, "unchanged": done.unchanged}
+                told: dict[str, Value] = {"added": done.added, "changed": done.changed, "unchanged": done.unchanged}
+                if turns != Turns():
+                    told |= {"newly_cut": turns.cut, "newly_admitted": turns.admitted}
                 await writing.log_audit(AuditEntry(AuditKind.PEOPLE_IMPORTED, author, details=told))
             return done
 
         return await self._evidence.write(work)
+
+    async def _turns(self, stated: Sequence["_Stated"]) -> Turns:
+        """Looked at before anything is written: the store's one writer has no time for it."""
+        policy = self._evidence.policy()
+        named, turns = groups_that_count(policy.version), Turns()
+        if not named:
+            return turns
+        async with self._evidence.store.read() as reading:
+            for known, each in await _per_person(reading, stated):
+                person = each.applied_to(known)
+                if not named.isdisjoint(person.groups ^ (known.groups if known else frozenset())):
+                    record = await load_record(reading, person.person_id, self._evidence.rules)
+                    turns += turns_of(record, person.groups, policy, self._now())
+        return turns
 
     def _read(self, rows: Sequence[PersonRow]) -> list["_Stated"]:
         found: dict[str, _Stated] = {}
@@ -199,6 +231,10 @@ async def _is_only_named(reading: Reading, login: str) -> bool:
     if person is None or person.person_id != login:
         return False
     return person.origin != IMPORT and not person.aliases and not person.groups
+
+
+def _with(turns: Turns, done: Imported) -> Imported:
+    return replace(done, newly_cut=turns.cut, newly_admitted=turns.admitted)
 
 
 def _counted(rows: Sequence[tuple[Person | None, _Stated]]) -> Imported:

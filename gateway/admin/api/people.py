@@ -79,6 +79,8 @@ class ImportOut(BaseModel):
     changed: int
     unchanged: int
     users: list[str] = Field(description="everybody that the rows named, in canonical spelling")
+    newly_cut: int = Field(description="devices, by what the policy has for groups")
+    newly_admitted: int
     dry_run: bool
 
 
@@ -136,6 +138,8 @@ async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> Impor
         changed=done.changed,
         unchanged=done.unchanged,
         users=list(done.people),
+        newly_cut=done.newly_cut,
+        newly_admitted=done.newly_admitted,
         dry_run=given.dry_run,
     )
 

@@ -23,6 +23,8 @@ async def test_an_import_makes_people_and_sets_their_groups(api: httpx.AsyncClie
         "added": 2,
         "changed": 0,
         "unchanged": 0,
+        "newly_cut": 0,
+        "newly_admitted": 0,
         "users": ["ann@corp.example", "bob@corp.example"],
         "dry_run": False,
     }

@@ -1,0 +1,89 @@
+"""A file of memberships cuts and frees people by what the policy has for groups: it says so, and cuts no thousands."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.audit import AuditKind
+from gateway.domain.bans import Flag, FlagRule
+from gateway.domain.errors import InvalidValue
+from gateway.domain.policy import Exemption, PolicyVersion, first_policy, policy_of
+from gateway.inventory.consequences import Evidence
+from gateway.inventory.people import Imported, People, PersonRow
+from gateway.ports.store import MailDevice
+from tests.inventory.chain import Chain, names
+from tests.inventory.events import TIKTOK, full
+from tests.inventory.receiving import RULES
+from tests.support.evidence_strategies import TIKTOK_BAN
+
+PHONES, LAPTOPS = 4, 2
+"""People with a phone that has the app, and with a reported laptop only."""
+FOR_GROUP = replace(TIKTOK_BAN, flag=Flag.REPORT_ONLY, rules=(FlagRule(Flag.ENFORCE, group="pilot"),))
+EVERYBODY = [f"p{number}@example.com" for number in range(PHONES + LAPTOPS)]
+
+
+@pytest.fixture
+async def company(chain: Chain) -> Chain:
+    """Everybody's app is reported, and the ban enforced for a group of nobody: that cuts nobody, and asks nobody."""
+    for number, login in enumerate(EVERYBODY):
+        if number < PHONES:
+            await chain.write(MailDevice(login, f"phone{number}", 1.0, 2.0))
+        claimed = [f"phone{number}"] if number < PHONES else []
+        device = names(login, eas=claimed)
+        await chain.post(full(1, (TIKTOK,), subject=f"d{number}", device=device))
+    put_in_force(chain, replace(first_policy(1.0), bans=(FOR_GROUP,)))
+    return chain
+
+
+def put_in_force(chain: Chain, version: PolicyVersion) -> None:
+    chain.policy = policy_of(version)
+
+
+def people_of(chain: Chain, at_most: int | None) -> People:
+    evidence = Evidence(chain.store, RULES, chain.publish, lambda: chain.policy)
+    return People(evidence, lambda: 1e9, lambda: at_most)
+
+
+def rows(*groups: str, first: int = 0, last: int = PHONES + LAPTOPS) -> list[PersonRow]:
+    return [PersonRow(login, groups) for login in EVERYBODY[first:last]]
+
+
+def turned(done: Imported) -> tuple[int, int]:
+    return done.newly_cut, done.newly_admitted
+
+
+async def test_members_of_an_enforced_group_are_counted_and_the_audit_log_has_it(company: Chain) -> None:
+    people = people_of(company, None)
+    assert turned(await people.take(rows("pilot"), "olga", dry_run=True)) == (PHONES + LAPTOPS, 0)
+    assert turned(await people.take(rows("pilot"), "olga")) == (PHONES + LAPTOPS, 0)
+    async with company.store.read() as reading:
+        told = [json.loads(each.entry) for each in await reading.audit_entries(0, 1000)]
+    (entry,) = [each for each in told if each["kind"] == AuditKind.PEOPLE_IMPORTED]
+    assert (entry["actor"], entry["details"]["newly_cut"], entry["details"]["newly_admitted"]) == ("olga", 6, 0)
+    assert turned(await people.take(rows("sales"))) == (0, PHONES + LAPTOPS)
+
+
+async def test_nobody_is_counted_whose_groups_mean_nothing_to_the_policy(company: Chain) -> None:
+    assert turned(await people_of(company, 0).take(rows("sales"))) == (0, 0)
+    exempt = Exemption("e1", "ann", "x", 0.0, 2e9, group="board")
+    put_in_force(company, replace(first_policy(1.0), bans=(TIKTOK_BAN,), exemptions=(exempt,)))
+    assert turned(await people_of(company, 0).take(rows("board", "sales"))) == (0, PHONES + LAPTOPS)
+
+
+async def test_one_person_cuts_no_more_so_than_by_a_change_and_small_files_add_up(company: Chain) -> None:
+    people = people_of(company, 3)
+    await people.take(rows("pilot", last=2), "olga")
+    words = "2 devices would be newly cut, 2 more by OLGA's imports of the last 24 hours; one person alone may cut 3 so"
+    with pytest.raises(InvalidValue, match=words):
+        await people.take(rows("pilot", first=2, last=4), "OLGA")
+    assert (await company.record(EVERYBODY[2])).groups == frozenset()
+    # What frees, and what cuts nobody, is not held up; nor is somebody else.
+    await people.take(rows(last=2), "olga")
+    await people.take(rows("sales"), "olga")
+    await people.take(rows("pilot", first=2, last=4), "boris")
+
+
+async def test_the_policy_of_the_day_decides(company: Chain) -> None:
+    put_in_force(company, replace(first_policy(1.0), enforcement_on=False, bans=(FOR_GROUP,)))
+    assert turned(await people_of(company, 0).take(rows("pilot"))) == (0, 0)
