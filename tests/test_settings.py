@@ -222,15 +222,6 @@ ASKED = {"GATEPOST_AUTHZ__LISTEN": "http://127.0.0.1:8070"}
         ({**MAIL, "GATEPOST_WEBMAIL__MAPI": "certificate"}, "all", "[webmail] mapi needs certificates of clients"),
         ({**MAIL, "GATEPOST_AUTHZ__CERTIFICATES_FROM": "nginx"}, "all", "[authz] certificates_from needs certificates"),
         (
-            {
-                **MAIL,
-                "GATEPOST_TLS__CLIENT_CA": "/etc/hostname",
-                "GATEPOST_AUTHZ__CERTIFICATES_FROM": '["forward", "traefik"]',
-            },
-            "all",
-            "[authz] certificates_from names both forward (Caddy) and traefik",
-        ),
-        (
             {**MAIL, "GATEPOST_TLS__CERTIFICATE": "/no/file.pem"},
             "all",
             "[tls] certificate: there is no file /no/file.pem",

@@ -229,7 +229,7 @@ def _forwarded(user: str, device: str, key: str, path: str = "/authz/v1/forward"
 
 
 def _traefik(user: str, device: str, key: str) -> _Question:
-    return _forwarded(user, device, "", f"/authz/v1/forward/{key}" if key else "/authz/v1/forward")
+    return _forwarded(user, device, "", f"/authz/v1/traefik/{key}" if key else "/authz/v1/traefik")
 
 
 def _envoy(user: str, device: str, key: str) -> _Question:

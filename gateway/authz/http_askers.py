@@ -19,15 +19,19 @@ from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.activesync import refusals
 from gateway.protocols.answer import Answer
 from gateway.protocols.authz import client_certificate, dovecot, nginx_mail, original
-from gateway.protocols.authz.original import ClientQuestion, Kind, Misconfigured
+from gateway.protocols.authz.original import Kind, Misconfigured
 from gateway.protocols.http.request_head import RequestHead
 
 PREFIX: Final = b"/authz/v1/"
 ENVOY: Final = PREFIX + b"envoy"
 FORWARD: Final = PREFIX + b"forward"
+TRAEFIK: Final = PREFIX + b"traefik"
+BLOCKED: Final = PREFIX + b"blocked"
 KEY_HEADER: Final = b"x-gatepost-key"
 AGAIN_SECONDS: Final = 1
 """After which a client comes back whose verdict turned to ALLOW between check and refusal."""
+ASK_FURTHER: Final = 470
+"""A status that nobody else has: by it Traefik fetches what is told within a 200, from ``BLOCKED``."""
 _NO_STORE: Final = ("Cache-Control", "no-store")
 _JSON: Final = (("Content-Type", "application/json"), _NO_STORE)
 
@@ -144,43 +148,42 @@ def _refusal(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     return Judged(asked.request, answer)
 
 
-# --- Caddy, Traefik, Envoy: what is not ALLOW goes to the client as it is
+# --- Caddy, Traefik, Envoy: what is not ALLOW goes to the client as it is; a 200 of Traefik's by a second question
+
+
+ForTheClient = Callable[[Answer, str], Answer]
+"""An answer that is not ALLOW as an asker passes it on; the second argument is the verdict."""
 
 
 def _forward(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     return _checked(
-        lambda: (*original.client_head(head, Kind.FORWARDED), context.certificate(head, "forward", "traefik")), context
+        lambda: (*original.client_head(head, Kind.FORWARDED), context.certificate(head, "forward")), context
     )
+
+
+def _traefik(head: RequestHead, body: bytes, context: HttpContext) -> Found:
+    return _checked(
+        lambda: (*original.client_head(head, Kind.FORWARDED), context.certificate(head, "traefik")),
+        context,
+        _for_traefik,
+    )
+
+
+def _blocked(head: RequestHead, body: bytes, context: HttpContext) -> Found:
+    """What a phone is told that has just been refused; not judged again, as a 200 comes of whatever is answered."""
+    try:
+        asked = original.question(original.client_head_in_query(head), "", context.rules)
+    except Misconfigured as error:
+        return Settled(refusals.forbidden(), "misconfigured", str(error))
+    except InvalidValue:
+        return Settled(refusals.forbidden(), "bad_question")
+    if isinstance(asked, Answer) or asked.command is None:
+        return Settled(refusals.forbidden(), "bad_question")
+    return Settled(refusals.deny(asked.command, asked.version), "blocked")
 
 
 def _envoy(head: RequestHead, body: bytes, context: HttpContext) -> Found:
     return _checked(lambda: (*original.client_head_behind(ENVOY, head), None), context)
-
-
-def _checked(
-    client_head: Callable[[], tuple[RequestHead, str, CertificateShown | None]], context: HttpContext
-) -> Found:
-    try:
-        client, address, certificate = client_head()
-        asked = original.question(client, address, context.rules, certificate)
-    except Misconfigured as error:
-        put_off = refusals.defer(context.settings.retry_after_seconds)
-        return Settled(_for_the_client(put_off, "defer"), "misconfigured", str(error))
-    except InvalidValue:
-        return Settled(_for_the_client(refusals.malformed(), "deny"), "bad_question")
-    if isinstance(asked, Answer):
-        outcome = "unauthenticated" if asked.status == 401 else "bad_question"
-        return Settled(_for_the_client(asked, "deny"), outcome)
-    if asked.request is None:
-        return Settled(_allowed(), "not_judged")
-    return Judged(asked.request, lambda verdict: _check_answer(asked, verdict, context))
-
-
-def _check_answer(asked: ClientQuestion, verdict: Verdict, context: HttpContext) -> Answer:
-    if verdict.effect is Effect.ALLOW:
-        return _allowed(asked.request, verdict)
-    told = original.refusal(asked, verdict, context.settings.retry_after_seconds)
-    return _for_the_client(told, verdict.effect.name.lower())
 
 
 def _for_the_client(answer: Answer, verdict: str) -> Answer:
@@ -188,6 +191,41 @@ def _for_the_client(answer: Answer, verdict: str) -> Answer:
     if 200 <= answer.status < 300:
         answer = replace(answer, status=403, reason="Forbidden")
     return replace(answer, headers=(*answer.headers, ("X-Gatepost-Verdict", verdict)))
+
+
+def _for_traefik(answer: Answer, verdict: str) -> Answer:
+    if 200 <= answer.status < 300:
+        return Answer(ASK_FURTHER, "Blocked", (("X-Gatepost-Verdict", verdict), _NO_STORE))
+    return _for_the_client(answer, verdict)
+
+
+def _checked(
+    client_head: Callable[[], tuple[RequestHead, str, CertificateShown | None]],
+    context: HttpContext,
+    for_the_client: ForTheClient = _for_the_client,
+) -> Found:
+    try:
+        client, address, certificate = client_head()
+        asked = original.question(client, address, context.rules, certificate)
+    except Misconfigured as error:
+        put_off = refusals.defer(context.settings.retry_after_seconds)
+        return Settled(for_the_client(put_off, "defer"), "misconfigured", str(error))
+    except InvalidValue:
+        return Settled(for_the_client(refusals.malformed(), "deny"), "bad_question")
+    if isinstance(asked, Answer):
+        outcome = "unauthenticated" if asked.status == 401 else "bad_question"
+        return Settled(for_the_client(asked, "deny"), outcome)
+    if asked.request is None:
+        return Settled(_allowed(), "not_judged")
+    request = asked.request
+
+    def answer(verdict: Verdict) -> Answer:
+        if verdict.effect is Effect.ALLOW:
+            return _allowed(request, verdict)
+        told = original.refusal(asked, verdict, context.settings.retry_after_seconds)
+        return for_the_client(told, verdict.effect.name.lower())
+
+    return Judged(request, answer)
 
 
 # --- nginx mail and Dovecot: always a 200
@@ -253,15 +291,20 @@ _BY_PATH: Final = {
     PREFIX + b"mail": HttpAsker("nginx_mail", _mail, _mail_stranger),
     PREFIX + b"dovecot": HttpAsker("dovecot", _dovecot, _dovecot_stranger, dovecot.BODY_LONGEST),
 }
-_FORWARD: Final = HttpAsker("forward", _forward, _forbidden, key_in_path=FORWARD)
+_WITH_KEY: Final = {
+    FORWARD: HttpAsker("forward", _forward, _forbidden, key_in_path=FORWARD),
+    TRAEFIK: HttpAsker("traefik", _traefik, _forbidden, key_in_path=TRAEFIK),
+    BLOCKED: HttpAsker("blocked", _blocked, _forbidden, key_in_path=BLOCKED),
+}
 _ENVOY: Final = HttpAsker("envoy", _envoy, _forbidden)
 
 
 def asker_at(path: bytes) -> HttpAsker | None:
     """The kind whose address this is; None: nobody's."""
     found = _BY_PATH.get(path)
-    if found is None and (path == FORWARD or path.startswith(FORWARD + b"/")):
-        return _FORWARD
-    if found is None and path.startswith(ENVOY + b"/"):
-        return _ENVOY
-    return found
+    if found is not None:
+        return found
+    for place, asker in _WITH_KEY.items():
+        if path == place or path.startswith(place + b"/"):
+            return asker
+    return _ENVOY if path.startswith(ENVOY + b"/") else None

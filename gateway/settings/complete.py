@@ -72,11 +72,6 @@ def _check_askers(settings: Settings) -> None:
         raise SettingsInvalid(
             "[haproxy] runtime is set, but listen is not: HAProxy asks there, and only who was asked about is cut"
         )
-    if {"forward", "traefik"} <= set(authz.certificates_from):
-        raise SettingsInvalid(
-            "[authz] certificates_from names both forward (Caddy) and traefik, which ask at one address by two "
-            "headers: a client of either could set the other's; name one, and let the other ask another gateway"
-        )
     for file in authz.key_files:
         if fault := fault_of(file):
             raise SettingsInvalid(f"[authz] key_files: {fault}: name one that holds a key")

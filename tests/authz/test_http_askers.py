@@ -1,6 +1,7 @@
 """Each HTTP asker's own words for ALLOW, DENY and DEFER; and what it learns without a key."""
 
 import json
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -110,6 +111,45 @@ class TestForward:
         assert (allowed.status, facts(denied)) == (200, (403, "deny", "", GENERIC))
 
 
+class TestTraefik:
+    async def test_what_takes_a_200_is_asked_for_in_a_second_question(self, authz: Asking) -> None:
+        """By a status of nobody else's: Traefik takes each 200 for "allowed", and mail servers say 403 themselves."""
+        allowed = await authz.ask(question("traefik", *forwarded(ANNA), user="anna"))
+        assert facts(allowed) == (200, "allow", "clean", b"")
+        denied = await authz.ask(question("traefik", *forwarded(BERT), user="bert"))
+        assert facts(denied) == (470, "deny", "", b"")
+        told = await authz.ask(page(BERT))
+        assert (told.status, told.header("Content-Type"), told.body) == (200, "application/vnd.ms-sync.wbxml", BLOCKED)
+
+    async def test_what_is_told_by_its_status_goes_to_the_client_at_once(self, authz: Asking) -> None:
+        older = await authz.ask(question("traefik", *forwarded(BERT, version="12.1"), user="bert"))
+        assert facts(older) == (403, "deny", "", GENERIC)
+        unavailable(authz)
+        deferred = await authz.ask(question("traefik", *forwarded(eas("Sync", "cora", "C1")), user="cora"))
+        assert (deferred.status, deferred.header("Retry-After")) == (503, "30")
+
+    async def test_the_second_question_is_not_judged(self, authz: Asking) -> None:
+        """Traefik makes a 200 of its answer, so none may be empty: that would be a message sent."""
+        for target in (ANNA, BERT, "/Microsoft-Server-ActiveSync", "/x", "no path", ""):
+            told = await authz.ask(page(target))
+            assert told.body in (BLOCKED, GENERIC), target
+        # Whatever is known of a phone.
+        told = await authz.ask(page(eas("SendMail", "bert", "CLEANPHONE")))
+        assert (told.status, len(told.body)) == (200, 15)
+        assert authz.evidence.reads == 0
+
+    async def test_a_mistake_in_its_configuration_lets_nobody_in(self, authz: Asking) -> None:
+        assert facts(await authz.ask(question("traefik", user="anna")))[:2] == (503, "defer")
+        assert (await authz.ask(question("blocked"))).body == GENERIC
+
+
+def page(target: str) -> bytes:
+    """What Traefik's error pages ask, with the client's headers and its URL in the query."""
+    return question(
+        f"blocked?url={quote_plus('https://mail.example' + target)}", "MS-ASProtocolVersion: 14.1", user="bert"
+    )
+
+
 async def test_envoy(authz: Asking) -> None:
     allowed = await authz.ask(question(f"envoy{ANNA}", user="anna", method="POST"), "POST")
     denied = await authz.ask(question(f"envoy{BERT}", "MS-ASProtocolVersion: 14.1", user="bert", method="POST"), "POST")
@@ -189,6 +229,8 @@ STRANGERS = [
     (question("nginx", *original(ANNA), user="anna", key=""), 403, ""),
     (question("refusal", *original(BERT), user="bert", key=""), 403, ""),
     (question("forward", *forwarded(ANNA), user="anna", key=""), 403, ""),
+    (question("traefik", *forwarded(ANNA), user="anna", key=""), 403, ""),
+    (question("blocked?url=%2Fx", user="anna", key=""), 403, ""),
     (question(f"envoy{ANNA}", user="anna", key=""), 403, ""),
     (question("mail", *mail_login("imap", "anna"), key=""), 200, "[UNAVAILABLE]"),
     (question("dovecot?command=allow", key="", method="POST", body=b'{"user":"anna"}'), 200, '"status":-1'),
@@ -207,5 +249,5 @@ async def test_without_the_key_nothing_is_told_and_nobody_let_in(
 
 
 async def test_nothing_else_is_served(authz: Asking) -> None:
-    for path in ("", "nginx/", "other", "../v1/nginx", "envoy", "forwardx"):
+    for path in ("", "nginx/", "other", "../v1/nginx", "envoy", "forwardx", "blockedx"):
         assert (await authz.ask(question(path))).status == 404

@@ -144,6 +144,9 @@ def _by_http(uri: str, method: str) -> tuple[Way, ...]:
     async def forward(authz: Asking) -> Told:
         return _by_status(await authz.ask(question("forward", *forwarded(uri, method), user="anna")))
 
+    async def traefik(authz: Asking) -> Told:
+        return _by_status(await authz.ask(question("traefik", *forwarded(uri, method), user="anna")))
+
     async def envoy(authz: Asking) -> Told:
         lines = ("MS-ASProtocolVersion: 14.1", "X-Forwarded-For: 192.0.2.7")
         octets = question(f"envoy{uri}", *lines, user="anna", method=method)
@@ -161,7 +164,8 @@ def _by_http(uri: str, method: str) -> tuple[Way, ...]:
     return (
         asker("nginx", nginx),
         asker("nginx's and HAProxy's refusal", refusal),
-        asker("Caddy, Traefik", forward),
+        asker("Caddy", forward),
+        asker("Traefik", traefik),
         asker("Envoy, HTTP", envoy),
         asker("Envoy, gRPC", envoy_grpc),
         asker("HAProxy", haproxy),

@@ -79,6 +79,18 @@ def client_head_behind(prefix: bytes, head: RequestHead) -> tuple[RequestHead, s
     return as_asked(head, head.method, target), _address(head, b"x-forwarded-for")
 
 
+def client_head_in_query(head: RequestHead) -> RequestHead:
+    """The same for a question that has the client's whole URL in its own query, ``url=…`` (Traefik's error pages).
+
+    Raises ``Misconfigured`` and ``InvalidValue``.
+    """
+    name, _, value = (head.query or b"").partition(b"=")
+    if name != b"url" or not value:
+        raise Misconfigured("the query is not url={url}: take it over from the example configuration")
+    behind_scheme = unquote_to_bytes(value.replace(b"+", b" ")).partition(b"://")[2]
+    return as_asked(head, b"POST", b"/" + behind_scheme.partition(b"/")[2])
+
+
 def as_asked(head: RequestHead, method: bytes, target: bytes) -> RequestHead:
     """``head`` with the client's own method and target. Raises ``InvalidValue``."""
     if not _METHOD.match(method) or not _TARGET.match(target):

@@ -70,7 +70,7 @@ def start_traefik(
         asks["    gatepost:\n      forwardAuth:"] = (
             "    certificate:\n      passTLSClientCert:\n        pem: true\n    gatepost:\n      forwardAuth:"
         )
-        asks["middlewares: [later, gatepost]"] = "middlewares: [later, certificate, gatepost]"
+        asks["middlewares: [later, blocked, gatepost]"] = "middlewares: [later, blocked, certificate, gatepost]"
         asks["tls:\n  certificates:"] = (
             "tls:\n  options:\n    default:\n      clientAuth:\n"
             f"        caFiles: [{made.authority}]\n        clientAuthType: VerifyClientCertIfGiven\n  certificates:"

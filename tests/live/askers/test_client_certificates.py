@@ -55,8 +55,8 @@ def enrolment(ground: Path) -> Enrolment:
     return Enrolment(Authority(directory))
 
 
-BELIEVED = {"traefik": "traefik", "caddy": "forward"}
-"""Both ask at one address, so that one of them can be believed and not both; all others are called as they are."""
+BELIEVED = {"caddy": "forward"}
+"""As the settings call it; all others are called as they are."""
 
 
 @asynccontextmanager

@@ -82,13 +82,28 @@ class Before:
             client.close()
 
 
+def for_traefik(authority: Authority, asker: Issued | None) -> dict[str, str]:
+    """Both the question and what is told are asked for so."""
+    own = f"          cert: {asker.certificate}\n          key: {asker.key}\n" if asker else ""
+    shown = f"      certificates: [{{ certFile: {asker.certificate}, keyFile: {asker.key} }}]\n" if asker else ""
+    asks = '        address: "http://127.0.0.1:8070/authz/v1/traefik/put-the-key-here"\n'
+    within = '        address: "https://127.0.0.1:8070/authz/v1/traefik"\n'
+    service = '    gatepost:\n      loadBalancer:\n        servers:\n          - url: "http://127.0.0.1:8070"\n'
+    return {
+        asks: f"{within}        tls:\n          ca: {authority.certificate}\n{own}",
+        "/authz/v1/blocked/put-the-key-here?": "/authz/v1/blocked?",
+        service: service.replace("http:", "https:").replace(
+            "lancer:\n", "lancer:\n        serversTransport: gatepost\n"
+        ),
+        "  services:\n": "  serversTransports:  # put-the-key-here\n    gatepost:\n"
+        f"      rootCAs: [{authority.certificate}]\n{shown}  services:\n",
+    }
+
+
 def changes(name: str, authority: Authority, asker: Issued | None) -> dict[str, str]:
     """What docs/external-authorization.md says of a certificate in the place of the key."""
     if name == "traefik":
-        own = f"          cert: {asker.certificate}\n          key: {asker.key}\n" if asker else ""
-        here = '        address: "http://127.0.0.1:8070/authz/v1/forward/put-the-key-here"\n'
-        there = '        address: "https://127.0.0.1:8070/authz/v1/forward"  # put-the-key-here\n'
-        return {here: f"{there}        tls:\n          ca: {authority.certificate}\n{own}"}
+        return for_traefik(authority, asker)
     files = ""
     if asker:
         chain, key = (f"{{ filename: {file} }}" for file in (asker.certificate, asker.key))

@@ -132,3 +132,23 @@ async def test_more_than_a_thousand_wait_at_envoy(started: Started) -> None:
         assert (await client.answer()).body == PING_CHANGES
         client.close()
     started.mailbox.released.clear()
+
+
+@pytest.mark.skipif(bool(missing_web("traefik")), reason=missing_web("traefik"))
+async def test_gatepost_goes_away_between_the_two_questions_of_traefik(
+    ground: Path, http_switch: Switch, made: Certificates
+) -> None:
+    """The refusal is a 200 all the same, and must not be an empty one: that would be a mail sent."""
+    gone, listen = free_ports(2)
+    told, nowhere = '- url: "http://127.0.0.1:8070"', f'- url: "http://127.0.0.1:{gone}"'
+    async with mailbox_server() as mailbox:
+        mail = urlsplit(mailbox.url).port or 0
+        asked, changes = Asked(http_switch.port), {told: nowhere}
+        child = start_web("traefik", ground / "gone", asked, listen=listen, mail=mail, made=made, changes=changes)
+        try:
+            await until_served(listen, made)
+            answer = await curl(listen, eas("SendMail", "bert", "BERTPHONE"), made, user="bert", body=b"x" * 20)
+        finally:
+            child.stop()
+        assert (answer.status, answer.body) == (200, b"Bad Gateway")
+        assert not [each for each in mailbox.received if each.command == "SendMail"]

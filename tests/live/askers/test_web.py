@@ -31,8 +31,8 @@ BLOCKED = bytes.fromhex("03016a000007564c03313239000101")
 GENERIC = b"Mail on this device is blocked by your organization. Ask your help desk."
 ANNA = eas("FolderSync", "anna", "ANNAPHONE")
 BERT = eas("FolderSync", "bert", "BERTPHONE")
-BY_403 = ("traefik", "envoy-http")
-"""Those that take each 200 for "allowed", and so cannot tell a newer phone in its own words."""
+BY_403 = ("envoy-http",)
+"""It takes each 200 for "allowed", and so cannot tell a newer phone in its own words."""
 
 
 def request(target: str, body: bytes = b"", **said: str) -> bytes:

@@ -35,9 +35,9 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "external-authorization.md
 BEGIN, END = "<!-- what clients see begins -->\n", "<!-- what clients see ends -->\n"
 MAIL = "mail"
 PATIENCE_SECONDS = 45.0
-WITHIN = {"haproxy": 0.2, "envoy": 0.1, "envoy-http": 0.2, "http": 1.0, "traefik": 1.0, "postfix": 1.5}
+WITHIN = {"haproxy": 0.1, "envoy": 0.1, "envoy-http": 0.2, "http": 1.0, "traefik": 1.0, "postfix": 1.5}
 BEYOND = {"haproxy": 1.0, "envoy": 1.0, "envoy-http": 1.0, "http": 4.0, "traefik": 31.0, "postfix": 4.5}
-"""Delays by where is asked: half of the examples' patience (of Traefik's thirty seconds less), and more than it."""
+"""Delays by where is asked: a good part of the examples' patience, and more than it."""
 OWN_HTTP = ("traefik", "envoy-http")
 COLUMNS = ("allowed", "refused", "cannot know now", "away", "silent", "slow, in time", "slow, too late")
 SEEN: dict[tuple[str, str], str] = {}

@@ -176,3 +176,29 @@ def test_refusals_in_the_dialect_of_the_request() -> None:
     for asked in (modern, older, webmail):
         deferred = original.refusal(asked, DEFER, 30)
         assert (deferred.status, dict(deferred.headers)["Retry-After"]) == (503, "30")
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        (b"url=https%3A%2F%2Fmail.example%2Fx%3FCmd%3DSync%26User%3Da%2540b", b"/x?Cmd=Sync&User=a%40b"),
+        (b"url=http%3A%2F%2Fmail.example%3A8080%2Fx", b"/x"),
+        (b"url=https%3A%2F%2Fmail.example", b"/"),
+        (b"url=%2Fx", b"/"),
+    ],
+)
+def test_a_whole_url_in_the_query(query: bytes, target: bytes) -> None:
+    asked = original.client_head_in_query(
+        parse_request(b"GET /authz/v1/blocked?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    )
+    assert (asked.method, asked.path + (b"?" + asked.query if asked.query else b"")) == (b"POST", target)
+
+
+@pytest.mark.parametrize(
+    "query", [b"", b"url=", b"uri=https%3A%2F%2Fx%2F", b"url=https%3A%2F%2Fx%2Fa+b", b"url=https%3A%2F%2Fx%2F%00"]
+)
+def test_a_query_that_is_no_url(query: bytes) -> None:
+    with pytest.raises(InvalidValue):
+        original.client_head_in_query(
+            parse_request(b"GET /authz/v1/blocked?" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        )
