@@ -4,6 +4,7 @@ They are in DER, so there is one way to write each of them, and whatever is writ
 of what is left read the same. Kerberos names nobody here: its ticket is for the server's eyes only.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -22,6 +23,10 @@ _SEQUENCE: Final = 0x30
 _ENUMERATED: Final = 0x0A
 _BITS: Final = 0x03
 _RESPONSE: Final = 0xA1
+_STATES: Final = (b"\x00", b"\x01", b"\x02", b"\x03")
+"""Accepted, incomplete, rejected, to be signed."""
+_OID_FORM: Final = re.compile(rb"(?:(?!\x80)[\x80-\xff]*+[\x00-\x7f])++\Z")
+"""X.690 §8.19: each number in the fewest octets."""
 _MECHANISMS_MOST: Final = 16
 
 
@@ -61,7 +66,7 @@ def read_token(octets: bytes) -> Begun | GoesOn:
 
 def _begun(content: bytes) -> Begun:
     tag, mechanism, end = _element(content, 0)
-    if tag != _OID or not mechanism:
+    if tag != _OID or not _OID_FORM.match(mechanism):
         raise InvalidValue("the token has no mechanism")
     if mechanism != _SPNEGO:
         # Kerberos as it is, for example: its own framing follows, which is no DER.
@@ -80,7 +85,7 @@ def _begun(content: bytes) -> Begun:
 
 def _listed(content: bytes) -> Iterator[bytes]:
     found = list(_elements(content))
-    if not 0 < len(found) <= _MECHANISMS_MOST or any(tag != _OID or not oid for tag, oid in found):
+    if not 0 < len(found) <= _MECHANISMS_MOST or any(tag != _OID or not _OID_FORM.match(oid) for tag, oid in found):
         raise InvalidValue("the token has no list of mechanisms")
     return (oid for _, oid in found)
 
@@ -90,10 +95,13 @@ def _goes_on(content: bytes) -> GoesOn:
     if set(parts) - {0xA0, 0xA1, 0xA2, 0xA3}:
         raise InvalidValue("the token has parts that are not known")
     for state in _optional(parts, 0xA0):
-        _inside(state, _ENUMERATED)
+        if _inside(state, _ENUMERATED) not in _STATES:
+            raise InvalidValue("the token has a state that is not known")
     for signed in _optional(parts, 0xA3):
         _inside(signed, _OCTETS)
     mechanism = b"".join(_inside(each, _OID) for each in _optional(parts, 0xA1))
+    if 0xA1 in parts and not _OID_FORM.match(mechanism):
+        raise InvalidValue("the token has no mechanism")
     message = b"".join(_inside(each, _OCTETS) for each in _optional(parts, 0xA2))
     return GoesOn(mechanism, message)
 

@@ -10,6 +10,7 @@ NAMES = (
     *("heads", "usual", "usual-answers", "streams", "chunks", "answers", "documents", "queries", "credentials"),
     *("device-credentials", "discovery", "places", "reports", "signatures", "imap", "pop3", "submission", "postfix"),
     *("dovecot", "spop", "askers", "envoy", "notices", "balancers", "certificates", "bounces"),
+    "connection-logins",
 )
 
 

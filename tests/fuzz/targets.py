@@ -7,6 +7,7 @@ from tests.fuzz import (
     bounces,
     certificates,
     chunks,
+    connection_logins,
     credentials,
     device_credentials,
     discovery,
@@ -54,5 +55,6 @@ TARGETS: dict[str, Target] = {
         balancers.TARGET,
         certificates.TARGET,
         bounces.TARGET,
+        connection_logins.TARGET,
     )
 }

@@ -14,6 +14,7 @@ from tests.fuzz.judging import ACCEPTED
 from tests.fuzz.names import NAMES, kept
 from tests.fuzz.tally import Tally, inputs, judged
 from tests.fuzz.targets import TARGETS
+from tests.support.ntlm_messages import NTLM_OID
 
 CASES = 1200
 UNTIL_FOUND = 12_000
@@ -118,6 +119,9 @@ FAULTS: list[tuple[str, str, Any]] = [
         "gateway.domain.credential._WITH_CREDENTIAL",
         re.compile(r"(.*?)%([a-z2-7]{8})-([a-z2-7]{26})((?:@[^@%]*)?)", re.IGNORECASE | re.DOTALL),
     ),
+    ("connection-logins", "gateway.protocols.ntlm._text", lambda octets, unicode: octets.decode("latin-1")),
+    ("connection-logins", "gateway.protocols.ntlm._ANONYMOUS", 0x1000),
+    ("connection-logins", "gateway.protocols.spnego._listed", lambda content: iter((bytes.fromhex(NTLM_OID),))),
     ("signatures", "gateway.inventory.sources.push.signatures.TOLERANCE_SECONDS", 10**10),
 ]
 

@@ -71,6 +71,9 @@ BAD_TOKENS = {
     "the end first": begun(last("anna")),
     "a challenge": goes_on(challenge()),
     "something else": b"\x30\x00",
+    "an unknown state": goes_on(last("anna"), 4),
+    "a mechanism that does not end": goes_on(last("anna"), mechanism="2b86"),
+    "a mechanism in too many octets": goes_on(last("anna"), mechanism="2b8001"),
 }
 
 
