@@ -20,12 +20,31 @@ from gateway.domain.stages import EVERYBODY
 from gateway.ports.store import Store
 
 
-class NeedsApproval(InvalidValue):
-    """The guards stopped an edit, or it comes later by itself. The sentence says why and what to do."""
+class NotInForce(InvalidValue):
+    """A change is stored, and nothing more of it is in force. The sentence says why and what to do."""
 
     def __init__(self, refused: NotApplied) -> None:
         super().__init__(refusal_words(refused))
         self.refused = refused
+
+
+class NeedsApproval(NotInForce):
+    """The guards ask for a second person."""
+
+
+class ComesByItself(NotInForce):
+    """It has been taken, and comes at its moment: the people whom it cuts are warned first, or it has a time."""
+
+
+class NotYet(NotInForce):
+    """Something else comes first, and then it is to be applied again: a preview, notices that wait, its time."""
+
+
+def not_in_force(refused: NotApplied) -> NotInForce:
+    """Which of them it is."""
+    if refused.comes_at is not None:
+        return ComesByItself(refused)
+    return NeedsApproval(refused) if refused.hits else NotYet(refused)
 
 
 def refusal_words(refused: NotApplied) -> str:
@@ -57,7 +76,7 @@ class ShortForm:
         """Make the version that ``edit`` describes, or its first stage, and wait until it is in force.
 
         ``hold``: what is more than turning down is previewed and not applied. Raises what ``edit`` raises
-        (``InvalidValue``), ``NeedsApproval``, also where it comes at its moment, ``Conflict``, ``StoreUnavailable``.
+        (``InvalidValue``), ``NotInForce``, ``Conflict``, ``StoreUnavailable``.
         """
         change = await self._desk.propose(actor, edit, wanted)
         if change is None:
@@ -69,7 +88,7 @@ class ShortForm:
                 return Held(change, found, await self._applier.stands_in_the_way(change, found))
         done = await self._applier.apply(change.number, actor.name)
         if isinstance(done, NotApplied):
-            raise NeedsApproval(done)
+            raise not_in_force(done)
         force, stage = done.in_force, done.change.done[-1]
         return AppliedEdit(
             done.version,

@@ -24,7 +24,7 @@ from gateway.changes.policy_document import PolicyDocument
 from gateway.changes.policy_edit import Writer, edit_of
 from gateway.changes.policy_file import LONGEST, PolicyFile, read
 from gateway.changes.rollout import wanted_of
-from gateway.changes.short_form import NeedsApproval
+from gateway.changes.short_form import not_in_force
 from gateway.domain.audit import Subject
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import canonical_login, device_named
@@ -155,7 +155,7 @@ async def apply_change(number: int, deps: Deps, operator: Editing, given: ApplyI
     meant = given.stage - 1 if given.stage is not None else None
     done = await deps.applier.apply(number, operator.name, given.tell, stage=meant)
     if isinstance(done, NotApplied):
-        raise NeedsApproval(done)
+        raise not_in_force(done)
     return applied_of(done)
 
 

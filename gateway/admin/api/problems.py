@@ -14,7 +14,7 @@ from gateway.admin.api.moments import surely_shown
 from gateway.admin.api.second_person import refusal_told
 from gateway.changes.desk import NotAllowed
 from gateway.changes.previews import NotReadyYet
-from gateway.changes.short_form import NeedsApproval
+from gateway.changes.short_form import ComesByItself, NeedsApproval, NotInForce
 from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Conflict, StoreUnavailable
 
@@ -31,7 +31,7 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="One sentence: what was wrong here, and the remedy")
     errors: list[dict[str, str]] = Field(default=[], description="Field by field, where the request's form was wrong")
-    change: int | None = Field(None, description="Of needs_approval: the change that waits for a second person")
+    change: int | None = Field(None, description="Of needs_approval and not_yet: the change that waits")
     guards: list[dict[str, str]] = Field(default=[], description="Of needs_approval: what stopped it")
 
 
@@ -80,18 +80,22 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, Refused)
         return problem(error.status, error.kind, error.detail, headers=error.headers)
 
-    async def needs_approval(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, NeedsApproval)
-        if error.refused.comes_at is not None:
-            # No problem: it has been taken, and comes by itself.
-            change, at = error.refused.change, surely_shown(error.refused.comes_at)
-            told = {"change": change.number, "state": change.state.value, "comes_at": at.isoformat()}
-            return JSONResponse({**told, "detail": _sentence(str(error))}, 202)
-        refused, more = error.refused, {"change": error.refused.change.number}
-        hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in refused.hits]
+    async def comes_by_itself(request: Request, error: Exception) -> JSONResponse:
+        # No problem: it has been taken.
+        assert isinstance(error, ComesByItself)
+        change, at = error.refused.change, surely_shown(error.refused.comes_at or 0.0)
+        told = {"change": change.number, "state": change.state.value, "comes_at": at.isoformat()}
+        return JSONResponse({**told, "detail": _sentence(str(error))}, 202)
+
+    async def not_in_force(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, NotInForce)
+        hits = [{"guard": hit.guard, "detail": hit.sentence} for hit in error.refused.hits]
+        more: dict[str, object] = {"change": error.refused.change.number, "guards": hits}
+        if not isinstance(error, NeedsApproval):
+            return problem(409, "not_yet", _sentence(str(error)), more=more)
         async with request.app.state.deps.store.read() as reading:
-            detail = await refusal_told(reading, refused)
-        return problem(409, "needs_approval", _sentence(detail), more={**more, "guards": hits})
+            detail = await refusal_told(reading, error.refused)
+        return problem(409, "needs_approval", _sentence(detail), more=more)
 
     async def not_allowed(request: Request, error: Exception) -> JSONResponse:
         return problem(403, "not_allowed", _sentence(str(error)))
@@ -132,7 +136,8 @@ def add_handlers(app: FastAPI) -> None:
         return problem(500, "internal", "the gateway failed to answer; its log has the reason")
 
     app.add_exception_handler(Refused, refused)
-    app.add_exception_handler(NeedsApproval, needs_approval)
+    app.add_exception_handler(ComesByItself, comes_by_itself)
+    app.add_exception_handler(NotInForce, not_in_force)
     app.add_exception_handler(NotAllowed, not_allowed)
     app.add_exception_handler(InvalidValue, invalid_value)
     app.add_exception_handler(NotReadyYet, not_ready_yet)

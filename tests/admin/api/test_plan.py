@@ -6,7 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.changes import edits
+from gateway.changes.desk import Actor, ChangeDesk
 from gateway.changes.policy_file import LONGEST
+from gateway.domain.bans import Flag
 from gateway.domain.operator import Role
 from tests.support.control import NOW, Control
 
@@ -97,6 +100,16 @@ async def test_turning_down_and_what_changes_nothing_are_not_held(api: httpx.Asy
     assert (down.json()["policy_version"], down.json()["changed"]) == (3, True)
     same = await api.put("/flags/bans/TikTok", params={"hold": True}, json={"flag": "off"})
     assert (same.json()["policy_version"], same.json()["changed"]) == (3, False)
+
+
+async def test_what_lacks_a_preview_does_not_wait_for_a_second_person(api: httpx.AsyncClient, control: Control) -> None:
+    await api.post("/bans", json=BAN)
+    desk = ChangeDesk(control.store, control, lambda: control.now)
+    await desk.propose(Actor("anna", "t1"), lambda version: edits.set_flag(version, "TikTok", Flag.ENFORCE))
+    refused = await api.post("/changes/2/apply")
+    told = refused.json()
+    assert (refused.status_code, told["type"], told["change"]) == (409, "urn:gatepost:problem:not_yet", 2)
+    assert (told["detail"], told["guards"]) == ("change 2 has no preview yet: gatepost change preview 2", [])
 
 
 async def test_what_guards_ask_is_said_before_it_is_applied(api: httpx.AsyncClient) -> None:
