@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gateway.cli.address import Address
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, Waits
 
 if TYPE_CHECKING:
     import httpx
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+NEEDS_APPROVAL = "urn:gatepost:problem:needs_approval"
 
 
 class AdminClient:
@@ -81,6 +82,8 @@ class AdminClient:
         if response.is_success and isinstance(answer, dict):
             return answer
         if isinstance(answer, dict) and isinstance(answer.get("detail"), str):
+            if answer.get("type") == NEEDS_APPROVAL:
+                raise Waits(answer["detail"], answer)
             raise Failed(answer["detail"])
         raise Failed(f"{self._url} answered {response.status_code}, not as a Gatepost does: check the address")
 

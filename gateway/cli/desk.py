@@ -1,7 +1,7 @@
 """What every command has at hand: its three shared options, a client, questions and answers.
 
 ``command`` registers a function whose first argument is the ``Desk``: it adds ``--config``, ``--json`` and ``--yes``
-and turns ``Failed`` into one sentence on stderr and exit 1.
+and turns ``Failed`` into one sentence on stderr and its exit status.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from rich.console import Console
 from gateway.cli import output
 from gateway.cli.address import admin_address
 from gateway.cli.client import AdminClient
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, Waits
 
 P = ParamSpec("P")
 
@@ -96,8 +96,10 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Desk,
             try:
                 function(desk, **given)  # type: ignore[call-arg]
             except Failed as error:
+                if desk.as_json and isinstance(error, Waits):
+                    desk.show(error.answer)
                 print(f"gatepost: {output.harmless(str(error))}", file=sys.stderr)
-                raise typer.Exit(1) from None
+                raise typer.Exit(error.code) from None
 
         run.__signature__ = signature.replace(parameters=[*own, *_SHARED])  # type: ignore[attr-defined]
         run.__name__ = function.__name__

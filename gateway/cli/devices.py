@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.client import AdminClient, segment
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
+from gateway.cli.failures import see_that_done
 from gateway.cli.output import Rows, moment, print_pairs, print_rows
 from gateway.cli.values import moment_of
 
@@ -180,21 +180,15 @@ def unbind(
     with desk.api() as api:
         path = f"/devices/{segment(user)}/{segment(device)}/pins"
         answer = api.delete(path, source=source, source_device=source_device)
-    _see_that_done(answer)
+    see_that_done(answer)
     desk.show(answer, text=f"device {device} of {answer['person']} is bound by its ids again")
 
 
 def _put_pin(desk: Desk, user: str, device: str, body: dict[str, Any]) -> None:
     with desk.api() as api:
         answer = api.put(f"/devices/{segment(user)}/{segment(device)}/pins", body)
-    _see_that_done(answer)
+    see_that_done(answer)
     desk.show(answer, text=f"device {answer['device']} of {answer['user']} is {answer['binding']}")
-
-
-def _see_that_done(answer: dict[str, Any]) -> None:
-    """``Failed`` where a second person has to approve it first."""
-    if answer.get("change") is not None:
-        raise Failed(answer["sentence"])
 
 
 @command(app, "forget")
@@ -221,12 +215,12 @@ def forget(
         desk.confirm(f"Forget all that is reported for {user} without a mail device, open hits included?")
         with desk.api() as api:
             answer = api.delete(f"/devices/{segment(user)}", without_mail="true")
-        _see_that_done(answer)
+        see_that_done(answer)
         count = answer["inventories"]
         desk.show(answer, text=f"{count} reported devices of {answer['user']} without a mail device are forgotten")
         return
     desk.confirm(f"Forget all that is known of device {device} of {user}, open hits included?")
     with desk.api() as api:
         answer = api.delete(f"/devices/{segment(user)}/{segment(device)}")
-    _see_that_done(answer)
+    see_that_done(answer)
     desk.show(answer, text=f"device {answer['device']} of {answer['user']} is forgotten")

@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import see_that_done
 from gateway.cli.output import Rows, moment
 from gateway.domain.operator import Role
 
@@ -27,7 +28,8 @@ def add(
 ) -> None:
     """Make an operator. A second person has to approve it.
 
-    While nobody else may approve it is done at once, and the answer says so.
+    While nobody else may approve it is done at once, and the answer says so;
+    otherwise it waits, and the exit status is 3.
 
     \b
     Examples:
@@ -37,6 +39,7 @@ def add(
     body = {"name": name, "roles": [role.value for role in roles], "logins": logins or [], "note": note}
     with desk.api() as api:
         answer = api.post("/operators", body)
+    see_that_done(answer)
     desk.show(answer, text=answer["sentence"])
 
 
@@ -86,6 +89,7 @@ def roles(
     """
     with desk.api() as api:
         answer = api.put(f"/operators/{segment(name)}/roles", {"roles": [role.value for role in given], "note": note})
+    see_that_done(answer)
     desk.show(answer, text=answer["sentence"])
 
 
@@ -103,6 +107,7 @@ def remove(desk: Desk, name: Annotated[str, typer.Argument(help="See operator li
     desk.confirm(f"Remove the operator {name} and revoke all tokens of that name?")
     with desk.api() as api:
         answer = api.delete(f"/operators/{segment(name)}")
+    see_that_done(answer)
     desk.show(answer, text=answer["sentence"])
 
 

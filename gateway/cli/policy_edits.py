@@ -12,7 +12,7 @@ import typer
 from gateway.cli.change_words import device_words, print_change, share_words
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, Waits
 from gateway.cli.output import moment
 from gateway.cli.telling import telling_of
 
@@ -21,7 +21,7 @@ Send = Callable[[AdminClient, dict[str, Any]], dict[str, Any]]
 
 
 def carry_out(desk: Desk, send: Send) -> None:
-    """Make an edit; ``Failed`` where it is refused, stopped by guards, or not confirmed."""
+    """Make an edit; ``Failed`` where it is refused or not confirmed, ``Waits`` where guards stop it."""
     if desk.yes:
         with desk.api("waiting for the workers") as api:
             answer = send(api, {})
@@ -42,8 +42,7 @@ def carry_out(desk: Desk, send: Send) -> None:
 
 def confirm_and_apply(desk: Desk, held: dict[str, Any], *, rejected_otherwise: bool = True) -> None:
     """Ask, with the numbers in the question, and apply the change; otherwise it is rejected, or stays previewed."""
-    if held["refusal"]:
-        raise Failed(held["refusal"])
+    see_that_nothing_stops(held)
     number = held["number"]
     try:
         desk.confirm(f"Apply change {number}: {numbers_words(held)}?")
@@ -55,6 +54,12 @@ def confirm_and_apply(desk: Desk, held: dict[str, Any], *, rejected_otherwise: b
     with desk.api("waiting for the workers") as api:
         answer = api.post(f"/changes/{number}/apply", {"stage": 1})
     show_applied(desk, answer)
+
+
+def see_that_nothing_stops(held: dict[str, Any]) -> None:
+    """``Waits`` where a second person has to approve a held change first."""
+    if held["refusal"]:
+        raise Waits(held["refusal"], {"change": held.get("number"), **held})
 
 
 def numbers_words(change: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from gateway.cli.change_words import print_change
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk
 from gateway.cli.output import Rows
-from gateway.cli.policy_edits import confirm_and_apply
+from gateway.cli.policy_edits import confirm_and_apply, see_that_nothing_stops
 from gateway.cli.telling import telling_of
 from gateway.domain.bans import Flag
 
@@ -79,17 +79,21 @@ def import_preset(
 
 
 def _applied_if_so(desk: Desk, answer: dict[str, Any]) -> dict[str, Any]:
-    if not desk.yes or answer["change"] is None:
+    if answer["change"] is None:
+        return answer
+    see_that_nothing_stops(answer)
+    if not desk.yes:
         return answer
     with desk.api() as api:
         return {**answer, "applied": api.post(f"/changes/{answer['change']}/apply", {})}
 
 
 def _ask(desk: Desk, seen: dict[str, Any]) -> None:
-    if desk.yes or (desk.somebody_is_there and not seen["refusal"]):
+    see_that_nothing_stops(seen)
+    if desk.yes or desk.somebody_is_there:
         confirm_and_apply(desk, seen, rejected_otherwise=False)
     else:
-        print(seen["refusal"] or f"nothing is in force yet; now: gatepost apply {seen['number']}")
+        print(f"nothing is in force yet; now: gatepost apply {seen['number']}")
 
 
 def _heading(preset: dict[str, Any]) -> str:

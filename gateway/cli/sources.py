@@ -6,7 +6,7 @@ import typer
 
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
+from gateway.cli.failures import see_that_done
 from gateway.cli.output import Rows, moment
 from gateway.cli.values import seconds_of
 from gateway.domain.inventory import Scope
@@ -37,7 +37,8 @@ def add(
     """Add a source and print its secret, this once.
 
     One for any device ("*") takes a second person where there is one who may
-    approve; its secret is then made by source rotate, once it is applied.
+    approve; its secret is then made by source rotate, once it is applied. The exit
+    status is 3 while it waits.
 
     \b
     Examples:
@@ -55,9 +56,7 @@ def add(
     }
     with desk.api() as api:
         answer = api.post("/sources", body)
-    if answer["change"] is not None:
-        desk.show(answer, text=f"{answer['sentence']}. Then: gatepost source rotate {answer['name']}")
-        return
+    see_that_done(answer, f". Then: gatepost source rotate {answer['name']}")
     _show_secret(desk, answer, f"source {answer['name']} added; it may report for {answer['devices']}")
     if not answer["user"]:
         desk.warn(ANY_USER)
@@ -147,6 +146,5 @@ def remove(
     desk.confirm(f"Remove source {name}{words}?")
     with desk.api() as api:
         answer = api.delete(f"/sources/{segment(name)}", with_evidence="true" if with_evidence else "")
-    if answer.get("change") is not None:
-        raise Failed(answer["sentence"])
+    see_that_done(answer)
     desk.show(answer, text=f"source {answer['name']} is removed{', with all it has said' if with_evidence else ''}")

@@ -7,7 +7,7 @@ import typer
 from gateway.cli.address import settings_of
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, see_that_done
 from gateway.cli.output import Rows, moment
 from gateway.cli.values import moment_in, seconds_of
 from gateway.domain.errors import DomainError
@@ -37,7 +37,8 @@ def create(
     """Create a token. It is printed once and kept nowhere.
 
     It does what its operator may do. One for another person who may edit or
-    approve is of no use before a second person has approved it.
+    approve is of no use before a second person has approved it; the exit status
+    is 3 then.
 
     With --local it needs no other token: the way back when all are lost, for
     who may read and write the gateway's database.
@@ -62,12 +63,14 @@ def create(
         body["expires_at"] = moment_in(length)
     with desk.api() as api:
         answer = api.post("/tokens", body)
-    desk.show(answer, text=answer["token"])
+    if answer["change"] is None or not desk.as_json:
+        desk.show(answer, text=answer["token"])
     if not desk.as_json:
         reach = ", ".join(answer["roles"])
         desk.note(f"token {answer['id']} of {operator} ({reach}); it is shown this once: GATEPOST_TOKEN takes it")
-        if answer["sentence"]:
-            desk.note(answer["sentence"])
+    see_that_done(answer)
+    if answer["sentence"] and not desk.as_json:
+        desk.note(answer["sentence"])
 
 
 def _create_locally(desk: Desk, operator: str, role: Role | None, length: str) -> None:

@@ -82,12 +82,12 @@ def desk(api: Served, gatepost: Gatepost) -> Desk:
 
 
 def test_an_approval_that_has_ended(gatepost: Gatepost, api: Served, desk: Desk) -> None:
-    gatepost("exempt", "add", "--group", "board", "--for", "9d", "--reason", "trip", "--yes", expect=1)
+    gatepost("exempt", "add", "--group", "board", "--for", "9d", "--reason", "trip", "--yes", expect=3)
     second = {"GATEPOST_TOKEN": api.run(api.control.token("bob", Role.EDITOR))}
     gatepost("approve", "2", "--yes", environment=second)
     api.control.now += 86_400
     before = desk.policy()
-    said = gatepost("apply", "2", "--yes", expect=1).stderr
+    said = gatepost("apply", "2", "--yes", expect=3).stderr
     assert row("the approval has ended", "`gatepost apply 2 --yes`", said.strip().removeprefix("gatepost: ")) in table()
     assert (desk.policy(), desk.change(2).state) == (before, State.APPROVED)
     # The same person says it again.
@@ -98,7 +98,7 @@ def test_an_approval_that_has_ended(gatepost: Gatepost, api: Served, desk: Desk)
 def test_in_freeze_hours_nobody_enforces_more_alone(gatepost: Gatepost, api: Served, desk: Desk) -> None:
     api.control.rules = Rules(ALWAYS)
     before = desk.policy()
-    said = gatepost("flag", "set", "TikTok", "enforce", "--yes", expect=1).stderr.strip().removeprefix("gatepost: ")
+    said = gatepost("flag", "set", "TikTok", "enforce", "--yes", expect=3).stderr.strip().removeprefix("gatepost: ")
     assert row("enforcing in freeze hours", "`gatepost flag set TikTok enforce --yes`", said) in table()
     assert desk.policy() == before
     gatepost("flag", "set", "TikTok", "off", "--yes")

@@ -112,9 +112,9 @@ class Shop:
         assert result.exit_code == expect, (words, result.exit_code, result.stdout, result.stderr, result.exception)
         return result
 
-    async def token(self, who: str, *words: str) -> str:
+    async def token(self, who: str, *words: str, expect: int = 0) -> str:
         """Make a token; what is printed."""
-        return (await self.gatepost(who, "token", "create", *words)).stdout.strip()
+        return (await self.gatepost(who, "token", "create", *words, expect=expect)).stdout.strip()
 
     async def approved(self, number: int, by: str = "bob") -> None:
         """A second person's yes."""
@@ -130,11 +130,14 @@ class Shop:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"}
         return httpx.AsyncClient(base_url=f"{self.gateway.admin}/api/v1", headers=headers, timeout=30)
 
-    async def refused(self, what: str, who: str, *words: str, ends: int = 1) -> int:
-        """Try something: it is refused in words, nothing of it is done; the number of the newest change then."""
+    async def refused(self, what: str, who: str, *words: str, waits: bool = False) -> int:
+        """Try something: it is refused in words, nothing of it is done; the number of the newest change then.
+
+        ``waits``: for a second person, which its exit status says.
+        """
         before = await self.everything()
-        result = await self.gatepost(who, *words, expect=ends)
-        said = result.stderr.splitlines() if ends else [*result.stdout.splitlines(), *result.stderr.splitlines()]
+        result = await self.gatepost(who, *words, expect=3 if waits else 1)
+        said = [line for line in result.stderr.splitlines() if line.startswith("gatepost: ")]
         self.row(what, f"`gatepost {' '.join(words)}`", said[-1].removeprefix("gatepost: "))
         assert await self.everything() == before, what
         return await self.newest()
@@ -219,10 +222,10 @@ async def shop(directory: Path, holders: Mapping[str, int], more: Sequence[Inven
 async def _hire_ann(made: Shop) -> None:
     """By two people, since bob may approve."""
     words = ("--role", "editor", "--role", "approver", "--login", "ann@corp.example")
-    await made.gatepost("admin", "operator", "add", "ann", *words)
+    await made.gatepost("admin", "operator", "add", "ann", *words, expect=3)
     made.tokens["ann"] = made.tokens["bob"]
     await _agreed(made)
-    token = await made.token("admin", "ann")
+    token = await made.token("admin", "ann", expect=3)
     await _agreed(made)
     made.tokens["ann"] = token
 
