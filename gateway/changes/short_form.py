@@ -2,22 +2,28 @@
 
 ``flag set``, ``ban add`` and the like end here. What the guards stop stays behind as a previewed change with a number:
 nothing is in force, a second person can approve it, and then it is applied as it stands. Who wants to look first has
-it held: previewed, and applied by its number or rejected.
+it held: previewed, and applied by its number or rejected. What cannot be previewed or applied at all is rejected at
+once: a draft that nobody knows of helps nobody.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+
+import structlog
 
 from gateway.changes.apply import AppliedEdit
 from gateway.changes.applying import Applier, NotApplied
 from gateway.changes.desk import Actor, ChangeDesk, Edit, Wanted
 from gateway.changes.guards import turns_down_only
 from gateway.changes.previews import Previewed
-from gateway.domain.change import PolicyChange
+from gateway.domain.change import GuardedAction, PolicyChange
 from gateway.domain.errors import InvalidValue
 from gateway.domain.stages import EVERYBODY
-from gateway.ports.store import Store
+from gateway.ports.store import Conflict, Store, StoreUnavailable
+
+log = structlog.get_logger()
 
 
 class NotInForce(InvalidValue):
@@ -82,11 +88,12 @@ class ShortForm:
         if change is None:
             return await self._as_it_is()
         plain = wanted.starts_at is None and wanted.stages == (EVERYBODY,)
-        if not (plain and turns_down_only(change.touches)):
-            change, found = await self._desk.preview(change.number, actor.name)
-            if hold:
-                return Held(change, found, await self._applier.stands_in_the_way(change, found))
-        done = await self._applier.apply(change.number, actor.name)
+        async with self._ended_otherwise(change, actor):
+            if not (plain and turns_down_only(change.touches)):
+                change, found = await self._desk.preview(change.number, actor.name)
+                if hold:
+                    return Held(change, found, await self._applier.stands_in_the_way(change, found))
+            done = await self._applier.apply(change.number, actor.name)
         if isinstance(done, NotApplied):
             raise not_in_force(done)
         force, stage = done.in_force, done.change.done[-1]
@@ -106,7 +113,34 @@ class ShortForm:
         change = await self._desk.propose(actor, edit, wanted)
         if change is None:
             return None
-        return await self.held(change.number, actor.name)
+        async with self._ended_otherwise(change, actor):
+            return await self.held(change.number, actor.name)
+
+    async def ready(self, actor: Actor, action: GuardedAction, wanted: Wanted) -> PolicyChange:
+        """A change of what is no part of the policy, previewed, for a second person. Raises like ``held``."""
+        change = await self._desk.propose_action(actor, action, wanted)
+        async with self._ended_otherwise(change, actor):
+            change, _ = await self._desk.preview(change.number, actor.name)
+        return change
+
+    @asynccontextmanager
+    async def _ended_otherwise(self, change: PolicyChange, actor: Actor) -> AsyncIterator[None]:
+        """No draft stays behind of what cannot be previewed or applied: who asks again makes another one."""
+        try:
+            yield
+        except Exception as error:
+            await self._ended(change, actor)
+            if isinstance(error, Conflict):
+                raise Conflict("others keep changing the policy: nothing was made, do it again") from error
+            raise
+
+    async def _ended(self, change: PolicyChange, actor: Actor) -> None:
+        try:
+            # Refused where a stage of it is in force after all: nothing is to be ended then.
+            with suppress(InvalidValue):
+                await self._desk.reject(change.number, actor, "it could not be previewed or applied")
+        except (Conflict, StoreUnavailable) as error:
+            log.warning("draft_left_behind", change=change.number, reason=str(error))
 
     async def held(self, number: int, by: str) -> Held:
         """A change with a new preview. Raises ``InvalidValue``, ``StoreUnavailable``."""

@@ -96,9 +96,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Desk,
             try:
                 function(desk, **given)  # type: ignore[call-arg]
             except Failed as error:
-                if desk.as_json and isinstance(error, Waits):
-                    desk.show(error.answer)
-                print(f"gatepost: {output.harmless(str(error))}", file=sys.stderr)
+                _tell(desk, error)
                 raise typer.Exit(error.code) from None
 
         run.__signature__ = signature.replace(parameters=[*own, *_SHARED])  # type: ignore[attr-defined]
@@ -107,6 +105,14 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Desk,
         app.command(name)(run)
 
     return register
+
+
+def _tell(desk: Desk, error: Failed) -> None:
+    if isinstance(error, Waits) and desk.as_json:
+        desk.show(error.answer)
+    print(f"gatepost: {output.harmless(str(error))}", file=sys.stderr)
+    if isinstance(error, Waits) and error.note and not desk.as_json:
+        desk.note(error.note)
 
 
 _SHARED = [

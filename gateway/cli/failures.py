@@ -10,16 +10,25 @@ class Failed(Exception):  # noqa: N818  (an end, not a mistake)
 
 
 class Waits(Failed):
-    """It stands as a change that waits for a second person. ``answer``: the API's, for programs."""
+    """It stands as a change that waits for a second person.
+
+    ``answer``: the API's, for programs; ``note``: what else there is to know, for people.
+    """
 
     code = 3
 
-    def __init__(self, sentence: str, answer: dict[str, Any]) -> None:
+    def __init__(self, sentence: str, answer: dict[str, Any], note: str = "") -> None:
         super().__init__(sentence)
         self.answer = answer
+        self.note = note
+
+
+def left_behind(sentence: str, answer: dict[str, Any]) -> Waits:
+    """What ends a command that leaves the change of ``answer`` to a second person, with the way to drop it."""
+    return Waits(sentence, answer, f"to drop it: gatepost change reject {answer['change']}")
 
 
 def see_that_done(answer: dict[str, Any], then: str = "") -> None:
     """``Waits`` where the answer to a guarded action says that it waits; ``then``: what follows the second person."""
     if answer.get("change") is not None:
-        raise Waits(answer["sentence"] + then, answer)
+        raise left_behind(answer["sentence"] + then, answer)

@@ -1,18 +1,19 @@
 """How an edit of the policy goes: what it would do is shown, then asked, then it is applied on all workers.
 
 Held back by ``?hold=true`` it is a change with a number that nobody sees anything of; the answer to the question
-applies or rejects it. What merely turns a flag down is done at once and asks nothing.
+applies or rejects it, or leaves it to a second person. What merely turns a flag down is done at once and asks nothing.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, NoReturn
 
 import typer
 
 from gateway.cli.change_words import device_words, print_change, share_words
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
-from gateway.cli.failures import Failed, Waits
+from gateway.cli.failures import Failed, Waits, left_behind
 from gateway.cli.output import moment
 from gateway.cli.telling import telling_of
 
@@ -21,10 +22,13 @@ Send = Callable[[AdminClient, dict[str, Any]], dict[str, Any]]
 
 
 def carry_out(desk: Desk, send: Send) -> None:
-    """Make an edit; ``Failed`` where it is refused or not confirmed, ``Waits`` where guards stop it."""
+    """Make an edit; ``Failed`` where it is refused or not confirmed, ``Waits`` where it is left to a second person."""
     if desk.yes:
-        with desk.api("waiting for the workers") as api:
-            answer = send(api, {})
+        try:
+            with desk.api("waiting for the workers") as api:
+                answer = send(api, {})
+        except Waits as waits:
+            raise left_behind(str(waits), waits.answer) from None
         show_applied(desk, answer)
         return
     with desk.api("computing what it would do") as api:
@@ -37,29 +41,50 @@ def carry_out(desk: Desk, send: Send) -> None:
         desk.warn(warning)
     if not desk.as_json:
         print_change(held, telling)
+    if held["refusal"]:
+        _leave_to_a_second_person(desk, held)
     confirm_and_apply(desk, held)
+
+
+def _leave_to_a_second_person(desk: Desk, held: dict[str, Any]) -> NoReturn:
+    """Ask whether it shall wait for one; ``Waits``, or it is rejected: what nobody wants is not left behind."""
+    for each in held["guards"]:
+        desk.warn(each["detail"])
+    with _rejected_unless_confirmed(desk, held["number"]):
+        desk.confirm(f"Leave change {held['number']} to a second person, who may approve it?")
+    raise left_behind(held["refusal"], {"change": held["number"], **held})
 
 
 def confirm_and_apply(desk: Desk, held: dict[str, Any], *, rejected_otherwise: bool = True) -> None:
     """Ask, with the numbers in the question, and apply the change; otherwise it is rejected, or stays previewed."""
     see_that_nothing_stops(held)
     number = held["number"]
-    try:
+    with _rejected_unless_confirmed(desk, number) if rejected_otherwise else nullcontext():
         desk.confirm(f"Apply change {number}: {numbers_words(held)}?")
-    except (Failed, typer.Abort):
-        if rejected_otherwise:
-            with desk.api() as api:
-                api.post(f"/changes/{number}/reject", {"reason": "not confirmed"})
-        raise
-    with desk.api("waiting for the workers") as api:
-        answer = api.post(f"/changes/{number}/apply", {"stage": 1})
+    try:
+        with desk.api("waiting for the workers") as api:
+            answer = api.post(f"/changes/{number}/apply", {"stage": 1})
+    except Waits as waits:
+        raise left_behind(str(waits), waits.answer) from None
+    except Failed as error:
+        raise Failed(f"{error}; where change {number} stands: gatepost change show {number}") from None
     show_applied(desk, answer)
+
+
+@contextmanager
+def _rejected_unless_confirmed(desk: Desk, number: int) -> Iterator[None]:
+    try:
+        yield
+    except (Failed, typer.Abort):
+        with desk.api() as api:
+            api.post(f"/changes/{number}/reject", {"reason": "not confirmed"})
+        raise
 
 
 def see_that_nothing_stops(held: dict[str, Any]) -> None:
     """``Waits`` where a second person has to approve a held change first."""
     if held["refusal"]:
-        raise Waits(held["refusal"], {"change": held.get("number"), **held})
+        raise left_behind(held["refusal"], {"change": held.get("number"), **held})
 
 
 def numbers_words(change: dict[str, Any]) -> str:

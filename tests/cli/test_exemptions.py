@@ -17,9 +17,14 @@ def test_exemptions(gatepost: Gatepost) -> None:
     gatepost("exempt", "remove", exemption["id"], "--yes")
     assert gatepost("exempt", "list").stdout == "no exemptions\n"
     until = ("--until", time.strftime("%Y-%m-%d", time.gmtime(time.time() + 5 * 86400)))
-    gatepost("exempt", "add", "--group", "board", *until, "--reason", "x", expect=3)
+    unasked = gatepost("exempt", "add", "--group", "board", *until, "--reason", "x", expect=1)
+    assert "Leave change 4 to a second person, who may approve it? Nobody is here to ask: add --yes" in unasked.stderr
+    # What nobody has said yes to does not wait for anybody.
+    assert json.loads(gatepost("change", "show", "4", "--json").stdout)["state"] == "rejected"
     refused = gatepost("exempt", "add", "--group", "board", *until, "--reason", "x", "--yes", expect=3)
     assert "the whole group board would be exempt. Nothing is in force: change 5 needs the approval" in refused.stderr
+    assert refused.stderr.endswith("to drop it: gatepost change reject 5\n")
+    assert json.loads(gatepost("change", "show", "5", "--json").stdout)["state"] == "previewed"
 
 
 @pytest.mark.parametrize(

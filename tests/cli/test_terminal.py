@@ -90,6 +90,18 @@ def test_a_question_is_asked_and_its_answer_obeyed(api: Served, typed: str, code
     assert (listed["unknowns"][0]["setting"] == "report-only") is on
 
 
+@pytest.mark.parametrize(("typed", "code", "state"), [("y\n", 3, "previewed"), ("n\n", 1, "rejected")])
+def test_whether_it_shall_wait_for_a_second_person_is_asked(api: Served, typed: str, code: int, state: str) -> None:
+    words = ("exempt", "add", "--group", "board", "--for", "2d", "--reason", "x")
+    ended, written = on_terminal(api, *words, typed=typed)
+    assert ended == code
+    assert "warning: the whole group board would be exempt" in written
+    assert "Leave change 1 to a second person, who may approve it? [y/N]:" in written
+    assert ("gatepost approve 1" in written) is (code == 3)
+    listed = json.loads(in_a_pipe(api, "change", "list", "--json").stdout)
+    assert [each["state"] for each in listed["changes"]] == [state]
+
+
 def test_help_without_borders_in_a_pipe(api: Served) -> None:
     told = in_a_pipe(api, "--help").stdout
     assert "─" not in told

@@ -143,9 +143,7 @@ async def propose(
     deps: ApiDeps, operator: Operator, action: GuardedAction, title: str, note: str = ""
 ) -> tuple[int, str]:
     """A change of the action, previewed and ready for a second person; its number, and what to do with it."""
-    actor = actor_of(operator)
-    change = await deps.desk.propose_action(actor, action, Wanted(title=title, note=note))
-    await deps.desk.preview(change.number, operator.name)
+    change = await deps.editor.ready(actor_of(operator), action, Wanted(title=title, note=note))
     number = change.number
     log.info("action_proposed", change=number, action=action.kind, author=operator.name)
     return number, (

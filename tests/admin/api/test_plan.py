@@ -112,6 +112,22 @@ async def test_what_lacks_a_preview_does_not_wait_for_a_second_person(api: httpx
     assert (told["detail"], told["guards"]) == ("change 2 has no preview yet: gatepost change preview 2", [])
 
 
+async def test_what_cannot_be_previewed_leaves_no_draft_behind(api: httpx.AsyncClient, control: Control) -> None:
+    await api.post("/operators", json={"name": "bob", "roles": ["approver"]})
+    control.not_ready = "the index is at 3 %"
+    for answer in (
+        await api.post("/bans", json=BAN),
+        await api.post("/bans", params={"hold": True}, json=BAN),
+        await api.post("/changes", json=DOCUMENT),
+        await api.post("/operators", json={"name": "eve", "roles": ["viewer"]}),
+    ):
+        assert answer.status_code == 503
+    listed = (await api.get("/changes")).json()["changes"]
+    assert [(each["number"], each["state"]) for each in listed] == [(n, "rejected") for n in (4, 3, 2, 1)]
+    shown = (await api.get("/changes/1")).json()
+    assert shown["history"][-1]["words"] == "it could not be previewed or applied"
+
+
 async def test_what_guards_ask_is_said_before_it_is_applied(api: httpx.AsyncClient) -> None:
     body = {"group": "board", "reason": "agreed", "ends_at": moment(86_400)}
     held = (await api.post("/exemptions", params={"hold": True}, json=body)).json()
