@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from gateway.changes.nameless import changes_naming, made_nameless
 from gateway.changes.previews import without_people
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
@@ -61,6 +62,8 @@ class _Found:
     """Ids by source."""
     previews: list[tuple[int, str]] = field(default_factory=list)
     """Number and digest of each preview that names the person."""
+    changes: list[int] = field(default_factory=list)
+    """Numbers of those that name the person."""
 
 
 class Eraser:
@@ -88,22 +91,23 @@ class Eraser:
         async with self._evidence.store.read() as reading:
             found = await self._look(reading, login)
 
-        async def work(writing: Writing) -> tuple[Mapping[str, int], PersonRecord]:
+        async def work(writing: Writing) -> tuple[Mapping[str, int], PersonRecord, list[int]]:
             await self._evidence.catch_up(writing)
             person_id = await person_id_of(writing, login)
             record = await load_record(writing, person_id, self._evidence.rules)
             if not even_refused:
                 see_that_it_lets_nobody_in(record, self._evidence.policy(), self._now())
             told: dict[str, Value] = {"reason": reason, "even_refused": even_refused}
-            return await self._delete(writing, record, found, author, told), record
+            rows, left = await self._delete(writing, record, found, author, told)
+            return rows, record, left
 
-        rows, record = await self._evidence.write(work)
+        rows, record, left = await self._evidence.write(work)
         cleaned = await self._clean(record.logins)
         gone = {name: count for name, count in rows.items() if count}
         if not gone:
             return None
         log.info("person_erased", author=author, rows=gone)
-        return Erased(gone, (*self._named_by_policy(record), *cleaned, *_OUTSIDE))
+        return Erased(gone, (*self._still_named(record, left), *cleaned, *_OUTSIDE))
 
     # --- before
 
@@ -123,6 +127,7 @@ class Eraser:
             content = await reading.change_preview(change.number, change.preview.digest)
             if content is not None and without_people(content, record.logins) is not None:
                 found.previews.append((change.number, change.preview.digest))
+        found.changes = await changes_naming(reading, record.logins, CHANGES_LOOKED_THROUGH)
         return found
 
     async def _own_inventories(self, reading: Reading, record: PersonRecord) -> list[Inventory]:
@@ -144,7 +149,7 @@ class Eraser:
 
     async def _delete(
         self, writing: Writing, record: PersonRecord, found: _Found, author: str, told: Mapping[str, Value]
-    ) -> Mapping[str, int]:
+    ) -> tuple[Mapping[str, int], list[int]]:
         inventories = await self._own_inventories(writing, record)
         others = dict.fromkeys(await self._evidence.concerned(writing, *inventories))
         others.pop(record.person_id, None)
@@ -164,16 +169,22 @@ class Eraser:
         for source_id, ids in found.messages.items():
             rows["messages"] += await writing.erase_messages(source_id, list(dict.fromkeys(ids)))
         rows["previews"] = await _rewritten(writing, found, record.logins)
+        rows["changes"], left = await made_nameless(writing, found.changes, record.logins, author, self._now())
         writing.log_people(record.logins)
         rows["audit_keys"] = await _tell(writing, record, AuditEntry(AuditKind.PERSON_ERASED, author, (), told), rows)
-        return rows
+        return rows, left
 
     # --- afterwards
 
-    def _named_by_policy(self, record: PersonRecord) -> Iterator[str]:
+    def _still_named(self, record: PersonRecord, left: Sequence[int]) -> Iterator[str]:
         version = self._evidence.policy().version
         if any(each.login in record.logins for each in version.exemptions):
-            yield "an exemption in force names the person: remove it (gatepost exempt remove)"
+            yield "an exemption in force names the person: remove it (gatepost exempt remove), then erase again"
+        for number in left:
+            yield (
+                f"change {number} waits and names the person beside other things: reject it (gatepost change reject "
+                f"{number}), then erase again"
+            )
 
     async def _clean(self, logins: Sequence[str]) -> list[str]:
         """Take the names out of what the unit of work had to tell, and of what is kept beside the store; what stays."""
@@ -196,8 +207,8 @@ class Eraser:
         except (OSError, StoreUnavailable) as error:
             kept.append(f"the saved index of the fleet may still name the person ({error}): erase again")
         try:
-            if not await self._evidence.store.scrub():
-                kept.append("the database's own files may hold deleted rows until it has cleaned up (VACUUM)")
+            if left := await self._evidence.store.scrub():
+                kept.append(left)
         except StoreUnavailable as error:
             kept.append(f"the database's files were not cleaned up ({error}): erase again")
         return kept
@@ -206,7 +217,7 @@ class Eraser:
 _OUTSIDE = (
     "the audit log keeps its entries; nobody can say any more whom they mean",
     "inventory devices that name or are pinned to somebody else as well are kept: they are that person's",
-    "policy versions and changes that named the person, in an exemption or a binding, are never rewritten",
+    "policy versions that named the person in an exemption are never rewritten",
     "backups and the gateway's log files name the person for as long as you keep them",
 )
 

@@ -346,10 +346,10 @@ class Store(Protocol):
         """
         ...
 
-    async def scrub(self) -> bool:
+    async def scrub(self) -> str:
         """Let nothing that was deleted be readable in the store's files any more, as far as that is the store's to do.
 
-        False: something may be left there until the database cleans up or others end their reading. Raises
+        What may be left there all the same, and how that ends, in a sentence; empty: nothing. Raises
         ``StoreUnavailable``.
         """
         ...

@@ -2,24 +2,25 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway.changes.fleet_previews import FleetPreviews
 from gateway.changes.previews import Previewed, decode_preview, encode_preview
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.bans import Flag
-from gateway.domain.change import PolicyChange, PreviewSeen
+from gateway.domain.change import GuardedAction, PolicyChange, PreviewSeen, StageDone, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import Notice, NoticeKind, Reader
 from gateway.domain.policy import Exemption, Policy, Setting, Unknowns, UnknownSetting, policy_of
+from gateway.domain.policy_parts import Touch
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.credentials import Credentials, Wanted
 from gateway.inventory.erasing import Eraser
@@ -40,9 +41,11 @@ from gateway.storage.sql import open_store
 from tests.inventory.chain import loaded, names
 from tests.inventory.events import GMAIL, NOW, TIKTOK, full
 from tests.inventory.receiving import BANNED, RULES, Receiving, source
+from tests.storage.conftest import new_database, postgres
 from tests.storage.redis.conftest import connection, server
+from tests.support.postgres_server import PostgresServer
 
-__all__ = ["connection", "server"]
+__all__ = ["connection", "new_database", "postgres", "server"]
 
 ANN, ALIAS, BOB = "ann.example@example.com", "annie@example.com", "bob@example.com"
 PHONE, SUBJECT = "phoneofann1234", "android/annsdevice77"
@@ -54,6 +57,8 @@ class Site:
     """A store, a cache and an index, as the control process holds them."""
 
     directory: Path
+    url: str
+    """Of its PostgreSQL; empty: SQLite."""
     store: Store
     redis: RedisConnection
     receiver: Receiving
@@ -71,6 +76,34 @@ class Site:
         files = [path for path in sorted(self.directory.iterdir()) if path.is_file()]
         return [f"{text} in {path.name}" for path in files for text in texts if text.encode() in path.read_bytes()]
 
+    async def in_tables(self, *texts: str) -> list[str]:
+        """Which of these stands in which table of PostgreSQL, by what it gives to a query."""
+        asked = await asyncpg.connect(self.url)
+        try:
+            tables = await asked.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+            found = []
+            for (table,) in tables:
+                rows = await asked.fetch(f'SELECT * FROM "{table}"')  # noqa: S608  (a name from the catalogue)
+                values = [each if isinstance(each, bytes) else str(each).encode() for row in rows for each in row]
+                found += [f"{text} in {table}" for text in texts if any(text.encode() in each for each in values)]
+            return found
+        finally:
+            await asked.close()
+
+    async def entries(self) -> list[dict[str, Any]]:
+        """The audit log."""
+        async with self.store.read() as reading:
+            return [json.loads(each.entry) for each in await reading.audit_entries()]
+
+    async def put(self, *changes: PolicyChange) -> None:
+        """Write these down."""
+
+        async def work(writing: Writing) -> None:
+            for change in changes:
+                await writing.put_policy_change(change, NOW)
+
+        await self.store.write(work)
+
     async def _asked(self, *words: str | bytes) -> Any:
         return await self.redis.call(lambda run_id: words)
 
@@ -87,10 +120,25 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, server: EmbeddedValkey, connection: RedisConnection) -> AsyncIterator[Site]:
-    directory = tmp_path / "data"
+async def site(tmp_path: Path, connection: RedisConnection) -> AsyncIterator[Site]:
+    async with lived_in(tmp_path / "data", connection, "") as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def either(
+    tmp_path: Path, connection: RedisConnection, request: pytest.FixtureRequest
+) -> AsyncIterator[Site]:
+    """The same with each database."""
+    url = request.getfixturevalue("new_database")() if request.param == "postgresql" else ""
+    async with lived_in(tmp_path / "data", connection, url) as made:
+        yield made
+
+
+@asynccontextmanager
+async def lived_in(directory: Path, connection: RedisConnection, url: str) -> AsyncIterator[Site]:
     directory.mkdir()
-    store = await open_store(f"sqlite:///{directory}/gatepost.db", writable=True)
+    store = await open_store(url or f"sqlite:///{directory}/gatepost.db", writable=True)
     records = RedisRecords(connection, LIFE, 600.0, publishing=True)
     publication = Publication(store, records, RedisPublisher(connection, LIFE), loaded)
     await publication.start()
@@ -99,7 +147,7 @@ async def site(tmp_path: Path, server: EmbeddedValkey, connection: RedisConnecti
     receiver.ingest._evidence = evidence
     previews = FleetPreviews(store, loaded, directory / "impact.index", lambda: receiver.now)
     eraser = Eraser(evidence, RedisEraser(connection), previews.rewrite, lambda: receiver.now)
-    made = Site(directory, store, connection, receiver, previews, eraser, evidence, publication)
+    made = Site(directory, url, store, connection, receiver, previews, eraser, evidence, publication)
     await receiver.write(source())
     index = asyncio.ensure_future(previews.run())
     yield made
@@ -138,40 +186,122 @@ async def _named_in_changes(writing: Writing) -> None:
     await writing.log_audit(AuditEntry(AuditKind.PERSON_VIEWED, "root", (Subject(BOB),)))
 
 
-def entries(site: Site) -> list[dict[str, Any]]:
-    """The audit log."""
-    with closing(sqlite3.connect(site.directory / "gatepost.db")) as database:
-        return [json.loads(row[0]) for row in database.execute("SELECT entry FROM audit_entries ORDER BY seq")]
-
-
 NAMES = (ANN, ALIAS, PHONE, "otherphone99", "annsdevice77", "SERIALOFANN")
 
 
-async def test_nothing_names_the_person_any_more(site: Site) -> None:
+async def test_nothing_names_the_person_any_more(either: Site, request: pytest.FixtureRequest) -> None:
+    site = either
     await live_for_a_while(site)
     await site.store.scrub()
-    assert {each.partition(" in ")[0] for each in await site.on_disk(*NAMES)} == set(NAMES)
-    assert {f"{ANN} in gatepost.db", f"{ANN} in impact.index"} <= set(await site.on_disk(ANN))
+    found = await (site.in_tables(*NAMES) if site.url else site.on_disk(*NAMES))
+    assert {each.partition(" in ")[0] for each in found} == set(NAMES)
+    server = request.getfixturevalue("postgres") if site.url else None
+    assert server is None or await asyncio.to_thread(_in_statistics, server)
+    assert f"{ANN} in impact.index" in await site.on_disk(ANN)
     assert len(await site.in_cache(ANN)) >= 6
-    pseudonyms = {each["subjects"][0]["person"] for each in entries(site) if each["kind"] == "person_viewed"}
+    pseudonyms = {each["subjects"][0]["person"] for each in await site.entries() if each["kind"] == "person_viewed"}
     erased = await site.eraser.erase(ALIAS, "root", "left the company")
     assert erased is not None
-    assert not any("erase again" in each or "VACUUM" in each for each in erased.kept), erased.kept
+    assert not any("erase again" in each for each in erased.kept), erased.kept
+    assert any("VACUUM FULL" in each for each in erased.kept) is bool(site.url)
     assert {"inventories", "people", "mail_devices", "credentials", "pins", "messages", "past"} <= erased.rows.keys()
     assert await site.on_disk(*NAMES) == []
     assert await site.in_cache(*NAMES) == []
     # Others are all there.
-    assert {each.partition(" in ")[2] for each in await site.on_disk(BOB)} == {"gatepost.db", "impact.index"}
+    assert f"{BOB} in impact.index" in await site.on_disk(BOB)
     async with site.store.read() as reading:
         bob, ann = await loaded(reading, BOB), await loaded(reading, ANN)
         assert [len(device.sources) for device in bob.devices.values()] == [1]
         assert (ann.known, dict(ann.devices), ann.unbound) == (False, {}, ())
         assert list(await reading.audit_pseudonyms([ANN, ALIAS])) == []
         assert len(await reading.audit_pseudonyms([BOB])) == 1
-    last = entries(site)[-1]
+    last = (await site.entries())[-1]
     assert (last["kind"], last["subjects"][0]["person"] in pseudonyms) == ("person_erased", True)
     assert await site.eraser.erase(ANN, "root", "again") is None
     assert await site.on_disk(*NAMES) == []
+    if server is not None:
+        assert await site.in_tables(*NAMES) == []
+        assert await asyncio.to_thread(_in_statistics, server) == []
+        # What the answer says of the octets that are left.
+        assert await asyncio.to_thread(_in_files_after_vacuum_full, server) == []
+
+
+def _in_statistics(server: PostgresServer) -> list[str]:
+    """Which names the planner knows as examples of what stands in a column."""
+    known = "SELECT most_common_vals, histogram_bounds FROM pg_stats WHERE schemaname = 'public'"
+    stated = server.sql(known, "shared")
+    return [name for name in NAMES if name in stated]
+
+
+def _in_files_after_vacuum_full(server: PostgresServer) -> list[str]:
+    for statement in ("VACUUM FULL", "CHECKPOINT"):
+        server.sql(statement, "shared")
+    number = server.sql("SELECT oid FROM pg_database WHERE datname = 'shared'")
+    files = [path for path in (server.cluster / "base" / number).iterdir() if path.is_file()]
+    assert any(BOB.encode() in path.read_bytes() for path in files)
+    return [f"{name} in {path.name}" for path in files for name in NAMES if name.encode() in path.read_bytes()]
+
+
+def change(number: int, title: str, state: State = State.PREVIEWED, **fields: Any) -> PolicyChange:
+    return PolicyChange(number, "root", "t1", NOW, title, 1, state=state, **fields)
+
+
+def exempted(login: str, device_id: str = "") -> Touch:
+    exemption = Exemption("e7", "root", "travels", NOW, NOW + 60, login=login, device_id=device_id)
+    return Touch("exemption:e7", None, exemption)
+
+
+BINDING = GuardedAction(
+    "pin_device",
+    {"person": ANN, "device": PHONE, "source": "agents", "source_device": "annsdevice77", "bound": "yes"},
+)
+FILE = f'[[exemptions.exemption]]\nuser = "{ANN}"  # not jo{ANN}\n'
+
+
+async def test_changes_name_the_person_no_more(either: Site) -> None:
+    site = either
+    await live_for_a_while(site)
+    bind = f"bind device {PHONE} of {ANN} to annsdevice77 of source agents"
+    await site.put(
+        change(1, bind, action=BINDING),
+        change(2, bind, State.APPLIED, action=BINDING, done=(StageDone(0, 1, NOW, "root"),)),
+        change(3, f"exemption added: user {ANN}", touches=(exempted(ANN, PHONE),)),
+        change(4, f"exemption added: user {ALIAS}", State.WITHDRAWN, touches=(exempted(ALIAS),), source=FILE),
+        change(5, f"exemption added: user {BOB}", touches=(exempted(BOB),), note=f"asked by {ANN}."),
+    )
+    erased = await site.eraser.erase(ANN, "root", "left the company")
+    assert erased is not None
+    assert erased.rows["changes"] == 5
+    assert not any("waits and names" in each for each in erased.kept)
+    # The file of change 4 names somebody whose login ends like that.
+    others = [name for name in NAMES if name != ANN]
+    assert await (site.in_tables(*others) if site.url else site.on_disk(*others)) == []
+    async with site.store.read() as reading:
+        found = {each.number: each for each in await reading.policy_changes()}
+    # What waited and was about nobody else is over; what was done stays done.
+    assert [found[number].state.value for number in (1, 2, 3, 4, 5)] == [
+        *("rejected", "applied", "rejected", "withdrawn", "previewed")
+    ]
+    assert found[2].title == "bind device (erased) of (erased) to (erased) of source agents"
+    assert found[4].source == f'[[exemptions.exemption]]\nuser = "(erased)"  # not jo{ANN}\n'
+    assert (found[5].touches, found[5].note) == ((exempted(BOB),), "asked by (erased).")
+    told = [each for each in await site.entries() if each["kind"] == "change_rejected"]
+    assert [each["details"]["change"] for each in told] == [3, 1]
+    assert await site.eraser.erase(ANN, "root", "again") is None
+
+
+async def test_what_waits_and_is_about_others_too_is_named(site: Site) -> None:
+    """What was previewed and perhaps approved is not rewritten; somebody decides what becomes of it."""
+    await site.receiver.write(Person(ANN))
+    other = Touch("enforcement", True, False)
+    mixed = change(1, f"exemption added: user {ANN}, and more", touches=(exempted(ANN), other))
+    await site.put(mixed)
+    erased = await site.eraser.erase(ANN, "root", "left the company")
+    assert erased is not None
+    assert any("change 1 waits and names the person beside other things: reject it" in each for each in erased.kept)
+    await site.put(replace(mixed, state=State.REJECTED))
+    assert await site.eraser.erase(ANN, "root", "again") is not None
+    assert await site.on_disk(ANN) == []
 
 
 async def test_what_comes_later_is_taken_as_new(site: Site) -> None:

@@ -59,9 +59,9 @@ class MemoryStore:
             self._tables = writing.tables
         return result, changes
 
-    async def scrub(self) -> bool:
+    async def scrub(self) -> str:
         """There are no files."""
-        return True
+        return ""
 
     async def close(self) -> None:
         """Refuse further calls."""

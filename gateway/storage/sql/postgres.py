@@ -26,6 +26,7 @@ from gateway.storage.sql.postgres_errors import AWAY, connecting, most_telling
 from gateway.storage.sql.postgres_rows import PostgresRows, Row
 from gateway.storage.sql.postgres_url import PostgresBounds, PostgresTarget
 from gateway.storage.sql.reading import LOCKED_STATE, STATE
+from gateway.storage.sql.schema import metadata
 
 T = TypeVar("T")
 
@@ -34,6 +35,14 @@ READER_SECONDS = 5.0
 """How long a read waits for a free connection."""
 RECYCLE_SECONDS = 1800.0
 CLOSE_SECONDS = 3.0
+SCRUB_SECONDS = 40.0
+"""All of it; the command that waits for it has a minute."""
+_CLEANED = tuple(table.name for table in metadata.sorted_tables if table.name != "audit_entries")
+"""All but the audit log: it is large, is never rewritten, and has pseudonyms."""
+OCTETS_LEFT = (
+    "PostgreSQL's files may hold octets of deleted rows, which no query gives any more, until they are written over "
+    "(VACUUM FULL does it at once), and its write-ahead log, archives and standbys for as long as you keep those"
+)
 
 
 class Connecting:
@@ -183,14 +192,27 @@ class PostgresDatabase:
 
     def __init__(self, target: PostgresTarget, *, writable: bool, bounds: PostgresBounds) -> None:
         self.place = target.place
+        self._connecting = Connecting(target, bounds)
         self._reading = engine_of(target, bounds, connections=READERS).execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         self._writing = engine_of(target, bounds, connections=1) if writable else None
 
-    async def scrub(self) -> bool:
-        """Rows that are gone are in its files until it vacuums, and in its own log for as long as it keeps that."""
-        return False
+    async def scrub(self) -> str:
+        """Let the server clean up (VACUUM): no query, and no statistics of the planner, give a deleted row any more."""
+        try:
+            async with asyncio.timeout(SCRUB_SECONDS):
+                connection = await self._connecting()
+                try:
+                    # Bounded by this process: the large tables may take longer than a statement usually may.
+                    await connection.execute("SET statement_timeout = 0")
+                    for table in _CLEANED:
+                        await connection.execute(f'VACUUM (ANALYZE) "{table}"', timeout=SCRUB_SECONDS)
+                finally:
+                    connection.terminate()
+        except AWAY as error:
+            return f"PostgreSQL has not cleaned up its deleted rows ({type(error).__name__}): VACUUM it, or erase again"
+        return OCTETS_LEFT
 
     async def begin(self) -> PostgresTransaction:
         """The writer's next transaction. Raises ``StoreUnavailable``."""

@@ -262,13 +262,13 @@ class SqliteDatabase:
     async def _on(self, line: _Line) -> tuple[Connection, int, str]:
         return await asyncio.get_running_loop().run_in_executor(line.thread, guarded, line.begin, self.place)
 
-    async def scrub(self) -> bool:
-        """Move the write-ahead log into the file and empty it; False: a reader was in the way all the time."""
+    async def scrub(self) -> str:
+        """Move the write-ahead log into the file and empty it, which a reader may be in the way of."""
         for _ in range(SCRUB_ATTEMPTS):
             if await asyncio.to_thread(guarded, self._checkpointed, self.place):
-                return True
+                return ""
             await asyncio.sleep(SCRUB_EVERY_SECONDS)
-        return False
+        return "SQLite's write-ahead log may hold deleted rows until its readers have ended: erase again"
 
     def _checkpointed(self) -> bool:
         # By a connection of its own: on the writer's a transaction may be open.

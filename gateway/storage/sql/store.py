@@ -39,7 +39,7 @@ class Database(Protocol):
         """A whole read transaction; ``work`` waits for nothing but its rows. Raises ``StoreUnavailable``."""
         ...
 
-    async def scrub(self) -> bool:
+    async def scrub(self) -> str:
         """See ``Store.scrub``."""
         ...
 
@@ -89,7 +89,7 @@ class SqlStore:
         """Run a unit of work in the next shared transaction."""
         return await self._commits.submit(work)
 
-    async def scrub(self) -> bool:
+    async def scrub(self) -> str:
         """Bring SQLite's file to the state of now and empty what stands beside it; PostgreSQL sees to that itself."""
         return await self._database.scrub()
 
