@@ -3,7 +3,7 @@
 An ASGI application of its own on a listener of its own, with nothing else there. GET and HEAD show the page and count
 nothing, since mail scanners fetch every link; POST counts, once for each person and change, however often it is sent.
 Nobody's name is in the link, on the page or in the log. How often one address, and everybody together, may ask and
-count is bounded; what is sent with a POST is read up to a bound and not looked at.
+count is bounded; what is sent with a POST is read up to a bound and not looked at. What counts stands in the audit log.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from gateway.domain.audit import AuditEntry, AuditKind
+from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import notice_number
 from gateway.network.addresses import counted_as
 from gateway.notices.compose import Composer
 from gateway.notices.signing import Link, read_path
-from gateway.ports.store import Conflict, Store, StoreUnavailable
+from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
 
 log = structlog.get_logger()
 
@@ -102,9 +104,7 @@ class WrongPage:
             return
         try:
             async with asyncio.timeout(self._limits.store_seconds):
-                fresh, _ = await self._store.write(
-                    lambda writing: writing.put_complaint(link.change, link.token, self._now())
-                )
+                fresh, _ = await self._store.write(lambda writing: self._counted(writing, link))
         except (StoreUnavailable, Conflict, TimeoutError) as error:
             log.warning("complaint_not_stored", change=link.change, error=str(error) or "no answer in time")
             self.count("not stored")
@@ -114,6 +114,15 @@ class WrongPage:
         if fresh:
             log.info("notice_called_wrong", change=link.change, kind=link.kind.value)
         await self._page(send, 200, link.language, notice_number(link.change), "said")
+
+    async def _counted(self, writing: Writing, link: Link) -> bool:
+        """In one unit of work; False: this reader has said so already."""
+        if not await writing.put_complaint(link.change, link.token, self._now()):
+            return False
+        # Not who: the token is no login, and whoever complains need not fear to be looked up.
+        told = {"change": link.change, "kind": link.kind.value, "act": "called wrong"}
+        await writing.log_audit(AuditEntry(AuditKind.NOTICE, GATEPOST, details=told))
+        return True
 
     async def _read(self, receive: Receive) -> bool:
         """Whether what was sent is within its bounds."""

@@ -1,6 +1,7 @@
 """The page behind a notice's link: looking at it counts nothing, the button counts once, and strangers get nothing."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -30,6 +31,13 @@ class Site:
     def client(self, address: str = "192.0.2.7") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.page, client=(address, 4711))
         return httpx.AsyncClient(transport=transport, base_url="https://mail-access.corp.example")
+
+    async def audited(self) -> list[object]:
+        async with self.store.read() as reading:
+            entries = [json.loads(each.entry) for each in await reading.audit_entries()]
+        assert {each["kind"] for each in entries} <= {"notice"}
+        assert not any("subjects" in each for each in entries)
+        return [each["details"] for each in entries]
 
     async def complaints(self, change: int = 7) -> int:
         async with self.store.read() as reading:
@@ -67,6 +75,8 @@ async def test_the_button_counts_once_for_each_person_and_change(site: Site, rea
     await reader.post(link(BOB))
     assert await site.complaints() == 2
     assert site.outcomes == ["counted", "repeated", "repeated", "counted"]
+    told = await site.audited()
+    assert told == [{"change": 7, "kind": "warning", "act": "called wrong"}] * 2
 
 
 @pytest.mark.parametrize(("language", "words"), [("de", "Drücken Sie"), ("en", "Press the button"), ("es", "Pulse")])

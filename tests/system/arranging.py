@@ -1,5 +1,7 @@
 """What the tests of a whole gateway set by the admin API, where no command needs to be tried."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -44,3 +46,14 @@ async def agent_of(gateway: Running, name: str = "agents", scope: str = "device"
         yield agent
     finally:
         await agent.client.aclose()
+
+
+async def exported(gateway: Running, kind: str) -> list[dict[str, Any]]:
+    """The details of all audit entries of a kind, by the commands: exported, and the log verified beside the gateway."""
+    lines = (await gateway.gatepost("audit", "export")).splitlines()
+    verified = await gateway.gatepost("audit", "verify")
+    found = re.match(r"intact: entries 1 to (\d+) ", verified)
+    if found is None or int(found[1]) < len(lines):
+        raise AssertionError(f"{len(lines)} entries were exported; {verified}")
+    entries = [json.loads(line)["entry"] for line in lines]
+    return [{"actor": each["actor"], **each.get("details", {})} for each in entries if each["kind"] == kind]

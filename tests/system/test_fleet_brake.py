@@ -12,7 +12,7 @@ from tests.support.raw_http import ask, eas, request
 from tests.support.running import Running
 from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import MailboxServer
-from tests.system.arranging import enforce_tiktok, set_unknowns
+from tests.system.arranging import enforce_tiktok, exported, set_unknowns
 from tests.system.moved_time import DAY, HOUR, Time, agent, moved
 
 STOPS = [f"anna{number}" for number in range(25)]
@@ -111,6 +111,7 @@ async def comes_back(gateway: Running, clean_all: Callable[[list[str]], Awaitabl
     await until(ended)
     events = [entry["event"] for entry in gateway.log]
     assert events.count("brake_held") == events.count("brake_ended") == 1
+    assert [each["act"] for each in await exported(gateway, "brake")] == ["held", "ended"]
 
 
 async def test_an_operator_lets_go(tmp_path: Path, mailbox: MailboxServer) -> None:
@@ -130,6 +131,11 @@ async def test_an_operator_lets_go(tmp_path: Path, mailbox: MailboxServer) -> No
 
         await until(all_refused)
         assert "let go: source agents" in await gateway.gatepost("brake", "status")
+        acts = await exported(gateway, "brake")
+        assert [(each["act"], each["actor"]) for each in acts] == [
+            *(("held", "gatepost"), ("confirmed", "admin"), ("released", "admin"))
+        ]
+        assert {(each["source"], each["trouble"], each["devices"]) for each in acts} == {("agents", "stale", 25)}
 
 
 @pytest.mark.parametrize("hold_hits", [False, True])
@@ -152,11 +158,20 @@ async def test_a_source_that_lists_one_app_on_every_phone(
         assert (hold["source"], hold["ban"], hold["holding"], hold["devices"]) == ("agents", "TikTok", hold_hits, 20)
         told = [entry["event"] for entry in gateway.log if str(entry["event"]).startswith("brake_")]
         assert told == ["brake_held" if hold_hits else "brake_alarm"]
+        await audited(gateway, "held" if hold_hits else "alarmed")
         if hold_hits:
             assert "that newly find ban TikTok wait" in await warnings(gateway)
             await gateway.gatepost("brake", "release", "agents", "hits", "--ban", "TikTok", "--yes")
             await taken_again(wrong.dirty_all)
             assert await refused_of(gateway, STOPS) == 25
+            await audited(gateway, "held", "released")
+
+
+async def audited(gateway: Running, *acts: str) -> None:
+    """What the exported log says of hits of one ban; it is intact."""
+    said = await exported(gateway, "brake")
+    assert [each["act"] for each in said] == list(acts)
+    assert {(each["source"], each["trouble"], each["ban"]) for each in said} == {("agents", "hits", "TikTok")}
 
 
 async def counted(gateway: Running, devices: int) -> None:

@@ -14,7 +14,7 @@ import httpx
 from tests.notices.receiving import Manners, Receiving, receiving_server
 from tests.support.running import Running, running
 from tests.support.upstream import MailboxServer
-from tests.system.arranging import agent_of, enforce_tiktok
+from tests.system.arranging import agent_of, enforce_tiktok, exported
 
 WITHIN_SECONDS = 20.0
 ANN, BOB, EVE = "ann@corp.example", "bob@corp.example", "eve@corp.example"
@@ -69,6 +69,7 @@ async def test_whom_a_change_cuts_is_told_and_may_say_that_it_is_wrong(mailbox: 
         await enforce_tiktok(gateway)
         paths = {login: path_in(await mail_to(server, login)) for login in (ANN, BOB)}
         await page_counts(gateway, paths)
+        await the_log_has_it(gateway)
         assert sorted(server.mailboxes) == [ANN, BOB]
 
 
@@ -90,3 +91,9 @@ async def page_counts(gateway: Running, paths: dict[str, str]) -> None:
         assert (await reader.get("/api/v1/status")).status_code == 404
         warnings = (await api.get("/status")).json()["warnings"]
         assert "2 readers say that the notice about change 1 is wrong: gatepost change show 1" in warnings
+
+
+async def the_log_has_it(gateway: Running) -> None:
+    """Each reader once, and nobody by name."""
+    acts = [each for each in await exported(gateway, "notice") if each["act"] == "called wrong"]
+    assert acts == [{"actor": "gatepost", "act": "called wrong", "change": 1, "kind": "cut"}] * 2
