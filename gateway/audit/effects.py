@@ -6,7 +6,7 @@ after a fault; what was left out for want of room is counted in the log.
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -31,6 +31,8 @@ class ToldEffects:
     subjects: tuple[Subject, ...] = ()
     dropped: int = 0
     """Further effects, of which nothing is known."""
+    refusals: frozenset[int] = frozenset()
+    """Hashes of the refusals among them; once they are in the log they are not told again."""
 
 
 @dataclass(slots=True)
@@ -39,13 +41,10 @@ class _Known:
 
     keys: OrderedDict[int, None] = field(default_factory=OrderedDict)
 
-    def is_new(self, key: int) -> bool:
-        if key in self.keys:
-            return False
-        self.keys[key] = None
-        if len(self.keys) > REMEMBERED:
+    def add(self, keys: Iterable[int]) -> None:
+        self.keys.update(dict.fromkeys(keys))
+        while len(self.keys) > REMEMBERED:
             self.keys.popitem(last=False)
-        return True
 
 
 class Effects:
@@ -58,6 +57,7 @@ class Effects:
     def read(self, rows: Sequence[bytes]) -> ToldEffects:
         """The effects in what workers sent; rows of another version of the code are left out."""
         subjects: list[Subject] = []
+        refusals: set[int] = set()
         dropped = 0
         for row in rows:
             try:
@@ -69,9 +69,12 @@ class Effects:
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
                 log.warning("effect_unreadable", octets=len(row))
                 continue
-            if said["event"] == "cut" or self._known.is_new(key):
-                subjects.append(subject)
-        return ToldEffects(tuple(subjects), dropped)
+            if said["event"] != "cut":
+                if key in self._known.keys or key in refusals:
+                    continue
+                refusals.add(key)
+            subjects.append(subject)
+        return ToldEffects(tuple(subjects), dropped, frozenset(refusals))
 
     async def take(self, told: ToldEffects) -> None:
         """Write them down. Raises ``StoreUnavailable``: nothing is stored then."""
@@ -89,6 +92,8 @@ class Effects:
                 dropped = 0
 
         await self._store.write(work)
+        # Not before: what is not in the log is read again, and must be new then.
+        self._known.add(told.refusals)
 
 
 def _subject(said: dict[str, object]) -> tuple[Subject, int]:

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.audit.effects import SUBJECTS_TO_AN_ENTRY, Effects
+from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 from gateway.storage.redis import EffectReceiver, EffectSender, EmbeddedValkey, RedisConnection
 from tests.storage.redis.conftest import connection, server
@@ -64,6 +65,18 @@ async def test_a_refusal_that_several_workers_tell_of_stands_there_once() -> Non
         await effects.take(effects.read([row("ann"), row("ann", "cut"), row("ann", policy_version=4)]))
     told = [subject["event"] for entry in await entries(store) for subject in entry["subjects"]]
     assert told == ["refused", "cut", "refused", "cut"]
+
+
+async def test_what_could_not_be_written_down_is_not_forgotten() -> None:
+    """The rows stay on the stream and are read again."""
+    store = MemoryStore()
+    effects = Effects(store)
+    store.unavailable = "the disk is full"
+    with pytest.raises(StoreUnavailable):
+        await effects.take(effects.read([row("ann"), row("ann")]))
+    store.unavailable = ""
+    await effects.take(effects.read([row("ann"), row("ann")]))
+    assert [entry["details"] for entry in await entries(store)] == [{"number": 1}]
 
 
 async def test_counted_ones_alone_are_told_of() -> None:
