@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -15,6 +16,7 @@ from gateway.audit.evidence import EvidenceTold
 from gateway.audit.keys import AuditKey, find_or_make_key, write_public
 from gateway.audit.pushing import WebhookPush
 from gateway.audit.segments import Retention
+from gateway.changes.cut_devices import CutMarks
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.entry import GATEPOST
 from gateway.observability.metrics import Metrics
@@ -80,10 +82,15 @@ class Auditing:
         key: AuditKey,
         now: Callable[[], float] = time.time,
         told: ToldOfEffects | None = None,
+        cuts: CutMarks | None = None,
     ) -> None:
-        """``told`` hears of effects as well. Raises ``DomainError`` for a webhook that cannot be used."""
+        """``told`` hears of effects as well, ``cuts`` says which change did them.
+
+        Raises ``DomainError`` for a webhook that cannot be used.
+        """
         self._redis = redis
         self._told = told
+        self._cuts = cuts
         self._effects = Effects(store)
         self._evidence = EvidenceTold(store, now)
         audit = settings.audit
@@ -110,6 +117,8 @@ class Auditing:
                     effects = self._effects.read(rows)
                     if self._told is not None:
                         await self._told(effects.subjects)
+                    if self._cuts is not None:
+                        effects = replace(effects, subjects=tuple(await self._cuts.marked(effects.subjects)))
                     await self._effects.take(effects)
                     await receiver.taken()
             except CacheUnavailable:

@@ -37,6 +37,7 @@ from gateway.app.serving import Serving, ServingLimits
 from gateway.app.tasks import Tasks
 from gateway.audit.keys import AuditKey
 from gateway.changes.connected import connected
+from gateway.changes.cut_devices import CutMarks
 from gateway.changes.fleet_previews import FleetPreviews
 from gateway.domain.policy import Policy
 from gateway.inventory.bindings import Bindings
@@ -137,7 +138,8 @@ class Control:
         guarded = Performers(performers(bindings, ingest, now), now)
         attempts = self._counter("gatepost_notices_total", "Attempts to send a notice by how they ended", "outcome")
         self._noticing = Noticing(settings, store, load, now, attempts, self._previews)
-        self._auditing = Auditing(settings, store, redis, key, now, self._noticing.take_effects)
+        cuts = CutMarks(store, load, now)
+        self._auditing = Auditing(settings, store, redis, key, now, self._noticing.take_effects, cuts)
         may_cut = alone_of(rules_of(settings))
         self._changing = Changing(
             settings, store, self._previews, self._board, publish, now, self._noticing, guarded.perform

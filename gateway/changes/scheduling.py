@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.changes.applying import Applier, NotApplied
+from gateway.changes.cut_devices import CutCount, counts_cuts
 from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.batches import tried_of
 from gateway.domain.change import PolicyChange, State
@@ -33,7 +34,6 @@ MARGIN_SECONDS = 120.0
 OPEN = frozenset({State.SCHEDULED, State.APPLYING, State.HALTED})
 AGAIN_AFTER_SECONDS = 300.0
 """So long a change rests that could not come into force."""
-HOUR_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Schedule:
         self._now = now
         self._figures = figures or self._stored
         self._rests: dict[int, float] = {}
+        self._cut = CutCount()
         self._open: dict[int, PolicyChange] = {}
         """What may have to be done something about."""
         self._whole_at = self._looked_at = float("-inf")
@@ -146,11 +147,11 @@ class Schedule:
         log.warning("change_not_due", change=change.number, reason=reason)
 
     async def _stored(self, change: PolicyChange) -> StopFigures:
-        """Devices that the stages of the last hour were computed to cut; what became of the change's notices."""
-        since = self._now() - HOUR_SECONDS
+        """Devices that the change has cut within the hour; what became of its notices."""
         async with self._store.read() as reading:
             undelivered, wrong = await told_badly(reading, change.number)
-        return StopFigures(sum(each.newly_cut for each in change.done if each.at > since), undelivered, wrong)
+            cut = await self._cut.within_hour(reading, change.number, self._now()) if counts_cuts(change) else 0
+        return StopFigures(cut, undelivered, wrong)
 
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""

@@ -122,16 +122,6 @@ async def test_a_stop_rule_halts_between_two_stages_and_says_so() -> None:
     ]
 
 
-async def test_the_devices_that_stages_cut_within_an_hour_are_counted() -> None:
-    office = Office(fleet(10))
-    stop = StopRule(cut_per_hour=2)
-    first = Stage(percent=99.0, stop=stop)
-    number = await begun(office, first, replace(EVERYBODY, by_itself=True))
-    assert (await office.change(number)).done[0].newly_cut > 2
-    await schedule_of(office).look()
-    assert (await office.change(number)).state is State.HALTED
-
-
 async def test_a_change_that_somebody_ends_meanwhile_holds_up_no_other() -> None:
     """Withdrawn between the look and the halt: the stop rule of the next change counts all the same."""
     office = Office(fleet(4))

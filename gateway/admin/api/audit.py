@@ -1,6 +1,5 @@
 """The audit log: where it stands, and its entries page by page, of a time or of a person."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.admin.api.deps import ApiDeps, Deps, Viewing
 from gateway.admin.api.moments import GivenMoment, epoch, shown
+from gateway.changes.audit_since import number_before
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.entry import Value, decoded, moment_text
 from gateway.domain.audit.stored import StoredEntry
@@ -94,7 +94,7 @@ async def audit_entries(
             "" if until is None else moment_text(until.timestamp()),
         )
         if since is not None and not after:
-            after = await _before(reading, moment_text(since.timestamp() - CLOCKS_APART_SECONDS), head.size)
+            after = await number_before(reading, moment_text(since.timestamp() - CLOCKS_APART_SECONDS), head.size)
         page = await _page(reading, wanted, after, limit, head.size, _end_of(until))
     deps.audit_readings.ended(reading_of, page.size if page.next_after is None else page.next_after)
     return page
@@ -139,20 +139,6 @@ def _end_of(until: datetime | None) -> str:
     """Behind it there is nothing more to look for."""
     # The calendar ends with the year 9999.
     return "" if until is None else moment_text(min(until.timestamp() + CLOCKS_APART_SECONDS, LAST_SECOND))
-
-
-async def _before(reading: Reading, moment: str, size: int) -> int:
-    """The number of an entry before which all are earlier than the moment."""
-    low, high = 0, size
-    while low < high:
-        middle = (low + high) // 2
-        rows = await reading.audit_entries(middle, 1)
-        at = str(json.loads(rows[0].entry).get("at", "")) if rows else ""
-        if rows and at < moment:
-            low = rows[0].seq
-        else:
-            high = middle
-    return low
 
 
 async def _logins_of(deps: ApiDeps, user: str) -> tuple[str, ...]:

@@ -1,0 +1,115 @@
+"""What a stop rule counts as cut: devices that lost their mail by the change, once they did, each once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from gateway.audit.effects import Effects, ToldEffects
+from gateway.changes.applying import Applied, Rules
+from gateway.changes.cut_devices import CutMarks
+from gateway.changes.scheduling import Schedule
+from gateway.domain.audit import Subject
+from gateway.domain.audit.entry import moment_text
+from gateway.domain.bans import Flag
+from gateway.domain.change import State
+from gateway.domain.evidence import PersonRecord
+from gateway.domain.stages import EVERYBODY, Stage, StopRule
+from gateway.ports.store import Reading
+from tests.changes.office import ANN, REPORTED, Office, enforce, phone
+
+SALES = frozenset({"sales"})
+LIMITED = Stage(group="sales", stop=StopRule(cut_per_hour=2))
+
+
+async def staged(*earlier: object) -> tuple[Office, int]:
+    """Ten phones with the app, all in the group whose stage is in force; ``earlier``: bans that are there already."""
+    phones = [phone(number, banned=True, groups=SALES) for number in range(10)]
+    office = Office(phones, Rules(second_person=False))
+    await office.begin(*earlier, REPORTED)
+    number = await office.proposed(enforce, ANN, LIMITED, EVERYBODY)
+    assert isinstance(await office.applier.apply(number, ANN.name), Applied)
+    return office, number
+
+
+@pytest.fixture
+async def begun() -> tuple[Office, int]:
+    return await staged()
+
+
+async def refuse(office: Office, people: Sequence[int], event: str = "refused", not_noted: int = 0) -> None:
+    """What the control process does with the word of workers that these were refused."""
+    version = (await office.policy()).number
+    told = {"event": event, "reason": "banned_app", "ban": "TikTok", "policy_version": version}
+    told |= {"protocol": "activesync", "happened_at": moment_text(office.now)}
+    by_login = {each.person_id: each for each in office.records}
+
+    async def load(reading: Reading, login: str) -> PersonRecord:
+        return by_login[login]
+
+    logins = [f"p{number}@corp.example" for number in people]
+    effects = [Subject(login, next(iter(by_login[login].devices)), told) for login in logins]
+    marked = await CutMarks(office.store, load, lambda: office.now).marked(effects)
+    await Effects(office.store).take(ToldEffects(tuple(marked), not_noted))
+
+
+async def looked(office: Office, number: int) -> State:
+    """Where the change stands when a control process that has just begun has looked."""
+    await Schedule(office.store, office.applier, lambda: office.now).look()
+    return (await office.change(number)).state
+
+
+async def test_what_a_preview_found_is_no_device_that_was_cut(begun: tuple[Office, int]) -> None:
+    office, number = begun
+    assert (await office.change(number)).done[0].newly_cut == 10
+    assert await looked(office, number) is State.APPLYING
+
+
+async def test_each_device_counts_once_when_it_is_cut(begun: tuple[Office, int]) -> None:
+    office, number = begun
+    schedule = Schedule(office.store, office.applier, lambda: office.now)
+    for people, state in (([0, 1], State.APPLYING), ([1, 0, 1], State.APPLYING), ([2], State.HALTED)):
+        await refuse(office, people, "cut")
+        await schedule.look()
+        assert (await office.change(number)).state is state
+    words = (await office.change(number)).history[-1].words
+    assert words == "3 devices cut within an hour, the stop rule allows 2"
+
+
+async def test_the_count_outlives_the_process_that_made_it(begun: tuple[Office, int]) -> None:
+    office, number = begun
+    await refuse(office, [0, 1, 2])
+    assert await looked(office, number) is State.HALTED
+
+
+async def test_after_an_hour_they_count_no_more(begun: tuple[Office, int]) -> None:
+    office, number = begun
+    await refuse(office, [0, 1])
+    office.now += 3_601
+    await refuse(office, [2, 3])
+    assert await looked(office, number) is State.APPLYING
+
+
+async def test_those_too_many_to_be_noted_count_with_the_others(begun: tuple[Office, int]) -> None:
+    office, number = begun
+    await refuse(office, [], not_noted=5)
+    assert await looked(office, number) is State.APPLYING
+    await refuse(office, [0])
+    assert await looked(office, number) is State.HALTED
+
+
+async def test_who_was_refused_before_is_not_cut_by_the_change() -> None:
+    """By another ban of the same app: without the change they would have no mail either."""
+    office, number = await staged(replace(REPORTED, name="Earlier", flag=Flag.ENFORCE))
+    await refuse(office, range(10))
+    assert await looked(office, number) is State.APPLYING
+
+
+async def test_what_nobody_counts_is_not_marked() -> None:
+    office = Office([phone(0, banned=True, groups=SALES)])
+    await office.begin(REPORTED)
+    number = await office.proposed(enforce, ANN, Stage(group="sales"), EVERYBODY)
+    assert isinstance(await office.applier.apply(number, ANN.name), Applied)
+    await refuse(office, [0])
+    async with office.store.read() as reading:
+        assert not any(b"newly_by" in each.entry for each in await reading.audit_entries())
