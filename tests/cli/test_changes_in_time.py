@@ -98,7 +98,11 @@ def test_an_approval_that_has_ended(gatepost: Gatepost, api: Served, desk: Desk)
 def test_in_freeze_hours_nobody_enforces_more_alone(gatepost: Gatepost, api: Served, desk: Desk) -> None:
     api.control.rules = Rules(ALWAYS)
     before = desk.policy()
-    said = gatepost("flag", "set", "TikTok", "enforce", "--yes", expect=3).stderr.strip().removeprefix("gatepost: ")
+    said = (
+        gatepost("flag", "set", "TikTok", "enforce", "--yes", expect=3)
+        .stderr.splitlines()[0]
+        .removeprefix("gatepost: ")
+    )
     assert row("enforcing in freeze hours", "`gatepost flag set TikTok enforce --yes`", said) in table()
     assert desk.policy() == before
     gatepost("flag", "set", "TikTok", "off", "--yes")

@@ -124,9 +124,9 @@ class RacingStore:
         self.memory._tables = replace(tables, incarnation=f"life{self._lives}")
         self.committed.note(self.tables)
 
-    async def scrub(self) -> bool:
+    async def scrub(self) -> str:
         """There are no files."""
-        return True
+        return ""
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -73,7 +73,7 @@ class HeldStore:
 
         return await self._inner.write(observed)
 
-    async def scrub(self) -> bool:
+    async def scrub(self) -> str:
         """The real one."""
         return await self._inner.scrub()
 

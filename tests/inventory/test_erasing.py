@@ -29,7 +29,6 @@ from gateway.inventory.publication import Publication
 from gateway.ports.store import MailDevice, Person, PinnedBinding, Store, Writing
 from gateway.storage.redis import (
     EffectSender,
-    EmbeddedValkey,
     RedisConnection,
     RedisEraser,
     RedisMarks,
@@ -121,23 +120,26 @@ class Site:
 
 @pytest.fixture
 async def site(tmp_path: Path, connection: RedisConnection) -> AsyncIterator[Site]:
-    async with lived_in(tmp_path / "data", connection, "") as made:
+    async with lived_in(_directory(tmp_path), connection, "") as made:
         yield made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def either(
-    tmp_path: Path, connection: RedisConnection, request: pytest.FixtureRequest
-) -> AsyncIterator[Site]:
+async def either(tmp_path: Path, connection: RedisConnection, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     """The same with each database."""
     url = request.getfixturevalue("new_database")() if request.param == "postgresql" else ""
-    async with lived_in(tmp_path / "data", connection, url) as made:
+    async with lived_in(_directory(tmp_path), connection, url) as made:
         yield made
+
+
+def _directory(within: Path) -> Path:
+    made = within / "data"
+    made.mkdir()
+    return made
 
 
 @asynccontextmanager
 async def lived_in(directory: Path, connection: RedisConnection, url: str) -> AsyncIterator[Site]:
-    directory.mkdir()
     store = await open_store(url or f"sqlite:///{directory}/gatepost.db", writable=True)
     records = RedisRecords(connection, LIFE, 600.0, publishing=True)
     publication = Publication(store, records, RedisPublisher(connection, LIFE), loaded)
@@ -195,8 +197,9 @@ async def test_nothing_names_the_person_any_more(either: Site, request: pytest.F
     await site.store.scrub()
     found = await (site.in_tables(*NAMES) if site.url else site.on_disk(*NAMES))
     assert {each.partition(" in ")[0] for each in found} == set(NAMES)
-    server = request.getfixturevalue("postgres") if site.url else None
-    assert server is None or await asyncio.to_thread(_in_statistics, server)
+    postgresql: PostgresServer | None = request.getfixturevalue("postgres") if site.url else None
+    if postgresql is not None:
+        assert await asyncio.to_thread(_in_statistics, postgresql)
     assert f"{ANN} in impact.index" in await site.on_disk(ANN)
     assert len(await site.in_cache(ANN)) >= 6
     pseudonyms = {each["subjects"][0]["person"] for each in await site.entries() if each["kind"] == "person_viewed"}
@@ -219,11 +222,11 @@ async def test_nothing_names_the_person_any_more(either: Site, request: pytest.F
     assert (last["kind"], last["subjects"][0]["person"] in pseudonyms) == ("person_erased", True)
     assert await site.eraser.erase(ANN, "root", "again") is None
     assert await site.on_disk(*NAMES) == []
-    if server is not None:
+    if postgresql is not None:
         assert await site.in_tables(*NAMES) == []
-        assert await asyncio.to_thread(_in_statistics, server) == []
+        assert await asyncio.to_thread(_in_statistics, postgresql) == []
         # What the answer says of the octets that are left.
-        assert await asyncio.to_thread(_in_files_after_vacuum_full, server) == []
+        assert await asyncio.to_thread(_in_files_after_vacuum_full, postgresql) == []
 
 
 def _in_statistics(server: PostgresServer) -> list[str]:

@@ -49,7 +49,7 @@ async def agent_of(gateway: Running, name: str = "agents", scope: str = "device"
 
 
 async def exported(gateway: Running, kind: str) -> list[dict[str, Any]]:
-    """The details of all audit entries of a kind, by the commands: exported, and the log verified beside the gateway."""
+    """The details of all audit entries of a kind, as the command exports them; the log is verified, too."""
     lines = (await gateway.gatepost("audit", "export")).splitlines()
     verified = await gateway.gatepost("audit", "verify")
     found = re.match(r"intact: entries 1 to (\d+) ", verified)

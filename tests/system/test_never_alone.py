@@ -79,15 +79,21 @@ async def _ten_small_ones(office: Shop) -> None:
     for name in TEN[1:-1]:
         refused = await office.gatepost("ann", "flag", "set", name, "enforce", "--yes", expect=3)
         assert "49 devices newly cut, 49 more by ann's changes of the last 24 hours" in refused.stderr
-    await office.refused("the tenth change of 49 devices", "ann", "flag", "set", TEN[-1], "enforce", "--yes", waits=True)
+    await office.refused(
+        "the tenth change of 49 devices", "ann", "flag", "set", TEN[-1], "enforce", "--yes", waits=True
+    )
 
 
 async def _letting_through(office: Shop) -> None:
     until = ("--for", "2d", "--reason", "travels", "--yes")
     await office.refused("exempting oneself", "ann", "exempt", "add", "--user", "ann", *until, waits=True)
     await office.refused("exempting a group", "ann", "exempt", "add", "--group", "board", *until, waits=True)
-    await office.refused("letting unknowns pass", "ann", "flag", "set", "--unknown", "missing", "allow", "--yes", waits=True)
-    await office.refused("letting all pass in an outage", "ann", "flag", "set", "--unavailable", "allow", "--yes", waits=True)
+    await office.refused(
+        "letting unknowns pass", "ann", "flag", "set", "--unknown", "missing", "allow", "--yes", waits=True
+    )
+    await office.refused(
+        "letting all pass in an outage", "ann", "flag", "set", "--unavailable", "allow", "--yes", waits=True
+    )
 
 
 async def _bindings(office: Shop) -> None:
