@@ -10,7 +10,7 @@ from gateway.changes.applying import Applied, Rules
 from gateway.changes.cut_devices import CutMarks
 from gateway.changes.scheduling import Schedule
 from gateway.domain.audit import Subject
-from gateway.domain.audit.entry import moment_text
+from gateway.domain.audit.entry import Value, moment_text
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
 from gateway.domain.evidence import PersonRecord
@@ -40,7 +40,7 @@ async def begun() -> tuple[Office, int]:
 async def refuse(office: Office, people: Sequence[int], event: str = "refused", not_noted: int = 0) -> None:
     """What the control process does with the word of workers that these were refused."""
     version = (await office.policy()).number
-    told = {"event": event, "reason": "banned_app", "ban": "TikTok", "policy_version": version}
+    told: dict[str, Value] = {"event": event, "reason": "banned_app", "ban": "TikTok", "policy_version": version}
     told |= {"protocol": "activesync", "happened_at": moment_text(office.now)}
     by_login = {each.person_id: each for each in office.records}
 
