@@ -72,10 +72,16 @@ async def add_wide(writing: Writing, values: Mapping[str, str], author: str, at:
         created_by=author,
         user=values["user"],
     )
-    await writing.put_source(source)
-    # Records may rest on one of that name that was removed.
-    writing.log_everybody()
+    await put_added(writing, source, current)
     await writing.log_audit(source_told(AuditKind.SOURCE_ADDED, source, author))
+
+
+async def put_added(writing: Writing, source: Source, before: Source | None) -> None:
+    """Store a source that is added; ``before``: the removed one of that name."""
+    await writing.put_source(source)
+    if before is not None:
+        # Records rest on what that one reported. On a new name nothing does, and nobody has to be looked at again.
+        writing.log_everybody()
 
 
 def source_told(kind: AuditKind, source: Source, author: str, **more: Value) -> AuditEntry:

@@ -17,7 +17,7 @@ from gateway.admin.api.moments import shown, surely_shown
 from gateway.admin.api.operators import propose
 from gateway.admin.api.problems import Refused, not_found
 from gateway.admin.operators import other_approvers
-from gateway.admin.wide_sources import action_for, is_wide, removal_of, remove_with_evidence, source_told
+from gateway.admin.wide_sources import action_for, is_wide, put_added, removal_of, remove_with_evidence, source_told
 from gateway.domain.audit import AuditKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.inventory import Scope
@@ -125,11 +125,7 @@ async def add_source(given: SourceIn, deps: Deps, operator: Editing, response: R
             raise Refused(409, "exists", detail)
         if is_wide(source.devices) and await other_approvers(writing, operator.name):
             return None
-        if current is None:
-            # No record rests on it yet.
-            await writing.put_source(source)
-        else:
-            await _put(writing, source)
+        await put_added(writing, source, current)
         await writing.log_audit(source_told(AuditKind.SOURCE_ADDED, source, operator.name))
         return source
 

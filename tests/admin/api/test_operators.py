@@ -148,6 +148,19 @@ async def test_a_source_for_any_device_takes_two_and_its_change_holds_no_secret(
     assert (await api.post("/sources/mdm/rotate", json={})).json()["secret"].startswith("whsec_")
 
 
+async def test_a_wide_source_of_a_new_name_changes_nobody_and_one_that_comes_back_everybody(
+    api: httpx.AsyncClient, bob: httpx.AsyncClient, control: Control
+) -> None:
+    """What is logged of everybody has every worker read all it knows again, and the index built anew."""
+    for again in (False, True):
+        number = (await api.post("/sources", json={"name": "mdm", "devices": "*"})).json()["change"]
+        await approve(bob, number)
+        control.published.clear()
+        assert (await api.post(f"/changes/{number}/apply")).status_code == 200
+        assert (ChangeKind.EVERYBODY in {each.kind for each in control.published}) is again
+        assert (await api.delete("/sources/mdm")).status_code == 200
+
+
 async def test_with_a_token_that_only_looks_nobody_makes_one_that_does_more(
     api: httpx.AsyncClient, bob: httpx.AsyncClient
 ) -> None:
