@@ -53,6 +53,8 @@ def _lines(change: dict[str, Any]) -> Iterator[str]:
     if change["preview"] is not None:
         yield ""
         yield from _preview_lines(change["preview"])
+        if change["preview"]["newly_cut"] and not change["preview"].get("first_cut"):
+            yield f"by name         gatepost change show {change['number']} --names --reason WHY"
 
 
 def _stage_words(stage: dict[str, Any]) -> str:

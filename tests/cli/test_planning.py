@@ -44,6 +44,7 @@ def test_a_file_becomes_a_change_that_says_what_it_would_do(gatepost: Gatepost, 
     assert "  ban TikTok added: android:com.zhiliaoapp.musically" in done
     assert "  flag of tiktok: none → enforce" in done
     assert "newly cut       1 device of 1 person" in done
+    assert "by name         gatepost change show 1 --names --reason WHY\n" in done
     assert done.endswith("\nnothing is in force yet; now: gatepost apply 1\n")
     assert gatepost("ban", "list").stdout.startswith("no bans yet")
     assert "1 device newly cut, 0 newly admitted" in gatepost("apply", "1", "--yes").stdout
