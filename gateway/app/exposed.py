@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.app.parts import DATABASE_FILE, data_dir_of
+from gateway.app.parts import DATABASE_FILE, NOTICE_KEY_FILE, data_dir_of
 from gateway.network.addresses import read_address
 from gateway.settings import MailSection, Settings, SmtpSection
 
@@ -21,7 +21,7 @@ _SENT = {
     "notices": "the links by which readers say that a notice is wrong",
 }
 _OR_WITHIN_TLS = {"authz": ", or use https", "envoy": ", or use grpcs"}
-_KEPT = (DATABASE_FILE, f"{DATABASE_FILE}-wal", "admin-token", "notice-key")
+_KEPT = (DATABASE_FILE, f"{DATABASE_FILE}-wal", "admin-token", NOTICE_KEY_FILE)
 
 
 def exposed(settings: Settings) -> list[str]:

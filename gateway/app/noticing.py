@@ -8,7 +8,7 @@ from datetime import time as daytime_at
 from pathlib import Path
 
 from gateway.app.notice_way import bounce_mailbox_of, delivery_of
-from gateway.app.parts import data_dir_of
+from gateway.app.parts import NOTICE_KEY_FILE, data_dir_of
 from gateway.app.serving import Serving, ServingLimits
 from gateway.app.telling import ChangeWaves, about, tell_settings_of
 from gateway.changes.newly_cut import Names
@@ -34,7 +34,6 @@ from gateway.runtime.leases import Held
 from gateway.runtime.sockets import BoundSocket
 from gateway.settings import Settings
 
-KEY_FILE = "notice-key"
 KEY_BYTES = 32
 PAGE_HEAD_SECONDS = 10.0
 
@@ -178,8 +177,8 @@ def outbox_settings_of(settings: Settings) -> OutboxSettings:
 
 
 def notice_key(data_dir: Path) -> bytes:
-    """What Message-IDs are made with; the first notice-sending start makes it. Raises ``DomainError``."""
-    path = data_dir / KEY_FILE
+    """What Message-IDs and links are made with; the first notice-sending start makes it. Raises ``DomainError``."""
+    path = data_dir / NOTICE_KEY_FILE
     try:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.storage.redis import RedisConnection
 
 DATABASE_FILE = "gatepost.db"
+NOTICE_KEY_FILE = "notice-key"
+"""In data_dir: what links in notices are signed with, and mail that comes back is recognised by. In no backup."""
 INDEX_FILE = "impact.index"
 """In data_dir: who has which app, so that a start need not read it all again. It may be deleted at any time."""
 RECORD_TTL_SECONDS = 86_400.0

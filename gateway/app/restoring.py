@@ -18,7 +18,14 @@ from typing import Self, TypeVar
 from gateway.admin.auth import FIRST_OPERATOR, TOKEN_FILE, digest_of, usable
 from gateway.app.fleet_difference import FleetDifference, Side, compare
 from gateway.app.losses import Losses, losses
-from gateway.app.parts import DATABASE_FILE, data_dir_of, identity_of, record_loader, storage_url_of
+from gateway.app.parts import (
+    DATABASE_FILE,
+    NOTICE_KEY_FILE,
+    data_dir_of,
+    identity_of,
+    record_loader,
+    storage_url_of,
+)
 from gateway.audit.keys import find_key
 from gateway.changes.audited import change_told
 from gateway.domain.audit import AuditEntry, AuditKind
@@ -80,6 +87,8 @@ class RestorePreview:
     fleet: FleetDifference | None
     changes_held: tuple[ChangeHeld, ...] = ()
     """What of changes would go on by itself, or stand on a yes: it does not, since nobody knows what became of it."""
+    without_key: int = 0
+    """Notices of the backup whose links are good no more, because their key is not in data_dir."""
 
 
 class Restoring:
@@ -167,7 +176,10 @@ class Restoring:
                 self._policy = self._first_version(newest, 0)
         was_on = newest is not None and newest.enforcement_on
         changes = tuple(waiting)
-        return RestorePreview(self._backup.header, counts, self._policy, was_on, unreadable, lost, fleet, changes)
+        header = self._backup.header
+        has_key = (data_dir_of(self._settings) / NOTICE_KEY_FILE).exists()
+        without_key = 0 if has_key else header.counts.get("notices", 0)
+        return RestorePreview(header, counts, self._policy, was_on, unreadable, lost, fleet, changes, without_key)
 
     async def _is_there(self) -> bool:
         if not is_postgres(self._url):

@@ -15,6 +15,8 @@ from gateway.cli.restore_words import afterwards, as_data, before, iso
 from gateway.domain.errors import DomainError
 
 SECRETS = "the file holds source secrets in clear, digests of tokens and personal data: keep it as safe as the database"
+LEFT_OUT = ("audit-key", "notice-key")
+"""Files of data_dir: who has a backup can forge neither the audit log nor the links in notices."""
 
 
 def backup(
@@ -52,12 +54,14 @@ def backup(
         "sequence": header.sequence,
         "counts": header.counts,
         "holds_secrets": True,
+        "left_out": LEFT_OUT,
     }
     rows = sum(header.counts.values())
     what = f"{rows} rows of schema {header.schema}, policy version {header.policy_version}"
     text = f"wrote {file}: {what}, {written.octets} octets"
     desk.show(data, text=text)
     desk.note(SECRETS)
+    desk.note(f"the keys {' and '.join(LEFT_OUT)} of data_dir are not in it: keep a copy of them elsewhere")
 
 
 def restore(

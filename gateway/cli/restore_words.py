@@ -38,6 +38,16 @@ def before(preview: "RestorePreview", now: float) -> Iterator[str]:
         yield "  what became of them since nobody knows here: each goes on by a person's word only, and with a new yes"
     yield ""
     yield from _fleet_lines(preview)
+    if preview.without_key:
+        yield ""
+        yield _without_key(preview.without_key)
+
+
+def _without_key(notices: int) -> str:
+    return (
+        f"data_dir/notice-key is not here, and in no backup: links in {notices} notices are good no more, and their "
+        "mail that comes back is not recognised; copy it from where the backup was made before the gateway starts"
+    )
 
 
 def _loss_lines(losses: "Losses") -> Iterator[str]:
@@ -112,6 +122,8 @@ def afterwards(preview: "RestorePreview", kept: str) -> Iterator[str]:
         fleet = preview.fleet
         freed = f"{fleet.let_through.count} devices that were refused have mail until then: " if fleet else ""
         yield f"{freed}when the agents have reported, switch enforcement on: {ON_AGAIN}"
+    if preview.without_key:
+        yield _without_key(preview.without_key)
 
 
 def as_data(preview: "RestorePreview", kept: str, now: float) -> dict[str, Any]:
@@ -132,6 +144,7 @@ def as_data(preview: "RestorePreview", kept: str, now: float) -> dict[str, Any]:
             for each in preview.changes_held
         ],
         "kept": kept or None,
+        "notices_without_key": preview.without_key,
         "enforcement_on_again": ON_AGAIN,
     }
 
