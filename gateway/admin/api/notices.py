@@ -10,7 +10,7 @@ from gateway.admin.api.deps import ApiDeps, Deps, Editing, Viewing
 from gateway.admin.api.moments import GivenMoment, shown, surely_shown
 from gateway.admin.api.problems import not_found
 from gateway.admin.api.views import Reason, reason_given, view_told
-from gateway.changes.short_form import NeedsApproval
+from gateway.changes.short_form import not_in_force
 from gateway.domain.audit import Subject
 from gateway.domain.errors import InvalidValue
 from gateway.domain.identity import canonical_login
@@ -145,7 +145,7 @@ async def plan_notices(change: Number, given: PlanIn, deps: Deps, operator: Edit
     """
     desk = _desk(deps)
     if given.kind is NoticeKind.WARNING and (refused := await deps.applier.would_refuse(change)) is not None:
-        raise NeedsApproval(refused)
+        raise not_in_force(refused)
     deadline = given.deadline.timestamp() if given.deadline else None
     begun = await desk.plan(
         change, given.kind, operator.name, deadline=deadline, urgent=given.urgent, hold_seconds=given.hold_seconds
