@@ -11,11 +11,11 @@ import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from gateway.app.asker_names import AskerName
 from gateway.app.parts import data_dir_of
 from gateway.domain.errors import DomainError
 from gateway.protocols.authz import spop_asker
@@ -28,19 +28,6 @@ ANSWER_LONGEST: Final = 64 << 10
 MESSAGE: Final = b"gatepost-http"
 _SOMEWHERE: Final = "192.0.2.1"
 """As the client's address (RFC 5737: nobody's)."""
-
-
-class AskerName(StrEnum):
-    """Whose question it is."""
-
-    NGINX = "nginx"
-    NGINX_MAIL = "nginx-mail"
-    CADDY = "caddy"
-    TRAEFIK = "traefik"
-    ENVOY = "envoy"
-    HAPROXY = "haproxy"
-    DOVECOT = "dovecot"
-    POSTFIX = "postfix"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.app.asker_names import AskerName
 from gateway.cli import output
 from gateway.cli.address import settings_of
 from gateway.cli.desk import Desk
@@ -93,23 +94,10 @@ def upgrade(desk: Desk) -> None:
     desk.show({"pid": int(pid)}, text=f"the gateway (pid {pid}) lets the installed version take over: {told}")
 
 
-class AskerKind(StrEnum):
-    """Whose question is asked."""
-
-    NGINX = "nginx"
-    NGINX_MAIL = "nginx-mail"
-    CADDY = "caddy"
-    TRAEFIK = "traefik"
-    ENVOY = "envoy"
-    HAPROXY = "haproxy"
-    DOVECOT = "dovecot"
-    POSTFIX = "postfix"
-
-
 def check(
     desk: Desk,
     asker: Annotated[
-        AskerKind | None, typer.Option("--asker", help="Ask the running gateway as this asker would; try nothing else.")
+        AskerName | None, typer.Option("--asker", help="Ask the running gateway as this asker would; try nothing else.")
     ] = None,
     user: Annotated[str, typer.Option("--user", metavar="USER", help="With --asker: whose mail it is about.")] = "",
     device: Annotated[
@@ -148,13 +136,13 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_asker(desk: Desk, settings: Settings, asker: AskerKind, user: str, device: str) -> None:
-    from gateway.app.asker_check import AskerName, check_asker
+def _check_asker(desk: Desk, settings: Settings, asker: AskerName, user: str, device: str) -> None:
+    from gateway.app.asker_check import check_asker
 
     if not user:
         raise Failed("--asker needs --user: the name by which that user logs in")
     try:
-        answered = check_asker(settings, AskerName(asker.value), user, device)
+        answered = check_asker(settings, asker, user, device)
     except DomainError as error:
         raise Failed(str(error)) from None
     facts = dict(answered.facts)

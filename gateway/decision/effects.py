@@ -4,13 +4,12 @@ Noted where the log line of a refusal is written, and told to the control proces
 second, or so many that wait, they are counted and not noted, and the count is told as well.
 """
 
-import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
+from gateway.decision.batched import BATCH, Batched, Rows, Send
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
 
@@ -20,23 +19,24 @@ PER_SECOND = 200.0
 BURST = 2_000.0
 REMEMBERED = 200_000
 WAITING = 5_000
-BATCH = 500
 
 
-class EffectLog:
+class EffectLog(Batched):
     """Collects effects in one process and hands them on."""
 
-    def __init__(
-        self, send: Callable[[Sequence[bytes]], Awaitable[None]], now: Callable[[], float] = time.time
-    ) -> None:
-        self._send = send
+    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+        super().__init__(send)
         self._now = now
         self._told: set[int] = set()
         """Hashes of the refusals that were noted."""
         self._waiting: list[dict[str, object]] = []
+        self._batch: list[dict[str, object]] = []
+        """Under way."""
         self._tokens, self._tokens_at = BURST, now()
         self._untold = 0
         """Not noted, and not told of yet."""
+        self._telling = 0
+        """Of these, told of in what is under way."""
         self.dropped = 0
         """Not noted, in all."""
 
@@ -80,29 +80,19 @@ class EffectLog:
         now = self._now()
         self._tokens = min(BURST, self._tokens + max(0.0, now - self._tokens_at) * PER_SECOND)
         self._tokens_at = now
-        if self._tokens < 1 or len(self._waiting) >= WAITING:
+        if self._tokens < 1 or len(self._waiting) + len(self._batch) >= WAITING:
             return False
         self._tokens -= 1
         return True
 
-    async def flush(self) -> None:
-        """Hand on what waits; what cannot be sent now is kept, up to the bound."""
-        while self._waiting or self._untold:
-            batch, untold = self._waiting[:BATCH], self._untold
-            rows: list[dict[str, object]] = [*batch, {"dropped": untold}] if untold else list(batch)
-            try:
-                await self._send([json.dumps(row).encode() for row in rows])
-            except Exception as error:  # the sink is another machine's trouble; the effects wait
-                log.warning("effects_not_sent", waiting=len(self._waiting), error=type(error).__name__)
-                return
-            del self._waiting[: len(batch)]
-            self._untold -= untold
+    def _next(self) -> Rows:
+        self._batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        self._telling, self._untold = self._untold, 0
+        return [*self._batch, {"dropped": self._telling}] if self._telling else self._batch
 
-    async def run(self, every_seconds: float = 2.0) -> None:
-        """Flush regularly until cancelled, and once more then."""
-        try:
-            while True:
-                await asyncio.sleep(every_seconds)
-                await self.flush()
-        finally:
-            await self.flush()
+    def _back(self) -> None:
+        self._waiting, self._batch = [*self._batch, *self._waiting], []
+        self._untold, self._telling = self._untold + self._telling, 0
+
+    def _not_sent(self, error: str) -> None:
+        log.warning("effects_not_sent", waiting=len(self._waiting), error=error)

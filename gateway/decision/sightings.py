@@ -4,12 +4,12 @@ Recorded on the request path, so it costs one dictionary look-up in the ordinary
 batches. Bounded and lossy by design: a flood of invented DeviceIds pushes out nothing but other sightings.
 """
 
-import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 
 import structlog
+
+from gateway.decision.batched import BATCH, Batched, Rows, Send
 
 log = structlog.get_logger()
 
@@ -17,20 +17,19 @@ AGAIN_AFTER_SECONDS = 3600.0
 """A device seen again is told again only after this long, unless it says something new about itself."""
 REMEMBERED = 200_000
 WAITING = 10_000
-BATCH = 500
 
 
-class SightingLog:
+class SightingLog(Batched):
     """Collects sightings in one process and hands them on."""
 
-    def __init__(
-        self, send: Callable[[Sequence[bytes]], Awaitable[None]], now: Callable[[], float] = time.time
-    ) -> None:
-        self._send = send
+    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+        super().__init__(send)
         self._now = now
         self._told: dict[int, int] = {}
         """By the hash of login and DeviceId, in whole seconds: of a hundred thousand devices there is one each."""
         self._waiting: dict[tuple[str, str], dict[str, object]] = {}
+        self._batch: dict[tuple[str, str], dict[str, object]] = {}
+        """Under way."""
         self.dropped = 0
 
     def due_at(self, login: str, device_id: str) -> float:
@@ -76,23 +75,14 @@ class SightingLog:
             "at": now,
         }
 
-    async def flush(self) -> None:
-        """Hand on what is waiting; what cannot be sent now is kept, up to the bound."""
-        while self._waiting:
-            keys = list(self._waiting)[:BATCH]
-            batch = {key: self._waiting.pop(key) for key in keys}
-            try:
-                await self._send([json.dumps(row).encode() for row in batch.values()])
-            except Exception as error:  # the sink is another machine's trouble; the sightings wait
-                self._waiting = {**batch, **self._waiting}
-                log.warning("sightings_not_sent", waiting=len(self._waiting), error=type(error).__name__)
-                return
+    def _next(self) -> Rows:
+        keys = list(self._waiting)[:BATCH]
+        self._batch = {key: self._waiting.pop(key) for key in keys}
+        return list(self._batch.values())
 
-    async def run(self, every_seconds: float = 2.0) -> None:
-        """Flush regularly until cancelled, and once more then."""
-        try:
-            while True:
-                await asyncio.sleep(every_seconds)
-                await self.flush()
-        finally:
-            await self.flush()
+    def _back(self) -> None:
+        # What was said anew meanwhile is newer.
+        self._waiting, self._batch = {**self._batch, **self._waiting}, {}
+
+    def _not_sent(self, error: str) -> None:
+        log.warning("sightings_not_sent", waiting=len(self._waiting), error=error)

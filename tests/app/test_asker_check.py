@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.asker_check import Answered, AskerName, check_asker
+from gateway.app.asker_check import Answered, check_asker
+from gateway.app.asker_names import AskerName
 from gateway.domain.errors import DomainError
 from gateway.settings import Settings
 from tests.support.asking import Asking, asking
