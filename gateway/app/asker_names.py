@@ -1,4 +1,4 @@
-"""The names of askers as ``gatepost check --asker`` takes them; on their own, for a command line that starts quickly."""
+"""The names of askers as ``gatepost check --asker`` takes them; on their own, so that a command line starts quickly."""
 
 from enum import StrEnum
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 from gateway.changes.explain import age_words
 from gateway.changes.fleet_brake import BrakeSettings, FleetBrake
 from gateway.changes.fleet_previews import FleetPreviews
-from gateway.domain.brake import NO_BRAKE, Brake, Hold, Limits, Trouble
+from gateway.domain.brake import NO_BRAKE, WINDOW_SECONDS, Brake, Hold, Limits, Trouble
+from gateway.domain.policy import policy_of
 from gateway.inventory.report_brake import ReportBrake, ReportBrakeSettings
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import Store, StoreUnavailable
@@ -15,6 +16,8 @@ from gateway.settings import Settings
 
 READ_EVERY_SECONDS = 2.0
 READ_WITHIN_SECONDS = 5.0
+RECALLED_AT_MOST = 20_000
+"""Reports; the newest ones, where more came within ten minutes."""
 
 
 def brake_settings_of(settings: Settings) -> BrakeSettings:
@@ -37,6 +40,9 @@ class Braking:
 
     async def run(self) -> None:
         """Follow what any control process has written, until cancelled."""
+        with suppress(StoreUnavailable, TimeoutError):
+            # Without it the count begins anew, as it did with the process.
+            await self._recall()
         while True:
             with suppress(StoreUnavailable, TimeoutError):
                 # The lookout says what is wrong with the store.
@@ -46,6 +52,14 @@ class Braking:
     async def _read(self) -> Brake:
         async with asyncio.timeout(READ_WITHIN_SECONDS), self._store.read() as reading:
             return await reading.brake()
+
+    async def _recall(self) -> None:
+        """What reports brought just before this start counts on."""
+        async with asyncio.timeout(READ_WITHIN_SECONDS), self._store.read() as reading:
+            version = await reading.policy()
+            added = await reading.apps_added(self._now() - WINDOW_SECONDS, RECALLED_AT_MOST)
+        if version is not None:
+            self.reports.recalled(added, policy_of(version))
 
     async def _begin(self, hold: Hold) -> None:
         """Another report of the kind finds it held at once."""

@@ -2,9 +2,10 @@
 
 Each process counts what its reports bring within ten minutes: devices with a new hit of an enforced ban, and devices
 that can no longer be proved clean (their list is missing or sees too little, they match no inventory device any more,
-or several) where that refuses. Too many by one source are told to the fleet brake, once. Where the brake holds that,
-further such reports wait (the sender is told to come again), so that what was known before goes on to count. A report
-that also brings anything that is not held is taken whole; whoever has the hit already stays refused.
+or several) where that refuses. It begins with the hits of the ten minutes before its start. Too many by one source are
+told to the fleet brake, once. Where the brake holds that, further such reports wait (the sender is told to come again),
+so that what was known before goes on to count. A report that also brings anything that is not held is taken whole;
+whoever has the hit already stays refused.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,11 +18,12 @@ from gateway.domain.access import Protocol
 from gateway.domain.bans import Ban, Flag
 from gateway.domain.brake import LIMITS, WINDOW_SECONDS, Brake, Hold, Limits, Name, Trouble
 from gateway.domain.evidence import DeviceEvidence
-from gateway.domain.inventory import Applied
+from gateway.domain.inventory import App, Applied
 from gateway.domain.policy import Policy, PolicyVersion, Setting
 from gateway.domain.posture import sufficiency
 from gateway.domain.verdict import Cause
 from gateway.inventory.consequences import Turned
+from gateway.ports.past import AppsAdded
 from gateway.ports.store import Conflict, StoreUnavailable
 
 log = structlog.get_logger()
@@ -72,6 +74,20 @@ class ReportBrake:
         self._counted: dict[Name, dict[str, float]] = {}
         """When each device of a trouble was newly found so, oldest first."""
 
+    def recalled(self, added: Sequence[AppsAdded], policy: Policy) -> None:
+        """Count the hits that reports of the last ten minutes brought before this process was there, or read them.
+
+        ``added``: the newest first, as a store gives them. What made devices unjudged no store keeps.
+        """
+        since = self._now() - WINDOW_SECONDS
+        found: dict[Name, dict[str, float]] = {}
+        for each in reversed(added):
+            for name in _hits(each.source_id, each.apps, policy) if each.at > since else ():
+                found.setdefault(name, {})[each.source_device] = each.at
+        for name, devices in found.items():
+            # What has been counted here meanwhile is newer.
+            self._counted[name] = dict(list({**devices, **self._counted.get(name, {})}.items())[-DEVICES_COUNTED:])
+
     def see_that_it_may_come(self, news: Sequence[News]) -> None:
         """Raises ``ReportWaits`` where all that a report brings is held."""
         brake = self._brake()
@@ -115,15 +131,20 @@ def news_of(source_id: str, applied: Applied, turned: Turned, policy: Policy, no
     """What a report newly brings that refuses people; ``turned`` are their records without it and with it."""
     if applied.inventory is None or not policy.version.enforcement_on:
         return
-    bans = {ban.name for app in applied.added for ban in policy.index.bans_of(app) if _is_enforced(ban)}
-    for name in sorted(bans):
-        yield (source_id, Trouble.HITS, name), applied.inventory.source_device
+    for name in _hits(source_id, applied.added, policy):
+        yield name, applied.inventory.source_device
     for before, after in turned:
         for device_id, device in after.devices.items():
             known = before.devices.get(device_id)
             gone = known is None or _gaps(known, policy.version, now)
             if not gone and _gaps(device, policy.version, now):
                 yield (source_id, Trouble.GAPS, ""), f"{after.person_id}/{device_id}"
+
+
+def _hits(source_id: str, apps: Sequence[App], policy: Policy) -> Iterator[Name]:
+    if policy.version.enforcement_on:
+        bans = {ban.name for app in apps for ban in policy.index.bans_of(app) if _is_enforced(ban)}
+        yield from ((source_id, Trouble.HITS, name) for name in sorted(bans))
 
 
 def _is_enforced(ban: Ban) -> bool:

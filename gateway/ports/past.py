@@ -9,14 +9,26 @@ Not kept: what neither a decision nor its words need (names, addresses, what dev
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.domain.evidence import Tombstone
-from gateway.domain.inventory import Inventory
+from gateway.domain.inventory import App, Inventory
 from gateway.domain.policy import PolicyVersion
 
 if TYPE_CHECKING:
     from gateway.ports.store import IssuedCredential, MailDevice, Person, PinnedBinding, Source, UnderLogin
+
+
+@dataclass(frozen=True, slots=True)
+class AppsAdded:
+    """Apps that were not on an inventory device before one report."""
+
+    source_id: str
+    source_device: str
+    at: float
+    """When it was stored."""
+    apps: tuple[App, ...]
 
 
 class EvidenceReading(Protocol):
@@ -76,6 +88,10 @@ class PastReading(Protocol):
 
     async def policy_at(self, at: float) -> PolicyVersion | None:
         """The policy version that was the newest then."""
+        ...
+
+    async def apps_added(self, since: float, most: int) -> Sequence[AppsAdded]:
+        """What reports stored after that moment have added, the newest first; of more than ``most`` the newest."""
         ...
 
     def as_of(self, at: float) -> EvidenceReading:

@@ -1,5 +1,6 @@
 """What the operator is told of the fleet brake, in ``status`` and in figures."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,13 @@ import pytest
 from gateway.app.braking import Braking, brake_settings_of, sentence_of
 from gateway.changes.fleet_brake import BrakeSettings
 from gateway.changes.fleet_previews import FleetPreviews
+from gateway.domain.bans import Ban, Flag, Matcher, MatcherKind
 from gateway.domain.brake import Brake, Hold, Limits, Trouble
 from gateway.domain.evidence import PersonRecord
+from gateway.domain.inventory import App, Inventory, Naming, Platform, Scope
+from gateway.domain.policy import first_policy
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import Reading
+from gateway.ports.store import Reading, Writing
 from gateway.settings import Settings
 from gateway.storage.memory import MemoryStore
 
@@ -71,3 +75,26 @@ def test_the_figures() -> None:
 
 def test_the_settings() -> None:
     assert brake_settings_of(Settings()) == BrakeSettings(Limits(1.0, 20), True, 86_400.0)
+
+
+async def test_a_start_counts_the_hits_of_the_ten_minutes_before() -> None:
+    """What reports have added stands in the store; the process that counted it is gone."""
+    found = braking(Brake(None))
+    ban = Ban("TikTok", (Matcher(MatcherKind.ID, "com.zhiliaoapp.musically", Platform.ANDROID),), flag=Flag.ENFORCE)
+    version = replace(first_policy(NOW), bans=(ban,), enforcement_on=True)
+    tiktok = App(Platform.ANDROID, "com.zhiliaoapp.musically")
+
+    async def work(writing: Writing) -> None:
+        await writing.put_policy(version)
+        for number in range(19):
+            stated = Inventory("mdm", f"d{number}", Scope.DEVICE, Naming.IDENTIFIER, 1.0, 1.0, 1, (tiktok,))
+            await writing.put_inventory(stated, (tiktok,))
+
+    await found._store.write(work)
+    following = asyncio.ensure_future(found.run())
+    name = ("mdm", Trouble.HITS, "TikTok")
+    async with asyncio.timeout(10):
+        while len(found.reports._within_the_window(name)) < 19:  # noqa: ASYNC110  (no event of it)
+            await asyncio.sleep(0)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)

@@ -10,8 +10,7 @@ from gateway.decision.batched import BATCH, Batched, Send
 from gateway.decision.effects import EffectLog
 from gateway.decision.sightings import SightingLog
 from gateway.domain.access import AccessRequest
-from gateway.domain.posture import Posture
-from gateway.domain.verdict import Effect, Reason, Verdict
+from gateway.domain.verdict import Effect, Posture, Reason, Verdict
 
 
 def refused(send: Send, people: Sequence[str]) -> Batched:

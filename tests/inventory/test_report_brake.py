@@ -91,6 +91,37 @@ async def test_hits_that_were_there_before_are_not_new(receiver: Braked) -> None
     assert receiver.begun == []
 
 
+async def test_a_restart_does_not_forget_the_hits_before_it(receiver: Braked) -> None:
+    for number in range(2):
+        await receiver.phone(number, GMAIL, TIKTOK)
+    receiver.use(hold_hits=False)
+    # Of the first ones a phone that is named again, too: it is no other one.
+    async with receiver.store.read() as reading:
+        brake = receiver.ingest._brake
+        assert isinstance(brake, ReportBrake)
+        brake.recalled(await reading.apps_added(NOW - WINDOW_SECONDS, 100), receiver.policy)
+    await receiver.phone(1, TIKTOK, sequence=2)
+    assert receiver.begun == []
+    await receiver.phone(2, TIKTOK)
+    assert [(each.trouble, each.devices) for each in receiver.begun] == [(Trouble.HITS, 3)]
+
+
+async def test_what_refuses_nobody_is_not_recalled(receiver: Braked) -> None:
+    for number in range(5):
+        await receiver.phone(number, TIKTOK)
+    receiver.begun.clear()
+    receiver.brake = NO_BRAKE
+    receiver.use(hold_hits=False)
+    async with receiver.store.read() as reading:
+        added = await reading.apps_added(NOW - WINDOW_SECONDS, 100)
+    brake = receiver.ingest._brake
+    assert isinstance(brake, ReportBrake)
+    assert len(added) == 5
+    brake.recalled(added, BANNED)
+    await receiver.phone(6, TIKTOK)
+    assert receiver.begun == []
+
+
 async def test_few_within_ten_minutes_are_no_matter(receiver: Braked) -> None:
     for number in range(6):
         await receiver.phone(number, TIKTOK)

@@ -7,6 +7,7 @@ from gateway.domain.inventory import App, Inventory
 from gateway.domain.past import Step, Undo
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.audit_store import ToldMessage
+from gateway.ports.past import AppsAdded
 from gateway.storage.memory.tables import InventoryEvent, Tables
 from gateway.storage.past_rows import PastKind, PastRow, pair_key, parts_of, without_logins
 
@@ -39,6 +40,10 @@ class MemoryPastReading:
         return [
             row for row in self.tables.past.values() if (row.kind, row.owner) == (kind, owner) and row.until > after
         ]
+
+    async def apps_added(self, since: float, most: int) -> Sequence[AppsAdded]:
+        late = [each for each in reversed(self.tables.events.values()) if each.at > since]
+        return [AppsAdded(each.source_id, each.source_device, each.at, each.added) for each in late[:most]]
 
     async def inventory_steps(self, source_id: str, source_device: str, after: float) -> Sequence[Step]:
         of_device = [

@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
 
-from gateway.domain.inventory import Inventory
+from gateway.domain.inventory import App, Inventory
 from gateway.domain.past import Step
 from gateway.domain.policy import PolicyVersion
+from gateway.ports.past import AppsAdded
 from gateway.ports.store import StoreUnavailable
-from gateway.storage.inventories import encode_apps
+from gateway.storage.inventories import decode_apps, encode_apps
 from gateway.storage.past_rows import PastKind, PastRow, decode_undo, encode_undo, pair_key, parts_of, without_logins
 from gateway.storage.policies import decode_policy
 from gateway.storage.rows import Unreadable
@@ -19,6 +20,7 @@ from gateway.storage.sql.rows import Rows
 
 _P, _E = s.past_values.c, s.inventory_events.c
 NO_APPS = encode_apps(())
+NO_ID_ABOVE = (1 << 63) - 1
 ROWS_AT_ONCE = 500
 """In one question: databases bound the number of values."""
 
@@ -42,6 +44,12 @@ _STEPS = (
     select(_E.id, _E.at, _E.before, _E.removed)
     .where(*_OF_DEVICE, _E.id >= bindparam("first"), _E.at > 0)
     .order_by(_E.id.desc())
+)
+_ADDED = (
+    select(_E.id, _E.source_id, _E.source_device, _E.at, _E.added)
+    .where(_E.id < bindparam("below"))
+    .order_by(_E.id.desc())
+    .limit(bindparam("most"))
 )
 _ADD_EVENT = s.inventory_events.insert().inline()
 _STEP = ("source_id", "source_device", "generated_at", "received_at", "at", "added", "removed", "before")
@@ -96,6 +104,19 @@ class SqlPastReading:
             )
             for row in found
         ]
+
+    async def apps_added(self, since: float, most: int) -> Sequence[AppsAdded]:
+        found: list[AppsAdded] = []
+        below = NO_ID_ABOVE
+        while len(found) < most:
+            # By number and not by moment, which has no index; later numbers are of later moments.
+            rows = await self._rows.all(_ADDED, {"below": below, "most": min(ROWS_AT_ONCE, most - len(found))})
+            late = [row for row in rows if row.at > since]
+            found += [AppsAdded(row.source_id, row.source_device, row.at, _apps(row.added)) for row in late]
+            if not late or len(late) < len(rows):
+                break
+            below = rows[-1].id
+        return found
 
     async def inventory_steps(self, source_id: str, source_device: str, after: float) -> Sequence[Step]:
         named = {"source": source_id, "device": source_device}
@@ -187,6 +208,13 @@ def _last_before(rows: Any, before: float) -> int:
             break
         last = number
     return last
+
+
+def _apps(content: bytes) -> tuple[App, ...]:
+    try:
+        return decode_apps(bytes(content))
+    except Unreadable as error:
+        raise StoreUnavailable(f"the store holds {error}") from error
 
 
 def _step(row: Any) -> Step:

@@ -10,7 +10,7 @@ import pytest
 from gateway.domain.evidence import Tombstone
 from gateway.domain.inventory import DeviceKey
 from gateway.domain.policy import first_policy
-from gateway.ports.past import EvidenceReading
+from gateway.ports.past import AppsAdded, EvidenceReading
 from gateway.ports.store import IssuedCredential, PinnedBinding, Store, StoredMessage, Writing
 from gateway.storage.memory import MemoryStore
 from gateway.storage.sql import open_store
@@ -358,3 +358,20 @@ async def test_the_same_on_postgres(new_database: Callable[[], str]) -> None:
         assert await acted(store, clock) == await acted(MemoryStore(now=another), another)
     finally:
         await store.close()
+
+
+async def test_what_reports_have_added_is_read_back_the_newest_first(store: Store, clock: Clock) -> None:
+    one, two = inventory("d1"), inventory("d2")
+    await history(
+        store,
+        clock,
+        lambda writing: writing.put_inventory(one, (app(1),)),
+        lambda writing: writing.put_inventory(two, (app(1), app(2))),
+        lambda writing: writing.put_inventory(replace(one, sequence=9), (app(3),), before=one),
+    )
+    newest, second = AppsAdded("mdm", "d1", 102.0, (app(3),)), AppsAdded("mdm", "d2", 101.0, (app(1), app(2)))
+    async with store.read() as reading:
+        assert list(await reading.apps_added(100.0, 10)) == [newest, second]
+        assert list(await reading.apps_added(100.0, 1)) == [newest]
+        assert list(await reading.apps_added(102.0, 10)) == []
+        assert len(await reading.apps_added(0.0, 10)) == 3
