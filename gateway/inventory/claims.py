@@ -5,9 +5,11 @@ secret makes the record of a person as large, and everybody's reports as slow, a
 itself, so that none takes another one's place; and only what a device newly claims, so that what is stored goes on.
 """
 
+from collections.abc import Iterable
+
 from gateway.domain.binding import claimed_logins, eas_ids
 from gateway.domain.identity import IdentityRules
-from gateway.domain.inventory import Inventory
+from gateway.domain.inventory import DeviceKey, Inventory
 from gateway.inventory.records import APPLE_PREFIX, APPLE_SERIAL_LENGTHS
 from gateway.ports.store import Reading
 
@@ -17,9 +19,13 @@ CLAIMS_PER_NAME = 50
 
 def claimed_ids(inventory: Inventory) -> tuple[str, ...]:
     """The DeviceIds that an inventory states, and those that old iOS releases make of its serial number."""
-    serials = [key.value.casefold() for key in inventory.device_keys if key.type == "serial"]
-    derived = [APPLE_PREFIX + serial for serial in serials if len(serial) in APPLE_SERIAL_LENGTHS]
-    return (*eas_ids(inventory), *derived)
+    return (*eas_ids(inventory), *derived_ids(inventory.device_keys))
+
+
+def derived_ids(keys: Iterable[DeviceKey]) -> tuple[str, ...]:
+    """The DeviceIds that old iOS releases make of a serial number."""
+    serials = [key.value.casefold() for key in keys if key.type == "serial"]
+    return tuple(APPLE_PREFIX + serial for serial in serials if len(serial) in APPLE_SERIAL_LENGTHS)
 
 
 async def too_much_claimed(

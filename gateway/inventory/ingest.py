@@ -18,11 +18,11 @@ from gateway.domain.brake import Hold
 from gateway.domain.identity import IdentityRules
 from gateway.domain.inventory import Applied, Inventory, InventoryReport, Outcome, apply_report
 from gateway.inventory.answers import Ack, AckStatus, Refusal, RefusalKind
-from gateway.inventory.claims import CLAIMS_PER_NAME, too_much_claimed
+from gateway.inventory.claims import CLAIMS_PER_NAME, derived_ids, too_much_claimed
 from gateway.inventory.consequences import Evidence, Turned, person_id_of
 from gateway.inventory.records import CANONICAL_TYPES, load_record, read_keys, with_canonical_keys
 from gateway.inventory.report_brake import News, ReportBrake, ReportWaits, news_of
-from gateway.ports.store import Person, Reading, Source, StoredMessage, Writing
+from gateway.ports.store import ForeseenReport, ForeseenWork, Person, Reading, Source, StoredMessage, Writing
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Ingest:
             return await self._take(writing, source.name, message_id, digest, report, news)
 
         try:
-            answer = await self._evidence.write(work)
+            answer = await self._evidence.write(ForeseenWork(work, self._foreseen(source, message_id, report)))
         except ReportWaits as waits:
             answer = _waits(waits.hold)
         _log_answer(answer, source.name, report)
@@ -82,6 +82,12 @@ class Ingest:
             if self._brake is not None:
                 await self._brake.taken(news)
         return answer
+
+    def _foreseen(self, source: Source, message_id: str, report: InventoryReport) -> ForeseenReport:
+        """By which names the report will be looked up, were it the first of its device."""
+        read = read_keys(report.device_keys, self._evidence.rules)
+        claimed = (*read.device_ids, *derived_ids(report.device_keys))
+        return ForeseenReport(source.name, message_id, report.source_device, read.logins, claimed)
 
     async def check_out(self, source_id: str, source_device: str) -> bool:
         """Forget an inventory device that left its management; open hits stay as tombstones.

@@ -8,7 +8,8 @@ The change-log rows of a commit get contiguous sequence numbers as the last stat
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from gateway.domain.brake import Brake
 from gateway.domain.change import PolicyChange, State
@@ -24,6 +25,7 @@ from gateway.ports.stored import (
     Change,
     ChangeKind,
     Conflict,
+    ForeseenReport,
     IssuedCredential,
     Lease,
     MailDevice,
@@ -41,6 +43,8 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Conflict",
+    "ForeseenReport",
+    "ForeseenWork",
     "IssuedCredential",
     "Lease",
     "MailDevice",
@@ -322,6 +326,21 @@ class Writing(Reading, AuditWriting, NoticeWriting, PastWriting, ErasureWriting,
     def log_everybody(self) -> None:
         """Write an EVERYBODY row at the end of this unit."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenWork(Generic[T]):
+    """A unit of work that takes a report, and what is known beforehand of what it will look at.
+
+    A hint: a store may read that for many units at once. What the unit does is the same without it.
+    """
+
+    work: Callable[[Writing], Awaitable[T]]
+    report: ForeseenReport
+
+    def __call__(self, writing: Writing) -> Awaitable[T]:
+        """Run it."""
+        return self.work(writing)
 
 
 class Store(Protocol):

@@ -194,3 +194,16 @@ class UnderLogin:
     """DeviceIds."""
     credentials: Sequence[IssuedCredential]
     """Revoked ones included."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenReport:
+    """By which names whoever takes a report will look things up; names that are missed here are looked up later."""
+
+    source_id: str
+    message_id: str
+    source_device: str
+    logins: tuple[str, ...]
+    """Canonical, that it states."""
+    device_ids: tuple[str, ...]
+    """Canonical, that it claims."""

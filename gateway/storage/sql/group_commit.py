@@ -1,9 +1,9 @@
 """Group commit: works that arrive while another group is being made durable share the next transaction.
 
-Each work runs in its own savepoint, so that one failing undoes itself only; when the database ends the whole
-transaction under a failing work, the others run again from the start. The change-log rows of all are numbered by the
-locked counter row as the last statements, so that they are contiguous and in the order of commits; behind them the
-entries of the audit log are chained.
+Each work runs as if in a savepoint of its own, so that one failing undoes itself only (``groups``); when the database
+ends the whole transaction under a failing work, the others run again from the start. The change-log rows of all are
+numbered by the locked counter row as the last statements, so that they are contiguous and in the order of commits;
+behind them the entries of the audit log are chained.
 """
 
 import asyncio
@@ -13,25 +13,26 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import bindparam, delete, update
 
-from gateway.ports.store import Change, Conflict, StoreUnavailable, Writing
+from gateway.ports.store import Change, Conflict, ForeseenReport, ForeseenWork, StoreUnavailable, Writing
 from gateway.storage.audit_rows import Content, Seal, unsealed
 from gateway.storage.change_rows import numbered
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import chain_entries
-from gateway.storage.sql.remembered_rows import RememberedRows
+from gateway.storage.sql.groups import Group
 from gateway.storage.sql.rows import Rows
-from gateway.storage.sql.writing import SqlWriting
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
 UNITS_AT_MOST = 500
+FORESEEN_AT_ONCE = 100
 GROUP_SECONDS = 0.05
 """After this long a group takes in no more works."""
 WORK_SECONDS = 10.0
@@ -81,6 +82,10 @@ class Transaction(Protocol):
         """The last unit is done: only the change log comes, and the end."""
         ...
 
+    def group(self, lease_clock: Callable[[], float] | None, now: Callable[[], float]) -> Group:
+        """What keeps its units apart; for the whole of it."""
+        ...
+
     async def commit(self) -> None:
         """Make it durable. Raises ``StoreUnavailable`` and ``Conflict``."""
         ...
@@ -101,6 +106,14 @@ class _Unit:
     attempts: int = 0
     rows: list[Change] = field(default_factory=list)
     audit: list[Content] = field(default_factory=list)
+    alone: bool = False
+    """Nothing of it is put off: what was put off for a group could not be written."""
+    seen_ahead: bool = False
+
+    def foreseen(self) -> ForeseenReport | None:
+        """What it will look at, once: whatever comes of it, it does not hold the unit up a second time."""
+        first, self.seen_ahead = not self.seen_ahead, True
+        return self.work.report if first and not self.alone and isinstance(self.work, ForeseenWork) else None
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
@@ -187,10 +200,11 @@ class GroupCommit:
             self._waiting.clear()
             return
         done: list[tuple[_Unit, Any]] = []
+        group = transaction.group(self._lease_clock, self._now)
         committing = False
         try:
-            await self._collect(transaction, done)
-            await transaction.settle()
+            await self._collect(transaction, group, done)
+            await self._settled(transaction, group)
             units = [unit for unit, _ in done]
             changes = await self._log(transaction, units)
             contents = [content for unit in units for content in unit.audit]
@@ -198,7 +212,10 @@ class GroupCommit:
             committing = True
             await transaction.commit()
         except _TransactionLost as error:
+            alone = not transaction.lost
             await transaction.rollback()
+            for unit in (*(unit for unit, _ in done), *error.unit):
+                unit.alone = unit.alone or alone
             self._run_again([*(unit for unit, _ in done), *error.unit], error.cause)
         except (StoreUnavailable, Conflict) as error:
             again = transaction.lost and not committing
@@ -218,17 +235,20 @@ class GroupCommit:
                 if not unit.done.done():
                     unit.done.set_result((result, rows))
 
-    async def _collect(self, transaction: Transaction, done: list[tuple[_Unit, Any]]) -> None:
+    async def _collect(self, transaction: Transaction, group: Group, done: list[tuple[_Unit, Any]]) -> None:
         """Run works until none is waiting or the group is full."""
         full_at = time.monotonic() + GROUP_SECONDS
-        # For all of them: reports of one source ask for the same source, one after the other.
-        rows = RememberedRows(transaction.rows)
+        seen = 0
         while self._waiting and len(done) < UNITS_AT_MOST and time.monotonic() < full_at:
+            if not seen:
+                seen = min(len(self._waiting), FORESEEN_AT_ONCE)
+                await self._foresee(group, seen)
+            seen -= 1
             unit = self._waiting.popleft()
             if unit.done.done():
                 continue
             try:
-                await self._one(transaction, rows, unit, done)
+                await self._one(transaction, group, unit, done)
             except _TransactionLost:
                 raise
             except BaseException:
@@ -236,42 +256,58 @@ class GroupCommit:
                 unit.fail(StoreUnavailable("the database ended the transaction"))
                 raise
 
-    async def _one(
-        self, transaction: Transaction, rows: RememberedRows, unit: _Unit, done: list[tuple[_Unit, Any]]
-    ) -> None:
-        """Run one work in its savepoint."""
+    async def _foresee(self, group: Group, number: int) -> None:
+        """Read at once what the first so many works that wait will look at."""
+        reports = [report for unit in islice(self._waiting, number) if (report := unit.foreseen()) is not None]
+        if not reports:
+            return
+        try:
+            await group.foresee(reports)
+        except (StoreUnavailable, Conflict) as error:
+            raise _TransactionLost(error) from error
+
+    async def _one(self, transaction: Transaction, group: Group, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
+        """Run one work as if nobody ran beside it."""
         unit.attempts += 1
-        await self._mark(transaction, unit, "SAVEPOINT unit")
-        writing = SqlWriting(rows, transaction.sequence, transaction.incarnation, self._lease_clock, self._now)
-        error, result = await self._attempt(unit, writing)
+        writing = await self._between(transaction, group, unit, group.begin(alone=unit.alone))
+        error, result = await self._attempt(unit, group, writing)
+        if group.failed is not None:
+            raise _TransactionLost(group.failed, unit)
         if transaction.lost:
             ended = StoreUnavailable("the database ended the transaction")
             unit.fail(error or ended)
             raise _TransactionLost(ended)
         if error is None:
-            await self._mark(transaction, unit, "RELEASE unit")
+            await self._between(transaction, group, unit, group.keep())
             unit.rows, unit.audit = writing.rows(), writing.audit_contents
             done.append((unit, result))
         else:
             unit.fail(error)
-            # What it read of its own writes is undone.
-            rows.forget_all()
-            await self._mark(transaction, unit, "ROLLBACK TO unit")
-            await self._mark(transaction, unit, "RELEASE unit")
+            await self._between(transaction, group, unit, group.undo())
 
     @staticmethod
-    async def _mark(transaction: Transaction, unit: _Unit, statement: str) -> None:
+    async def _between(transaction: Transaction, group: Group, unit: _Unit, step: Awaitable[T]) -> T:
+        """What is done before and after a work: if that fails, the work is not to blame."""
         try:
-            await transaction.savepoint(statement)
-        except StoreUnavailable as error:
-            if transaction.lost:
+            return await step
+        except (StoreUnavailable, Conflict) as error:
+            if transaction.lost or group.failed is not None:
                 raise _TransactionLost(error, unit) from error
             unit.fail(error)
             raise
 
-    async def _attempt(self, unit: _Unit, writing: Writing) -> tuple[BaseException | None, Any]:
+    @staticmethod
+    async def _settled(transaction: Transaction, group: Group) -> None:
+        """No work comes any more."""
+        try:
+            await group.settle()
+        except (StoreUnavailable, Conflict) as error:
+            raise _TransactionLost(error) from error
+        await transaction.settle()
+
+    async def _attempt(self, unit: _Unit, group: Group, writing: Writing) -> tuple[BaseException | None, Any]:
         """Run one work as a task of its own, so that it can be given up; its error is its caller's."""
-        unit.task = asyncio.get_running_loop().create_task(_call(unit.work, writing), context=unit.context)
+        unit.task = asyncio.get_running_loop().create_task(_call(unit.work, writing, group), context=unit.context)
         try:
             finished, _ = await asyncio.wait({unit.task}, timeout=WORK_SECONDS)
         finally:
@@ -313,8 +349,10 @@ class GroupCommit:
             unit.fail(error)
 
 
-async def _call(work: Callable[[Writing], Awaitable[T]], writing: Writing) -> T:
-    return await work(writing)
+async def _call(work: Callable[[Writing], Awaitable[T]], writing: Writing, group: Group) -> T:
+    result = await work(writing)
+    await group.finish()
+    return result
 
 
 def _row(change: Change) -> dict[str, object]:

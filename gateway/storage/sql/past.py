@@ -1,7 +1,6 @@
 """The past in SQL: what is kept when something is replaced or deleted, read again, forgotten and erased."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -52,7 +51,6 @@ _ADDED = (
     .limit(bindparam("most"))
 )
 _ADD_EVENT = s.inventory_events.insert().inline()
-_STEP = ("source_id", "source_device", "generated_at", "received_at", "at", "added", "removed", "before")
 _REWRITE = update(s.inventory_events).where(_E.id == bindparam("one")).values(before=bindparam("content"))
 _OLDEST_EVENTS = select(_E.id, _E.at, _E.received_at).order_by(_E.id).limit(bindparam("most"))
 _OLDEST_VALUES = select(_P.id, _P.until).order_by(_P.id).limit(bindparam("most"))
@@ -67,17 +65,6 @@ _STATED_BY = select(_P.key).where(_P.kind == PastKind.STATED.value, _P.owner.in_
 _PERSONAL = [each.value for each in (PastKind.PERSON, PastKind.LOGIN, PastKind.DEVICE, PastKind.PIN)] + [
     PastKind.TOMBSTONES.value
 ]
-
-
-@lru_cache(maxsize=4)
-def with_step(upsert: Any) -> Any:
-    """The INSERT … ON CONFLICT of an inventory that adds the step as well; its own values are named ``put_…``.
-
-    PostgreSQL alone writes to two tables in one statement, and there each statement costs a round trip.
-    """
-    step = s.inventory_events.insert().inline().values({name: bindparam(name) for name in _STEP})
-    named: dict[str, Any] = {column.name: bindparam(f"put_{column.name}") for column in s.inventories.columns}
-    return upsert.values(named).add_cte(step.cte("step"))
 
 
 class SqlPastReading:
@@ -134,13 +121,17 @@ class SqlPastWriting(SqlPastReading):
 
     async def _keep(self, kind: PastKind, owner: str, values: Sequence[tuple[str, bytes | None]]) -> None:
         """What stands there until now, by key."""
+        if rows := self._past_values(kind, owner, values):
+            await self._rows.run(_ADD_VALUES, rows)
+
+    def _past_values(
+        self, kind: PastKind, owner: str, values: Sequence[tuple[str, bytes | None]]
+    ) -> Sequence[Mapping[str, object]]:
         until = self._clock()
-        rows = [
+        return [
             {"kind": kind.value, "owner": owner, "key": key, "until": until, "content": content}
             for key, content in values
         ]
-        if rows:
-            await self._rows.run(_ADD_VALUES, rows)
 
     async def _keep_step(self, state: Inventory, undo: tuple[bytes, bytes] | None, added: bytes = NO_APPS) -> None:
         """What leads back from what is stored now; None: nothing was stored before. ``state``: whose, and of when."""

@@ -22,6 +22,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from gateway.ports.store import OutcomeUnknown, StoreUnavailable
 from gateway.storage.sql.errors import translated
+from gateway.storage.sql.gathered import Gathered
 from gateway.storage.sql.postgres_errors import AWAY, connecting, most_telling
 from gateway.storage.sql.postgres_rows import PostgresRows, Row
 from gateway.storage.sql.postgres_url import PostgresBounds, PostgresTarget
@@ -161,6 +162,10 @@ class PostgresTransaction:
         release, self._release = self._release, ""
         if release:
             await self.rows.say(release)
+
+    def group(self, lease_clock: Callable[[], float] | None, now: Callable[[], float]) -> Gathered:
+        """Its units share their statements."""
+        return Gathered(self, self.rows, lease_clock, now)
 
     async def commit(self) -> None:
         """Make it durable. Raises ``OutcomeUnknown`` when the answer does not come."""

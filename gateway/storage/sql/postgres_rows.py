@@ -132,9 +132,14 @@ class PostgresRows(AsyncRows):
             return len(rows)
         return _touched(await self._done(self._driver.execute(sql, *rows[0])))
 
-    async def say(self, statement: str) -> None:
-        """A statement as the server knows it."""
-        await self._done(self._driver.execute(statement))
+    async def say(self, statement: str, *values: object) -> None:
+        """A statement as the server knows it; its values are $1 and so on."""
+        await self._done(self._driver.execute(statement, *values))
+
+    async def ask(self, statement: str, *values: object) -> Sequence[Any]:
+        """The rows of such a statement."""
+        found: Sequence[Any] = await self._done(self._driver.fetch(statement, *values))
+        return found
 
     def _is_sound_after(self, error: Exception) -> bool:
         refused = isinstance(error, asyncpg.PostgresError | asyncpg.DataError) and not self._driver.is_closed()

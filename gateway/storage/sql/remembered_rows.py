@@ -5,9 +5,9 @@ Nobody else writes meanwhile: units of work run one after the other in the one t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Delete, Insert, Select, Table, Update
 from sqlalchemy.sql import CompoundSelect, Executable
@@ -19,6 +19,8 @@ ROWS_AT_MOST = 64
 """Of one answer that is kept; longer ones are read page by page, each page once."""
 ANSWERS_AT_MOST = 512
 
+Remembered: TypeAlias = dict[tuple[object, ...], Sequence[Any]]
+
 _TABLES: Mapping[str, Table] = schema.metadata.tables
 _WORD = re.compile(r"\w+")
 
@@ -29,7 +31,7 @@ class RememberedRows:
     def __init__(self, rows: Rows) -> None:
         self.dialect = rows.dialect
         self._rows = rows
-        self._known: dict[tuple[object, ...], Sequence[Any]] = {}
+        self._known: Remembered = {}
 
     async def all(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Sequence[Any]:
         if not isinstance(statement, Select | CompoundSelect):
@@ -57,11 +59,23 @@ class RememberedRows:
         """What was written is undone."""
         self._known.clear()
 
-    def _forget(self, statement: Executable) -> None:
-        written = tables_written(statement)
+    def forget(self, written: Collection[str]) -> None:
+        """Rows of these tables are others; none named: of any."""
+        tables = frozenset(written)
         self._known = {
-            key: found for key, found in self._known.items() if written and written.isdisjoint(tables_read(key[0]))
+            key: found for key, found in self._known.items() if tables and tables.isdisjoint(tables_read(key[0]))
         }
+
+    def remembered(self) -> Remembered:
+        """What is known now, for ``remember``."""
+        return self._known.copy()
+
+    def remember(self, known: Remembered) -> None:
+        """Know what was known then: what was done since is undone."""
+        self._known = known
+
+    def _forget(self, statement: Executable) -> None:
+        self.forget(tables_written(statement))
 
 
 @lru_cache(maxsize=512)
@@ -76,11 +90,7 @@ def tables_written(statement: Executable) -> frozenset[str]:
     if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
         return frozenset()
     name = statement.table.name
-    if isinstance(statement, Delete):
-        return _with_dependents(name)
-    # PostgreSQL writes to others as well in one statement (``past.with_step``).
-    beside = [each.element for each in statement._independent_ctes]
-    return frozenset({name, *(each.table.name for each in beside if isinstance(each, Insert))})
+    return _with_dependents(name) if isinstance(statement, Delete) else frozenset({name})
 
 
 def _with_dependents(name: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from gateway.ports.store import StoreUnavailable
+from gateway.storage.sql.groups import OneByOne
 from gateway.storage.sql.reading import STATE
 from gateway.storage.sql.rows import guarded
 from gateway.storage.sql.sqlite_rows import InlineRows, ThreadedRows
@@ -180,6 +181,10 @@ class SqliteTransaction:
 
     async def settle(self) -> None:
         """Nothing but the end comes now: nothing was put off."""
+
+    def group(self, lease_clock: Callable[[], float] | None, now: Callable[[], float]) -> OneByOne:
+        """A savepoint for each unit."""
+        return OneByOne(self, lease_clock, now)
 
     async def commit(self) -> None:
         """Make it durable."""

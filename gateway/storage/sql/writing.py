@@ -48,9 +48,9 @@ from gateway.storage.sql.dialects import insert_into
 from gateway.storage.sql.erasure import SqlErasureWriting
 from gateway.storage.sql.notices import SqlNoticeWriting
 from gateway.storage.sql.operator_rows import row_of_operator
-from gateway.storage.sql.past import SqlPastWriting, with_step
+from gateway.storage.sql.past import SqlPastWriting
 from gateway.storage.sql.rows import Rows
-from gateway.storage.sql.unit_inventories import SqlUnitInventories, stated_keys
+from gateway.storage.sql.unit_inventories import SqlUnitInventories, StatedKey, stated_keys
 
 _INCARNATION = update(s.store_state).values(incarnation=bindparam("name"))
 _NEWEST_POLICY = select(func.coalesce(func.max(s.policies.c.number), 0))
@@ -109,6 +109,20 @@ def upsert(table: Table, dialect: str) -> Any:
 def _row(table: Table, value: object) -> dict[str, object]:
     """The columns of a table from the fields of the same names."""
     return {column.name: getattr(value, column.name) for column in table.columns}
+
+
+def row_of_person(person: Person) -> dict[str, object]:
+    """The columns of ``people``."""
+    return {
+        "person_id": person.person_id,
+        "aliases": json.dumps(person.aliases),
+        "groups": json.dumps(sorted(person.groups)),
+        "display_name": person.display_name,
+        "language": person.language,
+        "time_zone": person.time_zone,
+        "origin": person.origin,
+        "address": person.address,
+    }
 
 
 class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastWriting, SqlErasureWriting, LogRequests):
@@ -201,36 +215,39 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
         *,
         before: Inventory | None = None,
     ) -> None:
-        key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
-        content = {"received_at": inventory.received_at, "content": encode_inventory(inventory)}
-        step = (inventory, encode_undo(undo_of(before, inventory)) if before else None, encode_apps(tuple(added)))
-        if self._rows.dialect == "postgresql":
-            put = {f"put_{name}": value for name, value in {**key, **content}.items()}
-            statement = with_step(upsert(s.inventories, self._rows.dialect))
-            await self._rows.run(statement, {**put, **self._step_values(*step)})
-        else:
-            await self._put(s.inventories, {**key, **content})
-            await self._keep_step(*step)
-        same_keys = await self._put_keys(inventory, key)
-        self.now_stands((inventory.source_id, inventory.source_device), inventory, same_keys=same_keys)
+        undo = encode_undo(undo_of(before, inventory)) if before else None
+        await self._put_state(inventory, undo, encode_apps(tuple(added)))
+        known, stated = await self._put_keys(inventory)
+        key = inventory.source_id, inventory.source_device
+        self.now_stands(key, inventory, gone=known - stated, came=stated - known)
 
-    async def _put_keys(self, inventory: Inventory, key: Mapping[str, str]) -> bool:
-        """Most reports state the same keys as the one before: then nothing is written. Whether it was so."""
+    async def _put_state(self, inventory: Inventory, undo: tuple[bytes, bytes] | None, added: bytes) -> None:
+        """The newest state, and the way back to the one before."""
+        content = {"received_at": inventory.received_at, "content": encode_inventory(inventory)}
+        key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
+        await self._put(s.inventories, {**key, **content})
+        await self._keep_step(inventory, undo, added)
+
+    async def _put_keys(self, inventory: Inventory) -> tuple[set[StatedKey], set[StatedKey]]:
+        """The keys of before and of now. Most reports state the same: then nothing is written."""
+        key = {"source_id": inventory.source_id, "source_device": inventory.source_device}
         named = {"source": key["source_id"], "device": key["source_device"]}
         known = self.stated_before((inventory.source_id, inventory.source_device))
         if known is None:
             known = {(row.key_type, row.value) for row in await self._rows.all(_KEYS, named)}
         stated = stated_keys(inventory)
         if known == stated:
-            return True
+            return known, stated
         if known:
             for kind, value in sorted(known - stated):
                 await self._keep_stated(kind, value, key["source_id"], key["source_device"])
             await self._rows.run(_DROP_KEYS, named)
         if stated:
-            rows = [{"key_type": kind, "value": value, **key} for kind, value in sorted(stated)]
-            await self._rows.run(_ADD_KEYS, rows)
-        return False
+            await self._add_keys([{"key_type": kind, "value": value, **key} for kind, value in sorted(stated)])
+        return known, stated
+
+    async def _add_keys(self, rows: Sequence[Mapping[str, object]]) -> None:
+        await self._rows.run(_ADD_KEYS, rows)
 
     async def _keep_stated(self, key_type: str, value: str, source_id: str, source_device: str) -> None:
         owner, key = stated_owner(key_type, value), pair_key(source_id, source_device)
@@ -244,7 +261,7 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
         for kind, value in sorted(stated_keys(before)):
             await self._keep_stated(kind, value, source_id, source_device)
         await self._rows.run(_DROP_INVENTORY, {"source": source_id, "device": source_device})
-        self.now_stands((source_id, source_device), None, same_keys=False)
+        self.now_stands((source_id, source_device), None, gone=stated_keys(before))
 
     async def put_person(self, person: Person) -> None:
         logins = list(dict.fromkeys((person.person_id, *person.aliases)))
@@ -253,17 +270,7 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
         before = await self._keep_person(person.person_id)
         lost = set(before.aliases if before else ()) - set(logins)
         await self._keep_logins(person.person_id, sorted(lost))
-        values = {
-            "person_id": person.person_id,
-            "aliases": json.dumps(person.aliases),
-            "groups": json.dumps(sorted(person.groups)),
-            "display_name": person.display_name,
-            "language": person.language,
-            "time_zone": person.time_zone,
-            "origin": person.origin,
-            "address": person.address,
-        }
-        await self._put(s.people, values)
+        await self._put(s.people, row_of_person(person))
         await self._rows.run(_DROP_LOGINS, {"person": person.person_id})
         await self._rows.run(_ADD_LOGINS, [{"login": login, "person_id": person.person_id} for login in logins])
 
