@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 from gateway.app.cut_check import cuts_found
 from gateway.app.exposed import exposed
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
-from gateway.app.fronts import listens_of
+from gateway.app.front_parts import front_settings_of
 from gateway.app.mail_check import mail_sections, mail_server_found
 from gateway.app.notice_check import notice_ways_found
 from gateway.app.parts import (
     data_dir_of,
-    front_settings_of,
     identity_of,
     redis_of,
     server_tls_of,
     storage_url_of,
     workers_of,
 )
+from gateway.app.served import listens_of
 from gateway.app.smtp_check import smtp_server_found
 from gateway.domain.errors import DomainError
 from gateway.network.client_certificate import list_ends_at

@@ -1,8 +1,9 @@
 """What workers serve: one row for each proxy, and the even life of a worker's fronts.
 
 A row is a section of the settings with ``listen``, and how its front is built. The supervisor binds a socket per worker
-for each row (``app.whole``); a worker builds the fronts that have one, and starts, drains and closes them together. A
-further proxy is one more row here, its section in the settings, and its default port in ``runtime.sockets``.
+for each part (``app.served``); a worker builds the fronts that have one, and starts, drains and closes them together. A
+further proxy is one more row here, its name there, its section in the settings, and its default port in
+``runtime.sockets``.
 """
 
 import asyncio
@@ -12,15 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.app.asker_cuts import following_of
-from gateway.app.parts import (
-    asker_keys_of,
+from gateway.app.front_parts import (
     authz_settings_of,
-    authz_tls_of,
     front_settings_of,
     mail_front_settings_of,
-    server_tls_of,
     smtp_front_settings_of,
 )
+from gateway.app.parts import asker_keys_of, authz_tls_of, server_tls_of
+from gateway.app.served import served_by_one
 from gateway.authz.front import AuthzFront, SpeechMaker
 from gateway.authz.haproxy_speech import HaproxySpeech
 from gateway.authz.http_speech import HttpSpeech
@@ -212,17 +212,6 @@ SERVED = (
     Served("postfix", (), _postfix),
     Served("envoy", ("h2",), _envoy),
 )
-
-
-def listens_of(settings: Settings) -> dict[str, list[str]]:
-    """Where workers listen, by part; one that is off is left out, so that a version without it can be upgraded."""
-    listens = {each.part: getattr(settings, each.part).listen for each in SERVED}
-    return {part: urls for part, urls in listens.items() if urls or part == "http"}
-
-
-def served_by_one(settings: Settings) -> tuple[str, ...]:
-    """Parts that one worker serves for all: a map of HAProxy has one hand that writes it."""
-    return ("haproxy",) if settings.haproxy.map else ()
 
 
 class Fronts:

@@ -1,33 +1,21 @@
-"""What several processes build alike from the settings."""
+"""What several processes build alike from the settings. The supervisor, which a start waits for, loads it as well."""
 
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.authz.keys import AskerKeys
-from gateway.authz.settings import AuthzSettings
 from gateway.domain.access import Protocol
-from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import IdentityRules, identity_rules
 from gateway.domain.shown import Demand, Demands
-from gateway.inventory.records import load_record
-from gateway.network.client_certificate import Issuers, Revoked
 from gateway.network.tls import ServerFiles, ServerTls
-from gateway.ports.past import EvidenceReading
-from gateway.ports.store import Store
-from gateway.protocols.webmail.paths import Rule
-from gateway.proxies.attempts import FAILURES_PER_MINUTE, Attempts
-from gateway.proxies.client_certificates import CertificateFields, ClientCertificates
-from gateway.proxies.front import HttpFrontSettings
-from gateway.proxies.mail.front_settings import MailFrontSettings
-from gateway.proxies.smtp.front_settings import SmtpFrontSettings
-from gateway.proxies.webmail.exposure import WebmailSettings
-from gateway.settings import MailSection, Settings, SmtpSection, WebmailSection
-from gateway.storage.compact import compact
+from gateway.settings import Settings
 
 if TYPE_CHECKING:
+    from gateway.domain.evidence import PersonRecord
+    from gateway.ports.past import EvidenceReading
+    from gateway.ports.store import Store
     from gateway.storage.redis import RedisConnection
 
 DATABASE_FILE = "gatepost.db"
@@ -57,7 +45,7 @@ def storage_url_of(settings: Settings) -> str:
 
 def redis_of(settings: Settings) -> "RedisConnection":
     """The connection to the shared cache. Raises ``InvalidValue``."""
-    # The supervisor, which all wait for at a start, needs settings and no client.
+    # The supervisor needs settings and no client.
     from gateway.storage.redis import RedisConnection
 
     return RedisConnection(settings.redis.url, authorities=settings.redis.ca)
@@ -71,28 +59,6 @@ def identity_of(settings: Settings) -> IdentityRules:
 def demands_of(settings: Settings) -> Demands:
     """What logins must bring beside the password, by protocol."""
     return {Protocol(protocol): Demand(demand) for protocol, demand in settings.identity.demand.items()}
-
-
-def client_certificates_of(
-    settings: Settings, rules: IdentityRules, now: Callable[[], float]
-) -> ClientCertificates | None:
-    """Reads what clients show; None: none are asked for. Raises ``TlsUnusable``."""
-    tls, identity = settings.tls, settings.identity
-    if not tls.client_ca:
-        return None
-    fields = CertificateFields(
-        user=identity.certificate_user,
-        device=identity.certificate_device,
-        device_form=identity.certificate_device_form,
-        device_key=identity.certificate_device_key,
-    )
-    issuers = Issuers(tls.client_ca) if settings.authz.certificates_from else None
-    return ClientCertificates(fields, rules, revoked=Revoked(tls.client_crl), issuers=issuers, now=now)
-
-
-def attempts_of(settings: Settings, now: Callable[[], float]) -> Attempts:
-    """A worker's share of the failed logins that all of them may cause: none knows of the others' questions."""
-    return Attempts(now, max(1, FAILURES_PER_MINUTE // workers_of(settings)))
 
 
 def server_tls_of(settings: Settings, alpn: tuple[str, ...] = ("http/1.1",)) -> ServerTls:
@@ -121,24 +87,6 @@ def watched_files_of(settings: Settings) -> tuple[str, ...]:
     return tuple(path for path in named if path)
 
 
-def authz_settings_of(settings: Settings) -> AuthzSettings:
-    """The [authz] section as its fronts take it."""
-    apart = {"listen", "key_files", "client_ca", "certificates_from", "mail_servers", "cuts"}
-    given = settings.authz.model_dump(exclude=apart)
-    servers = {Protocol(name): _host_and_port(place) for name, place in settings.authz.mail_servers.items()}
-    return AuthzSettings(
-        certificates_required=bool(settings.authz.client_ca),
-        certificates_from=frozenset(settings.authz.certificates_from),
-        mail_servers=servers,
-        **given,
-    )
-
-
-def _host_and_port(place: str) -> tuple[str, int]:
-    host, _, port = place.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def asker_keys_of(settings: Settings) -> AskerKeys:
     """What askers show. Raises ``KeyUnusable``."""
     return AskerKeys(settings.authz.key_files)
@@ -156,57 +104,23 @@ def authz_tls_of(settings: Settings, part: str = "authz", alpn: tuple[str, ...] 
     return server_tls_of(settings.model_copy(update={"tls": settings.tls.model_copy(update=asked)}), alpn)
 
 
-def front_settings_of(settings: Settings) -> HttpFrontSettings:
-    """The [http] and [webmail] sections as the front takes them: the same names, but for where it listens and goes."""
-    given = settings.http.model_dump(exclude={"listen", "upstream", "trusted_proxies"})
-    return HttpFrontSettings(
-        upstreams=tuple(settings.http.upstream),
-        trusted_proxies=tuple(settings.http.trusted_proxies),
-        webmail=_webmail_settings_of(settings.webmail),
-        **given,
-    )
-
-
-def _webmail_settings_of(section: WebmailSection) -> WebmailSettings:
-    return WebmailSettings(
-        openings={rule: tuple(getattr(section, rule.value)) for rule in Rule},
-        dav_paths=tuple(section.dav_paths),
-        jmap_paths=tuple(section.jmap_paths),
-        connection_bound=frozenset(Rule(name) for name in section.connection_bound),
-        bound_connections=section.bound_connections,
-        bound_login_seconds=section.bound_login_seconds,
-    )
-
-
-def mail_front_settings_of(section: MailSection) -> MailFrontSettings:
-    """A section like [imap] as its front takes it: the same names, but for where it listens."""
-    given = section.model_dump(exclude={"listen", "trusted_proxies"})
-    return MailFrontSettings(trusted_proxies=tuple(section.trusted_proxies), **given)
-
-
-def smtp_front_settings_of(section: SmtpSection) -> SmtpFrontSettings:
-    """The [smtp] section as its front takes it; without a ``name`` it is the machine's own, as far as it is one."""
-    own = "".join(
-        letter for letter in socket.gethostname() if letter.isascii() and (letter.isalnum() or letter in ".-")
-    )
-    given = section.model_dump(exclude={"listen", "name", "trusted_proxies"})
-    proxies = tuple(section.trusted_proxies)
-    return SmtpFrontSettings(name=section.name or own or "localhost", trusted_proxies=proxies, **given)
-
-
-def record_loader(rules: IdentityRules) -> Callable[[EvidenceReading, str], Awaitable[PersonRecord]]:
+def record_loader(rules: IdentityRules) -> "Callable[[EvidenceReading, str], Awaitable[PersonRecord]]":
     """``load_record`` with the rules filled in."""
+    # The supervisor assembles no records.
+    from gateway.inventory.records import load_record
 
-    async def load(reading: EvidenceReading, login: str) -> PersonRecord:
+    async def load(reading: "EvidenceReading", login: str) -> "PersonRecord":
         return await load_record(reading, login, rules)
 
     return load
 
 
-def record_reader(store: Store, rules: IdentityRules) -> Callable[[str], Awaitable[PersonRecord]]:
+def record_reader(store: "Store", rules: IdentityRules) -> "Callable[[str], Awaitable[PersonRecord]]":
     """Reads one person's record from a fresh snapshot of the store, packed for keeping many of them."""
+    from gateway.inventory.records import load_record
+    from gateway.storage.compact import compact
 
-    async def read(login: str) -> PersonRecord:
+    async def read(login: str) -> "PersonRecord":
         # Packed here: the tables of apps belong to the loop's own thread.
         return compact(await store.read_at_once(lambda reading: load_record(reading, login, rules)))
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from gateway.app.parts import smtp_front_settings_of
+from gateway.app.front_parts import smtp_front_settings_of
 from gateway.domain.errors import DomainError
 from gateway.network.upstream import UpstreamUnavailable
 from gateway.protocols.smtp.extensions import offered

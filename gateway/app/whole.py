@@ -16,11 +16,10 @@ from pathlib import Path
 
 import structlog
 
-from gateway.app.asker_cuts import check_means
 from gateway.app.changed_settings import tell_of_changed_settings
-from gateway.app.fronts import SERVED, listens_of, served_by_one
 from gateway.app.kinds import Kind, handed_over, machine_name, run_name, words_for
 from gateway.app.parts import asker_keys_of, authz_tls_of, data_dir_of, server_tls_of, watched_files_of, workers_of
+from gateway.app.served import PARTS, listens_of, served_by_one
 from gateway.app.succession import NextVersion, fixed_facts, tell_plan
 from gateway.domain.errors import DomainError
 from gateway.network.tls import client_context
@@ -38,7 +37,6 @@ from gateway.storage.redis import BinaryMissing, EmbeddedFailed, EmbeddedValkey
 
 log = structlog.get_logger()
 
-_SERVED_PARTS = tuple(each.part for each in SERVED)
 FILES_BESIDE_PHONES = 256
 """Of the store, the cache, the logs and the listeners."""
 
@@ -55,7 +53,7 @@ def run(settings: Settings, config: Path | None, role: str) -> int:
     embedded = _embedded(settings, role)
     lock = DataDirLock(data_dir_of(settings)) if role != "gateway" else None
     with _let_go_at_the_end(settings, lock):
-        each_its_own = [part for part in _SERVED_PARTS if part not in served_by_one(settings)]
+        each_its_own = [part for part in PARTS if part not in served_by_one(settings)]
         sockets = bind_all(_listens(settings, role), workers_of(settings), per_worker=each_its_own)
         return _supervised(_Start(settings, config, role, sockets, embedded, lock, run_name()))
 
@@ -177,7 +175,7 @@ def _children(settings: Settings, role: str, embedded: EmbeddedValkey | None, ru
     if role != "control":
         for number in range(1, workers_of(settings) + 1):
             name = f"worker-{number}"
-            parts = tuple(part for part in _SERVED_PARTS if number == 1 or part not in served_by_one(settings))
+            parts = tuple(part for part in PARTS if number == 1 or part not in served_by_one(settings))
             spec = ChildSpec(name, words_for(Kind.WORKER), parts, number, environment=environment(name))
             children.append(spec)
     return children
@@ -215,7 +213,11 @@ def _check_files(settings: Settings) -> None:
     authz_tls_of(settings)
     authz_tls_of(settings, "envoy", ("h2",))
     asker_keys_of(settings)
-    check_means(settings)
+    if settings.authz.cuts:
+        # Here, because everything waits for this process, and few have any.
+        from gateway.app.asker_cuts import check_means
+
+        check_means(settings)
     for part in ("imap", "pop3", "smtp"):
         if authorities := getattr(settings, part).upstream_ca:
             client_context(authorities, part)

@@ -12,13 +12,12 @@ from collections.abc import Awaitable, Mapping
 
 import structlog
 
+from gateway.app.front_parts import attempts_of, client_certificates_of
 from gateway.app.fronts import Fronts, Shared, servers_away
 from gateway.app.glass import GlassWatch
 from gateway.app.kinds import FIRST_WORKER
 from gateway.app.parts import (
     RECORD_TTL_SECONDS,
-    attempts_of,
-    client_certificates_of,
     data_dir_of,
     demands_of,
     identity_of,

@@ -22,6 +22,7 @@ from rich.text import Text
 from gateway.cli import output, progress, sent_in_error
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
+from gateway.cli.terminal import on_terminal
 
 if TYPE_CHECKING:
     from gateway.demo.stage import Stage
@@ -138,7 +139,7 @@ class _Teller:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._console = Console(highlight=False) if output.on_terminal() and not as_json else None
+        self._console = Console(highlight=False) if on_terminal() and not as_json else None
         self.told_all = False
         """Whether the story has come to its end."""
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from rich.console import Console
 
 from gateway.cli import output
 from gateway.cli.address import admin_address
 from gateway.cli.client import AdminClient
 from gateway.cli.failures import Failed, Waits
+from gateway.cli.terminal import on_terminal
 
 P = ParamSpec("P")
 
@@ -43,6 +43,9 @@ class Desk:
         """A client of the admin API; on a terminal it shows what is waited for."""
         with AdminClient(admin_address(self.config)) as client:
             if waiting_for and sys.stderr.isatty() and not self.as_json:
+                # Here, because `gatepost run` need not wait for it.
+                from rich.console import Console
+
                 with Console(stderr=True).status(waiting_for):
                     yield client
             else:
@@ -71,6 +74,8 @@ class Desk:
         self._aside(sentence, "dim")
 
     def _aside(self, text: str, style: str) -> None:
+        from rich.console import Console
+
         Console(stderr=True, highlight=False, soft_wrap=True).print(output.harmless(text), style=style, markup=False)
 
     def show(self, data: Any, *, rows: output.Rows | None = None, text: str = "") -> None:
@@ -129,5 +134,5 @@ def group(help_text: str) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich" if output.on_terminal() else None,
+        rich_markup_mode="rich" if on_terminal() else None,
     )

@@ -1,17 +1,13 @@
 """What a command prints: tables and colour on a terminal, plain aligned text in a pipe, or JSON."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from gateway.changes.explain import age_words
+from gateway.cli.terminal import on_terminal
 
 _STYLES = {
     "enforce": "bold red",
@@ -21,11 +17,6 @@ _STYLES = {
     "allow": "green",
     "off": "dim",
 }
-
-
-def on_terminal() -> bool:
-    """Whether a person reads the answer."""
-    return sys.stdout.isatty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +41,21 @@ def print_rows(table: Rows) -> None:
     if not rows:
         print(table.empty)
     elif on_terminal():
-        shown = Table(*table.columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for row in rows:
-            shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-        Console(highlight=False).print(shown)
+        _print_table(table.columns, rows)
     else:
         print_plain([list(table.columns), *rows])
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    # Here, because `gatepost run` need not wait for it.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for row in rows:
+        shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console(highlight=False).print(shown)
 
 
 def print_plain(rows: Sequence[Sequence[str]]) -> None:
@@ -69,12 +69,20 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line; empty values are left out."""
     kept = [(harmless(name), _cell(value)) for name, value in pairs if value not in (None, "", [])]
     width = max((len(name) for name, _ in kept), default=0)
-    console = Console(highlight=False, soft_wrap=True) if on_terminal() else None
+    if on_terminal():
+        _print_pairs(kept, width)
+        return
     for name, value in kept:
-        if console is None:
-            print(f"{name.ljust(width)}  {value}")
-        else:
-            console.print(Text(name.ljust(width), style="bold"), Text(value, style=_STYLES.get(value, "")), sep="  ")
+        print(f"{name.ljust(width)}  {value}")
+
+
+def _print_pairs(pairs: Iterable[tuple[str, str]], width: int) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in pairs:
+        console.print(Text(name.ljust(width), style="bold"), Text(value, style=_STYLES.get(value, "")), sep="  ")
 
 
 def _cell(value: object) -> str:

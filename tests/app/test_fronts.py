@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.app import fronts
-from gateway.app.fronts import Front, Fronts, Served, Shared, listens_of, servers_away
+from gateway.app.fronts import Front, Fronts, Served, Shared, servers_away
+from gateway.app.served import PARTS, listens_of
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.device_cache import DeviceCache
 from gateway.decision.sightings import SightingLog
@@ -97,9 +98,16 @@ async def test_one_that_listens_nowhere_is_not_built(told: list[tuple[str, ...]]
     assert told == [("http", "start")]
 
 
-def test_what_is_off_is_no_reason_against_an_upgrade(told: list[tuple[str, ...]]) -> None:
+def test_what_is_off_is_no_reason_against_an_upgrade() -> None:
     nowhere: dict[str, list[str]] = {"listen": []}
-    assert listens_of(Settings.model_validate({"http": nowhere, "inventory": nowhere})) == {"http": []}
+    off = dict.fromkeys(PARTS, nowhere)
+    assert listens_of(Settings.model_validate(off)) == {"http": []}
+    imap = {"listen": ["imap://127.0.0.1:143"], "upstream": "imap://m"}
+    assert list(listens_of(Settings.model_validate({**off, "imap": imap}))) == ["http", "imap"]
+
+
+def test_the_supervisor_knows_every_front() -> None:
+    assert tuple(each.part for each in fronts.SERVED) == PARTS
 
 
 async def test_mail_servers_of_all_are_told_of(told: list[tuple[str, ...]]) -> None:
