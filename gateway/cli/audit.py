@@ -11,6 +11,7 @@ from gateway.cli import output, progress
 from gateway.cli.address import settings_of
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.failures import Failed
+from gateway.cli.terminal import on_terminal
 from gateway.cli.values import moment_of
 from gateway.domain.errors import DomainError
 
@@ -141,7 +142,7 @@ def export(
         "user": user,
     }
     # On a terminal the lines themselves show how far it is.
-    with desk.api() as api, progress.shown(desk, hidden=output.on_terminal()) as tick:
+    with desk.api() as api, progress.shown(desk, hidden=on_terminal()) as tick:
         position, whole = after, 0
         while True:
             page = api.get("/audit/entries", after=position, limit=1000, **query)

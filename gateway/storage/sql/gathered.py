@@ -27,6 +27,8 @@ from gateway.storage.sql.rows import Parameters
 class Gathered:
     """``groups.Group`` that puts off what it can."""
 
+    foresees = True
+
     def __init__(
         self,
         transaction: Savepoints,

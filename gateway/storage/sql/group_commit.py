@@ -35,6 +35,8 @@ UNITS_AT_MOST = 500
 FORESEEN_AT_ONCE = 100
 GROUP_SECONDS = 0.05
 """After this long a group takes in no more works."""
+AHEAD_SECONDS = 1.0
+"""Only those for which it has read ahead, for so long more: it would have been for nothing."""
 WORK_SECONDS = 10.0
 """A work that takes longer is given up: it holds the lock that all others wait for."""
 WAITING_AT_MOST = 20_000
@@ -108,12 +110,13 @@ class _Unit:
     audit: list[Content] = field(default_factory=list)
     alone: bool = False
     """Nothing of it is put off: what was put off for a group could not be written."""
-    seen_ahead: bool = False
+    blind: bool = False
+    """What it will look at could not be read beforehand."""
 
     def foreseen(self) -> ForeseenReport | None:
-        """What it will look at, once: whatever comes of it, it does not hold the unit up a second time."""
-        first, self.seen_ahead = not self.seen_ahead, True
-        return self.work.report if first and not self.alone and isinstance(self.work, ForeseenWork) else None
+        """What it will look at, as far as that is known and is of use."""
+        blind = self.blind or self.alone or self.done.done()
+        return self.work.report if not blind and isinstance(self.work, ForeseenWork) else None
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
@@ -238,12 +241,15 @@ class GroupCommit:
     async def _collect(self, transaction: Transaction, group: Group, done: list[tuple[_Unit, Any]]) -> None:
         """Run works until none is waiting or the group is full."""
         full_at = time.monotonic() + GROUP_SECONDS
-        seen = 0
-        while self._waiting and len(done) < UNITS_AT_MOST and time.monotonic() < full_at:
+        seen = taken = 0
+        while self._waiting:
+            if taken and time.monotonic() > full_at + (AHEAD_SECONDS if seen else 0.0):
+                return
             if not seen:
-                seen = min(len(self._waiting), FORESEEN_AT_ONCE)
-                await self._foresee(group, seen)
-            seen -= 1
+                if len(done) >= UNITS_AT_MOST:
+                    return
+                seen = await self._foresee(group)
+            seen, taken = max(0, seen - 1), taken + 1
             unit = self._waiting.popleft()
             if unit.done.done():
                 continue
@@ -256,15 +262,20 @@ class GroupCommit:
                 unit.fail(StoreUnavailable("the database ended the transaction"))
                 raise
 
-    async def _foresee(self, group: Group, number: int) -> None:
-        """Read at once what the first so many works that wait will look at."""
-        reports = [report for unit in islice(self._waiting, number) if (report := unit.foreseen()) is not None]
-        if not reports:
-            return
+    async def _foresee(self, group: Group) -> int:
+        """Read at once what works that wait will look at; for how many of them, from the first on, that was done."""
+        ahead = list(islice(self._waiting, FORESEEN_AT_ONCE))
+        reports = [report for unit in ahead if (report := unit.foreseen()) is not None]
+        if not (reports and group.foresees):
+            return 0
         try:
             await group.foresee(reports)
         except (StoreUnavailable, Conflict) as error:
+            for unit in ahead:
+                # Not a second time: one of them may be why.
+                unit.blind = True
             raise _TransactionLost(error) from error
+        return len(ahead)
 
     async def _one(self, transaction: Transaction, group: Group, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
         """Run one work as if nobody ran beside it."""

@@ -21,6 +21,8 @@ class Group(Protocol):
 
     failed: StoreUnavailable | Conflict | None
     """Why what was put off for units that are done could not be written; the transaction is of no use any more."""
+    foresees: bool
+    """Whether ``foresee`` does anything."""
 
     async def foresee(self, reports: Sequence[ForeseenReport]) -> None:
         """Read what units that come next will look at."""
@@ -67,6 +69,7 @@ class OneByOne:
     """``Group`` with a savepoint for each unit."""
 
     failed: StoreUnavailable | Conflict | None = None
+    foresees = False
 
     def __init__(
         self, transaction: Savepoints, lease_clock: Callable[[], float] | None, now: Callable[[], float]
