@@ -270,11 +270,13 @@ class GroupCommit:
             return 0
         try:
             await group.foresee(reports)
-        except (StoreUnavailable, Conflict) as error:
+        except Exception as error:
             for unit in ahead:
                 # Not a second time: one of them may be why.
                 unit.blind = True
-            raise _TransactionLost(error) from error
+            if isinstance(error, StoreUnavailable | Conflict):
+                raise _TransactionLost(error) from error
+            raise
         return len(ahead)
 
     async def _one(self, transaction: Transaction, group: Group, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
