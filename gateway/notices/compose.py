@@ -29,6 +29,7 @@ VALUE_LONGEST = 120
 FINDINGS_AT_MOST = 10
 LANGUAGES = ("de", "en", "es")
 _TAG = re.compile(r"[a-z]{2,3}")
+_LINK = re.compile(r"\S*(?:://|\bwww\.)\S*", re.IGNORECASE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
@@ -161,12 +162,12 @@ class Composer:
         path = path_of(self._key, notice.change, notice.kind, language, person, ends_at)
         values: dict[str, Any] = {
             "number": notice_number(notice.change),
-            "apps": [_line(app) for app in (mailing.apps or _apps(notice.findings))[:FINDINGS_AT_MOST]],
+            "apps": [_name(app) for app in (mailing.apps or _apps(notice.findings))[:FINDINGS_AT_MOST]],
             "findings": [
-                {"app": _line(each.app), "device": _line(each.device), "seen": in_words(each.seen_at, language, zone)}
+                {"app": _name(each.app), "device": _name(each.device), "seen": in_words(each.seen_at, language, zone)}
                 for each in notice.findings[:FINDINGS_AT_MOST]
             ],
-            "devices": list(dict.fromkeys(_line(each.device) for each in notice.findings if each.device)),
+            "devices": list(dict.fromkeys(_name(each.device) for each in notice.findings if each.device)),
             "deadline": in_words(mailing.deadline, language, zone) if mailing.deadline is not None else "",
             "text": _line(mailing.text, 1_000),
             "ask": _line(told.ask),
@@ -205,6 +206,11 @@ def _line(text: str, longest: int = VALUE_LONGEST) -> str:
     """A value on one line: what comes from a phone must not write lines of its own."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(shown.split())[:longest]
+
+
+def _name(text: str) -> str:
+    """The name of an app or a device, which whoever made it has chosen: a mail program makes no link of it."""
+    return _LINK.sub("(…)", _line(text))
 
 
 @dataclass(frozen=True, slots=True)

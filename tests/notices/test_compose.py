@@ -190,3 +190,18 @@ def test_several_devices_and_apps_make_whole_sentences_and_nothing_known_does_to
     bare = replace(MAILING, kind=kind, apps=(), deadline=None)
     plain = composer().compose(bare, replace(notice, findings=()), NOON).plain
     assert not re.search(r"  | [.,:]|\(\)|: *$", plain.replace(":\n\n", "\n\n"), re.MULTILINE), plain
+
+
+def test_the_name_of_an_app_or_a_device_is_no_link_and_turns_no_line_round() -> None:
+    """Whoever names an app would speak with the company's voice."""
+    names = (
+        "Get mail back: https://evil.example/now \u202egnp.exe",
+        "WWW.evil.example",
+        "My\nphone HTTP://evil.example",
+    )
+    findings = (Finding(names[0], names[2], NOON), Finding(names[1], "", NOON))
+    outgoing = composer().compose(replace(MAILING, apps=()), replace(NOTICE, findings=findings), NOON)
+    text = outgoing.plain + outgoing.html
+    assert "evil" not in text
+    assert "\u202e" not in text
+    assert "- Get mail back: (…) gnp.exe on My phone (…)" in outgoing.plain
