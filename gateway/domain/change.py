@@ -12,6 +12,7 @@ from enum import StrEnum
 from gateway.domain.errors import InvalidValue
 from gateway.domain.milder import milder
 from gateway.domain.notice import Tell
+from gateway.domain.operator import same_name
 from gateway.domain.policy import Exemption, PolicyVersion
 from gateway.domain.policy_parts import FlagPart, PartValue, Touch, parts_of, put_parts
 from gateway.domain.stages import EVERYBODY, Stage, staged
@@ -179,7 +180,7 @@ def approved(change: PolicyChange, approval: Approval) -> PolicyChange:
             f"the preview of change {change.number} is another one by now: look at it again (gatepost change show "
             f"{change.number}) and approve what it says"
         )
-    if approval.operator.casefold() == change.author.casefold():
+    if same_name(approval.operator, change.author):
         raise InvalidValue(f"{approval.operator} made change {change.number}: it needs another person's approval")
     words = f"preview {approval.digest[:12]} approved"
     if change.state is State.SCHEDULED or change.state in UNDER_WAY:

@@ -8,6 +8,7 @@ that whoever is there can stop harm; more enforcement is proposed by one role an
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from unicodedata import normalize
 
 from gateway.domain.errors import InvalidValue
 
@@ -134,15 +135,20 @@ class NamedOperator:
 
 def name_of(text: str) -> str:
     """The name of an operator. Raises ``InvalidValue``."""
-    name = text.strip()
+    # What looks the same is the same: no second person by another way to write an accent.
+    name = normalize("NFKC", text[: 2 * NAME_LONGEST]).strip()
     if not name or len(name) > NAME_LONGEST or not name.isprintable():
         raise InvalidValue(f"an operator's name has 1 to {NAME_LONGEST} printable characters")
     return name
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are one person's: upper and lower case make no second one."""
-    return one.casefold() == other.casefold()
+    """Whether two names are one person's: upper and lower case, or another form of a letter, make no second one."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return normalize("NFKC", name).casefold()
 
 
 def roles_of(names: Collection[str]) -> frozenset[Role]:

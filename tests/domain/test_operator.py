@@ -75,6 +75,8 @@ def test_the_first_start_approves_only_while_it_is_alone() -> None:
 def test_names_and_roles_that_are_none() -> None:
     assert name_of(" anna ") == "anna"
     assert same_name("Anna", "anna")
+    assert name_of("Jose\u0301") == "José"
+    assert same_name("Jose\u0301", "JOSÉ")
     for name in ("", " ", "a" * 101, "a\x07"):
         with pytest.raises(InvalidValue):
             name_of(name)
