@@ -65,9 +65,12 @@ class Clearance:
 
     async def _standing(self, reading: Reading, change: PolicyChange) -> PolicyChange:
         """The change with the approvals that count: a token that was revoked since, or a role taken, ends its word."""
-        if self._stands is None or change.done:
+        if self._stands is None:
             return change
-        return replace(change, approvals=tuple([a for a in change.approvals if await self._stands(reading, a)]))
+        # What was approved when the first stage came was the whole change, whatever became of the approver since.
+        began = change.done[0].at if change.done else float("-inf")
+        kept = [a for a in change.approvals if a.at <= began or await self._stands(reading, a)]
+        return replace(change, approvals=tuple(kept))
 
     def refusal(self, known: Known, found: Previewed, approved_at: float) -> NotApplied | None:
         """What stands in the way, time apart; ``approved_at``: the moment for which an approval must be good."""

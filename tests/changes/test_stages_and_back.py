@@ -96,6 +96,22 @@ async def test_many_small_stages_are_as_guarded_as_a_large_one() -> None:
     assert done.change.state is State.APPLIED
 
 
+async def test_a_yes_in_the_middle_of_a_change_counts_as_long_as_its_token() -> None:
+    made = await office(dirty=40, clean=10_000)
+    number = await made.proposed(enforce, ANN, Stage(percent=50.0), EVERYBODY)
+    await made.applier.apply(number, "ann")
+    made.records += [phone(20_000 + each, banned=True) for each in range(60)]
+    made.now += 60
+    await made.desk.preview(number, "ann")
+    await made.approve(number)
+    made.revoked.add(BOB.token_id)
+    refused = await made.applier.apply(number, "ann")
+    assert isinstance(refused, NotApplied)
+    assert "needs the approval of a second person" in refused.sentence
+    made.revoked.clear()
+    assert isinstance(await made.applier.apply(number, "ann"), Applied)
+
+
 async def test_a_stage_that_is_meant_and_there_already_does_not_bring_the_next_one() -> None:
     """Asked again because the answer was lost, or by two people at once."""
     made = await office(dirty=4)
