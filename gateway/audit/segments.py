@@ -1,7 +1,9 @@
 """What of the log is not kept for ever: entries older than the retention, and most of the old checkpoints.
 
 Entries go in whole segments behind a signed checkpoint, never others; an entry tells of it, in the same transaction.
-The checkpoint stays, and verification goes on from it. Whether a checkpoint has reached the webhook is not looked at.
+The checkpoint stays, and verification goes on from it. Nothing goes before the log was signed for a day by the time of
+now: neither by a clock that has jumped, nor just after a long outage. Whether a checkpoint has
+reached the webhook is not looked at.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,6 +42,11 @@ class Retention:
         """
         gone = 0
         while self._keep_seconds and (found := await self._next_segment()):
+            if not await self._time_has_lasted():
+                log.warning(
+                    "audit_not_tidied", error="the clock shows another time than a day ago: old entries wait a day"
+                )
+                break
             dropped, _ = await self._store.write(partial(_drop, found, self._now()))
             gone += dropped
             log.info("audit_segment_dropped", upto=found.size, entries=dropped)
@@ -57,6 +64,18 @@ class Retention:
         old = [each for each in page if each.at < before and newest is not None and each.size < newest.size]
         near = [each for each in old if each.size - after <= SEGMENT_ENTRIES]
         return near[-1] if near else (old[0] if old else None)
+
+    async def _time_has_lasted(self) -> bool:
+        """Whether it was yesterday a day ago: a clock that is years ahead must not drop all that there is."""
+        now, after = self._now(), 0
+        while True:
+            async with self._store.read() as reading:
+                page = await reading.audit_checkpoints(after, PAGE)
+            if not page:
+                return False
+            if any(now - 2 * DAY_SECONDS <= each.at <= now - DAY_SECONDS for each in page):
+                return True
+            after = page[-1].size
 
     async def _thin(self) -> None:
         before, after = self._now() - ALL_KEPT_SECONDS, 0

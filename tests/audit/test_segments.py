@@ -67,10 +67,20 @@ async def test_nothing_goes_where_everything_is_kept() -> None:
 async def test_the_newest_checkpoint_and_what_is_behind_it_stay() -> None:
     site = Site()
     await site.days(2)
-    site.now += 10_000 * DAY_SECONDS
-    assert await site.tidy(1) == 4
+    assert await site.tidy(0.5) == 4
     found = await site.verify()
     assert (found.damages, found.first) == ((), 5)
+
+
+async def test_a_clock_that_is_years_ahead_drops_nothing_for_a_day() -> None:
+    """Somebody has a day to see the alarm, and to set it right."""
+    site = Site()
+    await site.days(3)
+    site.now += 10_000 * DAY_SECONDS
+    assert await site.tidy(5) == 0
+    await site.days(1, times_a_day=24)
+    assert await site.tidy(5) == 12
+    assert (await site.verify()).damages == ()
 
 
 async def test_old_checkpoints_are_thinned_and_the_log_stays_vouched_for() -> None:
