@@ -1,10 +1,10 @@
-"""Kills the control process again and again while changes are applied, by stages too, and withdrawn.
+"""Kills the control process again and again while changes are planned, approved, applied by stages and withdrawn.
 
-``python -m tests.changes.kills [--kills 50] [--seed 1]``: a gateway with two workers and the embedded Valkey, phones
-that wait for mail, notices to whom each change cuts. The moment of each kill lies anywhere between the sending of a
-request and somewhat after its usual end. After each restart every change must be whole (``wholeness``), what was
-acknowledged must be there, each phone must be treated as the core decides; then the same request is made again and
-must end it.
+``python -m tests.changes.kills [--kills 50] [--seed 1] [--by time] [--store sqlite]``: a gateway with two workers and
+the embedded Valkey, phones that wait for mail, notices to whom each change cuts. By time, a kill lies anywhere between
+the sending of a request and somewhat after its usual end; by step, at each step that makes a change in turn
+(``steps``). After each restart every change must be whole (``wholeness``), what was acknowledged must be there, each
+phone must be treated as the core decides; then the same request is made again and must end it.
 """
 
 import argparse
@@ -13,47 +13,119 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import httpx
 
-from gateway.audit.keys import AuditKey, Seals, find_or_make_key
-from gateway.audit.verification import verified
-from gateway.changes import edits
-from gateway.changes.desk import Actor, ChangeDesk, Wanted
-from gateway.changes.previews import Previewed
 from gateway.domain.bans import Flag
 from gateway.domain.change import PolicyChange, State
-from gateway.domain.evidence import PersonRecord
-from gateway.domain.policy import PolicyVersion
-from gateway.domain.stages import EVERYBODY, Stage
-from gateway.inventory.records import load_record
-from gateway.storage.sql import SqlStore, open_store
-from tests.changes.wholeness import refused, what_is_wrong
+from tests.changes import steps
+from tests.changes.killed_site import BAN, HOLDERS, KilledSite
 from tests.faults.gateway_under_test import GatewayUnderTest
-from tests.support.raw_http import Client, HttpAnswer, ask, eas, request
-from tests.support.spine import FOLDER_SYNC, PING, PING_CUT
-from tests.support.upstream import MailboxServer, mailbox_server
+from tests.support.postgres_server import QUICK, postgres_server
+from tests.support.upstream import mailbox_server
 from tests.system.processes import kill
-from tests.system.two_people import RULES, banned, fill, holder
+from tests.system.two_people import fill
 
-BAN = "TikTok"
-HOLDERS = {BAN: 24, "Other": 4}
-PHONES = (*((holder(BAN, each), f"tiktok{each}") for each in range(4)), (holder("Other", 0), "other0"))
 NOTICES = (
     '[notices]\nsender = "it@corp.example"\nserver = "smtp://127.0.0.1:9"\nhold_seconds = 86400\n'
     'tell = "with-the-cut"\n'
 )
-STAGES = (Stage(report_only=True), Stage(percent=50.0), EVERYBODY)
+FILE = """# as planned by the board
+title = "by stages {number}"
+[[bans.ban]]
+name = "{ban}"   # the one that is there
+flag = "enforce"
+[rollout]
+stages = [{{ report_only = true }}, {{ percent = 50 }}, {{ everybody = true }}]
+tell = "with-the-cut"
+"""
+STAGES = 3
 BEYOND = 1.3
 """Some are killed a little after the usual end of the request."""
-BACK_SECONDS = 60.0
-CUT_SECONDS = 10.0
+MISSED_MOST = 3
+"""So often a step is waited for that a request does not make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, what is left to ask for when its answer was lost, and whether all of it is there."""
+
+    name: str
+    act: Callable[[], Awaitable[object]]
+    end: Callable[[], Awaitable[object]]
+    reached: Callable[[], Awaitable[bool]]
+    steps: Sequence[str] = ()
+
+
+class Moment(Protocol):
+    """When a kill comes."""
+
+    async def kill(self, request: Request, asked: "asyncio.Task[bool]", pids: Sequence[int]) -> str | None:
+        """Kill the control process meanwhile; where that was, in words. None: it was not killed."""
+        ...
+
+    def arm(self, request: Request) -> None:
+        """Before the request is sent."""
+        ...
+
+
+class ByTime:
+    """Anywhere between the sending of a request and somewhat after its usual end."""
+
+    def __init__(self, rng: random.Random, usual: dict[str, float]) -> None:
+        self._rng = rng
+        self._usual = usual
+
+    def arm(self, request: Request) -> None:
+        """Nothing is to be prepared."""
+
+    async def kill(self, request: Request, asked: "asyncio.Task[bool]", pids: Sequence[int]) -> str | None:
+        """See ``Moment``."""
+        await asyncio.sleep(self._rng.uniform(0.0, BEYOND * self._usual[request.name]))
+        for pid in pids:
+            kill(pid)
+        await asked
+        return ""
+
+
+class ByStep:
+    """At each step of a request in turn, in any order."""
+
+    def __init__(self, rng: random.Random, directory: Path) -> None:
+        self._rng = rng
+        self._at, self._reached = directory / "at", directory / "reached"
+        self._left: dict[str, deque[str]] = {}
+        self._armed = ""
+        self.missed: Counter[tuple[str, str]] = Counter()
+
+    def arm(self, request: Request) -> None:
+        """Say which step is meant."""
+        if not self._left.get(request.name):
+            known = [each for each in request.steps if self.missed[request.name, each] < MISSED_MOST]
+            self._left[request.name] = deque(self._rng.sample(known, len(known)))
+        self._armed = self._left[request.name].popleft()
+        self._at.write_text(self._armed)
+
+    async def kill(self, request: Request, asked: "asyncio.Task[bool]", pids: Sequence[int]) -> str | None:
+        """See ``Moment``."""
+        await asked
+        if not self._reached.exists():
+            self._at.unlink()
+            # Another stage may make it.
+            self.missed[request.name, self._armed] += 1
+            self._left[request.name].append(self._armed)
+            return None
+        assert self._reached.read_text() == self._armed
+        self._reached.unlink()
+        return self._armed
 
 
 @dataclass(slots=True)
@@ -64,6 +136,8 @@ class Found:
     seconds: float = 0.0
     where: Counter[str] = field(default_factory=Counter)
     """What stood in the store after the restart, by what was asked for."""
+    at: dict[str, Counter[str]] = field(default_factory=dict)
+    """The same by step."""
     back: list[float] = field(default_factory=list)
     """Seconds from each kill to the end of the restart."""
     wrong: list[str] = field(default_factory=list)
@@ -73,329 +147,224 @@ class Found:
     def lines(self) -> list[str]:
         """For the terminal."""
         back = f"{median(self.back):.1f} s, at most {max(self.back):.1f} s" if self.back else "-"
+        by_step = (f"    {step}: {_counted(counts)}" for step, counts in sorted(self.at.items()) if step)
         return [
             f"control killed {self.kills} times in {self.seconds:.0f} s, {self.changes} changes, "
             f"{self.versions} policy versions; back after {back}",
             *(f"  {name}: {count}" for name, count in sorted(self.where.items())),
+            *by_step,
             *(self.wrong or ["every change whole, every phone as decided, the audit log sound"]),
         ]
 
 
-@dataclass(slots=True)
-class Phone:
-    """One phone, which waits for mail whenever it may."""
-
-    user: str
-    device: str
-    waiting: asyncio.Task[HttpAnswer] | None = None
-    client: Client | None = None
-
-    async def park(self, url: str, mailbox: MailboxServer) -> None:
-        """Ask for what is new, if it does not already."""
-        if self.waiting is not None:
-            return
-        before = mailbox.parked
-        self.client = await Client.connected(url)
-        self.client.write(request(eas("Ping", self.user, self.device), PING, user=self.user))
-        self.waiting = asyncio.create_task(self.client.answer(within_seconds=3_600))
-        await mailbox.until_parked(before + 1)
-
-    async def wrong(self, url: str, deny: bool) -> str:
-        """Why it is not treated as decided; empty: it is. One that was cut waits no more."""
-        if deny and self.waiting is not None:
-            done, _ = await asyncio.wait({self.waiting}, timeout=CUT_SECONDS)
-            if not done or self.waiting.result().body != PING_CUT:
-                return f"{self.device} is denied and waits on"
-            self.drop()
-        if not deny and self.waiting is not None and self.waiting.done():
-            return f"{self.device} is allowed and was cut: {self.waiting.result()}"
-        question = request(eas("FolderSync", self.user, self.device), FOLDER_SYNC, user=self.user)
-        # Either worker may take it.
-        answers = [await ask(url, question) for _ in range(4)]
-        served = [each.body == f"mail for {self.user}".encode() for each in answers]
-        return "" if set(served) == {not deny} else f"{self.device} is {'denied' if deny else 'allowed'}, but {served}"
-
-    def drop(self) -> None:
-        """Hang up."""
-        if self.client is not None:
-            self.client.close()
-        if self.waiting is not None:
-            self.waiting.cancel()
-        self.client = self.waiting = None
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
-class Site:
-    """A gateway, what looks at its store, and its phones."""
+class Killer:
+    """Makes requests and kills the control process meanwhile."""
 
-    def __init__(self, gateway: GatewayUnderTest, mailbox: MailboxServer, rng: random.Random) -> None:
-        self.gateway = gateway
-        self.mailbox = mailbox
-        self.rng = rng
-        self.found = Found()
-        self.usual: dict[str, float] = {}
-        self.phones = [Phone(*each) for each in PHONES]
-        self.records: Sequence[PersonRecord] = ()
-        self.database = f"sqlite:///{gateway.data_dir}/gatepost.db"
+    def __init__(self, site: KilledSite, moment: Moment, found: Found, kills: int, tell: Callable[[str], None]) -> None:
+        self._site = site
+        self._moment = moment
+        self._kills = kills
+        self._tell = tell
+        self.found = found
 
-    @property
-    def key(self) -> AuditKey:
-        """What the gateway seals its audit log with."""
-        return find_or_make_key(self.gateway.data_dir)[0]
-
-    async def reading(self) -> SqlStore:
-        """Its store, to look at."""
-        return await open_store(self.database, writable=False)
-
-    async def newest(self) -> tuple[PolicyChange, PolicyVersion]:
-        """The newest change and version."""
-        store = await self.reading()
-        async with store.read() as reading:
-            (change,), policy = await reading.policy_changes(1), await reading.policy()
-        await store.close()
-        assert policy is not None
-        return change, policy
-
-    async def begin(self) -> None:
-        """A ban that only reports; people as the store has them."""
-        async with self.gateway.api() as api:
-            matcher = {"kind": "id", "value": f"android:{banned(BAN).id}"}
-            (await api.post("/bans", json={"name": BAN, "matchers": [matcher]})).raise_for_status()
-        store = await self.reading()
-        async with store.read() as reading:
-            people = await reading.people(limit=1_000)
-            self.records = [await load_record(reading, each.person_id, RULES) for each in people]
-        await store.close()
-
-    # --- what is asked for
-
-    async def ask(self, path: str, body: dict[str, object], method: str = "POST") -> None:
-        """One request to the API. Raises ``httpx.HTTPError``."""
-        async with self.gateway.api() as api:
-            (await api.request(method, path, json=body, timeout=30)).raise_for_status()
-
-    async def enforce(self) -> None:
-        """The short form: proposed, previewed and applied by one request."""
-        await self.ask(f"/flags/bans/{BAN}", {"flag": "enforce"}, "PUT")
-
-    async def end_enforcing(self) -> None:
-        """What is left of it."""
-        change, policy = await self.newest()
-        if change.title.endswith("set to enforce") and change.state in (State.DRAFT, State.PREVIEWED):
-            if change.state is State.DRAFT:
-                await self.ask(f"/changes/{change.number}/preview", {})
-            await self.ask(f"/changes/{change.number}/apply", {})
-        elif policy.bans[0].flag is not Flag.ENFORCE:
-            await self.enforce()
-
-    async def enforced(self) -> bool:
-        """Whether the ban is, for everybody."""
-        change, policy = await self.newest()
-        return change.state is State.APPLIED and policy.bans[0].flag is Flag.ENFORCE
-
-    async def propose_stages(self) -> int:
-        """A change of three stages, previewed; it is made as another control process would make it."""
-        store = await open_store(self.database, writable=True, seal=self.key.seal)
-        change = await ChangeDesk(store, _NoPreviews()).propose(
-            Actor("admin", "t0"),
-            lambda version: edits.set_flag(version, BAN, Flag.ENFORCE),
-            Wanted(title="by stages", stages=STAGES),
-        )
-        await store.close()
-        assert change is not None
-        await self.ask(f"/changes/{change.number}/preview", {})
-        return change.number
-
-    # --- killing
-
-    async def killed(self, step: "Step") -> None:
-        """Ask, kill the control process meanwhile, and look; then ask for what is left, and look again."""
-        for phone in self.phones:
-            if (phone.user, phone.device) not in await self._refused():
-                await phone.park(self.gateway.url("http"), self.mailbox)
-        before, _ = await self.newest()
-        asked = asyncio.create_task(_answered(step.act()))
-        await asyncio.sleep(self.rng.uniform(0.0, BEYOND * self.usual[step.name]))
+    async def make(self, request: Request) -> None:
+        """Ask, kill, and look; then ask for what is left, and look again. Raises ``EnoughKills``."""
+        if self.found.kills == self._kills:
+            raise EnoughKills
+        site, found = self._site, self.found
+        await site.park_all()
+        before, _ = await site.newest()
+        pids = site.gateway.pids("control")
+        self._moment.arm(request)
+        asked = asyncio.create_task(_answered(request.act()))
+        where = await self._moment.kill(request, asked, pids)
         killed_at = time.monotonic()
-        pids = self.gateway.pids("control")
-        for pid in pids:
-            kill(pid)
-        answered = await asked
-        await self._back(pids)
-        self.found.back.append(time.monotonic() - killed_at)
-        self.found.kills += 1
-        after, _ = await self.newest()
-        self.found.where[f"{step.name}: {_where(before, after, answered)}"] += 1
-        await self._look(f"after {step.name}")
-        if answered and not await step.reached():
-            self.found.wrong.append(f"{step.name} was acknowledged, and is not there")
-        if not await step.reached():
-            await step.end()
-        if not await step.reached():
-            self.found.wrong.append(f"{step.name} could not be ended")
-        await self._look(f"after {step.name} was ended")
-
-    async def _back(self, without: Sequence[int]) -> None:
-        """Until another control process answers, and every worker judges by the newest version."""
-        async with asyncio.timeout(BACK_SECONDS):
-            while True:
-                with suppress(httpx.HTTPError, OSError, KeyError):
-                    if set(self.gateway.pids("control")) - set(without) and await self._all_follow():
-                        return
-                await asyncio.sleep(0.02)
-
-    async def _all_follow(self) -> bool:
-        _, policy = await self.newest()
-        async with self.gateway.api() as api:
-            ready = (await api.get(f"{self.gateway.url('admin')}/readyz", timeout=2)).status_code == 200
-            told = (await api.get("/status", timeout=5)).json()["gateway"]["workers"]
-        return ready and [each["policy_version"] for each in told] == [policy.number] * self.gateway.workers
-
-    async def _refused(self) -> frozenset[tuple[str, str]]:
-        _, policy = await self.newest()
-        return refused(self.records, policy, time.time())
-
-    async def _look(self, when: str) -> None:
-        store = await self.reading()
-        async with store.read() as reading:
-            wrong = await what_is_wrong(reading, self.records, time.time())
-        await store.close()
-        denied = await self._refused()
-        for phone in self.phones:
-            wrong.append(await phone.wrong(self.gateway.url("http"), (phone.user, phone.device) in denied))
-        self.found.wrong += [f"{when}: {each}" for each in wrong if each]
-
-    async def end(self) -> None:
-        """The last look: the audit log from one end to the other."""
-        for phone in self.phones:
-            phone.drop()
-        store = await self.reading()
-        async with store.read() as reading:
-            head = await reading.audit_head()
-            sound = await verified(reading, [self.key.verifier(head.origin)], Seals(self.key), [])
-            self.found.versions = len(await reading.policies(100_000))
-            self.found.changes = len(await reading.policy_changes(100_000))
-        await store.close()
-        self.found.wrong += [f"audit log: {each}" for each in sound.damages]
+        if where is not None:
+            await site.until_back(pids)
+            found.back.append(time.monotonic() - killed_at)
+            found.kills += 1
+            there = await _there(site, request, before, asked.result())
+            found.where[f"{request.name}: {there}"] += 1
+            found.at.setdefault(where, Counter())[there] += 1
+            self._tell(f"kill {found.kills} of {self._kills}: {request.name}{where and f', {where}'}: {there}")
+        found.wrong += await site.wrong(f"after {request.name} {where or ''}")
+        reached = await request.reached()
+        if asked.result() and not reached:
+            found.wrong.append(f"{request.name} was acknowledged, and is not there")
+        if not reached:
+            await request.end()
+            if not await request.reached():
+                found.wrong.append(f"{request.name} could not be ended")
+            found.wrong += await site.wrong(f"after {request.name} {where or ''} was ended")
 
 
-class _NoPreviews:
-    """Previews are the gateway's."""
+async def _there(site: KilledSite, request: Request, before: PolicyChange, answered: bool) -> str:
+    if await request.reached():
+        return "all of it, and answered" if answered else "all of it, not answered"
+    after, _ = await site.newest()
+    return "nothing of it" if after == before else f"a change that is {after.state}"
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
-        """Never asked."""
-        raise AssertionError("previews are the gateway's")
 
-
-async def _answered(work: Awaitable[None]) -> bool:
+async def _answered(work: Awaitable[object]) -> bool:
     with suppress(httpx.HTTPError, OSError):
         await work
         return True
     return False
 
 
-def _where(before: PolicyChange, after: PolicyChange, answered: bool) -> str:
-    if answered:
-        return "all of it, and answered"
-    if after == before:
-        return "nothing of it"
-    if after.number == before.number or after.done:
-        return "all of it, not answered"
-    return f"a change that is {after.state}"
-
-
 # --- one life after the other
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One request, what is left to ask for when its answer was lost, and whether all of it is there."""
-
-    name: str
-    act: Callable[[], Awaitable[None]]
-    end: Callable[[], Awaitable[None]]
-    reached: Callable[[], Awaitable[bool]]
+Do = Callable[[Request], Awaitable[None]]
 
 
-Do = Callable[[Step], Awaitable[None]]
-
-
-async def _cycle(site: Site, do: Do) -> None:
-    """Enforce and withdraw at once, then by stages."""
-    await do(Step("enforce", site.enforce, site.end_enforcing, site.enforced))
+async def _cycle(site: KilledSite, do: Do) -> None:
+    """Enforce and withdraw at once; then from a file: approved, by stages, withdrawn."""
+    await do(_enforce(site))
     change, _ = await site.newest()
     await do(_withdraw(site, change.number))
-    number = await site.propose_stages()
-    for place in range(len(STAGES)):
-        await do(_stage(site, number, place))
-    await do(_withdraw(site, number))
+    await do(_plan(site, change.number + 1))
+    change, _ = await site.newest()
+    await do(_approve(site, change.number))
+    for place in range(STAGES):
+        await do(_stage(site, change.number, place))
+    await do(_withdraw(site, change.number))
 
 
-def _stage(site: Site, number: int, place: int) -> Step:
+def _enforce(site: KilledSite) -> Request:
+    """The short form: proposed, previewed and applied by one request."""
+
+    async def enforce() -> None:
+        await site.ask(f"/flags/bans/{BAN}", {"flag": "enforce"}, "PUT")
+
+    async def end() -> None:
+        change, policy = await site.newest()
+        if change.title.endswith("set to enforce") and change.state in (State.DRAFT, State.PREVIEWED):
+            if change.state is State.DRAFT:
+                await site.ask(f"/changes/{change.number}/preview", {})
+            await site.ask(f"/changes/{change.number}/apply", {})
+        elif policy.bans[0].flag is not Flag.ENFORCE:
+            await enforce()
+
+    async def reached() -> bool:
+        change, policy = await site.newest()
+        return change.state is State.APPLIED and policy.bans[0].flag is Flag.ENFORCE
+
+    return Request("enforce", enforce, end, reached, (steps.PROPOSED, steps.PREVIEWED, *steps.IN_APPLY))
+
+
+def _plan(site: KilledSite, number: int) -> Request:
+    text = FILE.format(number=number, ban=BAN)
+
+    async def plan() -> None:
+        await site.ask("/changes", {"toml": text})
+
+    async def end() -> None:
+        change, _ = await site.newest()
+        if change.source == text:
+            await site.ask(f"/changes/{change.number}/preview", {})
+        else:
+            await plan()
+
+    async def reached() -> bool:
+        change, _ = await site.newest()
+        return change.source == text and change.state is State.PREVIEWED
+
+    return Request("a file", plan, end, reached, steps.IN_PLAN)
+
+
+def _approve(site: KilledSite, number: int) -> Request:
+    async def approve() -> None:
+        change = await site.change(number)
+        assert change.preview is not None
+        body: dict[str, object] = {"digest": change.preview.digest}
+        await site.ask(f"/changes/{number}/approve", body, token=site.second_token)
+
+    async def reached() -> bool:
+        return [each.operator for each in (await site.change(number)).approvals] == ["second"]
+
+    return Request("an approval", approve, approve, reached, steps.IN_APPROVAL)
+
+
+def _stage(site: KilledSite, number: int, place: int) -> Request:
     async def apply() -> None:
         await site.ask(f"/changes/{number}/apply", {"stage": place + 1})
 
     async def reached() -> bool:
-        change, _ = await site.newest()
-        return change.number == number and len(change.done) == place + 1
+        return len((await site.change(number)).done) == place + 1
 
-    return Step("a stage", apply, apply, reached)
+    return Request("a stage", apply, apply, reached, steps.IN_APPLY)
 
 
-def _withdraw(site: Site, number: int) -> Step:
+def _withdraw(site: KilledSite, number: int) -> Request:
     async def withdraw() -> None:
         await site.ask(f"/changes/{number}/withdraw", {"reason": "sent in error"})
 
     async def reached() -> bool:
-        change, _ = await site.newest()
-        return change.number == number and change.state is State.WITHDRAWN
+        return (await site.change(number)).state is State.WITHDRAWN
 
-    return Step("withdraw", withdraw, withdraw, reached)
+    return Request("withdraw", withdraw, withdraw, reached, steps.IN_WITHDRAW)
 
 
-async def run(kills: int, seed: int) -> Found:
+@contextmanager
+def _database(store: str, data_dir: Path) -> Iterator[tuple[str, str]]:
+    """The URL of an empty database, and what settings say of it."""
+    if store == "sqlite":
+        yield f"sqlite:///{data_dir}/gatepost.db", ""
+        return
+    with postgres_server(QUICK) as server:
+        url = server.database("gatepost")
+        yield url, f'[storage]\nurl = "{url}"\n'
+
+
+async def run(
+    kills: int, seed: int, *, by: str = "time", store: str = "sqlite", tell: Callable[[str], None] = lambda line: None
+) -> Found:
     """So many kills; before them one life without, which says how long each request takes."""
     rng = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="gatepost-changes-") as directory:
-        async with mailbox_server() as mailbox:
-            gateway = GatewayUnderTest(Path(directory), mailbox.url, more=NOTICES)
-            gateway.prepare()
-            await fill(gateway.data_dir / "gatepost.db", HOLDERS)
-            await gateway.start()
-            try:
-                site = Site(gateway, mailbox, rng)
-                await site.begin()
-                await _measured(site)
-                began = time.monotonic()
-                await _killed(site, kills)
-                await site.end()
-                site.found.seconds = time.monotonic() - began
-            finally:
-                await gateway.stop()
-    return site.found
+    with tempfile.TemporaryDirectory(prefix="gatepost-changes-") as name:
+        directory = Path(name)
+        with _database(store, directory / "var") as (url, said):
+            async with mailbox_server() as mailbox:
+                gateway = GatewayUnderTest(directory, mailbox.url, more=NOTICES + said)
+                if by == "step":
+                    gateway.environment = {"FAULTS_STEPS": name}
+                gateway.prepare()
+                await fill(url, HOLDERS)
+                await gateway.start()
+                try:
+                    return await _killed(KilledSite(gateway, mailbox, url), rng, kills, by, tell)
+                finally:
+                    await gateway.stop()
 
 
-async def _measured(site: Site) -> None:
-    async def measured(step: Step) -> None:
+async def _killed(site: KilledSite, rng: random.Random, kills: int, by: str, tell: Callable[[str], None]) -> Found:
+    found, usual = Found(), dict[str, float]()
+
+    async def measured(request: Request) -> None:
         began = time.monotonic()
-        await step.act()
-        site.usual[step.name] = max(site.usual.get(step.name, 0.0), time.monotonic() - began)
+        await request.act()
+        usual[request.name] = max(usual.get(request.name, 0.0), time.monotonic() - began)
 
+    await site.begin()
     await _cycle(site, measured)
-
-
-class _EnoughKills(Exception):  # noqa: N818  (not a mistake)
-    """The last one was made."""
-
-
-async def _killed(site: Site, kills: int) -> None:
-    async def killed(step: Step) -> None:
-        if site.found.kills == kills:
-            raise _EnoughKills
-        await site.killed(step)
-
-    with suppress(_EnoughKills):
+    began = time.monotonic()
+    moment = ByStep(rng, site.gateway.directory) if by == "step" else ByTime(rng, usual)
+    killer = Killer(site, moment, found, kills, tell)
+    with suppress(EnoughKills):
         while True:
-            await _cycle(site, killed)
+            await _cycle(site, killer.make)
+    found.changes, found.versions, unsound = await site.end()
+    found.wrong += unsound
+    found.seconds = time.monotonic() - began
+    return found
+
+
+class EnoughKills(Exception):  # noqa: N818  (not a mistake)
+    """The last one was made."""
 
 
 def main() -> None:
@@ -403,8 +372,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--by", choices=("time", "step"), default="time")
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     given = parser.parse_args()
-    found = asyncio.run(run(given.kills, given.seed))
+    tell = partial(print, flush=True)
+    found = asyncio.run(run(given.kills, given.seed, by=given.by, store=given.store, tell=tell))
     print("\n".join(found.lines()))
     sys.exit(1 if found.wrong else 0)
 

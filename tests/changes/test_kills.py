@@ -7,3 +7,10 @@ async def test_whole_or_not_at_all() -> None:
     found = await run(3, seed=2)
     assert found.wrong == []
     assert (found.kills, sum(found.where.values())) == (3, 3)
+
+
+async def test_at_each_step() -> None:
+    found = await run(4, seed=3, by="step")
+    assert found.wrong == []
+    assert found.kills == 4
+    assert len(found.at) > 1

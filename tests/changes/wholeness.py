@@ -126,6 +126,9 @@ def _of_audit(
                 yield f"the audit log tells {told} times of stage {place + 1} of change {change.number}"
         if steps["change_proposed", change.number, None] != 1:
             yield f"the audit log does not tell once of the proposal of change {change.number}"
+        agreed = sum(step.state is State.APPROVED for step in change.history)
+        if steps["change_approved", change.number, None] != agreed:
+            yield f"the audit log does not tell {agreed} times of an approval of change {change.number}"
         if steps["change_withdrawn", change.number, None] != (change.state is State.WITHDRAWN):
             yield f"the audit log and change {change.number} differ about its withdrawal"
 

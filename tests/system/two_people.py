@@ -71,9 +71,13 @@ def inventory(login: str, device_id: str, *apps: App, source_device: str = "", a
     return with_canonical_keys(stated, RULES)
 
 
-async def fill(database: Path, holders: Mapping[str, int], more: Sequence[Inventory] = ()) -> None:
-    """People with a phone each, so many of them with each app, before the gateway's first start."""
-    store = await open_store(f"sqlite:///{database}", writable=True)
+async def fill(database: Path | str, holders: Mapping[str, int], more: Sequence[Inventory] = ()) -> None:
+    """People with a phone each, so many of them with each app, before the gateway's first start.
+
+    ``database``: a file, or a URL.
+    """
+    url = f"sqlite:///{database}" if isinstance(database, Path) else database
+    store = await open_store(url, writable=True)
     of_apps = [
         inventory(holder(name, each), f"{name}{each}".lower(), banned(name))
         for name, number in holders.items()

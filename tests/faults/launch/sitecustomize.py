@@ -6,7 +6,8 @@ which ``time.time`` of that child is ahead. (libfaketime does the same for every
 of threads, which makes the control process ten times slower.) The monotonic clock stays the machine's. A further file
 ``passed`` holds seconds that have passed at once for all: wall clocks and those that count the sleep of a machine are
 ahead by them. ``FAULTS_BRAKE_SECONDS`` is how often the fleet brake is looked after, ``FAULTS_BELIEVED_SECONDS`` when a
-wall clock that jumped is believed.
+wall clock that jumped is believed. ``FAULTS_STEPS`` names a directory that says at which step of a change the control
+process ends (``tests/changes/steps.py``).
 """
 
 import os
@@ -80,8 +81,19 @@ def _hurry(kind: str) -> None:
         brake_feed.LOOK_EVERY_SECONDS = float(brake)
 
 
+def _arm_steps(kind: str) -> None:
+    directory = os.environ.get("FAULTS_STEPS")
+    if directory and kind == "control":
+        from pathlib import Path
+
+        from tests.changes.steps import arm
+
+        arm(Path(directory))
+
+
 _shorten_back_off()
 if "gateway.app.child" in sys.orig_argv:
     _kind = sys.orig_argv[sys.orig_argv.index("gateway.app.child") + 1]
     _take_clock(_kind)
     _hurry(_kind)
+    _arm_steps(_kind)
