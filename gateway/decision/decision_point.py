@@ -21,7 +21,7 @@ from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.ageing import Ageing
 from gateway.domain.decide import decide
 from gateway.domain.evidence import holds_any
-from gateway.domain.policy import Policy
+from gateway.domain.policy import Policy, caught_anew
 from gateway.domain.shown import Demands, certificate_ended, refused_by_demand
 from gateway.domain.verdict import Effect, Posture, Verdict
 from gateway.observability.logging import happened
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 REJUDGED_AT_ONCE = 64
 """Sessions re-judged before other work gets its turn."""
+CAUGHT_MOST = 10_000
+"""Newly banned apps that are looked for in evidence; beyond that everybody is judged."""
 RETRY_LOAD_SECONDS = 0.5
 TRUSTED_WITHIN_SECONDS = 6.0
 """How long a question waits after a standstill until it is known what was missed."""
@@ -52,6 +54,11 @@ class DecisionPoint:
         """The version that was put in force; ``policy`` is the same while the glass is whole."""
         self.glass_broken = False
         self.sessions = LiveSessions()
+        self._clean_since = policy.version.number
+        self._caught_since: frozenset[str] = frozenset()
+        """Since that version policies differ in bans only, and recognise these apps (ids) otherwise …"""
+        self._caught_at = policy.version.number
+        """… the last of them since this one."""
         self.afterwards = Afterwards(now)
         """What is written down of an edit that turns many."""
         self.effects: EffectLog | None = None
@@ -77,13 +84,7 @@ class DecisionPoint:
         if entry.policy_version != self.policy.version.number:
             entry.forget_verdicts()
             entry.policy_version = self.policy.version.number
-        key: VerdictKey = request.device_id
-        if request.protocol is not Protocol.ACTIVESYNC or request.device_type == "Outlook":
-            key = (request.device_id, request.protocol, request.device_type)
-            if request.credential is not None:
-                key = (*key, request.credential.id, request.credential.digest)
-        if request.certificate is not None:
-            key = (request.device_id, request.protocol, request.device_type, *_shown_in(request))
+        key = _key_of(request)
         verdict = entry.verdict(key)
         if verdict is None or now >= verdict.valid_until:
             verdict = self._decide(request, entry, key)
@@ -197,9 +198,14 @@ class DecisionPoint:
         First those of people of whom something is known that speaks against them, or who have an app that is newly
         banned: an edit turns their verdicts, if any.
         """
-        self.given = policy
+        before, self.given = self.policy, policy
         self.policy = _without_enforcement(policy) if self.glass_broken else policy
-        await self._rejudge(self.sessions.logins(), put_off=self._is_above_suspicion)
+        caught = caught_anew(before, self.policy)
+        if caught is None or policy.version.number < before.version.number or len(self._caught_since) > CAUGHT_MOST:
+            self._clean_since, self._caught_since = policy.version.number, frozenset()
+        elif caught:
+            self._caught_since, self._caught_at = self._caught_since | caught, policy.version.number
+        await self._rejudge(self.sessions.logins(), self._is_above_suspicion, self._is_untouched)
 
     async def break_glass(self, broken: bool) -> None:
         """Enforce nothing, whatever the policy says, or judge by the policy again.
@@ -237,16 +243,35 @@ class DecisionPoint:
         caught = self.policy.index.newly_caught
         return not caught or entry.record is None or not holds_any(entry.record, caught)
 
+    def _is_untouched(self, login: str) -> bool:
+        """Whether all sessions of a login are let through by verdicts that are the same by the present policy.
+
+        No evidence of theirs has an app of a ban, and what differs since those verdicts are bans that it has none of.
+        """
+        entry, now = self._entries.get(login), self._now()
+        if entry is None or entry.record is None or entry.policy_version < self._clean_since:
+            return False
+        if self.state_lost or now > self.trusted_until:
+            return False
+        if entry.policy_version < self._caught_at and holds_any(entry.record, self._caught_since):
+            return False
+        return all(_is_clean(session, entry, now) for session in self.sessions.of(login))
+
     async def rejudge_all(self) -> None:
         """Judge every live session anew."""
         await self._rejudge(self.sessions.logins())
 
-    async def _rejudge(self, logins: Iterable[str], put_off: Callable[[str], bool] = lambda login: False) -> None:
-        """``put_off``: who is judged when all others have been."""
+    async def _rejudge(
+        self,
+        logins: Iterable[str],
+        put_off: Callable[[str], bool] = lambda login: False,
+        left_out: Callable[[str], bool] = lambda login: False,
+    ) -> None:
+        """``put_off``: who is judged when all others have been; ``left_out``: who of them need not be."""
         loading: list[asyncio.Task[None]] = []
         with self.afterwards.turn():
             later = await self._rejudge_in_rounds(logins, loading, put_off)
-            await self._rejudge_in_rounds(later, loading)
+            await self._rejudge_in_rounds(later, loading, left_out)
         if loading:
             await asyncio.wait(loading, timeout=RETRY_LOAD_SECONDS)
         for task in loading:
@@ -303,6 +328,26 @@ class DecisionPoint:
             task.cancel()
         await asyncio.gather(*self._retries, return_exceptions=True)
         await self.afterwards.close()
+
+
+def _key_of(request: AccessRequest) -> VerdictKey:
+    """By what a verdict is remembered with the person's record."""
+    if request.certificate is not None:
+        return (request.device_id, request.protocol, request.device_type, *_shown_in(request))
+    if request.protocol is Protocol.ACTIVESYNC and request.device_type != "Outlook":
+        return request.device_id
+    key = (request.device_id, request.protocol, request.device_type)
+    return key if request.credential is None else (*key, request.credential.id, request.credential.digest)
+
+
+def _is_clean(session: LiveSession, entry: Entry, now: float) -> bool:
+    """Whether a session is let through since nothing speaks against it; who is told of every verdict is not meant."""
+    if isinstance(session, Follower):
+        return False
+    verdict = entry.verdict(_key_of(session.request))
+    if verdict is None or now >= verdict.valid_until:
+        return False
+    return verdict.posture is Posture.CLEAN and verdict.effect is Effect.ALLOW
 
 
 def _without_enforcement(policy: Policy) -> Policy:

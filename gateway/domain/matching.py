@@ -6,7 +6,7 @@ its answer for each distinct app.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from unicodedata import category, normalize
@@ -128,6 +128,16 @@ _KINDS = {
 }
 
 
+class _Answers(dict[App, tuple[int, ...]]):
+    """Numbers of bans by app."""
+
+    def __init__(self, known: Mapping[App, tuple[int, ...]] | None = None) -> None:
+        super().__init__(known or {})
+        self.mark = object()
+        self.whole = True
+        """Nothing that was asked for was forgotten."""
+
+
 @dataclass(slots=True)
 class BanIndex:
     """The matchers of a set of bans, and the answers given so far."""
@@ -135,8 +145,10 @@ class BanIndex:
     bans: tuple[Ban, ...]
     _exact: dict[tuple[Platform, str], list[tuple[int, Matcher]]] = field(default_factory=dict)
     _rest: list[tuple[int, Matcher]] = field(default_factory=list)
-    _answers: dict[App, tuple[int, ...]] = field(default_factory=dict)
-    """Numbers of bans: another index with the same matchers takes them over, whatever its bans are called."""
+    _answers: _Answers = field(default_factory=_Answers)
+    """Another index with the same matchers takes them over, whatever its bans are called."""
+    _grown_from: object = None
+    """The mark of the answers that this one began with."""
     newly_caught: frozenset[str] = frozenset()
     """Ids of the known apps that the index before did not recognise, where this one goes on with its answers."""
 
@@ -149,6 +161,7 @@ class BanIndex:
         if answer is None:
             if len(self._answers) >= REMEMBERED_APPS:
                 self._answers.clear()
+                self._answers.whole = False
             answer = self._answers[app] = self._find(app)
         return answer
 
@@ -170,10 +183,10 @@ class BanIndex:
         mine, added = len(self.bans), bans[len(self.bans) :]
         if [_recognised_by(ban) for ban in bans[:mine]] != [_recognised_by(ban) for ban in self.bans]:
             return None
-        if not all(_is_exact(matcher) for ban in added for matcher in ban.matchers):
+        if not self._answers.whole or not all(_is_exact(matcher) for ban in added for matcher in ban.matchers):
             return None
         exact = {key: list(known) for key, known in self._exact.items()}
-        index = BanIndex(bans, exact, self._rest, dict(self._answers))
+        index = BanIndex(bans, exact, self._rest, _Answers(self._answers), self._answers.mark)
         index._learn(range(mine, len(bans)))
         ids = {_key(matcher)[1] for ban in added for matcher in ban.matchers}
         # A copy: another thread may ask for an app meanwhile.
@@ -181,6 +194,12 @@ class BanIndex:
         index._answers.update((app, index._find(app)) for app in touched)
         index.newly_caught = frozenset(app.id for app in touched if index._answers[app] != self._answers.get(app))
         return index
+
+    def caught_since(self, before: "BanIndex") -> frozenset[str] | None:
+        """Ids of the apps that this index recognises otherwise than ``before`` did; None: that is not known."""
+        if self._answers is before._answers:
+            return frozenset()
+        return self.newly_caught if self._grown_from is before._answers.mark else None
 
     def _learn(self, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -4,7 +4,7 @@ A fresh install enforces nothing: every flag and every setting for unknowns is r
 administrator turns it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.domain.access import Protocol
@@ -163,3 +163,18 @@ def policy_of(version: PolicyVersion, before: Policy | None = None) -> Policy:
     if before is None:
         return Policy(version, compiled(version.bans, None))
     return Policy(version, compiled(version.bans, before.index), before.ageing)
+
+
+def caught_anew(before: Policy, after: Policy) -> frozenset[str] | None:
+    """Ids of the apps that one policy recognises otherwise than the one before it, where they differ in bans only.
+
+    Whoever had no app of a ban by the one before, and has none of these, has the same verdict by both. None: that is
+    not known, or something else differs.
+    """
+    old, new = before.version, after.version
+    alike = replace(
+        new, number=old.number, created_at=old.created_at, author=old.author, summary=old.summary, bans=old.bans
+    )
+    if alike != old or after.ageing != before.ageing:
+        return None
+    return after.index.caught_since(before.index)
