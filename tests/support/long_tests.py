@@ -41,6 +41,7 @@ CASES = (
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-12",
     "tests/live/test_same_answers.py::test_the_answers_are_those_of_the_server[plain-14.0",
     "tests/live/test_same_answers.py::test_a_large_mail_is_sent[plain",
+    "tests/live/bound/test_apache.py::test_a_whole_gateway",
     "tests/live/bound/test_apache.py::test_many_at_once",
     "tests/live/smtp/test_postfix.py::test_tokens",
     "tests/system/test_authz.py::test_an_upgrade",

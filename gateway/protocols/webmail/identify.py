@@ -36,7 +36,10 @@ class Speaker(NamedTuple):
     login: str | None
     """Canonical; None: nobody that could be judged."""
     authorization: bytes
-    """What the mail server gets to read of it; empty: nothing, it knows the connection."""
+    """What the mail server gets to read of it; empty: nothing, it knows the connection. In no representation."""
+
+    def __repr__(self) -> str:
+        return f"Speaker(credentials={self.credentials!r}, login={self.login!r})"
 
 
 class WebmailAsked(NamedTuple):

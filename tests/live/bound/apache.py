@@ -3,12 +3,13 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.live.children import free_ports, run, start
+from tests.support.phone_certificates import Certificates, make_certificates
 
 MODULES = Path("/usr/lib/apache2/modules")
 NTLM = Path("/etc/gss/mech.d/mech.ntlmssp.conf")
@@ -22,11 +23,18 @@ ServerName localhost
 PidFile {directory}/pid
 DefaultRuntimeDir {directory}
 Listen 127.0.0.1:{port}
+Listen 127.0.0.1:{tls}
 {modules}
 User www-data
 Group www-data
 ErrorLog /dev/stderr
 DocumentRoot {directory}
+SSLSessionCache none
+<VirtualHost 127.0.0.1:{tls}>
+  SSLEngine on
+  SSLCertificateFile {certificate}
+  SSLCertificateKeyFile {key}
+</VirtualHost>
 KeepAlive On
 KeepAliveTimeout 60
 StartServers 1
@@ -79,6 +87,8 @@ class Apache:
     """The server, and how programs log in at it. It tells whom it serves, and by which connection."""
 
     url: str
+    tls: str
+    certificates: Certificates
     directory: Path
 
     def done_for(self, user: str) -> int:
@@ -114,10 +124,12 @@ def missing() -> str:
 @contextmanager
 def running_apache(directory: Path, *users: str) -> Iterator[Apache]:
     """Both servers with these users, who have the same password by NTLM and by Kerberos."""
-    port, kdc = free_ports(2)
+    port, tls, kdc = free_ports(3)
+    certificates = make_certificates(directory)
     (directory / "done").mkdir()
     (directory / "done").chmod(0o777)
-    _write(directory, port, kdc, users)
+    known = {"port": port, "tls": tls, "kdc": kdc, "certificate": certificates.certificate, "key": certificates.key}
+    _write(directory, known, users)
     kerberos = {"KRB5_CONFIG": str(directory / "krb5.conf"), "KRB5_KDC_PROFILE": str(directory / "kdc.conf")}
     with_kerberos = ("env", *(f"{name}={value}" for name, value in kerberos.items()))
     run((*with_kerberos, "kdb5_util", "create", "-s", "-P", "master", "-r", REALM), directory)
@@ -137,13 +149,13 @@ def running_apache(directory: Path, *users: str) -> Iterator[Apache]:
         web = start("apache2", command, directory, environment={**kerberos, **accounts})
         stack.callback(web.stop)
         web.until_port(port)
-        yield Apache(f"http://localhost:{port}", directory)
+        yield Apache(f"http://localhost:{port}", f"https://localhost:{tls}", certificates, directory)
 
 
-def _write(directory: Path, port: int, kdc: int, users: tuple[str, ...]) -> None:
-    names = ("mpm_prefork", "authn_core", "authz_core", "authz_user", "alias", "cgi", "auth_gssapi")
+def _write(directory: Path, served: Mapping[str, object], users: tuple[str, ...]) -> None:
+    names = ("mpm_prefork", "authn_core", "authz_core", "authz_user", "alias", "cgi", "auth_gssapi", "ssl")
     modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in names)
-    known = {"directory": directory, "port": port, "kdc": kdc, "realm": REALM, "place": PLACE, "modules": modules}
+    known = {**served, "directory": directory, "realm": REALM, "place": PLACE, "modules": modules}
     for name, text in {"httpd.conf": HTTPD, "krb5.conf": KRB5, "kdc.conf": KDC, "mailbox": MAILBOX}.items():
         (directory / name).write_text(text.format(**known))
     (directory / "mailbox").chmod(0o755)

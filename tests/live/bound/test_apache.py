@@ -17,6 +17,9 @@ from gateway.protocols.webmail.paths import Rule
 from gateway.proxies.webmail.exposure import VERDICT, WebmailSettings
 from tests.live.bound.apache import PASSWORD, PLACE, Apache, missing, running_apache
 from tests.support.fronted import Fronted, fronted
+from tests.support.reporting import TIKTOK
+from tests.support.running import running
+from tests.system.arranging import agent_of, enforce_tiktok
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -163,3 +166,36 @@ async def test_a_ticket_from_a_network(apache: Apache) -> None:
         assert len(ports) == 1
         other = await asyncio.to_thread(apache.curl, address(gateway), "--negotiate", "-u", ":", ticket="bert")
         assert other.count("mail of bert@CORP.EXAMPLE") == 2, other
+
+
+async def test_a_whole_gateway_before_tls(apache: Apache, tmp_path: Path) -> None:
+    """Set up by its settings, of two workers, and with TLS to the mail server."""
+    more = """
+[webmail]
+ews = "verdict"
+connection_bound = "ews"
+[identity]
+default_domain = "corp.example"
+domains = { CORP = "corp.example" }
+"""
+    environment = {"GATEPOST_HTTP__UPSTREAM_CA": str(apache.certificates.authority)}
+    upstream = apache.tls
+    async with running(tmp_path, upstream, workers=2, more=more, environment=environment) as gateway:
+        await enforce_tiktok(gateway)
+        async with agent_of(gateway) as agent:
+            await agent.clean("dora@corp.example", "doraphone")
+            program = Program(gateway.http, "CORP\\dora")
+            answers = [await program.post(b"x" * size) for size in (1, 200_000, 1)]
+            assert {status for status, _ in answers} == {200}, answers
+            assert len({text for _, text in answers}) == 1
+            before = apache.done_for("dora")
+            await agent.dirty("dora@corp.example", "doraphone")
+            async with asyncio.timeout(10):
+                while (await program.post())[0] == 200:
+                    before += 1
+            status, text = await program.post()
+            assert (status, TIKTOK in text) == (403, True)
+            assert apache.done_for("dora") == before
+    log = "\n".join(map(str, gateway.log))
+    assert "NTLM" not in log
+    assert "TlRM" not in log

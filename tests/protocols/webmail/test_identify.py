@@ -6,10 +6,11 @@ import pytest
 
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.identity import IdentityRules
+from gateway.protocols.activesync.requests import Credentials
 from gateway.protocols.answer import Answer
 from gateway.protocols.http.request_head import parse_request
 from gateway.protocols.webmail.headers import to_client, to_upstream
-from gateway.protocols.webmail.identify import WebmailAsked, identify
+from gateway.protocols.webmail.identify import Speaker, WebmailAsked, identify
 from gateway.protocols.webmail.paths import Places, Rule
 from tests.support.raw_http import basic, request
 
@@ -41,6 +42,22 @@ def test_all_devices_of_the_user_answer() -> None:
     assert understood(propfind()).request == AccessRequest(
         "anna", "", Protocol.WEBMAIL, IdentityStrength.USER_WIDE, "dav PROPFIND", "", ADDRESS
     )
+
+
+def test_a_login_of_the_connection_is_in_no_representation() -> None:
+    speaker = Speaker(Credentials("connection", "anna", b"1"), "anna", b"NTLM TlRMTVNTUAAD")
+    assert "TlRM" not in repr(speaker)
+    found = identify(
+        *(parse_request(request("/mapi/emsmdb", Cookie="MapiContext=x; cadata=y")), Rule.MAPI, PLACES, ADDRESS),
+        IdentityRules(),
+        judged=True,
+        speaker=speaker,
+    )
+    assert isinstance(found, WebmailAsked)
+    assert found.request is not None
+    assert found.request.login == "anna"
+    passing = dict(found.fields or [])
+    assert (passing[b"Authorization"], passing[b"Cookie"]) == (b"NTLM TlRMTVNTUAAD", b"MapiContext=x")
 
 
 def test_a_token_names_its_owner() -> None:
