@@ -43,6 +43,8 @@ def test_names_that_are_no_settings_pass() -> None:
 WRONG = [
     ({"GATEPOST_HTTP__UPSTREM": "x"}, "GATEPOST_HTTP__UPSTREM is no setting: did you mean upstream?"),
     ({"GATEPOST_HTP__UPSTREAM": "x"}, "did you mean [http]?"),
+    ({"GATEPOST_DATA_DIR": "x"}, "did you mean GATEPOST_GATEWAY__DATA_DIR?"),
+    ({"GATEPOST_HTTP_UPSTREAM": "x"}, "did you mean GATEPOST_HTTP__UPSTREAM?"),
     ({"GATEPOST_LOGGING_AND_SUCH": "x"}, "the sections are gateway, storage"),
     ({"GATEPOST_HTTP": "x"}, "write GATEPOST_HTTP__KEY"),
     ({"GATEPOST_HTTP__UPSTREAM": "mail"}, "write scheme and host only, like https://mail.internal"),
@@ -110,6 +112,8 @@ def test_what_is_wrong_in_the_environment(environment: dict[str, str], sentence:
     [
         ('[http]\nupstrem = "x"', "[http] upstrem is no setting: did you mean upstream?"),
         ("[htp]\n", "[htp] is no setting: did you mean [http]?"),
+        ('data_dir = "x"', "[data_dir] is no setting: did you mean data_dir below [gateway]?"),
+        ("most_percent = 2", "did you mean most_percent below [changes] or [brake]?"),
         ("[gateway.more]\na = 1", "[gateway] more is no setting"),
         ("http = 3", "http must be a table: write [http] above its keys"),
         ("[http\n", "is no TOML file"),

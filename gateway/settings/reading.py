@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from gateway.settings.sections import Settings
-from gateway.settings.sentences import PREFIX, SettingsInvalid, known_keys, nearest, sentence
+from gateway.settings.sentences import PREFIX, SettingsInvalid, known_keys, nearest, places_of, sentence
 
 NOT_SETTINGS = frozenset(
     {
@@ -91,7 +91,9 @@ def _variable(name: str, value: str) -> _Variable:
     if key.endswith("_file") and key not in known_keys(section):
         key, value = key.removesuffix("_file"), _held_by(name, value)
     if key not in known_keys(section):
-        raise SettingsInvalid(f"{name} is no setting: {nearest(section, key)}")
+        places = [f"{PREFIX}{each}__{at}".upper() for each, at in places_of(section)] if not key else []
+        meant = f"did you mean {' or '.join(places)}?" if places else nearest(section, key)
+        raise SettingsInvalid(f"{name} is no setting: {meant}")
     return _Variable(name, section, key, value)
 
 

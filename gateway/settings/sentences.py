@@ -44,10 +44,18 @@ def known_keys(section: str) -> frozenset[str]:
     return frozenset(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else frozenset()
 
 
+def places_of(name: str) -> list[tuple[str, str]]:
+    """Sections and keys that may be meant by a name without a section, or with one underscore behind it."""
+    known = [(section, key) for section in Settings.model_fields for key in sorted(known_keys(section))]
+    return [(section, key) for section, key in known if name in (key, f"{section}_{key}")]
+
+
 def nearest(section: str, key: str) -> str:
     """What may have been meant."""
     keys = sorted(known_keys(section))
     if not keys:
+        if places := places_of(section):
+            return f"did you mean {places[0][1]} below {' or '.join(f'[{name}]' for name, _ in places)}?"
         close = difflib.get_close_matches(section, Settings.model_fields, n=1)
         return f"did you mean [{close[0]}]?" if close else f"the sections are {', '.join(Settings.model_fields)}"
     if not key:

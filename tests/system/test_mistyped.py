@@ -56,6 +56,10 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         {"GATEPOST_HTP__UPSTREAM": "https://mail.internal"},
         "GATEPOST_HTP__UPSTREAM is no setting: did you mean [http]?",
     ),
+    "a variable with one underscore too few": (
+        {"GATEPOST_HTTP_UPSTREAM": "https://mail.internal"},
+        "GATEPOST_HTTP_UPSTREAM is no setting: did you mean GATEPOST_HTTP__UPSTREAM?",
+    ),
     "a settings file that is not there": (
         {"GATEPOST_CONFIG": "nowhere.toml"},
         "nowhere.toml cannot be read (No such file or directory): "
