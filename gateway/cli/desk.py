@@ -89,8 +89,8 @@ class Desk:
             output.print_rows(rows)
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Desk, P], None]], None]:
-    """Register a command whose first argument is its ``Desk``."""
+def command(app: typer.Typer, name: str, panel: str = "") -> Callable[[Callable[Concatenate[Desk, P], None]], None]:
+    """Register a command whose first argument is its ``Desk``; on a terminal it is listed under ``panel``."""
 
     def register(function: Callable[Concatenate[Desk, P], None]) -> None:
         signature = inspect.signature(function)
@@ -103,11 +103,17 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Desk,
             except Failed as error:
                 _tell(desk, error)
                 raise typer.Exit(error.code) from None
+            except OSError as error:
+                # A file or directory that nobody thought of: its name says more to an operator than where in the code.
+                if error.filename is None:
+                    raise
+                _tell(desk, Failed(f"{error.filename} cannot be used ({error.strerror})"))
+                raise typer.Exit(1) from None
 
         run.__signature__ = signature.replace(parameters=[*own, *_SHARED])  # type: ignore[attr-defined]
         run.__name__ = function.__name__
         run.__doc__ = function.__doc__
-        app.command(name)(run)
+        app.command(name, rich_help_panel=panel or None)(run)
 
     return register
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from gateway.cli.desk import Desk, command, group
 from gateway.cli.main import app
 from gateway.cli.output import Rows, ago, harmless, moment, print_json, print_pairs, print_rows
 
@@ -73,3 +74,18 @@ def test_moments_and_ages() -> None:
 def test_the_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.stdout) == (0, f"gatepost {metadata.version('gatepost')}\n")
+
+
+def test_a_file_that_nobody_thought_of_is_one_sentence() -> None:
+    tried = group("Tried.")
+
+    @tried.callback()
+    def several() -> None:
+        pass
+
+    def look(desk: Desk) -> None:
+        raise PermissionError(13, "Permission denied", "/closed/x")
+
+    command(tried, "look")(look)
+    ended = CliRunner().invoke(tried, ["look"])
+    assert (ended.exit_code, ended.stderr) == (1, "gatepost: /closed/x cannot be used (Permission denied)\n")
