@@ -21,6 +21,7 @@ from gateway.domain.errors import DomainError
 from gateway.observability.logging import configure_logging, wants_json
 from gateway.ports.store import StoreUnavailable
 from gateway.ports.worker_statuses import Place
+from gateway.runtime.child import CACHE_STARTS_VARIABLE
 from gateway.runtime.hanging import STDERR_FD, TELL_WHERE
 from gateway.runtime.link import LinkMissing, SupervisorLink
 from gateway.settings import Settings
@@ -40,6 +41,7 @@ def main(words: list[str]) -> int:
     try:
         settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
         place, alone = own_place(os.environ)
+        cache_starts = bool(os.environ.pop(CACHE_STARTS_VARIABLE, ""))
         kind = Kind(words[0])
     except (KeyError, IndexError, ValueError) as error:
         link.send({"type": "failed", "sentence": _of_another_version(error)})
@@ -49,7 +51,7 @@ def main(words: list[str]) -> int:
     configure_logging(settings.log.level, json=wants_json(settings.log.format))
     gc.set_threshold(*COLLECT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(link, _life_of(kind, place, alone)(settings, link)))
+        return runner.run(_live(link, _life_of(kind, place, alone, cache_starts)(settings, link)))
 
 
 def _of_another_version(error: Exception) -> str:
@@ -65,20 +67,20 @@ def _of_another_version(error: Exception) -> str:
 
 
 def _life_of(
-    kind: Kind, place: Place, alone: bool
+    kind: Kind, place: Place, alone: bool, cache_starts: bool
 ) -> Callable[[Settings, SupervisorLink], Coroutine[None, None, None]]:
     # Imported here, because a worker need not hold the web framework in memory.
     if kind is Kind.WORKER:
         from gateway.app.worker import run_worker
 
-        return partial(run_worker, place=place)
+        return partial(run_worker, place=place, cache_starts=cache_starts)
     if kind is Kind.HEALTH:
         from gateway.app.health import run_health
 
         return run_health
     from gateway.app.control_life import run_control
 
-    return partial(run_control, place=place, alone=alone)
+    return partial(run_control, place=place, alone=alone, cache_starts=cache_starts)
 
 
 async def _live(link: SupervisorLink, life: Awaitable[None]) -> int:

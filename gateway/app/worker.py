@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Mapping
 
 import structlog
 
+from gateway.app.cache_start import until_it_listens
 from gateway.app.front_parts import attempts_of, client_certificates_of
 from gateway.app.fronts import Fronts, Shared, servers_away
 from gateway.app.glass import GlassWatch
@@ -265,9 +266,11 @@ def tell_of_the_end(outcome: object) -> bool:
     return True
 
 
-async def run_worker(settings: Settings, link: SupervisorLink, place: Place) -> None:
+async def run_worker(settings: Settings, link: SupervisorLink, place: Place, *, cache_starts: bool = False) -> None:
     """A worker's whole life. Raises ``StoreUnavailable``, ``TlsUnusable``, ``TaskFailed``."""
     store, incarnation = await _store_with_policy(settings)
+    if cache_starts:
+        await until_it_listens(settings.redis.url)
     await Worker(settings, link, store, incarnation, place).run()
 
 

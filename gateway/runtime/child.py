@@ -23,6 +23,8 @@ from gateway.runtime.sockets import BoundSocket
 
 log = structlog.get_logger()
 
+CACHE_STARTS_VARIABLE = "GATEPOST_CACHE_STARTS"
+"""Set for a child that begins before the embedded cache server has."""
 NOT_FOR_CHILDREN = frozenset(
     {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "PYTHONHASHSEED"}
 )
@@ -68,8 +70,11 @@ class LivingChild:
 class Child:
     """One process. ``run`` or ``follow`` may be called once."""
 
-    def __init__(self, spec: ChildSpec, sockets: Sequence[BoundSocket], output: ChildOutput) -> None:
+    def __init__(
+        self, spec: ChildSpec, sockets: Sequence[BoundSocket], output: ChildOutput, *, cache_starts: bool = False
+    ) -> None:
         self.spec = spec
+        self._cache_starts = cache_starts
         self._sockets = [each for each in sockets if spec.serves(each)]
         self._output = output
         self._link: Link | None = None
@@ -190,6 +195,7 @@ class Child:
             env={
                 **kept,
                 **self.spec.environment,
+                **({CACHE_STARTS_VARIABLE: "1"} if self._cache_starts else {}),
                 LINK_VARIABLE: str(theirs.fileno()),
                 SOCKETS_VARIABLE: json.dumps(rows),
             },

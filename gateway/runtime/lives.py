@@ -40,6 +40,8 @@ class Lives:
         self._stop = stop
         self._living = {each.spec.name: each for each in living}
         self._said: set[str] = set()
+        self.cache_starts = False
+        """Whether the embedded cache server has yet to begin: children are told so."""
 
     @property
     def all_followed(self) -> bool:
@@ -51,7 +53,8 @@ class Lives:
         loop = asyncio.get_running_loop()
         while not (self._stop.is_set() or kept.retired or kept.failed.is_set()):
             began = loop.time()
-            child = Child(kept.spec, self._sockets, ChildOutput(self._write, self._said))
+            output = ChildOutput(self._write, self._said)
+            child = Child(kept.spec, self._sockets, output, cache_starts=self.cache_starts)
             ended = await self._one_life(kept, child, self._living.pop(kept.spec.name, None))
             lived = loop.time() - began
             kept.child, kept.status, kept.silent_rounds = None, {}, None

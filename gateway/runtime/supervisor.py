@@ -1,7 +1,7 @@
 """Starts the children, keeps them running, and ends them in order.
 
-It holds the listening sockets, so that a dead worker loses no queued connection; starts the embedded cache server, then
-all children; says ``ready`` once all of them have; restarts who dies, with back-off, and ends who hangs; passes the
+It holds the listening sockets, so that a dead worker loses no queued connection; starts the embedded cache server and,
+beside it, all children; says ``ready`` once all of them have; restarts who dies, with back-off, and ends who hangs; passes the
 workers' status on to the control process. SIGTERM and SIGINT drain: workers first, then the control process, then the
 cache server, each within a bound, after which they are killed; a second signal means at once. SIGHUP and changed
 certificate files become ``reload`` messages. SIGUSR2 lets the next version take over (``upgrade``), which then is this
@@ -99,13 +99,11 @@ class Supervisor:
         self._starting.begin()
         self._listen_to_signals()
         try:
-            if self._embedded is not None:
-                if not self._follows:
-                    await self._embedded.start()
-                self._begin("embedded", keep_running(self._embedded, self._stop))
+            cache = self._begun_cache()
             for kept in self._children.kept:
                 self._begin(kept.task_name, self._lives.keep(kept))
             self._begin("rounds", self._make_rounds())
+            await self._keep_cache(cache)
             if self._follows:
                 await self._follow_the_living()
             await self._until_told()
@@ -113,6 +111,24 @@ class Supervisor:
         finally:
             await self._end_all()
         return 1 if self._broken or self.failure else 0
+
+    def _begun_cache(self) -> asyncio.Task[None] | None:
+        """The start of the cache server, beside the children: they have a lot to load before they need it."""
+        if self._embedded is None or self._follows:
+            return None
+        self._lives.cache_starts = True
+        return asyncio.create_task(self._embedded.start())
+
+    async def _keep_cache(self, begun: asyncio.Task[None] | None) -> None:
+        if begun is not None:
+            try:
+                await begun
+            except Exception as error:
+                self._starting.give_up(str(error))
+                raise
+            self._lives.cache_starts = False
+        if self._embedded is not None:
+            self._begin("embedded", keep_running(self._embedded, self._stop))
 
     async def _follow_the_living(self) -> None:
         """Wait until the children that another program left are known, then hear of signals that came meanwhile."""
