@@ -12,6 +12,7 @@ import structlog
 
 from gateway.admin.auth import first_token
 from gateway.app.auditing import audit_key_of, tell_of_the_start
+from gateway.app.cache_start import until_it_listens
 from gateway.app.control import Control
 from gateway.app.first_start import see_that_it_is_not_empty, see_that_it_may_be_made
 from gateway.app.parts import data_dir_of, redis_of, storage_url_of
@@ -31,7 +32,9 @@ from gateway.storage.sql import SchemaMismatch, open_store
 log = structlog.get_logger()
 
 
-async def run_control(settings: Settings, link: SupervisorLink, place: Place, *, alone: bool) -> None:
+async def run_control(
+    settings: Settings, link: SupervisorLink, place: Place, *, alone: bool, cache_starts: bool = False
+) -> None:
     """The control process's whole life. Raises ``StoreUnavailable``, ``DomainError``, ``TaskFailed``.
 
     It begins when it is told to: another version's may have to end before, as one process writes the store.
@@ -41,7 +44,7 @@ async def run_control(settings: Settings, link: SupervisorLink, place: Place, *,
     try:
         link.send({"type": "standing_by"})
         if await turn.begins(linked):
-            await _begun(settings, link, linked, turn, place, alone=alone)
+            await _begun(settings, link, linked, turn, place, alone=alone, cache_starts=cache_starts)
     finally:
         linked.cancel()
         await asyncio.gather(linked, return_exceptions=True)
@@ -55,6 +58,7 @@ async def _begun(
     place: Place,
     *,
     alone: bool,
+    cache_starts: bool,
 ) -> None:
     try:
         await see_that_it_may_be_made(settings)
@@ -72,6 +76,8 @@ async def _begun(
             "let this user write there"
         ) from None
     await tell_of_the_start(store, key, data_dir_of(settings), made=made)
+    if cache_starts:
+        await until_it_listens(settings.redis.url)
     redis = redis_of(settings)
     life = await _present_life(store, redis)
     control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)

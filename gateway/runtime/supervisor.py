@@ -1,11 +1,11 @@
 """Starts the children, keeps them running, and ends them in order.
 
 It holds the listening sockets, so that a dead worker loses no queued connection; starts the embedded cache server and,
-beside it, all children; says ``ready`` once all of them have; restarts who dies, with back-off, and ends who hangs; passes the
-workers' status on to the control process. SIGTERM and SIGINT drain: workers first, then the control process, then the
-cache server, each within a bound, after which they are killed; a second signal means at once. SIGHUP and changed
-certificate files become ``reload`` messages. SIGUSR2 lets the next version take over (``upgrade``), which then is this
-process. A start that fails (``starting``) ends the whole with exit 1; ``failure`` is the sentence for it then.
+beside it, all children; says ``ready`` once all of them have; restarts who dies, with back-off, and ends who hangs;
+passes the workers' status on to the control process. SIGTERM and SIGINT drain: workers first, then the control
+process, then the cache server, each within a bound, after which they are killed; a second signal means at once. SIGHUP
+and changed certificate files become ``reload`` messages. SIGUSR2 lets the next version take over (``upgrade``), which
+then is this process. A start that fails (``starting``) ends the whole with exit 1; ``failure`` is the sentence for it then.
 """
 
 import asyncio

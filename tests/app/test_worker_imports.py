@@ -30,15 +30,10 @@ def test_the_supervisor_makes_no_child_wait_for_libraries_that_it_does_not_use()
 
 def test_the_command_that_phones_wait_for_loads_no_other_and_no_front() -> None:
     """From ``gatepost run`` to the first child all is one after the other."""
-    needless = ("gateway.cli.status", "gateway.cli.tree", "rich.table", "gateway.proxies", "gateway.authz.front")
+    needless = ("gateway.cli.status", "gateway.cli.tree", "gateway.proxies", "gateway.authz.front", "httpx")
     code = (
-        "import sys; sys.argv = ['gatepost', 'run', '--help']\n"
-        "from gateway.cli import main\n"
-        "import gateway.app.whole\n"
-        "try: main.main()\n"
-        "except SystemExit: pass\n"
+        "import sys; from gateway.cli import main; import gateway.app.whole; main._run_alone(); "
         f"print([each for each in {needless} if each in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert "Run the gateway until it is told to end." in found.stdout
-    assert found.stdout.splitlines()[-1] == "[]"
+    assert found.stdout.strip() == "[]"

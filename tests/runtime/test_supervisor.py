@@ -10,7 +10,7 @@ import pytest
 
 from gateway.runtime import child_output, hanging, starting
 from gateway.runtime import supervisor as supervising
-from gateway.runtime.child import ChildSpec
+from gateway.runtime.child import CACHE_STARTS_VARIABLE, ChildSpec
 from gateway.storage.redis import EmbeddedValkey
 from tests.support.supervised import ROOT, SCRIPT, Supervised, child, supervised, workers
 
@@ -252,6 +252,26 @@ async def test_the_cache_server_is_restarted_until_it_runs_and_stopped_last() ->
         assert len(run.logs("cache_server_not_started")) == 2
         assert await run.end() == 0
         assert (cache.stopped, cache.process.returncode) == (1, -signal.SIGKILL)
+
+
+async def test_children_begin_beside_the_cache_server_and_know_that_it_begins() -> None:
+    """They have a lot to load; one that begins again finds it there, or away."""
+    began = asyncio.Event()
+
+    class Slow(Cache):
+        async def start(self) -> None:
+            await began.wait()
+            await super().start()
+
+    async with supervised(workers(1), embedded=Slow([True])) as run:
+        await run.until(lambda: run.supervisor.kept and run.supervisor.kept[0].child is not None)
+        first = run.supervisor.kept[0].child
+        assert first is not None
+        assert CACHE_STARTS_VARIABLE.encode() in environment_names(first.pid)
+        began.set()
+        await run.ready()
+        await run.ask(b"die\n")
+        assert CACHE_STARTS_VARIABLE.encode() not in environment_names(await run.ask())
 
 
 async def test_the_cache_server_of_the_product(tmp_path: Path) -> None:
