@@ -5,7 +5,7 @@ beside it, all children; says ``ready`` once all of them have; restarts who dies
 passes the workers' status on to the control process. SIGTERM and SIGINT drain: workers first, then the control
 process, then the cache server, each within a bound, after which they are killed; a second signal means at once. SIGHUP
 and changed certificate files become ``reload`` messages. SIGUSR2 lets the next version take over (``upgrade``), which
-then is this process. A start that fails (``starting``) ends the whole with exit 1; ``failure`` is the sentence for it then.
+then is this process. A start that fails (``starting``) ends the whole with exit 1; ``failure`` is the sentence for it.
 """
 
 import asyncio
