@@ -30,7 +30,7 @@ PARTS = {
     "mail": "CPU per IMAP and POP3 login and per GB after it, memory of IDLE, side by side",
     "mailcut": "from a report to the end of a mail session",
     "smtp": "CPU per submitted message, beside Postfix",
-    "askers": "answers to nginx, HAProxy, Dovecot, Postfix, and what asking adds at nginx",
+    "askers": "answers to nginx, HAProxy, Dovecot, Postfix, and what asking adds at nginx, Traefik, Envoy",
     "policy": "from an edit of the policy to the last of 10,000 cuts",
     "reports": "reports per second",
     "start": "from the start to the first verdict",

@@ -1,7 +1,7 @@
-"""Answers per second of a core to those who ask for verdicts, by kind; and what asking adds at a real nginx.
+"""Answers per second of a core to those who ask for verdicts, by kind; what asking adds at nginx, Traefik and Envoy.
 
-Each question is another person's, all of whom are in memory and may. Latencies at nginx are wrk's: with one connection
-there is nothing but the way, with eight there is a queue as well; nginx and whom it asks share one core.
+Each question is another person's, all of whom are in memory and may. Latencies at a server are wrk's: with one
+connection there is nothing but the way, with eight there is a queue as well; a server and whom it asks share one core.
 """
 
 import json
@@ -20,16 +20,31 @@ from bench.loads.wrk import Load, Round
 from bench.machine import LOAD_CORE, PROXY_CORE, Missing, cpu_seconds, need, on_core, wait_for_quiet
 from bench.mail_line_up import chosen
 from bench.options import Options
-from bench.proxies import nginx
+from bench.proxies import envoy, nginx, traefik
 from tests.live.children import free_ports
 from tests.support.asking import KEY, forwarded, mail_login, original, policy_request, question
 from tests.support.spop_frames import HELLO, asked
 
 PEOPLE = 1_000
 CONNECTIONS = (8, 64)
-AT_NGINX = (1, 8)
+AT_SERVERS = (1, 8)
 ANSWER_OCTETS = 1_400
-NAMES = ("nginx", "nginx-map-auth", "nginx-auth", "nginx-gatepost")
+FAMILIES = {
+    "nginx": ("nginx", "nginx-map-auth", "nginx-auth", "nginx-gatepost"),
+    "Traefik": ("traefik", "traefik-gatepost"),
+    "Envoy": ("envoy", "envoy-gatepost", "envoy-grpc-gatepost"),
+}
+"""What stands side by side; the first one of each asks nobody."""
+NAMES = tuple(name for names in FAMILIES.values() for name in names)
+_TITLES = {
+    **TITLES,
+    "nginx-gatepost": "nginx auth_request to Gatepost",
+    "traefik": "Traefik, no judging",
+    "traefik-gatepost": "Traefik ForwardAuth to Gatepost",
+    "envoy": "Envoy, no judging",
+    "envoy-gatepost": "Envoy ext_authz over HTTP to Gatepost",
+    "envoy-grpc-gatepost": "Envoy ext_authz over gRPC to Gatepost",
+}
 _CONFIGURATION = """
 [authz]
 listen = ["http://127.0.0.1:0"]
@@ -39,6 +54,8 @@ mail_servers = {{ imap = "127.0.0.1:143" }}
 listen = ["tcp://127.0.0.1:0"]
 [postfix]
 listen = ["tcp://127.0.0.1:0"]
+[envoy]
+listen = ["grpc://127.0.0.1:0"]
 """
 
 
@@ -52,7 +69,9 @@ def measure(options: Options) -> Outcome:
         place.stack.enter_context(nginx.mail_server(LOAD_CORE, place.directory, mail, ANSWER_OCTETS))
         gateway = _started(place, mail)
         _measure_answers(gateway, place, options, outcome)
-        _measure_at_nginx(gateway, place, mail, options, outcome)
+        for family, names in FAMILIES.items():
+            wanted = [name for name in names if name in chosen(options.targets, NAMES)]
+            _measure_at(family, gateway, place, options, outcome, wanted)
     return outcome
 
 
@@ -146,47 +165,68 @@ def _by_postfix(number: int) -> bytes:
     return policy_request(login_of(number))
 
 
-# --- at nginx
+# --- at real servers
 
 
-def _measure_at_nginx(gateway: Gatepost, place: Site, mail: int, options: Options, outcome: Outcome) -> None:
-    targets = _at_nginx(gateway, place, mail, chosen(options.targets, NAMES), outcome)
+def _measure_at(
+    family: str, gateway: Gatepost, place: Site, options: Options, outcome: Outcome, names: Sequence[str]
+) -> None:
+    targets = _started_at(gateway, place, names, outcome)
+    if not targets:
+        return
     numbers = (number for number in range(place.people) if not holds_banned(number))
     records = wrk.write_records(place.directory / "records", map(wrk.sync, numbers))
-    for connections in AT_NGINX:
+    for connections in AT_SERVERS:
         load = Load(records, connections)
         results = interleaved(
             targets,
             options.rounds,
             lambda target, load=load: _at(target, load, options.seconds),  # type: ignore[misc]
         )
-        outcome.show(_table(connections, results))
+        outcome.show(_table(family, connections, results))
         outcome.raw += [
-            {"part": "askers at nginx", "connections": connections, "target": target.name, **asdict(each)}
+            {"part": f"askers at {family}", "connections": connections, "target": target.name, **asdict(each)}
             for target, those in results.items()
             for each in those
         ]
-        plain = next((those for target, those in results.items() if target.name == "nginx"), [])
-        ours = next((those for target, those in results.items() if target.name == "nginx-gatepost"), [])
-        if plain and ours and connections == AT_NGINX[0]:
-            outcome.measured["askers/nginx/added"] = _added(ours, plain)
+        plain = next((those for target, those in results.items() if target.name == FAMILIES[family][0]), [])
+        for target, those in results.items():
+            if plain and target.name.endswith("-gatepost") and connections == AT_SERVERS[0]:
+                outcome.measured[f"askers/{target.name.removesuffix('-gatepost')}/added"] = _added(those, plain)
 
 
-def _at_nginx(gateway: Gatepost, place: Site, mail: int, names: Sequence[str], outcome: Outcome) -> list[Target]:
+def _started_at(gateway: Gatepost, place: Site, names: Sequence[str], outcome: Outcome) -> list[Target]:
     targets = []
     for name in names:
         try:
-            if name == "nginx-gatepost":
-                plain, secure = free_ports(2)
-                fixed = (PROXY_CORE, place.directory, mail, (plain, secure), place.certificate)
-                made = nginx.auth_request_to_gatepost(*fixed, gateway.port("authz", "http"), KEY)
-                pids = (*place.stack.enter_context(made), *gateway.pids)
-                targets.append(Target(name, plain, secure, pids))
-            else:
-                targets.append(place.start(name))
+            targets.append(_start(name, gateway, place))
         except Missing as error:
             outcome.show(Table("Not measured", ("what", "why"), [(name, str(error))]))
     return targets
+
+
+def _start(name: str, gateway: Gatepost, place: Site) -> Target:
+    """Raises ``Missing``."""
+    plain, secure = free_ports(2)
+    asked = gateway.port("authz", "http")
+    fixed = (PROXY_CORE, place.directory, place.mail)
+    match name:
+        case "nginx-gatepost":
+            made = nginx.auth_request_to_gatepost(*fixed, (plain, secure), place.certificate, asked, KEY)
+        case "traefik":
+            made = traefik.traefik(*fixed, plain)
+        case "traefik-gatepost":
+            made = traefik.traefik(*fixed, plain, asked, KEY)
+        case "envoy":
+            made = envoy.envoy(*fixed, plain)
+        case "envoy-gatepost":
+            made = envoy.envoy(*fixed, plain, asked, KEY)
+        case "envoy-grpc-gatepost":
+            made = envoy.envoy(*fixed, plain, gateway.port("envoy", "grpc"), KEY, grpc=True)
+        case _:
+            return place.start(name)
+    pids = place.stack.enter_context(made)
+    return Target(name, plain, secure, (*pids, *gateway.pids) if name.endswith("-gatepost") else pids)
 
 
 def _at(target: Target, load: Load, seconds: float) -> Round:
@@ -201,19 +241,18 @@ def _added(those: Sequence[Round], plain: Sequence[Round]) -> float:
     return spread(one.p50_us - other.p50_us for one, other in zip(those, plain, strict=True)).median
 
 
-def _table(connections: int, results: dict[Target, list[Round]]) -> Table:
-    plain = next((those for target, those in results.items() if target.name == "nginx"), [])
-    titles = {**TITLES, "nginx-gatepost": "nginx auth_request to Gatepost"}
+def _table(family: str, connections: int, results: dict[Target, list[Round]]) -> Table:
+    plain = next((those for target, those in results.items() if target.name == FAMILIES[family][0]), [])
     rows = []
     for target, those in results.items():
         rows.append(
             (
-                titles[target.name],
+                _TITLES[target.name],
                 spread(each.p50_us for each in those).text(0),
                 f"{_added(those, plain):,.0f}" if plain else "",
                 f"{spread(each.p99_us for each in those).median:,.0f}",
                 spread(each.cpu_us for each in those).text(1),
             )
         )
-    columns = ("nginx", "p50 µs", "added", "p99 µs", "CPU µs/request")
-    return Table(f"At a real nginx, {connections} connection{'s' * (connections > 1)}", columns, rows)
+    columns = (family, "p50 µs", "added", "p99 µs", "CPU µs/request")
+    return Table(f"At a real {family}, {connections} connection{'s' * (connections > 1)}", columns, rows)
