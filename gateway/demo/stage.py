@@ -105,7 +105,10 @@ class Stage:
         except LookupError as error:
             raise DemoFailed(f"{doing}: the answer lacks {error}") from None
         finally:
-            task.cancel()
+            if not task.done():
+                task.cancel()
+                # Its end is waited for and taken note of; else the loop tells of it, at length, when all is over.
+                await asyncio.gather(task, return_exceptions=True)
 
     def beside(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin something that is waited for later, or ends with the demo."""

@@ -8,6 +8,7 @@ import pytest
 
 FILES = (
     "tests/changes/test_kills.py",
+    "tests/demo/test_ctrl_c.py",
     "tests/live/askers/test_conformance.py",
     "tests/live/askers/test_known_by_certificate.py",
     "tests/live/askers/test_long_waits.py",

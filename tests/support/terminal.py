@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO
 
-WITHIN_SECONDS = 60.0
+WITHIN_SECONDS = 200.0
 CTRL_C = b"\x03"
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LINE_ENDS = re.compile(r"[\r\n]+")
