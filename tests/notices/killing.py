@@ -1,7 +1,6 @@
 """Processes that are killed after a while, again and again, and the database that they leave behind."""
 
 import asyncio
-import random
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tests.support.postgres_server import postgres_server
 
-SECONDS_AT_MOST = 600.0
+SECONDS_AT_MOST = 1_800.0
 LOOK_SECONDS = 0.1
 
 Over = Callable[[], Awaitable[bool]]
@@ -28,8 +27,8 @@ def database(*, postgresql: bool) -> Iterator[str]:
             yield f"sqlite:///{Path(directory) / 'gatepost.db'}"
 
 
-async def lived(module: str, *words: str, seconds: float | None, over: Over) -> bool:
-    """One life of ``python -m module``: killed after so long, or let go on until all is over; whether that is so.
+async def lived(module: str, *words: str, moment: Awaitable[None] | None, over: Over) -> bool:
+    """One life of ``python -m module``: killed at that moment, or let go on until all is over; whether that is so.
 
     Its first line says that it has begun. SIGKILL ends it in each case.
     """
@@ -40,8 +39,8 @@ async def lived(module: str, *words: str, seconds: float | None, over: Over) -> 
     try:
         async with asyncio.timeout(SECONDS_AT_MOST):
             assert await child.stdout.readline(), f"{module} ended at once"
-            if seconds is not None:
-                await asyncio.sleep(seconds)
+            if moment is not None:
+                await moment
                 return False
             while not await over():
                 assert child.returncode is None, f"{module} ended by itself: {child.returncode}"
@@ -57,15 +56,12 @@ async def killed(
     module: str,
     *words: str,
     kills: int,
-    longest: float,
-    seed: int,
+    moment: Callable[[], Awaitable[None]],
     over: Over,
-    after: Callable[[], Awaitable[None]] | None = None,
-) -> int:
-    """Lives of at most ``longest`` seconds, then one until all is over; how many were killed. ``after`` each kill."""
-    chance, done = random.Random(seed), 0
-    while not await lived(module, *words, seconds=chance.uniform(0.0, longest) if done < kills else None, over=over):
-        done += 1
-        if after is not None:
-            await after()
-    return done
+    after: Callable[[], Awaitable[object]],
+) -> None:
+    """So many lives that end by a kill, with ``after`` behind each, then one until all is over."""
+    for _ in range(kills):
+        await lived(module, *words, moment=moment(), over=over)
+        await after()
+    assert await lived(module, *words, moment=None, over=over)

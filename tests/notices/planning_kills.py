@@ -6,6 +6,7 @@ figures are true.
 
 import argparse
 import asyncio
+import random
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ class Found:
 
 async def run(number: int, kills: int, seed: int, *, postgresql: bool = False) -> Found:
     """Plan, kill, plan … until everybody is written down."""
-    began, middle = time.time(), 0
+    began, middle, chance = time.time(), 0, random.Random(seed)
     with database(postgresql=postgresql) as url:
         crowd = people(number)
         # Every hundredth has an address that is none.
@@ -52,18 +53,17 @@ async def run(number: int, kills: int, seed: int, *, postgresql: bool = False) -
             nonlocal middle
             middle += 0 < (await _stands(url))[0] < number
 
-        done = await killed(
+        await killed(
             "tests.notices.writing_down",
             *(url, str(number)),
             kills=kills,
-            longest=LIFE_SECONDS,
-            seed=seed,
+            moment=lambda: asyncio.sleep(chance.uniform(0.0, LIFE_SECONDS)),
             over=over,
             after=after,
         )
         notices, mailing = await _stands(url)
         return Found(
-            done,
+            kills,
             middle,
             notices,
             mailing.plan.without_address,

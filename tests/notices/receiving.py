@@ -40,6 +40,8 @@ class Receiving:
     greylisted: set[str] = field(default_factory=set)
     port: int = 0
     envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
+    asked: int = 0
+    """Recipients so far, with those that it did not take."""
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.manners.seed)
@@ -59,6 +61,7 @@ class Receiving:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        self.asked += 1
         if address in self.manners.refused:
             return "550 5.1.1 no such user"
         if address not in self.greylisted and self.happens(self.manners.greylisted):

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from gateway.domain.batches import Batches
 from gateway.domain.change import PolicyChange, State
@@ -62,10 +64,16 @@ async def fill(store: Store, people: Sequence[Person], state: State = State.APPL
         if await writing.policy() is None:
             await writing.put_policy(first_policy(NOON))
         await writing.put_policy_change(PolicyChange(1, "ann", "t1", NOON, "TikTok", 1, state=state), NOON)
-        for person in people:
-            await writing.put_person(person)
 
     await store.write(work)
+    for first in range(0, len(people), 100):
+        # A unit of work has its time, and the machine may be slow.
+        await store.write(partial(_put_people, people[first : first + 100]))
+
+
+async def _put_people(people: Sequence[Person], writing: Writing) -> None:
+    for person in people:
+        await writing.put_person(person)
 
 
 async def findings_of(reading: Reading, people: Sequence[str]) -> Mapping[str, Sequence[Finding]]:
@@ -110,10 +118,15 @@ class Planned:
 
 
 async def planned(
-    store: Store, people: Sequence[Person], kind: NoticeKind = NoticeKind.CUT, now: float = NOON, hold: float = 0.0
+    store: Store,
+    people: Sequence[Person],
+    kind: NoticeKind = NoticeKind.CUT,
+    now: float = NOON,
+    hold: float = 0.0,
+    **more: Any,
 ) -> Planned:
     """Ordered, and everybody written down."""
-    await ordered(store, wanted(kind, hold), now)
+    await ordered(store, replace(wanted(kind, hold), **more), now)
     await Recipients(store, composer(), Crowd(ids(people)), lambda: now).look()
     async with store.read() as reading:
         mailing = await reading.mailing(1, kind)
