@@ -5,7 +5,8 @@ never stored. One record and not one per device, because user-wide identity, the
 binding conflicts all need the person's devices together, read at one moment.
 """
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -70,6 +71,16 @@ class DeviceEvidence:
     ownership: Ownership = Ownership.UNKNOWN
 
 
+class Devices(Mapping[str, DeviceEvidence]):
+    """Devices by canonical DeviceId that can be asked for their apps in a shorter way than by looking at each."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def hold_any(self, ids: frozenset[str]) -> bool:
+        """Whether one of them has, or had, an app with one of these ids (``holds_any``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PersonRecord:
     """One person as the decision sees them."""
@@ -91,15 +102,19 @@ class PersonRecord:
     """Those that are good now."""
 
 
-def holds_any(record: PersonRecord, apps: frozenset[str]) -> bool:
+def holds_any(record: PersonRecord, ids: frozenset[str]) -> bool:
     """Whether the evidence of a person shows an app with one of these ids, as sources write them."""
-    for device in (*record.devices.values(), *record.unbound):
-        for source in device.sources:
-            if not apps.isdisjoint([app.id for app in source.apps]):
-                return True
-        if not apps.isdisjoint([stone.app.id for stone in device.tombstones]):
-            return True
-    return False
+    devices = record.devices
+    held = devices.hold_any(ids) if isinstance(devices, Devices) else _hold_any(devices.values(), ids)
+    return held or _hold_any(record.unbound, ids)
+
+
+def _hold_any(devices: Iterable[DeviceEvidence], ids: frozenset[str]) -> bool:
+    return any(
+        any(not ids.isdisjoint([app.id for app in source.apps]) for source in device.sources)
+        or any(stone.app.id in ids for stone in device.tombstones)
+        for device in devices
+    )
 
 
 UNKNOWN_DEVICE = DeviceEvidence("", BindingState.UNMATCHED)

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-from gateway.domain.evidence import DeviceEvidence, PersonRecord
+from gateway.domain.evidence import DeviceEvidence, Devices, PersonRecord
 from gateway.domain.inventory import App
 from gateway.storage.records import DeviceRow, SourceRow, device_of, device_row, shared_groups
 from gateway.storage.rows import packed
@@ -33,6 +33,8 @@ class AppTable:
     def __init__(self) -> None:
         self._apps: list[App] = []
         self._numbers: dict[App, int] = {}
+        self._asked: tuple[frozenset[str], int, frozenset[int]] = frozenset(), 0, frozenset()
+        """The last ids that were asked for, how many apps were looked at, and the numbers of those that have them."""
 
     @property
     def full(self) -> bool:
@@ -49,10 +51,18 @@ class AppTable:
 
     def apps(self, numbers: tuple[int | bytes, ...]) -> tuple[App, ...]:
         """The apps of numbers, or of all the numbers of a list in the octets that ``_in_two_octets`` made."""
-        unpacked: Iterable[int] = chain.from_iterable(
-            (each,) if isinstance(each, int) else array(chr(each[0]), each[1:]) for each in numbers
-        )
-        return tuple([self._apps[number] for number in unpacked])
+        return tuple([self._apps[number] for number in _unpacked(numbers)])
+
+    def numbers_of(self, ids: frozenset[str]) -> frozenset[int]:
+        """The numbers of all apps with one of these ids; one question after the other is about the same ones."""
+        asked, looked_at, found = self._asked
+        if asked is not ids:
+            looked_at, found = 0, frozenset()
+        if looked_at < len(self._apps):
+            new = enumerate(self._apps[looked_at:], looked_at)
+            found |= {number for number, app in new if app.id in ids}
+            self._asked = ids, len(self._apps), found
+        return found
 
 
 def _in_two_octets(numbers: list[int]) -> bytes:
@@ -63,7 +73,11 @@ def _in_two_octets(numbers: list[int]) -> bytes:
     raise AssertionError("an app's number has four octets at most")
 
 
-class PackedDevices(Mapping[str, DeviceEvidence]):
+def _unpacked(numbers: tuple[int | bytes, ...]) -> Iterable[int]:
+    return chain.from_iterable((each,) if isinstance(each, int) else array(chr(each[0]), each[1:]) for each in numbers)
+
+
+class PackedDevices(Devices):
     """Devices by DeviceId, made into objects at each look."""
 
     __slots__ = ("_content", "_table")
@@ -88,6 +102,18 @@ class PackedDevices(Mapping[str, DeviceEvidence]):
 
     def __repr__(self) -> str:
         return repr(self._devices())
+
+    def hold_any(self, ids: frozenset[str]) -> bool:
+        """See ``Devices``: no object is made for it."""
+        wanted = self._table.numbers_of(ids)
+        if not wanted:
+            return False
+        rows = _decoder.decode(self._content)
+        return any(
+            any(not wanted.isdisjoint(_unpacked(source.apps)) for source in row.sources)
+            or any(stone.app in wanted for stone in row.tombstones)
+            for row in rows
+        )
 
     def values(self) -> ValuesView[DeviceEvidence]:
         """All devices, from one look."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence
+from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, holds_any
 from gateway.domain.inventory import Naming, Scope
 from gateway.storage import compact as compact_module
 from gateway.storage.compact import AppTable, PackedDevices, compact
@@ -68,3 +69,24 @@ def test_sixty_apps_take_few_bytes() -> None:
     devices = record(*range(60)).devices
     PackedDevices({"y": replace(devices["x"], device_id="y")}, table)
     assert sys.getsizeof(PackedDevices(devices, table)._content) < 300
+
+
+@given(RECORDS, st.data())
+@settings(max_examples=60)
+def test_apps_are_found_without_making_objects_of_them(given_record: PersonRecord, data: st.DataObject) -> None:
+    devices = (*given_record.devices.values(), *given_record.unbound)
+    there = {each.id for device in devices for source in device.sources for each in source.apps}
+    there |= {stone.app.id for device in devices for stone in device.tombstones}
+    small = compact(given_record)
+    for _ in range(3):
+        ids = frozenset(data.draw(st.sets(st.sampled_from(sorted({*there, "com.example.none"})))))
+        assert holds_any(small, ids) == holds_any(given_record, ids) == bool(ids & there)
+
+
+def test_an_app_that_came_after_the_question_is_found_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compact_module._tables, "_current", AppTable())
+    ids = frozenset({app(7).id})
+    assert not holds_any(compact(record(1, 2)), ids)
+    assert holds_any(compact(record(1, 7)), ids)
+    assert not holds_any(compact(record(2)), ids)
+    assert not holds_any(compact(record(1, 7)), frozenset({app(2).id}))
