@@ -8,16 +8,18 @@ from gateway.changes.explain import age_words
 from gateway.changes.fleet_brake import BrakeSettings, FleetBrake
 from gateway.changes.fleet_previews import FleetPreviews
 from gateway.domain.brake import NO_BRAKE, WINDOW_SECONDS, Brake, Hold, Limits, Trouble
-from gateway.domain.policy import policy_of
+from gateway.domain.policy import PolicyVersion, policy_of
 from gateway.inventory.report_brake import ReportBrake, ReportBrakeSettings
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import Store, StoreUnavailable
+from gateway.ports.store import Reading, Store, StoreUnavailable
 from gateway.settings import Settings
 
 READ_EVERY_SECONDS = 2.0
 READ_WITHIN_SECONDS = 5.0
+RECALL_WITHIN_SECONDS = 20.0
 RECALLED_AT_MOST = 20_000
 """Reports; the newest ones, where more came within ten minutes."""
+VERSIONS_AT_MOST = 20
 
 
 def brake_settings_of(settings: Settings) -> BrakeSettings:
@@ -40,13 +42,16 @@ class Braking:
 
     async def run(self) -> None:
         """Follow what any control process has written, until cancelled."""
-        with suppress(StoreUnavailable, TimeoutError):
-            # Without it the count begins anew, as it did with the process.
-            await self._recall()
+        recalled = False
         while True:
             with suppress(StoreUnavailable, TimeoutError):
                 # The lookout says what is wrong with the store.
                 self.present = await self._read()
+            if not recalled:
+                # Without it the count begins anew, as it did with the process.
+                with suppress(StoreUnavailable, TimeoutError):
+                    await self._recall()
+                recalled = True
             await asyncio.sleep(READ_EVERY_SECONDS)
 
     async def _read(self) -> Brake:
@@ -55,11 +60,11 @@ class Braking:
 
     async def _recall(self) -> None:
         """What reports brought just before this start counts on."""
-        async with asyncio.timeout(READ_WITHIN_SECONDS), self._store.read() as reading:
-            version = await reading.policy()
-            added = await reading.apps_added(self._now() - WINDOW_SECONDS, RECALLED_AT_MOST)
-        if version is not None:
-            self.reports.recalled(added, policy_of(version))
+        async with asyncio.timeout(RECALL_WITHIN_SECONDS), self._store.read() as reading:
+            since = self._now() - WINDOW_SECONDS
+            added = await reading.apps_added(since, RECALLED_AT_MOST)
+            policies = [policy_of(each) for each in await _versions(reading, since)]
+        self.reports.recalled(added, policies)
 
     async def _begin(self, hold: Hold) -> None:
         """Another report of the kind finds it held at once."""
@@ -92,6 +97,16 @@ class Braking:
         metrics.gauge("gatepost_brake_unconfirmed", "Holds and alarms of the fleet brake nobody has confirmed").set(
             len(self.present.holds) - len(confirmed)
         )
+
+
+async def _versions(reading: Reading, since: float) -> list[PolicyVersion]:
+    """Policy versions that were in force since then, the oldest first; of very many the newest."""
+    newest, begun = await reading.policy(), await reading.policy_at(since)
+    if newest is None:
+        return []
+    first = max(begun.number if begun else 1, newest.number - VERSIONS_AT_MOST + 1)
+    found = [await reading.policy(number) for number in range(first, newest.number + 1)]
+    return [each for each in found if each is not None]
 
 
 def sentence_of(hold: Hold, now: float) -> str:

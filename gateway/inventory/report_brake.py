@@ -74,15 +74,17 @@ class ReportBrake:
         self._counted: dict[Name, dict[str, float]] = {}
         """When each device of a trouble was newly found so, oldest first."""
 
-    def recalled(self, added: Sequence[AppsAdded], policy: Policy) -> None:
+    def recalled(self, added: Sequence[AppsAdded], policies: Sequence[Policy]) -> None:
         """Count the hits that reports of the last ten minutes brought before this process was there, or read them.
 
         ``added``: the newest first, as a store gives them. What made devices unjudged no store keeps.
+        ``policies``: those of that time, the oldest first; a ban that was enforced only later refused nobody then.
         """
         since = self._now() - WINDOW_SECONDS
         found: dict[Name, dict[str, float]] = {}
         for each in reversed(added):
-            for name in _hits(each.source_id, each.apps, policy) if each.at > since else ():
+            policy = next((one for one in reversed(policies) if one.version.created_at <= each.at), None)
+            for name in _hits(each.source_id, each.apps, policy) if policy and each.at > since else ():
                 found.setdefault(name, {})[each.source_device] = each.at
         for name, devices in found.items():
             # What has been counted here meanwhile is newer.

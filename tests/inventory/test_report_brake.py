@@ -99,7 +99,7 @@ async def test_a_restart_does_not_forget_the_hits_before_it(receiver: Braked) ->
     async with receiver.store.read() as reading:
         brake = receiver.ingest._brake
         assert isinstance(brake, ReportBrake)
-        brake.recalled(await reading.apps_added(NOW - WINDOW_SECONDS, 100), receiver.policy)
+        brake.recalled(await reading.apps_added(NOW - WINDOW_SECONDS, 100), [BANNED, receiver.policy])
     await receiver.phone(1, TIKTOK, sequence=2)
     assert receiver.begun == []
     await receiver.phone(2, TIKTOK)
@@ -117,7 +117,9 @@ async def test_what_refuses_nobody_is_not_recalled(receiver: Braked) -> None:
     brake = receiver.ingest._brake
     assert isinstance(brake, ReportBrake)
     assert len(added) == 5
-    brake.recalled(added, BANNED)
+    # It is enforced since a moment ago, behind all of these reports.
+    later = policy_of(replace(ENFORCED.version, created_at=added[0].at + 1))
+    brake.recalled(added, [BANNED, later])
     await receiver.phone(6, TIKTOK)
     assert receiver.begun == []
 

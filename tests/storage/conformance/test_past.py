@@ -335,6 +335,7 @@ async def acted(store: Store, clock: Clock) -> list[object]:
             await reading.people_with_silent(200.0, "", 10),
             await reading.messages_between(100.0, 101.0),
             await reading.evidence_told(),
+            list(await reading.apps_added(100.0, 100)),
         ]
     last: tuple[Put, ...] = (
         lambda writing: writing.erase_messages("mdm", ["message-of-d1", "none"]),
