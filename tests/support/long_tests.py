@@ -55,6 +55,7 @@ CASES = (
 VARIANTS = (
     ("tests/live/askers/test_web.py", "[envoy-http"),
     ("tests/live/askers/test_web.py", "test_nobody_is_let_in_while_gatepost_says_nothing[traefik"),
+    ("tests/live/askers/test_web.py", "test_nobody_is_let_in_while_gatepost_says_nothing[envoy"),
     ("tests/live/mail/test_dovecot.py", "[clear"),
     ("tests/proxies/webmail/test_bound.py", "[asyncio"),
     ("tests/live/smtp/test_postfix.py", "[clear"),
