@@ -20,6 +20,8 @@ class Applied:
     clashes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     """Of a withdrawal: parts not as before the change, see ``domain.change.TakenBack``."""
+    edited: bool = True
+    """Whether it made a version; otherwise the policy is as it was, and the version is somebody else's."""
 
     def told(self) -> dict[str, object]:
         """For a line in the log."""

@@ -120,7 +120,8 @@ class Applier:
                 continue
             await self._publish(changes)
             in_force = await self.in_force(version)
-            done = Applied(change, version, in_force, time.monotonic() - began)
+            edited = version.number != cleared.policy.number
+            done = Applied(change, version, in_force, time.monotonic() - began, edited=edited)
             log.info("change_applied", stage=cleared.change.next_stage + 1, **done.told())
             return done
         raise Conflict(f"others keep changing the policy: apply change {number} again")

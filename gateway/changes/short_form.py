@@ -9,7 +9,7 @@ once: a draft that nobody knows of helps nobody.
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -97,8 +97,12 @@ class ShortForm:
         if isinstance(done, NotApplied):
             raise not_in_force(done)
         force, stage = done.in_force, done.change.done[-1]
+        version = done.version
+        if not done.edited:
+            # A first stage in which nothing is turned yet: told by itself, and not by what made the version before.
+            version = replace(version, summary=f"{done.change.title}: begun as change {done.change.number}")
         return AppliedEdit(
-            done.version,
+            version,
             True,
             force.workers,
             force.in_force,

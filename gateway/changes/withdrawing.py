@@ -67,7 +67,8 @@ class Withdrawing:
         )
         await self._publish(changes)
         in_force = await self._follow(version)
-        done = Applied(change, version, in_force, time.monotonic() - began, back.clashes, back.kept)
+        edited = version.number != back.version.number
+        done = Applied(change, version, in_force, time.monotonic() - began, back.clashes, back.kept, edited)
         log.info("change_withdrawn", by=by, **done.told())
         return done
 

@@ -7,7 +7,7 @@ import typer
 from gateway.cli.change_words import print_change
 from gateway.cli.desk import Desk, command, group
 from gateway.cli.output import Rows, moment
-from gateway.cli.policy_edits import show_applied
+from gateway.cli.policy_edits import show_applied, unchanged_words
 from gateway.cli.telling import TellOption, telling_of, told_so
 
 app = group("Changes of the policy: what they would do, who approved them, where they stand.")
@@ -147,7 +147,7 @@ def apply(desk: Desk, number: Number, tell: TellOption = None) -> None:
         began = [each for each in seen["stages"] if each["policy_version"] is not None]
         stage = {"stage": len(began) + 1} if len(began) < len(seen["stages"]) else {}
         answer = api.post(f"/changes/{number}/apply", {**told_so(tell), **stage})
-    show_applied(desk, answer)
+    show_applied(desk, answer, unchanged_words(number, answer))
 
 
 def withdraw(desk: Desk, number: Number, reason: Reason = "") -> None:
@@ -166,7 +166,7 @@ def withdraw(desk: Desk, number: Number, reason: Reason = "") -> None:
             desk.warn("what the change did besides the policy is not undone by this: undo it by a command of its own")
         else:
             desk.warn(f"{part} stays as it is: going back would enforce more, which is a change of its own")
-    show_applied(desk, answer)
+    show_applied(desk, answer, unchanged_words(number, answer))
 
 
 def show_change(desk: Desk, change: dict[str, Any], telling: dict[str, Any] | None = None) -> None:

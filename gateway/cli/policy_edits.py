@@ -68,7 +68,7 @@ def confirm_and_apply(desk: Desk, held: dict[str, Any], *, rejected_otherwise: b
         raise left_behind(str(waits), waits.answer) from None
     except Failed as error:
         raise Failed(f"{error}; where change {number} stands: gatepost change show {number}") from None
-    show_applied(desk, answer)
+    show_applied(desk, answer, unchanged_words(number, answer))
 
 
 @contextmanager
@@ -93,7 +93,12 @@ def numbers_words(change: dict[str, Any]) -> str:
     return f"{share_words(seen, 'newly_cut')} newly cut, {share_words(seen, 'newly_admitted')} newly admitted"
 
 
-def show_applied(desk: Desk, answer: dict[str, Any]) -> None:
+def unchanged_words(number: int, answer: dict[str, Any]) -> str:
+    """Of a stage or a withdrawal that made no version, and of an act beside the policy."""
+    return f"change {number} ({answer.get('summary', '')}): done; the policy is as it was before"
+
+
+def show_applied(desk: Desk, answer: dict[str, Any], otherwise: str = "nothing to change") -> None:
     """Print an ``Applied`` answer, or when the change comes; ``Failed`` names the silent workers."""
     if "comes_at" in answer:
         where = f"change {answer['change']} is {answer['state']}"
@@ -101,7 +106,7 @@ def show_applied(desk: Desk, answer: dict[str, Any]) -> None:
         return
     for warning in answer["warnings"]:
         desk.warn(warning)
-    desk.show(answer, text="\n".join(_words(answer)))
+    desk.show(answer, text="\n".join(_words(answer, otherwise)))
     if not answer["in_force"]:
         names = ", ".join(answer["silent"]) or "some that are not there"
         raise Failed(
@@ -110,9 +115,9 @@ def show_applied(desk: Desk, answer: dict[str, Any]) -> None:
         )
 
 
-def _words(answer: dict[str, Any]) -> Iterator[str]:
+def _words(answer: dict[str, Any], otherwise: str) -> Iterator[str]:
     version = f"policy version {answer['policy_version']}"
-    yield answer["summary"] if answer["changed"] else "nothing to change"
+    yield answer["summary"] if answer["changed"] else otherwise
     if not answer["workers"]:
         yield f"{version} stored; no worker runs here to take it up"
     else:

@@ -167,6 +167,18 @@ def test_what_is_no_stage(gatepost: Gatepost, words: tuple[str, ...]) -> None:
     assert "Usage: " in gatepost("flag", "set", "TikTok", "enforce", "--yes", *words, expect=2).stderr
 
 
+def test_a_step_without_an_edit_is_not_told_as_what_another_change_did(gatepost: Gatepost) -> None:
+    gatepost("ban", "add", "TikTok", "--id", "android:com.zhiliaoapp.musically", "--yes")
+    gatepost("exempt", "add", "--user", "ann@corp.example", "--for", "2d", "--reason", "travels", "--yes")
+    stages = ("--stage", "report-only:24h", "--stage", "everybody")
+    begun = gatepost("flag", "set", "TikTok", "enforce", *stages, "--yes").stdout
+    withdrawn = gatepost("withdraw", "3").stdout
+    assert "exemption" not in begun + withdrawn
+    assert begun.startswith("flag of TikTok set to enforce: begun as change 3\n")
+    assert withdrawn.startswith("change 3 (")
+    assert "the policy is as it was before" in withdrawn
+
+
 # --- the examples that come with Gatepost
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "config" / "policy-examples").glob("*.toml"))

@@ -52,5 +52,7 @@ def applied_of(done: AppliedChange) -> Applied:
     force, numbers = done.in_force, (0, 0)
     if done.change.done and done.change.done[-1].policy_version == done.version.number:
         numbers = (done.change.done[-1].newly_cut, done.change.done[-1].newly_admitted)
-    edit = AppliedEdit(done.version, True, force.workers, force.in_force, done.seconds, force.silent, *numbers)
-    return applied(edit)
+    edit = AppliedEdit(done.version, done.edited, force.workers, force.in_force, done.seconds, force.silent, *numbers)
+    told = applied(edit)
+    # Else it would be told by what another change did before it.
+    return told if done.edited else told.model_copy(update={"summary": done.change.title})
