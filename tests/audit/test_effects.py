@@ -11,6 +11,7 @@ from gateway.audit.effects import SUBJECTS_TO_AN_ENTRY, Effects
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 from gateway.storage.redis import EffectReceiver, EffectSender, EmbeddedValkey, RedisConnection
+from gateway.storage.redis.names import EFFECTS
 from tests.storage.redis.conftest import connection, server
 
 __all__ = ["connection", "server"]
@@ -111,6 +112,27 @@ async def test_what_cannot_be_read_is_left_out(bad: bytes) -> None:
         told = effects.read([bad, row("bob")])
     assert [subject.login for subject in told.subjects] == ["bob"]
     assert [each["event"] for each in logged] == ["effect_unreadable"]
+
+
+async def test_a_stream_of_which_all_is_taken_takes_no_room(connection: RedisConnection) -> None:
+    sender, receiver = EffectSender(connection), EffectReceiver(connection)
+
+    async def kept() -> int:
+        rows: list[Any] = await connection.call(lambda run_id: ("XREVRANGE", EFFECTS, "+", "-"))
+        return len(rows)
+
+    for round_ in range(3):
+        await sender.send([b"a%d" % round_, b"b"])
+        assert await receiver.next(1.0) == [b"a%d" % round_, b"b"]
+        # One that comes between reading and taking stays.
+        await sender.send([b"c"])
+        await receiver.taken()
+        assert await kept() == 3
+        assert await receiver.next(1.0) == [b"c"]
+        await receiver.taken()
+        assert await kept() == 0
+    await sender.send([b"last"])
+    assert await EffectReceiver(connection).next(1.0) == [b"last"]
 
 
 async def test_what_was_taken_is_not_taken_again(connection: RedisConnection) -> None:

@@ -1,7 +1,8 @@
 """Effects on their way from the workers to the audit log: a capped stream, and the position up to which it was taken.
 
 Unlike sightings, what is taken twice would stand in the log twice: so whoever takes rows writes down how far, after
-they are committed. A control process that dies in between leaves one batch to be taken again.
+they are committed. A control process that dies in between leaves one batch to be taken again. A stream of which all is
+taken is deleted, and begins anew: its cap is for the time in which nobody takes.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,14 @@ READ_AT_MOST = 500
 _START = b"0-0"
 
 _ADD = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i]) end"
+
+# With the stream goes the position: the next stream's ids are the server's clock's, which may have been set back.
+_TAKEN = """
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+if #last > 0 and last[1][1] ~= ARGV[1] then redis.call('SET', KEYS[2], ARGV[1]) return 0 end
+redis.call('DEL', KEYS[1], KEYS[2])
+return 1
+"""
 
 
 class EffectSender:
@@ -66,5 +75,10 @@ class EffectReceiver:
 
     async def taken(self) -> None:
         """Write down that the rows of the last ``next`` are in the log. Raises ``CacheUnavailable``."""
-        self._position = self._read_to
-        await self._connection.call(lambda run_id: ("SET", EFFECTS_TAKEN, self._read_to))
+        self._position = read_to = self._read_to
+
+        def compose(run_id: str) -> Sequence[Word]:
+            return "EVAL", _TAKEN, 2, EFFECTS, EFFECTS_TAKEN, read_to
+
+        if await self._connection.call(compose):
+            self._position = self._read_to = _START
