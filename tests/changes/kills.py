@@ -191,15 +191,20 @@ class Killer:
             found.where[f"{request.name}: {there}"] += 1
             found.at.setdefault(where, Counter())[there] += 1
             self._tell(f"kill {found.kills} of {self._kills}: {request.name}{where and f', {where}'}: {there}")
-        found.wrong += await site.wrong(f"after {request.name} {where or ''}")
+        self._note(await site.wrong(f"after {request.name} {where or ''}"))
         reached = await request.reached()
         if asked.result() and not reached:
-            found.wrong.append(f"{request.name} was acknowledged, and is not there")
+            self._note([f"{request.name} was acknowledged, and is not there"])
         if not reached:
             await request.end()
             if not await request.reached():
-                found.wrong.append(f"{request.name} could not be ended")
-            found.wrong += await site.wrong(f"after {request.name} {where or ''} was ended")
+                self._note([f"{request.name} could not be ended"])
+            self._note(await site.wrong(f"after {request.name} {where or ''} was ended"))
+
+    def _note(self, wrong: Sequence[str]) -> None:
+        self.found.wrong += wrong
+        for each in wrong:
+            self._tell(f"WRONG: {each}")
 
 
 async def _there(site: KilledSite, request: Request, before: PolicyChange, answered: bool) -> str:
