@@ -20,7 +20,9 @@ from gateway.observability.lines import STDERR
 log = structlog.get_logger()
 
 AT_ONCE = 64
-"""Notes written before other work gets its turn."""
+"""Notes written before other work gets its turn, …"""
+SHARE = 16
+"""… or this part of those that wait."""
 
 Note: TypeAlias = Callable[[float | None], None]
 """Writes something down; the moment at which it happened (epoch seconds), or None: now."""
@@ -60,7 +62,8 @@ class Afterwards:
                 # Answers that are on their way go out first.
                 await asyncio.sleep(0)
                 if not self._turns:
-                    self._write(AT_ONCE)
+                    # More where more waits: others go on refusing meanwhile, and what they write comes behind it.
+                    self._write(max(AT_ONCE, len(self._waiting) // SHARE))
         finally:
             self._writing = None
 

@@ -137,3 +137,18 @@ async def test_a_turn_that_begins_while_lines_are_written_is_not_held_up() -> No
         assert len(seen_at) == before
     await written(afterwards)
     assert len(seen_at) == COUNT
+
+
+async def test_what_waits_does_not_grow_where_many_are_refused_all_the_time() -> None:
+    afterwards, seen_at = Afterwards(lambda: NOW), list[float | None]()
+    with afterwards.turn():
+        afterwards.write(seen_at.append)
+    longest = 0
+    for _ in range(400):
+        for _ in range(5 * AT_ONCE):
+            afterwards.write(seen_at.append)
+        longest = max(longest, len(afterwards._waiting))
+        await asyncio.sleep(0)
+    assert longest < 200 * AT_ONCE
+    await afterwards.close()
+    assert len(seen_at) == 400 * 5 * AT_ONCE + 1
