@@ -73,9 +73,14 @@ class CutMarks:
 
     def _has_mail(self, effect: Subject, record: PersonRecord, policy: Policy) -> bool:
         strength = IdentityStrength.DEVICE_ID if effect.device else IdentityStrength.USER_WIDE
-        protocol = Protocol(str(effect.details.get("protocol", Protocol.ACTIVESYNC)))
-        asked = AccessRequest(effect.login, effect.device, protocol, strength)
+        asked = AccessRequest(effect.login, effect.device, _protocol_of(effect), strength)
         return decide(asked, record, policy, self._now()).effect is not Effect.DENY
+
+
+def _protocol_of(effect: Subject) -> Protocol:
+    # A worker of a later version may know one more.
+    known = {each.value: each for each in Protocol}
+    return known.get(str(effect.details.get("protocol")), Protocol.ACTIVESYNC)
 
 
 def counts_cuts(change: PolicyChange) -> bool:

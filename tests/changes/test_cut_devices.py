@@ -37,11 +37,13 @@ async def begun() -> tuple[Office, int]:
     return await staged()
 
 
-async def refuse(office: Office, people: Sequence[int], event: str = "refused", not_noted: int = 0) -> None:
+async def refuse(
+    office: Office, people: Sequence[int], event: str = "refused", not_noted: int = 0, by: str = "activesync"
+) -> None:
     """What the control process does with the word of workers that these were refused."""
     version = (await office.policy()).number
     told: dict[str, Value] = {"event": event, "reason": "banned_app", "ban": "TikTok", "policy_version": version}
-    told |= {"protocol": "activesync", "happened_at": moment_text(office.now)}
+    told |= {"protocol": by, "happened_at": moment_text(office.now)}
     by_login = {each.person_id: each for each in office.records}
 
     async def load(reading: Reading, login: str) -> PersonRecord:
@@ -74,6 +76,12 @@ async def test_each_device_counts_once_when_it_is_cut(begun: tuple[Office, int])
         assert (await office.change(number)).state is state
     words = (await office.change(number)).history[-1].words
     assert words == "3 devices cut within an hour, the stop rule allows 2"
+
+
+async def test_a_protocol_that_only_a_later_version_knows_counts_as_well(begun: tuple[Office, int]) -> None:
+    office, number = begun
+    await refuse(office, [0, 1, 2], by="carrier-pigeon")
+    assert await looked(office, number) is State.HALTED
 
 
 async def test_the_count_outlives_the_process_that_made_it(begun: tuple[Office, int]) -> None:
