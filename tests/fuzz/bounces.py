@@ -24,6 +24,8 @@ def check(octets: bytes) -> str:
         key, name = (f"{bounce.change}{between}{bounce.kind}{between}{bounce.token}" for between in "/.")
         hold("its key stands there", key.encode() in spelled or f"<gp.{name}@".encode() in read)
         unfolded = re.sub(rb"\n[ \t]+", b" ", read.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+        # What is not printable is a blank to our reader.
+        unfolded = re.sub(rb"[\x00-\x08\x0e-\x1f\x7f]", b" ", unfolded)
         hold("it says that it failed", _FAILED.search(unfolded))
         hold("few recipients", len(bounce.recipients) <= 2 * RECIPIENTS_AT_MOST)
         hold("in small letters", all(each == each.lower() for each in bounce.recipients))

@@ -70,6 +70,6 @@ def der_of(value: bytes) -> bytes | None:
     bare = b"".join((whole[1] if whole else text).split())
     try:
         # More padding than there can be is none to Python.
-        return None if len(bare) % 4 else b64decode(bare, validate=True) or None
+        return None if len(bare) % 4 or bare.endswith(b"===") else b64decode(bare, validate=True) or None
     except binascii.Error:
         return None

@@ -38,7 +38,14 @@ def test_every_spelling(value: bytes) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"{http.request.tls.client.certificate_der_base64}", b"%", b"not base64!", b"A" * (LONGEST + 1), PEM + PEM],
+    [
+        b"{http.request.tls.client.certificate_der_base64}",
+        b"%",
+        b"not base64!",
+        b"A" * (LONGEST + 1),
+        PEM + PEM,
+        b"QUJD====",
+    ],
 )
 def test_what_is_none(value: bytes) -> None:
     assert der_of(value) is None
