@@ -83,8 +83,8 @@ def _more_wait(counts: Mapping[NoticeState, int]) -> bool:
 async def _release(writing: Writing, mailing: Mailing, rules: ReleaseRules, now: float) -> int:
     size = batch_size(rules.batches, mailing.batch)
     batch = await writing.planned_notices(mailing.change, mailing.kind, size)
-    for notice in batch:
-        await writing.put_notice(_released(notice, mailing, rules, now))
+    # At once: a batch may be thousands, and a unit of work has its time.
+    await writing.put_notices([_released(each, mailing, rules, now) for each in batch])
     to = MailingState.FINISHED if len(batch) < size else MailingState.SENDING
     following = replace(mailing, version=mailing.version + 1, batch=mailing.batch + 1, state=to)
     await writing.put_mailing(replace(following, next_batch_at=now + rules.batches.every_seconds))

@@ -73,6 +73,10 @@ class NoticeWriting(Protocol):
         """Store the next version of a notice; False: another one was faster, and nothing is stored."""
         ...
 
+    async def put_notices(self, notices: Sequence[Notice]) -> None:
+        """Store the next versions of many, at once; one with which another was faster stays as it is."""
+        ...
+
     async def cancel_mailings(self, change: int, kinds: Collection[NoticeKind], words: str) -> int:
         """Take back these mailings of a change; of how many something may still wait."""
         ...

@@ -104,6 +104,10 @@ class MemoryNoticeWriting(MemoryNoticeReading):
         self.outbox = replace(self.outbox, notices={**self.outbox.notices, notice.key: notice})
         return True
 
+    async def put_notices(self, notices: Sequence[Notice]) -> None:
+        for each in notices:
+            await self.put_notice(each)
+
     async def cancel_mailings(self, change: int, kinds: Collection[NoticeKind], words: str) -> int:
         cancelled = {
             key: mailing_moved(each, MailingState.CANCELLED, words)

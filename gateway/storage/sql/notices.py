@@ -178,10 +178,11 @@ class SqlNoticeWriting(SqlNoticeReading):
             await self._rows.run(statement, [notice_values(each) for each in notices[begin : begin + _ROWS_AT_ONCE]])
 
     async def put_notice(self, notice: Notice) -> bool:
-        change, kind, person = notice.key
-        values = {"wanted": change, "of": kind.value, "person": person, "known": notice.version - 1}
-        step = {f"to_{name}": value for name, value in step_values(notice).items()}
-        return bool(await self._rows.run(_STEP, {**values, **step}))
+        return bool(await self._rows.run(_STEP, _step_of(notice)))
+
+    async def put_notices(self, notices: Sequence[Notice]) -> None:
+        for begin in range(0, len(notices), _ROWS_AT_ONCE):
+            await self._rows.run(_STEP, [_step_of(each) for each in notices[begin : begin + _ROWS_AT_ONCE]])
 
     async def cancel_mailings(self, change: int, kinds: Collection[NoticeKind], words: str) -> int:
         values = {"wanted": change, "kinds": sorted(kind.value for kind in kinds), "why": words}
@@ -194,6 +195,12 @@ class SqlNoticeWriting(SqlNoticeReading):
     async def put_complaint(self, change: int, token: str, at: float) -> bool:
         statement = _add_if_missing(s.notice_complaints.name, self._rows.dialect)
         return bool(await self._rows.run(statement, {"change": change, "token": token, "at": at}))
+
+
+def _step_of(notice: Notice) -> dict[str, object]:
+    change, kind, person = notice.key
+    values = {"wanted": change, "of": kind.value, "person": person, "known": notice.version - 1}
+    return {**values, **{f"to_{name}": value for name, value in step_values(notice).items()}}
 
 
 def _mailing(row: Any) -> Mailing:

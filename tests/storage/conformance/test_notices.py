@@ -82,6 +82,24 @@ async def test_of_two_who_take_the_same_step_one_does_not(store: Store) -> None:
         await store.write(lambda writing: writing.put_mailing(MAILING))
 
 
+async def test_of_many_steps_at_once_those_are_not_taken_with_which_another_was_faster(store: Store) -> None:
+    planned = [notice(f"p{number:03}", number) for number in range(450)]
+    await store.write(lambda writing: writing.add_notices(planned))
+    due = [moved(each, NoticeState.DUE, 5.0) for each in planned]
+    faster = moved(due[7], NoticeState.CLAIMED, 6.0)
+
+    async def work(writing: Writing) -> None:
+        await writing.put_notice(due[7])
+        await writing.put_notice(faster)
+        await writing.put_notices(due)
+
+    await store.write(work)
+    async with store.read() as reading:
+        assert await reading.notice_counts(7, WARNING) == {NoticeState.DUE: 449, NoticeState.CLAIMED: 1}
+        assert await reading.notice(7, WARNING, "p007") == faster
+        assert await reading.notice(7, WARNING, "p449") == due[449]
+
+
 async def test_batches_follow_the_places(store: Store) -> None:
     await fill(store, "ann", "bob", "cid")
     async with store.read() as reading:
