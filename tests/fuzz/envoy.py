@@ -44,17 +44,20 @@ def _told(head: RequestHead, target: bytes, *, raw: bool) -> bytes:
         if raw:
             asked.header_map.headers.add(key=key, raw_value=value)
         else:
-            # Envoy writes an exclamation mark for what is no UTF-8.
-            text = value.decode("utf-8", "replace").replace("\ufffd", "!")
+            text = _as_text(value)
             asked.headers[key] = f"{asked.headers[key]},{text}" if key in asked.headers else text
     return bytes(request.SerializeToString())
 
 
+def _as_text(value: bytes) -> str:
+    return value.decode("utf-8", "replace").replace("\ufffd", "!")
+
+
 def _joined(client: RequestHead) -> RequestHead:
-    """The same with each header once, as Envoy joins them."""
+    """The same with each header once, as Envoy joins them; of what is no UTF-8 it makes exclamation marks."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in client.fields:
-        values.setdefault(name.lower(), []).append(value)
+        values.setdefault(name.lower(), []).append(_as_text(value).encode())
     fields = [(name, b",".join(each)) for name, each in values.items()]
     return client._replace(fields=fields, named=dict(fields))
 
@@ -80,8 +83,10 @@ def check(octets: bytes) -> str:
         elif isinstance(by_envoy, ClientQuestion):
             # What comes twice, or is no ASCII, may be refused; it may not be judged as somebody else's. What Envoy has
             # joined nobody can tell from one header with commas in it.
-            told = client if raw or not octets.isascii() else _joined(client)
-            same(f"judged alike, raw {raw}", askers.as_nginx_asks(told, client.method, target), by_envoy)
+            told = client if raw else _joined(client)
+            same(f"told so, raw {raw}", askers.as_nginx_asks(told, client.method, target), by_envoy)
+            if isinstance(by_nginx, ClientQuestion):
+                same(f"judged alike, raw {raw}", by_nginx, by_envoy)
         if isinstance(by_envoy, Answer):
             _carried(by_envoy)
     if mount_of(client.path) is Mount.EAS and isinstance(by_nginx, ClientQuestion):
