@@ -1,21 +1,15 @@
 """What a stop rule counts as cut: devices that lost their mail by the change, once they did, each once."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from gateway.audit.effects import Effects, ToldEffects
 from gateway.changes.applying import Applied, Rules
-from gateway.changes.cut_devices import CutMarks
 from gateway.changes.scheduling import Schedule
-from gateway.domain.audit import Subject
-from gateway.domain.audit.entry import Value, moment_text
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
-from gateway.domain.evidence import PersonRecord
 from gateway.domain.stages import EVERYBODY, Stage, StopRule
-from gateway.ports.store import Reading
+from tests.changes.cut_by_workers import refuse
 from tests.changes.office import ANN, REPORTED, Office, enforce, phone
 
 SALES = frozenset({"sales"})
@@ -35,24 +29,6 @@ async def staged(*earlier: object) -> tuple[Office, int]:
 @pytest.fixture
 async def begun() -> tuple[Office, int]:
     return await staged()
-
-
-async def refuse(
-    office: Office, people: Sequence[int], event: str = "refused", not_noted: int = 0, by: str = "activesync"
-) -> None:
-    """What the control process does with the word of workers that these were refused."""
-    version = (await office.policy()).number
-    told: dict[str, Value] = {"event": event, "reason": "banned_app", "ban": "TikTok", "policy_version": version}
-    told |= {"protocol": by, "happened_at": moment_text(office.now)}
-    by_login = {each.person_id: each for each in office.records}
-
-    async def load(reading: Reading, login: str) -> PersonRecord:
-        return by_login[login]
-
-    logins = [f"p{number}@corp.example" for number in people]
-    effects = [Subject(login, next(iter(by_login[login].devices)), told) for login in logins]
-    marked = await CutMarks(office.store, load, lambda: office.now).marked(effects)
-    await Effects(office.store).take(ToldEffects(tuple(marked), not_noted))
 
 
 async def looked(office: Office, number: int) -> State:

@@ -16,6 +16,7 @@ from gateway.changes.short_form import Held, ShortForm
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
 from gateway.domain.errors import InvalidValue
+from tests.changes.cut_by_workers import refuse
 from tests.changes.office import ANN, BOB, REPORTED, Office, fleet, office, phone
 
 HOUR = 3600.0
@@ -129,6 +130,8 @@ async def test_the_stop_rule_halts_it_in_the_middle_of_a_stage() -> None:
     assert (await made.change(number)).state is State.APPLYING
     half, policy = (await made.change(number)).done[-1].newly_cut, await made.policy()
     made.now += 2.0
+    cut = made.previews.refused(policy)
+    await refuse(made, [place for place, each in enumerate(made.records) if (each.person_id, *each.devices) in cut])
     await schedule.look()
     halted = await made.change(number)
     assert (halted.state, halted.history[-1].words) == (

@@ -131,6 +131,7 @@ async def test_its_end_cuts_an_idling_session(enrolment: Enrolment, server: Scri
                 gateway.now.ahead = 86_400.0 + 60.0
                 await gateway.decision.rejudge_all()
             said = await client.rest()
+            await gateway.decision.afterwards.close()
         assert said.startswith(b"* BYE [ALERT] Mail on this device is blocked by your organization.")
         assert b"The client certificate of this device was revoked or has expired." in said
         assert next(each["reason"] for each in logs if each["event"] == "cut") == "certificate_ended"

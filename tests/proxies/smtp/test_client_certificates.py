@@ -96,6 +96,7 @@ async def test_its_end_ends_the_session(enrolment: Enrolment, server: Submission
                 front.now.ahead = 86_400.0 + 60.0
                 await front.decision.rejudge_all()
             said = await client.reply()
+            await front.decision.afterwards.close()
         assert said[:9] == b"421 4.7.0"
         assert b"The client certificate of this device was revoked or has expired." in said
         assert await client.closed()
