@@ -37,6 +37,8 @@ async def demo(directory: Path, *words: str) -> AsyncIterator[asyncio.subprocess
         stderr=asyncio.subprocess.PIPE,
         # A setting from outside must not reach the demo's gateway.
         env=clean_environment({"TMPDIR": str(directory), "GATEPOST_HTTP__UPSTREAM": "http://127.0.0.1:9"}),
+        # A shell's background job ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         async with asyncio.timeout(WITHIN_SECONDS):

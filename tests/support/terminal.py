@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -64,6 +65,12 @@ class Terminal:
         return [line for line in _LINE_ENDS.split(_STEERING.sub("", self.written)) if line.strip()]
 
 
+def _at_a_desk(theirs: int) -> None:
+    """The terminal is its own, so Ctrl-C reaches it; what a shell runs in the background would ignore it."""
+    fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def terminal(
     command: Sequence[str], env: Mapping[str, str], columns: int = 80, stdout: IO[bytes] | None = None
@@ -79,8 +86,7 @@ def terminal(
         stderr=theirs,
         env=kept,
         start_new_session=True,
-        # Of its own: Ctrl-C reaches the processes in its foreground, as at a desk.
-        preexec_fn=partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        preexec_fn=partial(_at_a_desk, theirs),  # noqa: PLW1509
     )
     os.close(theirs)
     try:
