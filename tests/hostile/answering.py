@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import h11
 
-from tests.hostile.answers import SECRET, AnswerCase
+from tests.hostile.answer_case import SECRET, AnswerCase
 
 _RESET = struct.pack("ii", 1, 0)
 

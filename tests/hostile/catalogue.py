@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.hostile import chunk_cases, codings, fields, giants, lengths, lines, targets
+from tests.hostile import chunk_cases, codings, fields, giants, lengths, lines, methods, targets
 from tests.hostile.case import Case
 
 THEMES: Final[dict[str, tuple[Case, ...]]] = {
@@ -27,9 +27,9 @@ THEMES: Final[dict[str, tuple[Case, ...]]] = {
     "paths": targets.PATHS,
     "queries": targets.QUERIES,
     "forms of the request line": targets.FORMS,
-    "versions of HTTP": targets.VERSIONS,
-    "methods": targets.METHODS,
-    "bodies where none is expected": targets.BODIES,
+    "versions of HTTP": methods.VERSIONS,
+    "methods": methods.METHODS,
+    "bodies where none is expected": methods.BODIES,
     "Host": fields.HOSTS,
     "fields that decide, twice": fields.TWICE,
     "Expect": fields.EXPECT,

@@ -7,8 +7,9 @@ taken for whole: as long as nothing of it is at the phone that is a 503, afterwa
 import pytest
 
 from gateway.protocols.activesync.headers import RESPONSE_HEADERS
+from tests.hostile.answer_case import BROKEN, AnswerCase
 from tests.hostile.answering import SECRET, Answering, answering
-from tests.hostile.answers import BROKEN, THEMES, AnswerCase
+from tests.hostile.answers import THEMES
 from tests.hostile.case import INNOCENT, usual
 from tests.support.fronted import Fronted, fronted, settled, until
 from tests.support.raw_http import Client, HttpAnswer

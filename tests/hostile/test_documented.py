@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.hostile.answers import BROKEN, AnswerCase
+from tests.hostile.answer_case import BROKEN, AnswerCase
 from tests.hostile.answers import THEMES as ANSWERS
 from tests.hostile.case import Case
 from tests.hostile.catalogue import THEMES as REQUESTS
