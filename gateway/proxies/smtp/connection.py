@@ -262,8 +262,7 @@ class Connection(SMTP):
         self.how = how
         self.link.write(last_word + b"\r\n")
         self.link.close()
-        if not self.gone:
-            self._reset_timeout(LINGER_SECONDS)
+        self._reset_timeout(LINGER_SECONDS)
 
     def end_next(self, last_word: bytes, how: str) -> None:
         """End the session in place of its next command; the first word that was due is the one that is said."""
@@ -284,6 +283,11 @@ class Connection(SMTP):
     def abort(self) -> None:
         """Close at once; what was not taken is lost."""
         reset(self.link)
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        # A session that is cancelled sets it once more on its way out, and the timer would hold all of it for minutes.
+        if not self.gone:
+            super()._reset_timeout(duration)
 
     def _timeout_cb(self) -> None:
         if (self.waiting or self.receiving) and not self.link.is_closing():

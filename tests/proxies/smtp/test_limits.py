@@ -1,12 +1,14 @@
 """Everything has its bound: times, sizes, numbers, memory; and what becomes of a message whose client goes."""
 
 import asyncio
+import gc
+import weakref
 from contextlib import suppress
 
 import pytest
 
 from gateway.proxies.smtp.memory import HELD_BYTES, Memory
-from tests.support.fronted import until
+from tests.support.fronted import settled, until
 from tests.support.submission_server import SubmissionServer
 from tests.support.submitted import Submitted, submitted
 
@@ -166,6 +168,26 @@ async def test_a_client_that_goes_within_its_message(front: Submitted, server: S
     assert server.messages == []
     assert front.messages("client_gone") == 2
     assert front.front.memory.taken == 0
+
+
+@pytest.mark.parametrize("at", ["greeting", "command", "message"])
+async def test_nothing_is_kept_of_a_client_that_was_reset(at: str, front: Submitted, server: SubmissionServer) -> None:
+    """A timer that runs on would hold the whole session, TLS and all, long after it counts for nobody."""
+    client = await front.client()
+    if at == "greeting":
+        await client.reply()
+    else:
+        await client.logged_in()
+    if at == "message":
+        await client.at_data()
+    (seat,) = front.front.admission.connections
+    session = weakref.ref(seat.connection)
+    del seat
+    client.abort()
+    await until(lambda: not front.front.admission.connections and server.open == 0)
+    await settled()
+    gc.collect()
+    assert session() is None
 
 
 async def test_a_client_that_goes_before_the_answer(front: Submitted, server: SubmissionServer) -> None:
