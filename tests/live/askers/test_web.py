@@ -197,6 +197,18 @@ async def test_no_way_up_and_out_of_autodiscover(web: Web, up: str) -> None:
     assert web.reached() == before
 
 
+@pytest.mark.parametrize("to", ["h2c", "websocket"])
+@pytest.mark.parametrize("path", ["/autodiscover/autodiscover.xml", ANNA])
+async def test_no_tunnel_to_the_mail_server(web: Web, path: str, to: str) -> None:
+    """Behind a 101 (RFC 9110 §7.8) nobody is asked any more, and many mail servers know HTTP/2 in the clear."""
+    before = web.reached()
+    said = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": to, "HTTP2_Settings": "AAMAAABkAAQAAP__"}
+    await web.ask(request(path, b"" if path == ANNA else b"<x/>", user="anna", **said))
+    passed = web.mailbox.received[before:]
+    assert [(each.header("Upgrade"), each.header("HTTP2-Settings")) for each in passed] == [("", "")] * len(passed)
+    assert all("upgrade" not in each.header("Connection").lower() for each in passed)
+
+
 @pytest.mark.parametrize(
     "path", ["/Autodiscover/Autodiscover.xml", "/autodiscover/autodiscover.json/v1.0/bert@corp.example"]
 )
