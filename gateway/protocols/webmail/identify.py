@@ -6,6 +6,7 @@ else, be they the request's or its connection's (``Speaker``): a cookie carries 
 
 import re
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from gateway.domain.access import AccessRequest, Protocol, strength_of
 from gateway.domain.certificate import CertificateShown
@@ -24,8 +25,10 @@ from gateway.protocols.webmail.headers import to_upstream
 from gateway.protocols.webmail.paths import METHODS, Places, Rule
 from gateway.protocols.wording import app_named
 
-_TOKEN_IN_QUERY = re.compile(rb"(?:\A|[&;])access(?:_|%5f)token(?:=|\Z)", re.IGNORECASE)
-"""RFC 6750 §2.3: some servers would believe it rather than Authorization."""
+_TOKEN_NAME = re.compile(rb"[ +]*access[_ .+\[]token", re.IGNORECASE)
+"""RFC 6750 §2.3: some servers would believe it rather than Authorization. PHP takes a blank, a dot and a bracket within
+a name for an underscore, and leaves out blanks before it."""
+_BETWEEN_PARAMETERS = re.compile(rb"[&;?]")
 
 
 class Speaker(NamedTuple):
@@ -170,4 +173,6 @@ def _question(login: str, action: str, client_address: str, certificate: Certifi
 
 def carries_token(query: bytes | None) -> bool:
     """Whether a URL's query names a token that a server could believe."""
-    return _TOKEN_IN_QUERY.search(query or b"") is not None
+    names = (piece.partition(b"=")[0] for piece in _BETWEEN_PARAMETERS.split(query or b""))
+    # Twice, for a server behind one that has done it.
+    return any(_TOKEN_NAME.match(unquote_to_bytes(unquote_to_bytes(name))) for name in names)

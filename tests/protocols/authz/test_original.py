@@ -136,9 +136,10 @@ def test_another_spelling_is_no_way_round(path: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["anna", ""])
-def test_a_token_in_the_url_is_no_way_round(user: str) -> None:
+@pytest.mark.parametrize("uri", ["/jmap/session?access_token=x", "/jmap/?a&%61ccess_token=x", EAS + "&access_token=x"])
+def test_a_token_in_the_url_is_no_way_round(user: str, uri: str) -> None:
     """Some servers would believe it rather than Authorization (RFC 6750 §2.3)."""
-    found = nginx("GET", "/jmap/session?access_token=x", user=user)
+    found = nginx("GET" if "jmap" in uri else "POST", uri, user=user)
     assert isinstance(found, Answer)
     assert found.status == 400
 
