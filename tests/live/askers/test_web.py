@@ -186,15 +186,31 @@ WAYS_UP = (
     *("autodiscover.xml/..%5c..%5c", "autodiscover.xml;/../../", "autodiscover.json/v1.0/..%5c..%5c..%5c"),
     "autodiscover.json/v1.0/a@b/..%5c..%5c..%5c..%5c",
 )
+FRAGMENT = "autodiscover.xml#/../../"
+"""Which curl would not send."""
+WAYS_DOWN = (
+    *("/Microsoft-Server-ActiveSync/../", "/Microsoft-Server-ActiveSync%2f..%2f", "/Microsoft-Server-ActiveSync/%2e%2e/"),
+    *("/owa/..//", "/./"),
+)
 
 
-@pytest.mark.parametrize("up", WAYS_UP)
+@pytest.mark.parametrize("up", [*WAYS_UP, FRAGMENT])
 async def test_no_way_up_and_out_of_autodiscover(web: Web, up: str) -> None:
     """Unasked it must lead to Autodiscover and nowhere else; Windows takes %5c for a slash."""
     before = web.reached()
     query = BERT.partition("?")[2]
     await web.ask(request(f"/autodiscover/{up}Microsoft-Server-ActiveSync?{query}", FOLDER_SYNC, user="bert"))
     assert web.reached() == before
+
+
+@pytest.mark.parametrize("down", WAYS_DOWN)
+async def test_no_other_place_on_the_way_to_autodiscover(web: Web, down: str) -> None:
+    """What is let by unasked must not begin with ActiveSync's place: a mail server may go by the beginning."""
+    before = web.reached()
+    query = BERT.partition("?")[2]
+    await web.ask(request(f"{down}autodiscover/autodiscover.xml?{query}", FOLDER_SYNC, user="bert"))
+    passed = [each.target.partition("?")[0] for each in web.mailbox.received[before:]]
+    assert set(passed) <= {"/autodiscover/autodiscover.xml"}
 
 
 @pytest.mark.parametrize("to", ["h2c", "websocket"])
