@@ -40,6 +40,8 @@ LONGER = {"AUTH": LINE_LONGEST, "MAIL": 2_048, "RCPT": 2_048}
 """With the parameters of the extensions (RFC 1870 §3, RFC 3461 §4, RFC 4954 §4)."""
 CALLS = {"*": 200, "MAIL": 5_000, "RCPT": 100_000, "DATA": 5_000, "RSET": 5_000, "NOOP": 5_000}
 """Of one command on one connection."""
+BEFORE_LOGIN_MOST = 100
+"""Commands; who logs in at all needs fewer than ten."""
 EXECUTION_SECONDS = 600.0
 """For one command at most; everything that takes long in it has a shorter time of its own."""
 LINGER_SECONDS = 5.0
@@ -107,6 +109,8 @@ class Connection(SMTP):
         self.certificate: CertificateShown | None = None
         """What the client has shown within TLS; read once."""
         self._tls = tls
+        self._before_login = 0
+        """Commands, the one that is waited for too."""
         self.link: asyncio.Transport
         self.inbox: Inbox
         self._login_until = front.clock() + front.settings.login_seconds
@@ -193,11 +197,16 @@ class Connection(SMTP):
 
     async def next_command(self) -> bytes:
         """The next line with its end. Raises ``CancelledError`` when the connection is over."""
+        # Many may be there already, and those that need no mail server are answered without waiting for anything.
+        await asyncio.sleep(0)
         if self.last_word:
             self.over(self.last_word, self.how)
         left = self.front.settings.idle_seconds
         if not self.session or not self.session.authenticated:
             left = min(left, self.login_seconds_left)
+            self._before_login += 1
+            if self._before_login > BEFORE_LOGIN_MOST:
+                self.over(refusals.TOO_MANY_COMMANDS, "too_many_commands")
         try:
             return await self.awaited_line(left) + b"\r\n"
         except Unframeable as error:

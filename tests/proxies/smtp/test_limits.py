@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from gateway.proxies.smtp.connection import BEFORE_LOGIN_MOST
 from gateway.proxies.smtp.memory import HELD_BYTES, Memory
 from tests.support.fronted import settled, until
 from tests.support.submission_server import SubmissionServer
@@ -240,12 +241,44 @@ async def test_commands_that_nobody_knows(front: Submitted) -> None:
     assert await client.closed()
 
 
-async def test_one_command_too_often(front: Submitted) -> None:
+async def test_too_many_commands_before_a_login(front: Submitted) -> None:
+    """However many calls each of them has: nobody needs so many to log in."""
     client = await front.client()
     await client.reply()
+    client.write(b"RCPT\r\n" * 1_000)
+    said = [(await client.reply())[:9] for _ in range(BEFORE_LOGIN_MOST + 1)]
+    assert said == [b"530 5.7.0"] * BEFORE_LOGIN_MOST + [b"421 4.7.0"]
+    assert await client.closed()
+    assert front.ended("too_many_commands") == 1
+
+
+async def test_commands_that_were_sent_at_once_leave_others_their_turn(
+    front: Submitted, server: SubmissionServer
+) -> None:
+    client = await front.client()
+    await client.logged_in()
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(turn())
+    client.write(b"RCPT\r\n" * 1_000)
+    said = [(await client.reply())[:9] for _ in range(1_000)]
+    task.cancel()
+    assert said == [b"503 5.5.1"] * 1_000
+    assert turns >= 1_000
+
+
+async def test_one_command_too_often(front: Submitted) -> None:
+    client = await front.client()
+    await client.logged_in()
     client.write(b"EHLO x\r\n" * 201)
-    said = [(await client.reply())[:3] for _ in range(201)]
-    assert said == [b"250"] * 200 + [b"421"]
+    said = [(await client.reply())[:3] for _ in range(200)]
+    assert said == [b"250"] * 199 + [b"421"]
     assert await client.closed()
 
 
