@@ -1,6 +1,7 @@
 """HAProxy with a map that Gatepost keeps true, and waiting phones that it cuts there."""
 
 import asyncio
+import base64
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -287,6 +288,23 @@ async def test_another_user_with_the_same_device_is_another_key(site: Site) -> N
     octets = request(eas("FolderSync", "bert", "annaPHONE"), FOLDER_SYNC, user="bert", Host="localhost")
     assert (await site.ask(octets)).body == BLOCKED
     await site.until_words("allow", "deny")
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("behind", [f" {_b64('lie:secret')}", "!", ",", "=", f"\t{_b64(':secret')}"])
+async def test_a_login_that_not_everybody_reads_alike_is_asked_about(site: Site, behind: str) -> None:
+    """PHP leaves out what is no base64 and reads on: so Coralie would be let in by what is known of Cora."""
+    assert (await site.ask(synced("cora"))).body == b"mail for cora"
+    await site.until_words("allow")
+    before, asked = len(site.mailbox.received), site.gatepost.answered("haproxy", "bad_question")
+    said = {"Authorization": f"Basic {_b64('cora')}{behind}", "Host": "localhost"}
+    answer = await site.ask(request(eas("FolderSync", "cora", "coraPHONE"), FOLDER_SYNC, **said))
+    assert answer.status == 401
+    assert len(site.mailbox.received) == before
+    assert site.gatepost.answered("haproxy", "bad_question") == asked + 1
 
 
 async def test_a_hundred_thousand_entries(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
