@@ -61,6 +61,8 @@ class PolicyFeed:
         self._monotonic = monotonic
         self.sequence = 0
         self.incarnation = ""
+        self._numbered = ""
+        """The life of the store whose numbers the records at hand go by; empty: none can be told apart."""
         self.policy_in_force = decision.policy.version.number
         self.last_heard_at = monotonic()
         self.feed_up = False
@@ -93,6 +95,7 @@ class PolicyFeed:
             version = await reading.policy()
         # The store may have begun another life since the cache was set up.
         self._decision.cache.begin_anew(self.incarnation, 0)
+        self._numbered = self.incarnation
         self._learn_the_past(known)
         await self._use(version)
         self.last_heard_at = asked_at
@@ -158,7 +161,8 @@ class PolicyFeed:
     def _tell_at_once(self, messages: Sequence[FeedMessage]) -> None:
         """Evidence changed, whatever else has to be applied before: nobody is judged by the old any more.
 
-        Without its number, which may be of another life of the store than the one that comes next.
+        Nor is an older record taken from the shared cache, where the record may not have come. The number of a change
+        of another life of the store means nothing here.
         """
         for message in messages:
             change = message.change
@@ -166,7 +170,10 @@ class PolicyFeed:
                 continue
             if change.kind is ChangeKind.PERSON:
                 for login in change.names:
-                    self._decision.suspect(login)
+                    if message.incarnation == self._numbered:
+                        self._decision.changed(login, change.sequence)
+                    else:
+                        self._decision.suspect(login)
             elif change.kind is ChangeKind.EVERYBODY:
                 self._decision.suspect_everybody()
 
@@ -241,9 +248,11 @@ class PolicyFeed:
         """Drop everything; first the records, because another life may have another policy of the same number."""
         cache = self._decision.cache
         if incarnation != self.incarnation:
+            self._numbered = incarnation
             cache.begin_anew(incarnation, newest)
         elif newest < self.sequence:
             # The store lost commits and kept its name, as after a failover to a replica that was behind.
+            self._numbered = ""
             cache.begin_anew("", newest)
         else:
             cache.invalidate_all(newest)

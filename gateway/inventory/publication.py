@@ -6,7 +6,8 @@ hears of a change believes no older record. While the cache is away nothing is s
 and the publication goes on where it stood as soon as it can, so that no outdated record stays behind.
 
 Of several control processes on one store each sends the whole log, its own commits at once and the others' with them or
-within a second (docs/decisions/several-controls.md): no change waits for another process to live.
+within a second (docs/decisions/several-controls.md): no change waits for another process to live. Where the store has
+gone before what another one has committed could be read, ours is told ahead of its turn, and in its turn again.
 """
 
 import asyncio
@@ -47,6 +48,8 @@ class Publication:
         self._load_record = load_record
         self._life = life
         self._waiting: dict[int, Change] = {}
+        self._ahead: set[int] = set()
+        """Those of them that were told ahead of their turn."""
         self._order = asyncio.Lock()
         self.sent = 0
         """The newest sequence that is on the feed."""
@@ -100,13 +103,19 @@ class Publication:
                 if self._resting and not repairing:
                     # It went away while we waited for our turn.
                     return
-                began = time.monotonic()
-                try:
-                    await self._send(batch)
-                except (CacheUnavailable, StoreUnavailable) as error:
-                    self._rest(time.monotonic() - began)
-                    self._lost(error)
+                if not await self._is_done(self._send(batch)):
                     return
+
+    async def _is_done(self, sending: Awaitable[None]) -> bool:
+        """Whether it could be sent."""
+        began = time.monotonic()
+        try:
+            await sending
+        except (CacheUnavailable, StoreUnavailable) as error:
+            self._rest(time.monotonic() - began)
+            self._lost(error)
+            return False
+        return True
 
     async def _next(self) -> list[Change]:
         """What is to be sent next; where another control process has committed in between, the log has it."""
@@ -114,17 +123,33 @@ class Publication:
         if batch or not self._waiting:
             return batch
         try:
-            async with self._store.read() as reading:
+            async with asyncio.timeout(RECORDS_SECONDS), self._store.read() as reading:
                 between = await reading.changes_after(self.sent, BATCH)
-        except StoreUnavailable:
+        except (StoreUnavailable, TimeoutError) as error:
             # The repair reads it.
+            log.warning("published_ahead", error=str(error) or "no answer in time")
+            await self._is_done(self._tell_ahead())
             return []
         self._waiting.update((change.sequence, change) for change in between or ())
         return self._next_batch()
 
+    async def _tell_ahead(self) -> None:
+        """Tell of what waits without what stands between.
+
+        Whoever hears it sees the gap, and follows the log from where it was; but believes no older record any more of
+        those whom it concerns.
+        """
+        ahead = [self._waiting[sequence] for sequence in sorted(self._waiting.keys() - self._ahead)]
+        if ahead:
+            records = _at_hand(ahead)
+            await self._records.put({login: record for login, record in records.items() if record is not None})
+            await self._feed.publish(ahead)
+            self._ahead.update(change.sequence for change in ahead)
+
     def _next_batch(self) -> list[Change]:
         for sequence in [known for known in self._waiting if known <= self.sent]:
             del self._waiting[sequence]
+        self._ahead &= self._waiting.keys()
         batch: list[Change] = []
         while len(batch) < BATCH and (change := self._waiting.get(self.sent + 1 + len(batch))):
             batch.append(change)
@@ -132,13 +157,7 @@ class Publication:
 
     async def _send(self, batch: list[Change]) -> None:
         await self._outdate_skipped()
-        records: dict[str, PersonRecord | None] = {}
-        for change in batch:
-            for name in change.names:
-                # Of several changes the last one knows; what is at hand of an earlier one is outdated by it.
-                record = change.records.get(name)
-                records[name] = record and replace(record, sequence=change.sequence)
-        if records:
+        if records := _at_hand(batch):
             at_hand = {login: record for login, record in records.items() if record is not None}
             others = [login for login, record in records.items() if record is None]
             await self._records.put(at_hand | (await self._fresh(others) if others else {}))
@@ -205,6 +224,17 @@ class Publication:
         if self._told_lost:
             self._told_lost = False
             log.info("feed_back", sequence=self.sent)
+
+
+def _at_hand(changes: Iterable[Change]) -> dict[str, PersonRecord | None]:
+    """The records of those whom changes concern, as far as these have brought them."""
+    records: dict[str, PersonRecord | None] = {}
+    for change in changes:
+        for name in change.names:
+            # Of several changes the last one knows; what is at hand of an earlier one is outdated by it.
+            record = change.records.get(name)
+            records[name] = record and replace(record, sequence=change.sequence)
+    return records
 
 
 async def check_forward(store: Store, feed: ChangePublisher, sent: int = 0) -> None:

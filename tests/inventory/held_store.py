@@ -23,6 +23,7 @@ class HeldStore:
         self.failing_late = False
         """Fail at the end of the unit of work, as a commit does."""
         self.reads_fail = False
+        self.reads_hang = False
 
     def hold(self) -> None:
         """From now on writes wait."""
@@ -45,6 +46,8 @@ class HeldStore:
     async def _read(self) -> AsyncIterator[Reading]:
         if self.reads_fail:
             raise StoreUnavailable("the store is away")
+        if self.reads_hang:
+            await asyncio.Event().wait()
         async with self._inner.read() as reading:
             yield reading
 

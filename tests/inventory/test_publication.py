@@ -208,18 +208,46 @@ async def test_a_log_that_was_trimmed_meanwhile_shows_as_a_gap(
     assert spread.sequences == [1, newest + 1]
 
 
-async def test_what_another_process_committed_is_waited_for_while_the_store_is_away() -> None:
-    store, spread = MemoryStore(), Spread()
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_what_another_process_committed_and_cannot_be_read_keeps_nothing_back(
+    spread: Spread, hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours is told ahead of its turn, once, with the record at hand; and in its turn as soon as the store is back."""
+    monkeypatch.setattr(module, "RECORDS_SECONDS", 0.05)
+    inner = MemoryStore()
+    store = HeldStore(inner)
+    publication = Publication(store, spread, spread, loaded)
+    await publication.start()
+    await change(inner, ANN)
+    first = await change(inner, "bob@example.com")
+    at_hand = await record_of(inner, "cy@example.com")
+    second = replace(await change(inner, "cy@example.com"), records={"cy@example.com": at_hand})
+    store.reads_hang, store.reads_fail, spread.store_away = hangs, not hangs, True
+    with capture_logs() as lines:
+        await publication.publish([first])
+        await publication.publish([second])
+    assert (spread.sequences, spread.put_names, publication.sent) == ([2, 3], ["cy@example.com"], 0)
+    assert [line["event"] for line in lines] == ["published_ahead", "published_ahead"]
+    store.reads_hang = store.reads_fail = spread.store_away = False
+    await publication.publish([])
+    assert (spread.sequences, publication.up, publication.sent) == ([2, 3, 1, 2, 3], True, 3)
+
+
+async def test_a_cache_that_is_away_too_is_told_when_it_is_back(spread: Spread) -> None:
+    store = MemoryStore()
     publication = Publication(store, spread, spread, loaded)
     await publication.start()
     await change(store, ANN)
     row = await change(store, "bob@example.com")
-    store.unavailable = "the disk is full"
+    store.unavailable, spread.away, spread.store_away = "the disk is full", True, True
     await publication.publish([row])
-    assert spread.sequences == []
-    store.unavailable = ""
+    assert (spread.sequences, publication.up) == ([], False)
+    spread.away = False
     await publication.publish([])
-    assert (spread.sequences, publication.up) == ([1, 2], True)
+    assert spread.sequences == [2]
+    store.unavailable, spread.store_away = "", False
+    await publication.publish([])
+    assert (spread.sequences, publication.up) == ([2, 1, 2], True)
 
 
 class Unreadable(HeldStore):
