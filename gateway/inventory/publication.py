@@ -31,6 +31,8 @@ RECORDS_SECONDS = 0.5
 """Not longer does a change wait for the records that it concerns."""
 REST_SECONDS = 5.0
 """After a failure that took so long nobody but the repair tries again for a while."""
+WAITING_MOST = 4 * BATCH
+"""Changes that wait here with the records they brought; while the cache is away, more are left to the change log."""
 
 LoadRecord = Callable[[Reading, str], Awaitable[PersonRecord]]
 
@@ -78,7 +80,8 @@ class Publication:
         the other.
         """
         for change in changes:
-            self._waiting[change.sequence] = change
+            if len(self._waiting) < WAITING_MOST:
+                self._waiting[change.sequence] = change
             self._known = max(self._known, change.sequence)
         if not (self._resting or (self._told_lost and self._order.locked())):
             await self._send_waiting()

@@ -250,6 +250,25 @@ async def test_a_cache_that_is_away_too_is_told_when_it_is_back(spread: Spread) 
     assert (spread.sequences, publication.up) == ([2, 1, 2], True)
 
 
+async def test_what_waits_for_the_cache_is_bounded_and_the_rest_is_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour without a cache must not hold an hour of people's records in memory."""
+    monkeypatch.setattr(module, "WAITING_MOST", 20)
+    store, spread = MemoryStore(), Spread()
+    publication = Publication(store, spread, spread, loaded)
+    await publication.start()
+    spread.away = True
+    names = [f"u{number % 7}" for number in range(3 * module.WAITING_MOST)]
+    for name in names:
+        await publication.publish([await change(store, name)])
+        assert len(publication._waiting) <= module.WAITING_MOST
+    spread.away = False
+    await publication.publish([])
+    assert spread.sequences == list(range(1, module.WAITING_MOST + 1))
+    await publication.publish([await change(store, ANN)])
+    assert spread.sequences == list(range(1, len(names) + 2))
+    assert set(spread.records) == {ANN, *names}
+
+
 class Unreadable(HeldStore):
     """A store that takes commits and gives nothing back, at once or never."""
 
