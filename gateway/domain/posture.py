@@ -19,7 +19,7 @@ OTHER_SOURCE_NEWER_BY_SECONDS = 600.0
 """A hit of one source is closed by another only when its full list is this much newer: two clocks."""
 
 TOMBSTONES_OF_ONE_SOURCE = 200
-"""On one mail device. Any one of them stands for a banned app."""
+"""On one mail device; beyond them the last one of each ban stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +204,40 @@ def surviving_hits(before: PersonRecord, after: PersonRecord, index: BanIndex) -
             if not _answered(stone := Tombstone(hit.app, hit.source_id, hit.at, hit.scope), new if device_id else ())
             and not _continued(stone, source, following)
         }
-        remaining = _newest(kept | lost)
+        remaining = _bounded(kept | lost, index)
         if set(remaining) != stones:
             needed[device_id] = remaining
     return needed
 
 
-def _newest(stones: set[Tombstone]) -> tuple[Tombstone, ...]:
-    """In order of time, of each source the newest ones: so none takes away what another one has left."""
-    left: Counter[str] = Counter()
-    found = []
-    for stone in sorted(stones, key=lambda stone: (stone.seen_at, stone.app.id), reverse=True):
-        left[stone.source_id] += 1
-        if left[stone.source_id] <= TOMBSTONES_OF_ONE_SOURCE:
-            found.append(stone)
-    return tuple(reversed(found))
+def _bounded(stones: set[Tombstone], index: BanIndex) -> tuple[Tombstone, ...]:
+    """In order of time, of each source so many: none takes away what another one has left.
+
+    Whatever answers the last sight of an app answers the earlier ones. Of more than may stay, the last one of every ban
+    does all the same: else many hits of a ban that is not enforced would push out the one that refuses the phone.
+    """
+    known: set[tuple[str, Scope, str]] = set()
+    stay, more = [], []
+    for stone in sorted(_last_sights(stones), key=_by_time, reverse=True):
+        speaks_for = {(stone.source_id, stone.scope, ban.name) for ban in index.bans_of(stone.app)}
+        (more if speaks_for <= known else stay).append(stone)
+        known |= speaks_for
+    left = Counter(stone.source_id for stone in stay)
+    for stone in more:
+        if left[stone.source_id] < TOMBSTONES_OF_ONE_SOURCE:
+            left[stone.source_id] += 1
+            stay.append(stone)
+    return tuple(sorted(stay, key=_by_time))
+
+
+def _by_time(stone: Tombstone) -> tuple[float, str]:
+    return stone.seen_at, stone.app.id
+
+
+def _last_sights(stones: Iterable[Tombstone]) -> Iterable[Tombstone]:
+    """Of each app the last one, by source and by what that saw."""
+    last = {(stone.app, stone.source_id, stone.scope): stone for stone in sorted(stones, key=_by_time)}
+    return last.values()
 
 
 def _answered(stone: Tombstone, devices: tuple[DeviceEvidence, ...]) -> bool:

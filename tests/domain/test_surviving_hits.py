@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from gateway.domain.bans import Ban, Matcher, MatcherKind
+from gateway.domain.bans import Ban, Flag, Matcher, MatcherKind
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
 from gateway.domain.inventory import App, Naming, Platform, Scope
-from gateway.domain.matching import compiled
-from gateway.domain.posture import TOMBSTONES_OF_ONE_SOURCE, surviving_hits
+from gateway.domain.matching import BanIndex, compiled
+from gateway.domain.posture import TOMBSTONES_OF_ONE_SOURCE, open_hits, surviving_hits
 
 TIKTOK = App(Platform.ANDROID, "com.zhiliaoapp.musically")
 MAIL = App(Platform.ANDROID, "com.google.android.gm")
@@ -82,12 +82,55 @@ def test_another_phone_without_a_device_id_answers_nothing() -> None:
     assert surviving_hits(person(unbound=(stone,)), person(unbound=(stone, dirty_too)), INDEX) == {}
 
 
+GAMES = Ban("Games", (Matcher(MatcherKind.ID_PREFIX, "com.games", Platform.ANDROID),), flag=Flag.REPORT_ONLY)
+BOTH = compiled((replace(INDEX.bans[0], flag=Flag.ENFORCE), GAMES))
+
+
+def game(number: int) -> App:
+    return App(Platform.ANDROID, f"com.games.g{number}")
+
+
+def left_by(phone: DeviceEvidence, index: BanIndex = INDEX) -> tuple[Tombstone, ...]:
+    """The tombstones when all evidence of a phone leaves; another report changes nothing of them."""
+    gone = replace(phone, sources=(), binding=BindingState.UNMATCHED)
+    found = surviving_hits(person(phone), person(gone), index)["d"]
+    after = person(replace(gone, tombstones=found))
+    assert surviving_hits(after, after, index) == {}
+    return found
+
+
 def test_one_source_leaves_no_end_of_tombstones_and_pushes_out_its_own_only() -> None:
     """A source could claim and let go of a phone, each time with other versions of a banned app."""
     others = Tombstone(TIKTOK, "intune", 1.0)
-    stones = tuple(Tombstone(TIKTOK, "mdm", float(at)) for at in range(TOMBSTONES_OF_ONE_SOURCE))
-    full = replace(device("d", DIRTY), tombstones=(others, *stones))
-    left = replace(full, sources=(), binding=BindingState.UNMATCHED)
-    found = surviving_hits(person(full), person(left), INDEX)["d"]
-    assert set(found) == {others, *stones[1:], STONE}
-    assert surviving_hits(person(replace(left, tombstones=found)), person(replace(left, tombstones=found)), INDEX) == {}
+    stones = tuple(
+        Tombstone(replace(TIKTOK, version=str(number)), "mdm", float(number))
+        for number in range(TOMBSTONES_OF_ONE_SOURCE)
+    )
+    assert set(left_by(replace(device("d", DIRTY), tombstones=(others, *stones)))) == {others, *stones[1:], STONE}
+
+
+def test_of_one_app_the_last_sight_stays() -> None:
+    """What answers that answers the earlier ones; one that could see more is not answered by the same."""
+    earlier = tuple(Tombstone(TIKTOK, "mdm", at) for at in (1.0, 999.0))
+    narrow = Tombstone(TIKTOK, "mdm", 2.0, Scope.WORK_PROFILE)
+    assert left_by(replace(device("d", DIRTY), tombstones=(*earlier, narrow))) == (narrow, STONE)
+
+
+def test_many_hits_of_one_ban_do_not_push_out_the_one_that_refuses_the_phone() -> None:
+    """Whoever is cut could have a phone without a DeviceId come and go with games that are only reported."""
+    games = tuple(Tombstone(game(number), "mdm", 2000.0 + number) for number in range(TOMBSTONES_OF_ONE_SOURCE + 50))
+    crowd = replace(DIRTY, apps=(game(0),), generated_at=9000.0, full_at=9000.0)
+    found = left_by(replace(device("d", crowd, state=BindingState.CONFLICT), tombstones=(STONE, *games)), BOTH)
+    assert found[0] == STONE
+    assert len(found) == TOMBSTONES_OF_ONE_SOURCE
+    left = replace(device("d", state=BindingState.UNMATCHED), tombstones=found)
+    assert {hit.ban.name for hit in open_hits(left, BOTH)} == {"TikTok", "Games"}
+
+
+def test_more_bans_than_tombstones_all_stay() -> None:
+    bans = tuple(
+        Ban(f"g{number}", (Matcher(MatcherKind.ID, game(number).id, Platform.ANDROID),))
+        for number in range(TOMBSTONES_OF_ONE_SOURCE + 20)
+    )
+    crowd = replace(DIRTY, apps=tuple(game(number) for number in range(len(bans))))
+    assert len(left_by(device("d", crowd), compiled(bans))) == len(bans)

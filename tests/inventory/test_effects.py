@@ -1,8 +1,17 @@
 """From a report to the workers: records, change log, cache and feed, for exactly the people whom it concerns."""
 
+from dataclasses import replace
+
 import pytest
 
+from gateway.domain import posture
+from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.bans import Ban, Flag, Matcher, MatcherKind
+from gateway.domain.decide import decide
 from gateway.domain.evidence import BindingState
+from gateway.domain.inventory import Platform
+from gateway.domain.policy import policy_of
+from gateway.domain.verdict import Effect
 from gateway.inventory.mail_devices import Sighting
 from gateway.ports.store import MailDevice, Person, PinnedBinding
 from tests.inventory.chain import Chain, names
@@ -135,6 +144,25 @@ async def test_checkout_leaves_tombstones(chain: Chain) -> None:
     ]
     assert not await chain.ingest.check_out("agents", "d1")
     assert await chain.told() == set()
+
+
+async def test_a_crowd_of_reported_hits_brings_no_refused_phone_back(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A phone without a DeviceId, which no list answers for, comes and goes with apps of a ban that is not enforced."""
+    monkeypatch.setattr(posture, "TOMBSTONES_OF_ONE_SOURCE", 3)
+    games = Ban("Games", (Matcher(MatcherKind.ID_PREFIX, "com.games", Platform.ANDROID),), flag=Flag.REPORT_ONLY)
+    enforced = replace(chain.policy.version.bans[0], flag=Flag.ENFORCE)
+    chain.policy = policy_of(replace(chain.policy.version, bans=(enforced, games)))
+    for number in range(6):
+        app = TIKTOK if number == 0 else f"com.games.g{number}"
+        await chain.post(full(number + 1, (app,), subject=f"d{number}", device=names(ANN, serial="S1")))
+        assert await chain.ingest.check_out("agents", f"d{number}")
+    (left,) = (await chain.record(ANN)).unbound
+    assert len(left.tombstones) == 3
+    request = AccessRequest(ANN, "", Protocol.IMAP, IdentityStrength.USER_WIDE)
+    verdict = decide(request, await chain.record(ANN), chain.policy, NOW)
+    assert (verdict.effect, verdict.ban) == (Effect.DENY, "TikTok")
 
 
 async def test_a_clean_device_leaves_nothing_behind(chain: Chain) -> None:
