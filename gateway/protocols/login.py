@@ -20,6 +20,8 @@ class Offer:
     mechanisms: tuple[Mechanism, ...] = ()
     """None: no login at all, as is right without TLS."""
     starttls: bool = False
+    literals_unasked: bool = False
+    """Whether literals need not be waited for (RFC 7888), here and behind the login at the mail server. IMAP only."""
     password: bool = field(init=False)
     """Whether LOGIN, or USER and PASS, is taken."""
 
@@ -29,9 +31,9 @@ class Offer:
 
 
 @lru_cache(maxsize=32)
-def offer_of(mechanisms: tuple[Mechanism, ...], starttls: bool) -> Offer:
+def offer_of(mechanisms: tuple[Mechanism, ...], starttls: bool, literals_unasked: bool) -> Offer:
     """The same one for the same."""
-    return Offer(mechanisms, starttls)
+    return Offer(mechanisms, starttls, literals_unasked)
 
 
 # --- with a client

@@ -1,5 +1,7 @@
 """What is offered to a client: before login a list of ours, after it the mail server's without what nobody can watch.
 
+Before login nothing is offered that would hold behind it, too, and that the mail server has not.
+
 After login the list is the server's own, less what would lead round the gateway: another login in the same
 connection, a compressed stream, references to other servers, URLs that others fetch later. This is courtesy towards
 clients; a server that would let a client do these things all the same is refused when it is set up.
@@ -38,7 +40,11 @@ _LISTS_MOST: Final = 32
 @lru_cache(_LISTS_MOST)
 def before_login(offer: Offer) -> bytes:
     """The list that a client is given before login, in one line."""
-    words = [b"IMAP4rev1", b"SASL-IR", b"ID", b"LITERAL+"]
+    words = [b"IMAP4rev1", b"SASL-IR", b"ID"]
+    if offer.literals_unasked:
+        # Taken here in any case. But a client may not ask again behind the login, and a mail server that has it not
+        # would run the lines of a message as commands.
+        words.append(b"LITERAL+")
     if offer.starttls:
         words.append(b"STARTTLS")
     if not offer.password:

@@ -189,7 +189,9 @@ class MailFront:
         """A new one, that offers what is right in this state of the connection."""
         may_log_in = within_tls or self.settings.cleartext_login
         mechanisms = self.server.mechanisms if may_log_in else ()
-        return self.spoken.dialogue(offer_of(mechanisms, self.tls is not None and not within_tls))
+        return self.spoken.dialogue(
+            offer_of(mechanisms, self.tls is not None and not within_tls, self.server.literals_unasked)
+        )
 
     def leave(self, connection: ClientConnection) -> None:
         """A connection is gone."""

@@ -247,6 +247,8 @@ class MailServer:
         self._known_until = 0.0
         self.mechanisms: tuple[Mechanism, ...] = (Mechanism.PLAIN, Mechanism.LOGIN)
         """What clients can be offered; at first what every mail server has."""
+        self.literals_unasked = False
+        """Whether it takes literals that nobody has waited for (RFC 7888)."""
         self.reached = True
         """Whether the last attempt to reach it worked."""
 
@@ -285,6 +287,7 @@ class MailServer:
         if capabilities is not self._known or now >= self._known_until:
             self._known, self._known_until = capabilities, now + KNOWN_SECONDS
             self.mechanisms = self._spoken.mechanisms(capabilities) or self.mechanisms
+            self.literals_unasked = b"LITERAL+" in capabilities
 
     def forget(self) -> None:
         """What it could do lately may be no longer so."""

@@ -189,7 +189,11 @@ WAYS_UP = (
 FRAGMENT = "autodiscover.xml#/../../"
 """Which curl would not send."""
 WAYS_DOWN = (
-    *("/Microsoft-Server-ActiveSync/../", "/Microsoft-Server-ActiveSync%2f..%2f", "/Microsoft-Server-ActiveSync/%2e%2e/"),
+    *(
+        "/Microsoft-Server-ActiveSync/../",
+        "/Microsoft-Server-ActiveSync%2f..%2f",
+        "/Microsoft-Server-ActiveSync/%2e%2e/",
+    ),
     *("/owa/..//", "/./"),
 )
 

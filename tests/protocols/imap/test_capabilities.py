@@ -13,9 +13,11 @@ DOVECOT = (
 
 
 def test_before_login() -> None:
-    assert before_login(Offer()) == b"IMAP4rev1 SASL-IR ID LITERAL+ LOGINDISABLED"
-    assert before_login(Offer(starttls=True)) == b"IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS LOGINDISABLED"
-    assert before_login(Offer((Mechanism.PLAIN,))) == b"IMAP4rev1 SASL-IR ID LITERAL+ AUTH=PLAIN"
+    assert before_login(Offer()) == b"IMAP4rev1 SASL-IR ID LOGINDISABLED"
+    assert before_login(Offer(starttls=True)) == b"IMAP4rev1 SASL-IR ID STARTTLS LOGINDISABLED"
+    assert before_login(Offer((Mechanism.PLAIN,))) == b"IMAP4rev1 SASL-IR ID AUTH=PLAIN"
+    offer = Offer((Mechanism.PLAIN,), literals_unasked=True)
+    assert before_login(offer) == b"IMAP4rev1 SASL-IR ID LITERAL+ AUTH=PLAIN"
 
 
 def test_what_leads_round_the_gateway_is_left_out() -> None:

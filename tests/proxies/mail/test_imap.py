@@ -45,6 +45,22 @@ async def test_a_session_passes_both_ways_and_the_list_of_capabilities_is_edited
     assert imap.logins("accepted") == 1
 
 
+async def test_literals_that_are_not_waited_for_are_offered_only_where_the_mail_server_has_them(
+    imap: MailFronted, server: ScriptedServer
+) -> None:
+    """A client that does not ask again behind the login would send a message's lines to be run as commands."""
+    for known, offered in ((b"LITERAL+ ", True), (b"", False)):
+        client = await greeted(imap)
+        client.send(LOGIN)
+        peer = await server.accepted()
+        peer.send(b"* OK [CAPABILITY IMAP4rev1 SASL-IR %bAUTH=PLAIN] ready\r\n" % known)
+        await peer.line()
+        peer.send(b"a OK Logged in\r\n")
+        await client.expect(b"a OK Logged in\r\n")
+        another = await imap.client()
+        assert (b" LITERAL+ " in await another.line()) is offered
+
+
 async def test_what_stands_behind_the_login_becomes_the_session(imap: MailFronted, server: ScriptedServer) -> None:
     client = await greeted(imap)
     client.send(LOGIN + b"b SELECT INBOX\r\nc NOOP\r\n")
