@@ -8,7 +8,6 @@ option (it must not begin with ``-``) nor a mask (no wildcards, nothing like a n
 import asyncio
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from gateway.authz.cutter import CutFailed
@@ -21,6 +20,8 @@ SECONDS: Final = 10.0
 NOBODY: Final = 68
 """``doveadm kick`` where nobody was there (EX_NOHOST)."""
 SAID_LONGEST: Final = 2_000
+LEFT_MOST: Final = 16
+"""Programs that go on after their time because they are another user's; no more are begun then."""
 
 
 class CommandMeans:
@@ -32,6 +33,7 @@ class CommandMeans:
     def __init__(self, words: Sequence[str]) -> None:
         """``words``: the program and its arguments; ``{user}`` stands for the name, and is a whole word."""
         self._words = tuple(words)
+        self._left: set[asyncio.Task[int]] = set()
 
     def exact(self, target: str) -> str:
         """A user's name as the asker spells it."""
@@ -47,6 +49,8 @@ class CommandMeans:
 
     async def _run(self, user: str) -> bool:
         words = [user if word == USER else word for word in self._words]
+        if len(self._left) >= LEFT_MOST:
+            raise CutFailed(f"{words[0]} has been begun {LEFT_MOST} times and does not end")
         try:
             process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
         except OSError as error:
@@ -58,13 +62,30 @@ class CommandMeans:
         except TimeoutError:
             raise CutFailed(f"{words[0]} does not end within {SECONDS:.0f} s") from None
         finally:
-            await _end(process)
+            await self._end(process)
         if code not in (0, NOBODY):
             raise CutFailed(f"{words[0]} ended with {code}: {said}")
         return code == 0
 
+    async def _end(self, process: Process) -> None:
+        if process.returncode is not None:
+            return
+        try:
+            process.kill()
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            # kill(2): sudo is root's, whoever has started it. Nobody waits for it but this task.
+            waiting = asyncio.get_running_loop().create_task(process.wait())
+            self._left.add(waiting)
+            waiting.add_done_callback(self._left.discard)
+            return
+        await process.wait()
+
     async def close(self) -> None:
-        """Nothing is kept."""
+        """Wait no longer for what goes on after its time."""
+        for waiting in tuple(self._left):
+            waiting.cancel()
 
 
 async def _read_some(process: Process) -> str:
@@ -74,10 +95,3 @@ async def _read_some(process: Process) -> str:
     while await process.stderr.read(65536):
         pass
     return one_line(first.decode("utf-8", "replace"), 200).decode() or "it says nothing"
-
-
-async def _end(process: Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -1,6 +1,7 @@
 """A program of the operator's ends sessions: the name is one argument, time is bounded, what it says is told."""
 
 import sys
+from asyncio.subprocess import Process
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gateway.authz import command_means
 from gateway.authz.command_means import CommandMeans
 from gateway.authz.cutter import CutFailed
+from tests.support.fronted import until
 
 REMEMBER = "import sys, pathlib; pathlib.Path(sys.argv[1]).open('a').write(repr(sys.argv[2:]) + '\\n')"
 
@@ -44,3 +46,25 @@ async def test_it_is_killed_after_its_time(monkeypatch: pytest.MonkeyPatch) -> N
     means = CommandMeans([sys.executable, "-c", "import time; time.sleep(600)", "{user}"])
     with pytest.raises(CutFailed, match="does not end"):
         await means.cut(["anna"])
+
+
+async def test_one_that_runs_as_root_is_not_ours_to_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill(2): sudo is root's, whoever has started it. The cut has failed, and is tried again like any other."""
+
+    def not_permitted(process: Process) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(command_means, "SECONDS", 0.1)
+    monkeypatch.setattr(command_means, "LEFT_MOST", 1)
+    monkeypatch.setattr(Process, "kill", not_permitted)
+    there = tmp_path / "go"
+    wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.05)"
+    means = CommandMeans([sys.executable, "-c", wait, str(there), "{user}"])
+    with pytest.raises(CutFailed, match="does not end within"):
+        await means.cut(["anna"])
+    with pytest.raises(CutFailed, match="begun 1 times and does not end"):
+        await means.cut(["anna"])
+    there.touch()
+    monkeypatch.setattr(command_means, "SECONDS", 20.0)
+    await until(lambda: not means._left)
+    assert await means.cut(["anna"]) == 1
