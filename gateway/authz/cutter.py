@@ -91,6 +91,8 @@ class Cutter:
         self._waiting: dict[str, Wanted] = {}
         self._again: dict[str, tuple[float, Wanted]] = {}
         """Those that are cut once more, and when."""
+        self.given_up: Callable[[str], None] = lambda target: None
+        """Told of each target that is not tried again."""
         self._wake = asyncio.Event()
         self._failing = False
         self._pause = FIRST_PAUSE_SECONDS
@@ -115,6 +117,7 @@ class Cutter:
             return
         if len(self._waiting) >= WAITING_MOST:
             self._count("given_up")
+            self.given_up(exact)
             return
         self._waiting[exact] = Wanted(asker, request, verdict, let_in_at, self._monotonic())
         self._wake.set()
@@ -155,6 +158,9 @@ class Cutter:
         except CutFailed as error:
             self._failed(batch, str(error))
             return False
+        except Exception as error:  # a mistake of ours loses nobody of the batch
+            self._failed(batch, type(error).__name__)
+            raise
         if self._failing:
             self._failing = False
             log.info("cuts_go_on", means=self.means.name)
@@ -183,6 +189,7 @@ class Cutter:
         for target, wanted in batch.items():
             if now - wanted.wanted_at > GIVE_UP_SECONDS:
                 self._count("given_up")
+                self.given_up(target)
                 log.error(
                     "cut_given_up",
                     means=self.means.name,

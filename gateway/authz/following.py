@@ -6,7 +6,7 @@ One for each front, as its settings say. Nothing here delays an answer, and what
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -17,7 +17,7 @@ from gateway.authz.haproxy_feeder import MapFeeder
 from gateway.authz.haproxy_map import VerdictMirror
 from gateway.authz.haproxy_means import HaproxyMeans
 from gateway.authz.inquiry import Whereabouts
-from gateway.authz.let_in import LetIn
+from gateway.authz.let_in import REMEMBERED_MOST, LetIn
 from gateway.decision.decision_point import DecisionPoint
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.identity import IdentityRules
@@ -41,6 +41,8 @@ class Cut:
     """Kinds, as in metrics: ``dovecot``, ``haproxy`` …"""
     cutter: Cutter
     let_in: LetIn
+    ended: set[str] = field(default_factory=set)
+    """Places that were found in the asker's own list and ended: whoever is there now has logged in since."""
 
     def note(self, asker: str, request: AccessRequest, where: Whereabouts) -> None:
         """Somebody was let in."""
@@ -51,6 +53,16 @@ class Cut:
             place = f"{request.protocol.value} {target}"
         if target:
             self.let_in.note(f"{place} {_device_of(request)}", target, asker, request, place=place)
+
+    def given_up(self, target: str) -> None:
+        """It was not ended after all; the asker's list is to be believed again."""
+        self.ended.difference_update([place for place in self.ended if place.partition(" ")[2] == target])
+
+    def note_ended(self, place: str) -> None:
+        """One of the asker's own list is being ended."""
+        if len(self.ended) >= REMEMBERED_MOST:
+            self.ended.clear()
+        self.ended.add(place)
 
 
 class Following:
@@ -74,6 +86,8 @@ class Following:
         self._feeders = tuple(feeders)
         self._adopts = adopts
         self._tasks: list[asyncio.Task[None]] = []
+        for each in self._cuts:
+            each.cutter.given_up = each.given_up
         if mirror is not None:
             mirror.turned = self._word_turned
             mirror.begun_anew = self._map_begins_anew
@@ -146,15 +160,24 @@ class Following:
                         await self._adopt(cut, key, each.user, each.protocol)
 
     async def _adopt(self, cut: Cut, key: str, user: str, protocol: str) -> None:
-        """Somebody is connected whom we have not let in: an earlier worker did, or it was before our time."""
+        """Somebody is connected whom we have not let in: another worker did, or it was before our time.
+
+        All devices of the user are judged, as nobody knows by which one it came. So it is ended once only: who comes
+        back has been asked about, and may come by a device that is in order; whoever has let it in follows it.
+        """
         presented = Presented(_BY_PROTOCOL.get(protocol, Protocol.IMAP), user.encode("utf-8", "replace"), "")
         identified = identity_of(presented, self._rules)
         if identified is None:
             return
         request = identified.request
+        if key in cut.ended:
+            if (await self._decision.judge_loading(request)).effect is Effect.DENY:
+                return
+            cut.ended.discard(key)
         cut.let_in.note(key, user, min(cut.askers), request)
         verdict = await self._decision.judge_loading(request)
         if verdict.effect is Effect.DENY:
+            cut.note_ended(key)
             cut.let_in.deny(key, verdict)
 
     # --- the end

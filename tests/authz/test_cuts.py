@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.authz import cutter as cutter_module
+from gateway.authz import following as following_module
 from gateway.authz.cutter import Cutter
 from gateway.authz.following import Cut, Following
 from gateway.authz.inquiry import Whereabouts
@@ -17,8 +18,9 @@ from gateway.authz.let_in import LetIn
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.protocols.authz.doveadm import Connected
 from tests.support.asking import Asking, asking, policy_request, question
-from tests.support.fake_means import FakeMeans
+from tests.support.fake_means import FakeDoveadm, FakeMeans
 from tests.support.fronted import BAN, Clock, policy, settled, until
 
 
@@ -127,6 +129,16 @@ async def test_a_failure_is_tried_again_and_told_once(cutting: Cutting, monkeypa
     assert [each["event"] for each in logged if each["event"].startswith("cut")] == ["cut_failed", "cuts_go_on", "cut"]
 
 
+async def test_a_mistake_of_ours_loses_nobody(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following_module, "AGAIN_SECONDS", 0.0)
+    assert await cutting.login("anna@corp.example") == 0
+    cutting.means.mistakes = 2
+    cutting.asking.dirty("anna@corp.example", "annaphone")
+    await until(lambda: bool(cutting.means.batches))
+    assert cutting.means.cuts == ["anna@corp.example"]
+    assert cutting.counted("failed") == 2
+
+
 async def test_one_that_turned_back_meanwhile_is_let_be(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutter_module, "FIRST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(cutter_module, "LONGEST_PAUSE_SECONDS", 0.0)
@@ -221,6 +233,60 @@ async def test_each_device_of_a_user_is_followed_by_itself(cutting: Cutting, tur
     await until(lambda: bool(cutting.means.batches))
     assert cutting.means.cuts == ["anna"]
     assert cutting.let_in.is_there("activesync anna")
+
+
+# --- who was let in by another worker, or before our time
+
+
+@pytest.fixture
+async def looking(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FakeDoveadm, Cut]]:
+    """A worker that looks at Dovecot's list all the time."""
+    monkeypatch.setattr(following_module, "LOOK_SECONDS", 0.0)
+    made, means = cutting.asking, FakeDoveadm()
+    cutter = Cutter(means, RefusalLog(RefusalPace()), made.metrics, made.decision.judge, monotonic=cutting.clock)
+    cut = Cut(frozenset({"dovecot"}), cutter, LetIn(made.decision, cutter, remembered_seconds=3600.0))
+    following = Following(made.decision, made.rules, [cut])
+    await following.start()
+    yield means, cut
+    await following.close()
+
+
+async def looked(means: FakeDoveadm, times: int = 20) -> None:
+    """Until the list has been read so often."""
+    until_then = means.looks + times
+    await until(lambda: means.looks >= until_then)
+
+
+async def test_who_is_found_in_the_list_is_ended_once(cutting: Cutting, looking: tuple[FakeDoveadm, Cut]) -> None:
+    """Who is there again has logged in since: by a device that may, and the worker that was asked follows it."""
+    means, _ = looking
+    means.there = (Connected("bert", "imap"),)
+    await until(lambda: means.cuts == ["bert"])
+    await looked(means)
+    means.there = ()
+    await looked(means)
+    means.there = (Connected("bert", "imap"),)
+    await looked(means)
+    assert means.cuts == ["bert"]
+    cutting.asking.clean("bert@corp.example", "bertphone")
+    await looked(means)
+    cutting.asking.dirty("bert@corp.example", "bertphone")
+    await until(lambda: len(means.cuts) > 1)
+
+
+async def test_who_is_found_in_the_list_and_given_up_is_found_again(
+    cutting: Cutting, looking: tuple[FakeDoveadm, Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutter_module, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cutter_module, "LONGEST_PAUSE_SECONDS", 0.0)
+    means, _ = looking
+    means.failures = 1_000_000
+    means.there = (Connected("bert", "imap"),)
+    await until(lambda: means.failures < 1_000_000)
+    cutting.clock.ahead += cutter_module.GIVE_UP_SECONDS + 1
+    await until(lambda: cutting.counted("given_up") == 1)
+    means.failures = 0
+    await until(lambda: means.cuts == ["bert"])
 
 
 # --- who is remembered

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.authz.cutter import CutFailed
+from gateway.authz.doveadm_means import DoveadmMeans
 from gateway.protocols.authz import doveadm
+from gateway.protocols.authz.doveadm import Connected
 
 
 class FakeMeans:
@@ -17,6 +19,8 @@ class FakeMeans:
         self.batches: list[tuple[str, ...]] = []
         self.failures = 0
         """How many of the next calls fail."""
+        self.mistakes = 0
+        """How many of the next calls fail as nobody has thought of."""
         self.gate: asyncio.Event | None = None
         self.called = asyncio.Event()
 
@@ -37,8 +41,29 @@ class FakeMeans:
         if self.failures:
             self.failures -= 1
             raise CutFailed("is away")
+        if self.mistakes:
+            self.mistakes -= 1
+            raise RecursionError("too deep")
         self.batches.append(tuple(targets))
         return len(targets)
 
     async def close(self) -> None:
         """Nothing is kept."""
+
+
+class FakeDoveadm(FakeMeans, DoveadmMeans):
+    """The same with a list of who is connected."""
+
+    name = "doveadm"
+    most = 3
+
+    def __init__(self) -> None:
+        FakeMeans.__init__(self)
+        self.there: tuple[Connected, ...] = ()
+        self.looks = 0
+
+    async def who(self) -> tuple[Connected, ...]:
+        """As a test has it."""
+        self.looks += 1
+        await asyncio.sleep(0)
+        return self.there
