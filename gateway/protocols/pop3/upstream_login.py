@@ -10,6 +10,7 @@ from typing import Final
 from gateway.protocols import sasl
 from gateway.protocols.login import Accepted, Rejected, Send, ServerEvent
 from gateway.protocols.pop3.capabilities import WITHOUT_CAPA, understood
+from gateway.protocols.pop3.refusals import wrong_credentials
 from gateway.protocols.server_dialogue import BEFORE_LOGIN_MOST, LINE_LONGEST, Facts, Phase, ServerDialogue
 
 __all__ = ["BEFORE_LOGIN_MOST", "LINE_LONGEST", "QUIT", "UpstreamLogin"]
@@ -104,6 +105,10 @@ class UpstreamLogin(ServerDialogue):
         Once, after ``Opened``.
         """
         assert self._phase is Phase.OPENED
+        if b"AUTH=PLAIN" not in self._capabilities and not credentials.mechanism.by_token and b" " in credentials.user:
+            # USER has one word (RFC 1939 §3): of two the server may take the first, and let in another than is judged.
+            self._phase = Phase.OVER
+            return Rejected(wrong_credentials(), wrong=False)
         steps = _login_steps(credentials, self._capabilities)
         if not steps:
             return self._unusable("no_mechanism")

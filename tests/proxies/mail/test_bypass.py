@@ -176,6 +176,22 @@ async def test_nobody_logs_in_on_behalf_of_somebody_else(
     assert server.unasked
 
 
+async def test_a_name_of_two_words_reaches_no_server_that_would_take_the_first(
+    pop3: MailFronted, server: ScriptedServer
+) -> None:
+    """Behind USER; as whom a server without SASL would let in is not who is judged."""
+    pop3.dirty(ANNA)
+    client = await greeted(pop3)
+    assert await client.ask(b"USER anna@corp.example x\r\n") == b"+OK\r\n"
+    client.send(b"PASS secret\r\n")
+    peer = await server.accepted()
+    peer.send(b"+OK ready\r\n")
+    assert await peer.line() == b"CAPA\r\n"
+    peer.send(b"+OK\r\nUSER\r\n.\r\n")
+    assert (await client.line()).startswith(b"-ERR [AUTH]")
+    assert await peer.rest() == b""
+
+
 async def test_a_literal_that_nobody_asked_for_hides_no_second_login(imap: MailFronted, server: ScriptedServer) -> None:
     """Octets of a literal are no command, and a command behind the login is no login: judged is who is shown."""
     imap.clean(ANNA)
