@@ -21,6 +21,8 @@ MOST: Final = 100_000
 """Keys; beyond that nothing is learned any more until the mirror has begun anew."""
 BEGIN_ANEW_SECONDS: Final = 60.0
 """A full mirror is emptied at most so often: anybody can fill it with names that he made up."""
+ENDS_BEYOND: Final = 1_000
+"""Moments that are kept beyond two for each key; of those that were set anew the old ones are forgotten then."""
 _WORDS: Final = {Effect.ALLOW: "allow", Effect.DENY: "deny"}
 
 
@@ -81,9 +83,16 @@ class VerdictMirror:
             entry.valid_until = verdict.valid_until
             if verdict.valid_until != FOREVER:
                 heapq.heappush(self._ends, (verdict.valid_until, entry.key))
+                self._forget_old_ends()
         if word != entry.word:
             entry.word = self.words[entry.key] = word
             self.turned(entry.key)
+
+    def _forget_old_ends(self) -> None:
+        """Each report sets the moment anew, days ahead, so those that count no more would be many."""
+        if len(self._ends) > ENDS_BEYOND + 2 * len(self._entries):
+            self._ends = [(each.valid_until, key) for key, each in self._entries.items() if each.valid_until != FOREVER]
+            heapq.heapify(self._ends)
 
     def sweep(self) -> None:
         """About once a second: judge again what time may have changed."""

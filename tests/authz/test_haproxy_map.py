@@ -259,3 +259,24 @@ async def test_at_the_end_it_is_believed_no_longer(tmp_path: Path) -> None:
         async with asking(tmp_path, following=made.following) as made.asking:
             await made.until_alive()
         assert haproxy.maps[ALIVE] == []
+
+
+async def test_moments_that_count_no_more_are_forgotten(mapped: Mapped) -> None:
+    """Each report sets anew when a verdict ends, days ahead; of a phone that reports often there would be many."""
+    made = mapped.asking
+    assert await mapped.asked("anna") == "allow"
+    entry = mapped.mirror._entries[key_of("anna")]
+    verdict = made.decision.judge(entry.request)
+    assert verdict is not None
+    first = made.now() + 600.0
+    for number in range(3 * haproxy_map.ENDS_BEYOND):
+        entry.verdict_turned(replace(verdict, valid_until=first + number))
+    assert len(mapped.mirror._ends) <= haproxy_map.ENDS_BEYOND + 2
+    # The last one still counts.
+    made.dirty("anna@corp.example", "annaphone")
+    entry.verdict_turned(replace(verdict, valid_until=first + 3 * haproxy_map.ENDS_BEYOND))
+    assert mapped.mirror.words == {key_of("anna"): "allow"}
+    made.now.ahead += 600.0 + 3 * haproxy_map.ENDS_BEYOND
+    await made.cache.load("anna@corp.example")
+    mapped.mirror.sweep()
+    assert mapped.mirror.words == {key_of("anna"): "deny"}
