@@ -30,6 +30,8 @@ _METHOD = re.compile(rb"[A-Z]{3,20}\Z")
 _TARGET = re.compile(rb"/[!-~]*\Z")
 _ADDRESS = re.compile(rb"[0-9A-Fa-f:.]{2,45}\Z")
 _DISGUISES: Final = (b"microsoft-server-activesync", b"default.eas")
+_OTHER_METHODS: Final = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
+"""By which some servers run another method than the request's: inline they stay here, and an asker passes them on."""
 
 
 class Misconfigured(InvalidValue):
@@ -122,6 +124,8 @@ def question(
     ``certificate``: what the client has shown to the asker, verified.
     """
     mount = mount_of(head.path)
+    if not _OTHER_METHODS.isdisjoint(head.named):
+        return refusals.malformed()
     if mount is Mount.EAS:
         return _activesync(head, client_address, rules, certificate)
     if mount is not None:

@@ -98,6 +98,16 @@ def test_let_through_unjudged(method: str, uri: str, user: str) -> None:
     assert found.request is None
 
 
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "x-http-method", "X-Method-Override"])
+@pytest.mark.parametrize("uri", ["/Microsoft-Server-ActiveSync", "/dav/anna/"])
+@pytest.mark.parametrize("user", ["anna", ""])
+def test_a_method_in_a_header_is_no_way_round(uri: str, name: str, user: str) -> None:
+    """OPTIONS is let through unjudged; a server that goes by such a header would run another method."""
+    found = nginx("OPTIONS", uri, f"{name}: POST", user=user)
+    assert isinstance(found, Answer)
+    assert found.status == 400
+
+
 @pytest.mark.parametrize("uri", [EAS, "/owa/", "/dav/anna/"])
 def test_a_cookie_is_no_way_round(uri: str) -> None:
     found = nginx("POST", uri, "Cookie: session=1", user="")
