@@ -23,6 +23,10 @@ DEVICE_ID_LONGEST = 32
 _ALNUM = re.compile(rb"[A-Za-z0-9]+\Z")
 _HEX_PAIRS = re.compile(r"(?:[0-9a-f]{2})+\Z")
 
+_LEFT_OUT = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u1806\u180b-\u180f\ufe00-\ufe0f\ufffc\U000e0100-\U000e01ef]|  ")
+"""What SASLprep (RFC 4013 §2.1, which PLAIN asks of servers) or directories (RFC 4518 §2.2, §2.6) map to nothing, or
+Unicode calls ignorable, and is printable to Python all the same; and of blanks the second."""
+
 _USUAL_LOGIN = re.compile(r"[a-z0-9._+-]{1,64}@([a-z0-9.-]{1,128})\Z")
 """What is canonical as it stands, and most logins are."""
 
@@ -55,8 +59,8 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     """The one spelling of ``a``, ``DOMAIN\\a``, ``a@d`` and ``DOMAIN\\a@d``.
 
     Case is folded after NFKC, as directories compare names. In ``DOMAIN\\a@d`` the part behind the backslash is the
-    name. Raises ``InvalidValue`` for an empty or over-long name, control characters, blanks at the ends or beside a
-    separator, or more than one separator of a kind.
+    name. Raises ``InvalidValue`` for an empty or over-long name, control characters and others that cannot be seen,
+    blanks at the ends, beside a separator or two in a row, or more than one separator of a kind.
     """
     usual = _USUAL_LOGIN.match(text)
     if usual is not None and usual[1] not in rules.domains:
@@ -67,8 +71,8 @@ def canonical_login(text: str, rules: IdentityRules) -> str:
     # As it was given too, for so the mail server would be asked: folding may make a ``%`` of what stands behind it.
     _check_bare(text)
     _check_bare(name)
-    if name != name.strip() or not name.isprintable():
-        raise InvalidValue("the user name has blanks at its ends or control characters")
+    if name != name.strip() or not name.isprintable() or _LEFT_OUT.search(name):
+        raise InvalidValue("the user name has blanks at its ends, two in a row, or characters that cannot be seen")
     netbios = ""
     if "\\" in name:
         netbios, _, name = name.partition("\\")

@@ -79,6 +79,12 @@ def test_different_people_stay_different() -> None:
         "an\nn",
         "an\x00n",
         "an\u200bn",
+        "ann  smith",
+        "ann\u3000 smith",
+        *(
+            f"an{invisible}n"
+            for invisible in "\u034f\u115f\u1160\u17b4\u1806\u180b\u180f\u3164\ufe00\ufe0f\uffa0\ufffc\U000e0100"
+        ),
         "a@b@c",
         "@corp.example",
         "ann@",
