@@ -33,8 +33,8 @@ READER_SECONDS = 5.0
 """How long a read waits for a free connection."""
 CACHE_KIB = 4_096
 """Of the writer. It holds the upper pages of every index; leaves of a large fleet are the kernel's to hold."""
-READER_CACHE_KIB = 2_048
-"""For each connection of a reader: a worker has several, and holds what it needs as records."""
+READER_CACHE_KIB = 512
+"""For each connection of a reader: a process has several, which fill over hours, and holds what it needs as records."""
 WAL_LIMIT_BYTES = 64 << 20
 SCRUB_ATTEMPTS = 20
 SCRUB_EVERY_SECONDS = 0.1
