@@ -217,7 +217,8 @@ def _bounded(stones: set[Tombstone], index: BanIndex) -> tuple[Tombstone, ...]:
     does all the same: else many hits of a ban that is not enforced would push out the one that refuses the phone.
     """
     known: set[tuple[str, Scope, str]] = set()
-    stay, more = [], []
+    stay: list[Tombstone] = []
+    more: list[Tombstone] = []
     for stone in sorted(_last_sights(stones), key=_by_time, reverse=True):
         speaks_for = {(stone.source_id, stone.scope, ban.name) for ban in index.bans_of(stone.app)}
         (more if speaks_for <= known else stay).append(stone)
