@@ -27,9 +27,12 @@ class FollowedPolicy:
             return
         if self._sequence < 0 or await self._has_news(reading):
             version = await reading.policy()
+            if sequence <= self._sequence:
+                # Another reading, which sees more, was quicker.
+                return
             if version is not None and version != self.policy.version:
                 self.policy = policy_of(version, self.policy)
-        self._sequence = sequence
+        self._sequence = max(sequence, self._sequence)
 
     async def _has_news(self, reading: Reading) -> bool:
         rows = await reading.changes_after(self._sequence, ROWS)
