@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -80,6 +81,7 @@ async def _begun(
         await until_it_listens(settings.redis.url)
     redis = redis_of(settings)
     life = await _present_life(store, redis)
+    store.held_against(partial(_newest_told, RedisPublisher(redis, life)))
     control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)
     turn.hand_to(control.take)
     await control.run(linked)
@@ -103,6 +105,14 @@ async def _present_life(store: Store, redis: RedisConnection) -> str:
         )
         return await _another_life(store, incarnation)
     return incarnation
+
+
+async def _newest_told(feed: RedisPublisher) -> int:
+    """The highest sequence that workers were told of in this life; 0 while the cache is away: nobody knows."""
+    try:
+        return await feed.published()
+    except CacheUnavailable:
+        return 0
 
 
 async def _another_life(store: Store, after: str) -> str:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import structlog
 from sqlalchemy import bindparam, delete, update
@@ -76,6 +76,11 @@ class Transaction(Protocol):
         """Whether the database has ended it by itself."""
         ...
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the first one of its connection: the server may be another one than before."""
+        ...
+
     async def savepoint(self, statement: str) -> None:
         """SAVEPOINT, RELEASE or ROLLBACK TO; a RELEASE may be put off until the next one or ``settle``."""
         ...
@@ -132,6 +137,14 @@ class _TransactionLost(Exception):  # noqa: N818
         self.unit = unit
 
 
+Told: TypeAlias = Callable[[], Awaitable[int]]
+"""The highest sequence that anybody was ever told of, as far as that is known; 0: nothing is. Never raises."""
+
+
+async def _nothing_told() -> int:
+    return 0
+
+
 class GroupCommit:
     """Runs works, many to a transaction."""
 
@@ -155,6 +168,7 @@ class GroupCommit:
         self._closed = False
         self._reached = 0
         """The highest sequence that this process has seen committed."""
+        self.told: Told = _nothing_told
 
     async def submit(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a work; returns after the commit."""
@@ -196,6 +210,9 @@ class GroupCommit:
             self._fail(list(self._waiting), error)
             self._waiting.clear()
             return
+        if transaction.is_first:
+            # Another process may have committed what this server never got, and told of it.
+            self._reached = max(self._reached, await self.told())
         if transaction.sequence < self._reached:
             # What would be numbered now has been told of already, with other contents.
             await transaction.rollback()

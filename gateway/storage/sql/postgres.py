@@ -131,6 +131,8 @@ class Begun:
     rows: PostgresRows
     sequence: int
     incarnation: str
+    is_first: bool
+    """Of this connection."""
 
 
 class PostgresTransaction:
@@ -140,6 +142,7 @@ class PostgresTransaction:
         self.sequence = begun.sequence
         self.incarnation = begun.incarnation
         self.rows = begun.rows
+        self.is_first = begun.is_first
         self._connection = begun.connection
         self._place = place
         self._release = ""
@@ -255,7 +258,7 @@ class PostgresDatabase:
                     continue
                 raise
             connection.info["kept"] = True
-            return Begun(connection, rows, sequence, incarnation)
+            return Begun(connection, rows, sequence, incarnation, is_first=not kept)
 
     async def _taken(self, engine: AsyncEngine) -> AsyncConnection:
         try:

@@ -160,6 +160,9 @@ def _driven(work: Coroutine[Any, Any, T]) -> T:
 class SqliteTransaction:
     """The writer's transaction. Its statements run inline (see ``sqlite_rows``)."""
 
+    is_first = False
+    """One process alone writes the file, and knows what it has committed."""
+
     def __init__(self, line: _Line, connection: Connection, sequence: int, incarnation: str, place: str) -> None:
         self.sequence = sequence
         self.incarnation = incarnation

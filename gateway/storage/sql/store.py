@@ -11,7 +11,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
 from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.change_rows import LOG_KEEPS
-from gateway.storage.sql.group_commit import GroupCommit, Transaction
+from gateway.storage.sql.group_commit import GroupCommit, Told, Transaction
 from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
 from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
 from gateway.storage.sql.reading_ahead import SqlReadingAhead
@@ -67,6 +67,10 @@ class SqlStore:
         self._closed = False
         self.place = database.place
         """Where it is, without secrets."""
+
+    def held_against(self, told: Told) -> None:
+        """Write to no server from now on that lacks what ``told`` knows: one that took over may lack it."""
+        self._commits.told = told
 
     def read(self) -> AbstractAsyncContextManager[Reading]:
         """A snapshot of what is committed now."""

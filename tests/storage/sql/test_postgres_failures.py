@@ -300,6 +300,56 @@ async def test_the_standby_takes_over(server: PostgresServer, standby: PostgresS
     await store.close()
 
 
+async def test_a_standby_that_lacks_what_was_told_of_is_not_written(
+    server: PostgresServer, standby: PostgresServer
+) -> None:
+    """It takes over without the last commits of one process; the other one would give their numbers to its own.
+
+    Whoever follows changes by their numbers would take those for known, and go on with what stood there before.
+    """
+    hosts = f"host={standby.directory},{server.directory}&port={standby.port},{server.port}"
+    url = f"postgresql://gatepost@/gatepost?{hosts}"
+    here, there = [await open_store(url, writable=True, bounds=BOUNDS) for _ in range(2)]
+    told = 0
+
+    async def newest_told() -> int:
+        return told
+
+    for each in (here, there):
+        each.held_against(newest_told)
+    told = await put_person(there, "ann")
+    await standby.until("SELECT to_regclass('people') IS NOT NULL", "t", "gatepost")
+    await standby.until("SELECT count(*) FROM people", "1", "gatepost")
+    standby.stop(signal.SIGINT)
+    for name in ("bob", "cy", "dora"):
+        told = await put_person(here, name)
+    server.crash()
+    standby.start()
+    standby.promote()
+    for name in ("eve", "fay", "gus", "hal"):
+        with pytest.raises(StoreUnavailable, match="an earlier state of the database"):
+            await put_person(there, name)
+    assert await people(there) == ["ann"]
+    for each in (here, there):
+        await each.close()
+
+
+async def test_only_a_new_connection_is_held_against_what_was_told(store: SqlStore, server: PostgresServer) -> None:
+    asked: list[int] = []
+
+    async def newest_told() -> int:
+        asked.append(1)
+        return 0
+
+    store.held_against(newest_told)
+    for name in ("ann", "bob", "cy"):
+        await put_person(store, name)
+    assert len(asked) == 1
+    server.restart()
+    await put_person(store, "dora")
+    assert len(asked) == 2
+
+
 async def test_a_server_that_turns_read_only_is_left(store: SqlStore, server: PostgresServer) -> None:
     await put_person(store, "ann")
     server.sql("ALTER SYSTEM SET default_transaction_read_only = on")
