@@ -161,6 +161,9 @@ class _Said:
             )
         if count > 1:
             raise InvalidValue("two Authorization headers: the mail server may believe the other one")
+        if self._text(b"auth") is None and (count or not isinstance(self._said.get(b"cookies"), int)):
+            # Whoever seems to have no credentials is let in, for the mail server to ask for them.
+            raise original.Misconfigured("auth or cookies is missing: take the message's args over from the example")
         fields = [(name, value) for said, name in _FIELDS.items() if (value := self._text(said))]
         if self._said.get(b"cookies"):
             fields.append((b"cookie", b"-"))

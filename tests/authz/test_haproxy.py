@@ -55,6 +55,15 @@ async def test_arguments_that_are_missing_are_told_of(authz: Asking) -> None:
     assert [each["event"] for each in logged] == ["asker_misconfigured"]
 
 
+@pytest.mark.parametrize("user", ["bert", ""])
+async def test_who_is_without_credentials_only_because_none_are_told(authz: Asking, user: str) -> None:
+    """Everybody would be let in: the mail server sees what HAProxy leaves out."""
+    left_out = {"auth": string(None)} if user else {"cookies": string(None)}
+    with capture_logs() as logged:
+        assert (await authz.variables(BERT, user, **left_out))["verdict"] == "defer"
+    assert [each["event"] for each in logged] == ["asker_misconfigured"]
+
+
 async def test_questions_of_one_connection(authz: Asking) -> None:
     """Each answer has its question's numbers; the second is at hand at once, the first is not."""
     await authz.cache.load("bert@corp.example")

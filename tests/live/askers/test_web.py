@@ -315,6 +315,16 @@ async def test_nobody_is_let_in_while_gatepost_says_nothing(web: Web) -> None:
     await web.switch("on")
 
 
+async def test_an_empty_login_is_the_mail_servers_to_refuse(web: Web, gatepost: Asking) -> None:
+    """And no mistake of the asker's configuration, which anybody could have the operator told of."""
+    answers = gatepost.metrics.families["gatepost_authz_answers_total"].values
+    before = [each for each in answers.items() if each[0][1] == "misconfigured"]
+    said = request(BERT, FOLDER_SYNC, user="bert")
+    login = b"Authorization: " + basic("bert").encode()
+    assert (await web.ask(said.replace(login, b"Authorization:"))).status == 401
+    assert [each for each in answers.items() if each[0][1] == "misconfigured"] == before
+
+
 async def test_two_logins_in_one_request_are_no_way_round(web: Web) -> None:
     """One of them is asked about, and the mail server may believe the other."""
     before = web.reached()
