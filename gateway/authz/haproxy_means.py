@@ -1,11 +1,13 @@
 """Ends HAProxy's sessions by its runtime API: ``show sess`` says which one a client's address and port belong to."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from gateway.authz.cutter import CutFailed
 from gateway.authz.haproxy_client import HaproxyClient
 from gateway.protocols.authz import haproxy_runtime
+from gateway.protocols.authz.haproxy_runtime import RuntimeSession
 
 AT_ONCE: Final = 5_000
 """One look at all sessions finds so many."""
@@ -37,8 +39,7 @@ class HaproxyMeans:
         return len(found)
 
     async def _cut_at(self, client: HaproxyClient, wanted: frozenset[str]) -> set[str]:
-        there = haproxy_runtime.sessions(await client.say(haproxy_runtime.SHOW_SESSIONS))
-        theirs = [each for each in there if each.source in wanted]
+        theirs = [each for each in await self._sessions(client) if each.source in wanted]
         for line in haproxy_runtime.shutdowns(each.pointer for each in theirs):
             # "No such session" is said of one that has ended by itself.
             await client.say(line)
@@ -48,9 +49,17 @@ class HaproxyMeans:
         """The clients that are connected. Raises ``CutFailed`` unless all processes answer."""
         found: set[str] = set()
         for client in self._clients:
-            text = await client.say(haproxy_runtime.SHOW_SESSIONS)
-            found.update(each.source for each in haproxy_runtime.sessions(text))
+            found.update(each.source for each in await self._sessions(client))
         return frozenset(found)
+
+    async def _sessions(self, client: HaproxyClient) -> list[RuntimeSession]:
+        text = await client.say(haproxy_runtime.SHOW_SESSIONS)
+        found: list[RuntimeSession] = []
+        for piece in haproxy_runtime.pieces(text):
+            found += haproxy_runtime.sessions(piece)
+            # Of tens of thousands it takes a second, which must not be everybody's.
+            await asyncio.sleep(0)
+        return found
 
     async def close(self) -> None:
         """Nothing is kept."""

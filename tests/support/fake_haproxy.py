@@ -21,6 +21,8 @@ class FakeHaproxy:
         self.fail_next = ""
         """The next line that begins so is answered by an error."""
         self.gate: asyncio.Event | None = None
+        self.sessions: list[str] = []
+        """The lines of ``show sess``."""
         self.gated = ""
         """Lines that begin so wait for the gate."""
         self._server: asyncio.Server | None = None
@@ -74,6 +76,11 @@ class FakeHaproxy:
         return "".join(self._done(each.strip(), rows) + "\n" for each in line.split(";"))
 
     def _done(self, command: str, rows: Rows) -> str:
+        if command == "show sess":
+            return "".join(f"{line}\n" for line in self.sessions)
+        if command.startswith("shutdown session "):
+            self.sessions = [each for each in self.sessions if not each.startswith(f"{command.split()[2]}:")]
+            return ""
         words = command.removesuffix("<<").split()
         verb, version = words[0], 0
         if words[2].startswith("@"):

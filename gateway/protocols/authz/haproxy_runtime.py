@@ -13,6 +13,8 @@ from gateway.domain.errors import InvalidValue
 
 LINE_LONGEST: Final = 12_000
 """Octets of a line or payload; HAProxy's buffer has 16,384 by default, and its command stands in it too."""
+PIECE_LONGEST: Final = 64 << 10
+"""Characters of an answer that are understood at a time: some 250 sessions, in two or three milliseconds."""
 KEY = re.compile(r"[0-9A-Za-z]{16,128}\Z")
 """What a key of the map looks like: a digest."""
 _SESSION = re.compile(r"(0x[0-9a-f]+): proto=\S+ src=(\S+):([0-9]+) ", re.MULTILINE)
@@ -45,8 +47,23 @@ SHOW_SESSIONS: Final = "show sess"
 
 
 def sessions(text: str) -> tuple[RuntimeSession, ...]:
-    """What ``show sess`` says."""
-    return tuple(RuntimeSession(each[1], source(each[2], int(each[3]))) for each in _SESSION.finditer(text))
+    """What ``show sess`` says, or some of its lines."""
+    return tuple(RuntimeSession(each[1], _shown(each[2], each[3])) for each in _SESSION.finditer(text))
+
+
+def _shown(address: str, port: str) -> str:
+    """As ``source``; inet_ntop(3) writes most addresses in that very way, and reading one takes as long as all else."""
+    plain = not address.startswith((":", "[")) and (":" not in address or "." not in address)
+    return f"{address}:{port}" if plain else source(address, int(port))
+
+
+def pieces(text: str, longest: int = PIECE_LONGEST) -> Iterator[str]:
+    """A long answer cut at ends of lines, so that not all of it has to be understood at once."""
+    at = 0
+    while at < len(text):
+        end = text.rfind("\n", at, at + longest) + 1 or text.find("\n", at) + 1 or len(text)
+        yield text[at:end]
+        at = end
 
 
 def shutdowns(pointers: Iterable[str]) -> Iterator[str]:

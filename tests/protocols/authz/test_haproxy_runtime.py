@@ -28,6 +28,15 @@ def test_ipv4_at_a_socket_for_both_families_is_found_by_every_spelling() -> None
     assert runtime.source("unix::x", 1) == "unix::x:1"
 
 
+@pytest.mark.parametrize("longest", [1, 100, 300, 1000, 100_000])
+def test_a_long_answer_in_pieces_is_all_of_it(longest: int) -> None:
+    for text in (SESSIONS, SESSIONS * 5, SESSIONS.rstrip("\n"), "\n", "", "x" * 500):
+        pieces = list(runtime.pieces(text, longest))
+        assert "".join(pieces) == text
+        assert all(each.endswith("\n") for each in pieces[:-1])
+        assert [one for each in pieces for one in runtime.sessions(each)] == list(runtime.sessions(text))
+
+
 def test_a_line_stays_within_haproxys_buffer() -> None:
     pointers = [f"0x{number:012x}" for number in range(2_000)]
     lines = list(runtime.shutdowns(pointers))
