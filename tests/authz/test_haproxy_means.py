@@ -17,8 +17,9 @@ MANY = 20_000
 
 def line(number: int) -> str:
     """Of ``show sess``, as HAProxy 2.6 writes it."""
+    client = f"2001:db8::{number % 0xFFFF + 1:x}:{10_000 + number % 50_000}"
     return (
-        f"0x{0x55D8_0000_0000 + number:x}: proto=tcpv6 src=2001:db8::{number % 0xFFFF + 1:x}:{10_000 + number % 50_000} "
+        f"0x{0x55D8_0000_0000 + number:x}: proto=tcpv6 src={client} "
         "fe=mail be=mail_server srv=mail ts=00 epoch=0 age=1h2m calls=3 rate=0 cpu=0 lat=0 rq[f=848202h,i=0,an=00h]"
     )
 
