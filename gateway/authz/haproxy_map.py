@@ -23,6 +23,8 @@ BEGIN_ANEW_SECONDS: Final = 60.0
 """A full mirror is emptied at most so often: anybody can fill it with names that he made up."""
 ENDS_BEYOND: Final = 1_000
 """Moments that are kept beyond two for each key; of those that were set anew the old ones are forgotten then."""
+JUDGED_AT_ONCE: Final = 200
+"""Where more verdicts end at one moment, as when a ban begins, the others leave the map and are asked about."""
 _WORDS: Final = {Effect.ALLOW: "allow", Effect.DENY: "deny"}
 
 
@@ -96,17 +98,19 @@ class VerdictMirror:
 
     def sweep(self) -> None:
         """About once a second: judge again what time may have changed."""
-        now = self._now()
-        while self._ends and self._ends[0][0] <= now:
-            at, key = heapq.heappop(self._ends)
-            entry = self._entries.get(key)
-            if entry is None or entry.valid_until != at:
-                continue
-            verdict = self._decision.judge(entry.request)
-            if verdict is None or verdict.valid_until == at:
-                self._drop(entry)
-            else:
-                self.judged(entry, verdict)
+        now, left = self._now(), JUDGED_AT_ONCE
+        with self._decision.afterwards.turn():
+            while self._ends and self._ends[0][0] <= now:
+                at, key = heapq.heappop(self._ends)
+                entry = self._entries.get(key)
+                if entry is None or entry.valid_until != at:
+                    continue
+                left -= 1
+                verdict = self._decision.judge(entry.request) if left >= 0 else None
+                if verdict is None or verdict.valid_until == at:
+                    self._drop(entry)
+                else:
+                    self.judged(entry, verdict)
 
     def _drop(self, entry: MapEntry) -> None:
         del self._entries[entry.key]

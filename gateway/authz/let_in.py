@@ -132,12 +132,13 @@ class LetIn:
         passed, self._swept_at = now - self._swept_at, now
         due = int(len(self._sessions) * min(1.0, passed / JUDGED_EVERY_SECONDS)) + 1
         self._turn = self._turn or list(self._sessions)
-        for key in self._turn[-due:]:
-            session = self._sessions.get(key)
-            verdict = None if session is None else self._decision.judge(session.request)
-            # A record that is not in memory is read when it changes; time alone has to wait until it is asked for.
-            if session is not None and verdict is not None:
-                session.verdict_turned(verdict)
+        with self._decision.afterwards.turn():
+            for key in self._turn[-due:]:
+                session = self._sessions.get(key)
+                verdict = None if session is None else self._decision.judge(session.request)
+                # A record that is not in memory is read when it changes; time alone has to wait until it is asked for.
+                if session is not None and verdict is not None:
+                    session.verdict_turned(verdict)
         del self._turn[-due:]
 
     def _forget(self, key: str) -> None:

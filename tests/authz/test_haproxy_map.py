@@ -14,9 +14,10 @@ from gateway.authz.following import Following
 from gateway.authz.haproxy_client import HaproxyClient
 from gateway.authz.haproxy_feeder import MapFeeder
 from gateway.authz.haproxy_map import VerdictMirror
+from gateway.domain.access import AccessRequest
 from tests.support.asking import Asking, asking
 from tests.support.fake_haproxy import FakeHaproxy, fake_haproxy
-from tests.support.fronted import BAN, policy, settled, until
+from tests.support.fronted import BAN, TIKTOK, policy, settled, until
 from tests.support.raw_http import eas
 from tests.support.spop_frames import string
 
@@ -280,3 +281,25 @@ async def test_moments_that_count_no_more_are_forgotten(mapped: Mapped) -> None:
     await made.cache.load("anna@corp.example")
     mapped.mirror.sweep()
     assert mapped.mirror.words == {key_of("anna"): "deny"}
+
+
+async def test_a_ban_that_begins_for_many_holds_nobody_up(mapped: Mapped) -> None:
+    """They are judged at one moment: some at once, and the others leave the map, so that they are asked about."""
+    made, most = mapped.asking, haproxy_map.JUDGED_AT_ONCE
+    await made.decision.use(policy(replace(BAN, starts_at=made.now() + 600), number=2))
+    users = [f"user{number}" for number in range(3 * most)]
+    for user in users:
+        made.evidence.put(f"{user}@corp.example", f"{user}phone", TIKTOK)
+        await made.cache.load(f"{user}@corp.example")
+        request = AccessRequest(f"{user}@corp.example", f"{user}phone")
+        verdict = made.decision.judge(request)
+        assert verdict is not None
+        mapped.mirror.learn(key_of(user), request, verdict)
+    assert set(mapped.mirror.words.values()) == {"allow"}
+    made.now.ahead += 601
+    with capture_logs() as logged:
+        mapped.mirror.sweep()
+        assert list(mapped.mirror.words.values()) == ["deny"] * most
+        # What is written down of it waits, too.
+        assert logged == []
+        assert await mapped.asked(users[-1]) == "refuse"
