@@ -3,6 +3,7 @@
 A record gathers all of them, and so does every report about one of them: without a bound, whoever has one source's
 secret makes the record of a person as large, and everybody's reports as slow, as it likes. Counted for each source by
 itself, so that none takes another one's place; and only what a device newly claims, so that what is stored goes on.
+What it claimed before and left an open hit under counts as well: that stays in the record.
 """
 
 from collections.abc import Iterable
@@ -37,6 +38,11 @@ async def too_much_claimed(
         if len(await _others(reading, fresh, "login", login)) >= at_most:
             return f"{at_most} other devices for the user {login}"
     known = claimed_ids(current) if current else ()
+    claimed = set(claimed_ids(fresh))
+    for login in claimed_logins(fresh, rules) if claimed - set(known) else logins:
+        left = await _left_behind(reading, fresh.source_id, login)
+        if len(left) >= at_most and not claimed <= left:
+            return f"{at_most} other DeviceIds with hits for the user {login}"
     for device_id in claimed_ids(fresh):
         if device_id in known and not logins:
             continue
@@ -51,6 +57,17 @@ async def too_much_claimed(
 
 def _added(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in known)
+
+
+async def _left_behind(reading: Reading, source_id: str, login: str) -> set[str]:
+    """The DeviceIds of a person under which hits of a source outlived its evidence."""
+    person = await reading.person_by_login(login)
+    found = set()
+    for name in (person.person_id, *person.aliases) if person else (login,):
+        for device_id in (await reading.under_login(name)).tombstoned:
+            if device_id and any(each.source_id == source_id for each in await reading.tombstones(name, device_id)):
+                found.add(device_id)
+    return found
 
 
 async def _claimants(reading: Reading, fresh: Inventory, device_id: str) -> list[Inventory]:

@@ -76,3 +76,20 @@ async def test_the_people_of_one_device_id(chain: Chain) -> None:
     more = full(2, subject="d1", device=names("a", "b", "e", eas=["phone1"]))
     assert await chain.status(more) == REFUSED
     assert "more than 3 users for the DeviceId phone1" in (await chain.post(more)).json()["detail"]
+
+
+async def test_device_ids_that_were_claimed_and_left_with_a_hit(chain: Chain) -> None:
+    """Each stays in the person's record by its tombstone, although one device alone has claimed them all."""
+    done = []
+    for number in range(1, 7):
+        event = full(number, (TIKTOK,), subject="d1", device=names(ANN, eas=[f"phone{number}"]))
+        done.append(await chain.status(event))
+    assert done == [TAKEN] * 4 + [REFUSED] * 2
+    assert set((await chain.record(ANN)).devices) == {"phone1", "phone2", "phone3", "phone4"}
+    # One of them may come back, another user and another source go on.
+    again = full(7, (TIKTOK,), subject="d1", device=names(ANN, eas=["phone2"]))
+    assert await chain.status(again) == TAKEN
+    assert await claim(chain, 2, BOB, eas="phone9") == TAKEN
+    assert await claim(chain, 3, ANN, eas="phone8", secret=OTHER_SECRET) == TAKEN
+    # What the device states no more claims nothing.
+    assert await chain.status(full(8, (TIKTOK,), subject="d1", device=names(ANN))) == TAKEN
