@@ -73,6 +73,7 @@ class ReportBrake:
         self._settings = settings
         self._counted: dict[Name, dict[str, float]] = {}
         """When each device of a trouble was newly found so, oldest first."""
+        self._looked_through_at = 0.0
 
     def recalled(self, added: Sequence[AppsAdded], policies: Sequence[Policy]) -> None:
         """Count the hits that reports of the last ten minutes brought before this process was there, or read them.
@@ -100,12 +101,22 @@ class ReportBrake:
 
     async def taken(self, news: Sequence[News]) -> None:
         """Count what a report that was stored has brought, and tell the brake of too many."""
+        self._let_go()
         for name, device in news:
             devices = self._within_the_window(name)
             if len(devices) < DEVICES_COUNTED:
                 devices.pop(device, None)
                 devices[device] = self._now()
             await self._tell(name, len(devices))
+
+    def _let_go(self) -> None:
+        """Now and then, of what no report brings any more: a whole fleet may have been counted for every ban."""
+        since = self._now() - WINDOW_SECONDS
+        if self._looked_through_at <= since:
+            self._looked_through_at = self._now()
+            # The newest stands last.
+            newest = {name: next(reversed(devices.values()), 0.0) for name, devices in self._counted.items()}
+            self._counted = {name: devices for name, devices in self._counted.items() if newest[name] >= since}
 
     def _within_the_window(self, name: Name) -> dict[str, float]:
         devices = self._counted.setdefault(name, {})

@@ -131,6 +131,18 @@ async def test_few_within_ten_minutes_are_no_matter(receiver: Braked) -> None:
     assert receiver.begun == []
 
 
+async def test_what_nothing_is_heard_of_any_more_is_let_go(receiver: Braked) -> None:
+    """Also where no further report brings the same."""
+    for number in range(3):
+        await receiver.phone(number, TIKTOK)
+    brake = receiver.ingest._brake
+    assert brake is not None
+    assert [len(devices) for devices in brake._counted.values()] == [3]
+    receiver.now += WINDOW_SECONDS + 1
+    await receiver.phone(9)
+    assert brake._counted == {}
+
+
 @pytest.mark.parametrize("devices", [None, 300])
 async def test_a_larger_fleet_or_one_that_is_not_known_yet(receiver: Braked, devices: int | None) -> None:
     receiver.devices = devices
