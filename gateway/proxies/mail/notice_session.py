@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from gateway.proxies.mail.front import MailFront
 
 
+ANSWERED_AT_ONCE = 16
+"""Commands, before other work gets its turn."""
+
+
 class NoticeSession:
     """One, from the refusal on."""
 
-    __slots__ = ("_choked", "_client", "_dialogue", "_front", "_judging", "_moved_at", "_over", "_request")
+    __slots__ = ("_again", "_choked", "_client", "_dialogue", "_front", "_judging", "_moved_at", "_over", "_request")
 
     def __init__(
         self, front: "MailFront", client: "ClientConnection", dialogue: NoticeDialogue, request: AccessRequest
@@ -31,6 +35,8 @@ class NoticeSession:
         self._request = request
         self._choked = False
         self._over = False
+        self._again: asyncio.Handle | None = None
+        """What goes on with the commands that were not answered at once."""
         self._judging: asyncio.Task[None] | None = None
         self._moved_at = front.clock()
 
@@ -56,16 +62,29 @@ class NoticeSession:
         self._advance()
 
     def _advance(self) -> None:
+        answered = 0
         while not (self._choked or self._over) and (event := self._dialogue.next()) is not None:
             self._client.write(event.octets)
             if isinstance(event, Ended):
                 self._end("notice_read")
+            answered += 1
+            if answered == ANSWERED_AT_ONCE:
+                self._go_on_later()
+                break
         if self._over:
             return
         if self._choked or self._dialogue.crowded:
             self._client.pause()
         else:
             self._client.resume()
+
+    def _go_on_later(self) -> None:
+        if self._again is None and not self._over:
+            self._again = asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._again = None
+        self._advance()
 
     # --- its end
 
@@ -117,6 +136,8 @@ class NoticeSession:
 
     def _ended(self, how: str) -> None:
         self._over = True
+        if self._again is not None:
+            self._again.cancel()
         if self._judging is not None:
             self._judging.cancel()
         self._front.sessions.count_end(how)

@@ -1,5 +1,6 @@
 """A notice in the place of the mailbox: who is shown one, that the mail server hears nothing of it, and its end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from math import inf
@@ -12,6 +13,7 @@ from gateway.domain.credential import DeviceCredential, digest_of
 from gateway.domain.policy import policy_of
 from gateway.ports.state_cache import CacheUnavailable
 from gateway.proxies.mail.imap import IMAP
+from gateway.proxies.mail.notice_session import ANSWERED_AT_ONCE
 from gateway.proxies.mail.pop3 import POP3
 from gateway.proxies.mail.seen_accounts import SeenAccounts
 from tests.proxies.mail.conversations import ANNA, LOGGED_IN, LOGGED_IN_AS_TOLD, LOGIN, asked, greeted, logged_in
@@ -179,6 +181,26 @@ async def test_who_does_not_read_is_asked_nothing_more(imap: MailFronted, server
     assert connection.untaken < 1 << 20
     client.close()
     await until(lambda: imap.sessions("client_gone") == 2)
+
+
+async def test_commands_that_were_sent_at_once_leave_others_their_turn(
+    imap: MailFronted, server: ScriptedServer
+) -> None:
+    client, _ = await noticed(imap, server)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(turn())
+    client.send(b"b NOOP\r\n" * 2_000)
+    for _ in range(2_000):
+        assert await client.line() == b"b OK NOOP completed.\r\n"
+    task.cancel()
+    assert turns >= 2_000 // ANSWERED_AT_ONCE
 
 
 async def test_a_device_credential_has_an_account_of_its_own(imap: MailFronted, server: ScriptedServer) -> None:
