@@ -4,6 +4,7 @@ from collections import Counter
 
 import structlog
 
+from gateway.domain.access import AccessRequest
 from gateway.observability.metrics import Metrics
 
 log = structlog.get_logger()
@@ -57,6 +58,17 @@ class LoginSessions:
     def count_early_end(self, reason: str) -> None:
         """A connection was ended by us before a login."""
         self._ended_early.inc(self._protocol, reason)
+
+    def put_off(self, request: AccessRequest, reason: str) -> None:
+        """A bound of ours keeps somebody out for now, who may well be the user with the right password: say who."""
+        self.count_login(reason)
+        log.warning(
+            "login_put_off",
+            login=request.login,
+            protocol=self._protocol,
+            client=request.client_address,
+            reason=reason,
+        )
 
     def refuse_header(self, balancer: str, reason: str) -> None:
         """A connection of a balancer did not say for whom it is, and was closed."""

@@ -79,4 +79,7 @@ def test_what_a_stranger_s_request_can_write_is_paced() -> None:
         "api_failed",
         "receiver_failed",
         "api_store_unavailable",
+        "login_put_off",
+        "mail_server_unwatchable",
+        "certificate_wrong",
     } <= PACED

@@ -226,9 +226,8 @@ class ClientConnection(PausedReading):
         if self._dialogue is not None:
             self._go_on(self._dialogue.refuse(answer))
 
-    def defer(self, tag: bytes, outcome: str) -> None:
+    def defer(self, tag: bytes) -> None:
         """Nobody can say now whether it stands."""
-        self._front.sessions.count_login(outcome)
         if self._dialogue is not None:
             self._go_on(self._dialogue.defer(tag))
 

@@ -198,10 +198,14 @@ class MailFront:
         self.admission.leave(connection)
 
     def is_watchable(self, capabilities: frozenset[bytes]) -> bool:
-        """Whether a mail server that can do this may be used; told once where it should not be able to."""
+        """Whether a mail server that can do this may be used.
+
+        Where it should not be able to that is told: once if it is used all the same, else for each login that it costs.
+        """
         found = capabilities & self.spoken.unwatchable
-        if found and not self._warned:
-            self._warned = True
+        used = b"UNAUTHENTICATE" not in found or self.settings.allow_unauthenticate
+        if found and not (used and self._warned):
+            self._warned = self._warned or used
             names = " ".join(sorted(each.decode("ascii", "replace") for each in found))
-            log.warning("mail_server_unwatchable", upstream=self.server.url, capabilities=names)
-        return b"UNAUTHENTICATE" not in found or self.settings.allow_unauthenticate
+            log.warning("mail_server_unwatchable", upstream=self.server.url, capabilities=names, used=used)
+        return used

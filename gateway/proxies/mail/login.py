@@ -61,7 +61,7 @@ class Login:
             return
         attempt = front.attempts.begin(request.login, counted_as(request.client_address))
         if attempt is None and not front.proved.knows(digest):
-            self._defer("too_many_failures")
+            self._put_off(request, "too_many_failures")
             return
         proving = await self._prove(digest, attempt)
         if proving is None:
@@ -120,7 +120,7 @@ class Login:
         try:
             if over_limit:
                 session.give_up()
-                self._defer("too_many_sessions")
+                self._put_off(request, "too_many_sessions")
                 return
             about, verdict = await session.judged()
             if verdict.effect is Effect.ALLOW:
@@ -157,4 +157,9 @@ class Login:
         return front.shows_notices and banned and await front.accounts.knows(request)
 
     def _defer(self, outcome: str) -> None:
-        self._client.defer(self._asked.tag, outcome)
+        self._front.sessions.count_login(outcome)
+        self._client.defer(self._asked.tag)
+
+    def _put_off(self, request: AccessRequest, reason: str) -> None:
+        self._front.sessions.put_off(request, reason)
+        self._client.defer(self._asked.tag)

@@ -47,7 +47,10 @@ class Login:
         proved = await front.logins.prove(credentials, self._client(), session.certificate)
         if isinstance(proved, NotProved):
             self.failures += proved.outcome in _FAILURES
-            front.sessions.count_login(proved.outcome)
+            if proved.put_off is not None:
+                front.sessions.put_off(proved.put_off, proved.outcome)
+            else:
+                front.sessions.count_login(proved.outcome)
             if proved.challenge:
                 # The client answers with nothing, or with ^A; it decides nothing.
                 await self._challenge(proved.challenge)
@@ -77,7 +80,7 @@ class Login:
         there = session.register(proved)
         front.credentials.used(proved.request)
         if there > front.settings.sessions_per_user:
-            front.sessions.count_login("too_many_sessions")
+            front.sessions.put_off(proved.request, "too_many_sessions")
             session.let_go()
             session.end_next(refusals.TOO_MANY_SESSIONS, "too_many_sessions")
             return _answered(refusals.TOO_MANY_SESSIONS_LOGIN)

@@ -47,6 +47,8 @@ class NotProved(NamedTuple):
     """For the metrics."""
     challenge: bytes = b""
     """In base64: what the server says of a refused token, for the client to see before the answer."""
+    put_off: AccessRequest | None = None
+    """Who, where a bound of ours is the reason."""
 
 
 class Logins:
@@ -84,7 +86,7 @@ class Logins:
             return NotProved(refusals.NOT_ASKED, "upstream_unavailable")
         attempt = self._attempts.begin(request.login, counted_as(request.client_address))
         if attempt is None and not self._lately.knows(digest):
-            return NotProved(refusals.TOO_MANY_ATTEMPTS, "too_many_failures")
+            return NotProved(refusals.TOO_MANY_ATTEMPTS, "too_many_failures", put_off=request)
         self._lately.begin(digest)
         try:
             outcome, accepted = await self._asked(identified, credentials, client)

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from gateway.proxies.mail.session import MailSession
 from tests.proxies.mail.conversations import (
@@ -173,6 +174,20 @@ async def test_a_mail_server_that_is_not_as_it_must_be(imap: MailFronted, server
     assert len(imap.front.attempts) == 0
 
 
+async def test_each_login_that_an_unwatchable_mail_server_costs_is_told(
+    imap: MailFronted, server: ScriptedServer
+) -> None:
+    """One line at the first of them would be long gone when somebody looks."""
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            client = await greeted(imap)
+            client.send(LOGIN)
+            (await asked(server)).send(b"a OK [CAPABILITY IMAP4rev1 UNAUTHENTICATE] in\r\n")
+            assert (await client.line()).startswith(b"a NO [UNAVAILABLE] ")
+    told = [each["used"] for each in logs if each["event"] == "mail_server_unwatchable"]
+    assert told == [False, False]
+
+
 async def test_a_mail_server_that_is_away_is_looked_for_until_it_is_back(imap: MailFronted) -> None:
     imap.front.server.port = 1
     client = await greeted(imap)
@@ -230,9 +245,12 @@ async def test_wrong_passwords_do_not_lock_the_account(imap: MailFronted, server
     for _ in range(4):
         assert (await refused_by_server(imap, server)).startswith(b"a NO [AUTHENTICATIONFAILED]")
     client = await greeted(imap)
-    assert (await client.ask(LOGIN)).startswith(b"a NO [UNAVAILABLE] ")
+    with structlog.testing.capture_logs() as logs:
+        assert (await client.ask(LOGIN)).startswith(b"a NO [UNAVAILABLE] ")
     assert server.unasked
     assert imap.logins("too_many_failures") == 1
+    (line,) = [each for each in logs if each["event"] == "login_put_off"]
+    assert (line["login"], line["reason"], line["client"]) == (ANNA, "too_many_failures", "127.0.0.1")
     # The last attempt of the minute is for somebody elsewhere, who may be the user.
     elsewhere = await greeted(imap, "127.0.0.2")
     elsewhere.send(LOGIN)

@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+from collections.abc import Mapping, Sequence
 
 import pytest
+import structlog
 
 from tests.support.fronted import until
 from tests.support.submission_server import SubmissionServer, submission_server
@@ -213,14 +215,21 @@ async def test_a_mail_server_that_says_something_else(
     assert (await (await front.client()).logged_in())[:3] == b"235"
 
 
+def told_of(logs: Sequence[Mapping[str, object]]) -> list[tuple[object, object]]:
+    """Who was put off, and why, by the log."""
+    return [(each["login"], each["reason"]) for each in logs if each["event"] == "login_put_off"]
+
+
 async def test_too_many_sessions_of_one_user(server: SubmissionServer) -> None:
     async with submitted(server.url, sessions_per_user=2) as front:
         for _ in range(2):
             assert (await (await front.client()).logged_in())[:3] == b"235"
         client = await front.client()
-        assert (await client.logged_in())[:9] == b"454 4.7.0"
+        with structlog.testing.capture_logs() as logs:
+            assert (await client.logged_in())[:9] == b"454 4.7.0"
         assert (await client.reply())[:9] == b"421 4.7.0"
         assert front.logins("too_many_sessions") == 1
+        assert told_of(logs) == [(ANNA, "too_many_sessions")]
         assert (await (await front.client()).logged_in("bert"))[:3] == b"235"
 
 
@@ -237,8 +246,10 @@ async def test_every_wrong_login_is_one_try_less(kind: str, front: Submitted, se
             client.close()
     client = await front.client()
     await client.greeted()
-    for guess in range(3):
-        assert (await client.ask(b"AUTH PLAIN " + plain(name, f"more{guess}")))[:3] in (b"454", b"535")
+    with structlog.testing.capture_logs() as logs:
+        for guess in range(3):
+            assert (await client.ask(b"AUTH PLAIN " + plain(name, f"more{guess}")))[:3] in (b"454", b"535")
+    assert told_of(logs) == ([(ANNA, outcome)] * 3 if outcome == "too_many_failures" else [])
     assert front.logins(outcome) == 3
     assert (await client.ask(b"NOOP"))[:9] == b"421 4.7.0"
     assert await client.closed()
