@@ -16,6 +16,7 @@ import structlog
 from gateway.decision.afterwards import Afterwards
 from gateway.decision.device_cache import DeviceCache, Entry, VerdictKey
 from gateway.decision.effects import EffectLog
+from gateway.decision.in_turn import InTurn
 from gateway.decision.live_sessions import Follower, LiveSession, LiveSessions
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.ageing import Ageing
@@ -61,6 +62,8 @@ class DecisionPoint:
         """… the last of them since this one."""
         self.afterwards = Afterwards(now)
         """What is written down of an edit that turns many."""
+        self.in_turn = InTurn()
+        """Where sessions wait that are to be judged again at one moment."""
         self.effects: EffectLog | None = None
         """Where refusals and cuts are noted for the audit log."""
         self.state_lost = False

@@ -19,7 +19,7 @@ SHORTEST_SECONDS = 0.01
 class VerdictWatch:
     """The timer of one session."""
 
-    __slots__ = ("_decision", "_every", "_now", "_session", "_task", "_timer")
+    __slots__ = ("_decision", "_ended", "_every", "_now", "_session", "_task", "_timer")
 
     def __init__(
         self, session: LiveSession, decision: DecisionPoint, now: Callable[[], float], *, every: float = 0.0
@@ -31,6 +31,7 @@ class VerdictWatch:
         self._every = every
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ended = False
 
     def until(self, valid_until: float) -> None:
         """Judge again at that moment."""
@@ -38,7 +39,12 @@ class VerdictWatch:
         self._timer = asyncio.get_running_loop().call_later(left, self._ring)
 
     def _ring(self) -> None:
-        self._task = asyncio.create_task(self._judge())
+        # Where a ban begins, the timers of thousands ring at once.
+        self._decision.in_turn.add(self._begin)
+
+    def _begin(self) -> None:
+        if not self._ended:
+            self._task = asyncio.create_task(self._judge())
 
     async def _judge(self) -> None:
         verdict = await self._decision.judge_loading(self._session.request)
@@ -50,6 +56,7 @@ class VerdictWatch:
 
     def end(self) -> None:
         """The session is over."""
+        self._ended = True
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
