@@ -15,7 +15,9 @@ from gateway.cli.progress import shown
 
 app = group("Groups of users, for bans, flags and exemptions.")
 
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 100
+"""Each request is one unit of work of the store; other units, reports among them, wait for it."""
+PAGE = 1000
 COLUMNS = frozenset({"user", "group", "groups", "aliases"})
 """What the first line of a file may name."""
 
@@ -120,7 +122,7 @@ def _leaving(api: AdminClient, named: set[str]) -> list[Row]:
     found: list[Row] = []
     after: str | None = ""
     while after is not None:
-        page = api.get("/people", after=after, limit=ROWS_AT_ONCE)
+        page = api.get("/people", after=after, limit=PAGE)
         found += [
             {"user": each["user"], "groups": []}
             for each in page["people"]

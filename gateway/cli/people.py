@@ -13,7 +13,8 @@ from gateway.cli.progress import shown
 
 app = group("People: where notices reach them, in which language; and what is erased of them.")
 
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 100
+"""As in ``groups``."""
 COLUMNS = ("address", "language", "time_zone", "display_name")
 """What the first line may name beside login."""
 

@@ -28,6 +28,16 @@ def test_a_line_per_membership_or_per_user(gatepost: Gatepost, tmp_path: Path) -
     assert again.stdout.endswith("0 new users, 0 in other groups, 1 as before; nothing was changed\n")
 
 
+def test_a_long_file_goes_in_pieces_between_which_reports_have_their_turn(gatepost: Gatepost, tmp_path: Path) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text("user,group\n" + "".join(f"u{number},sales\n" for number in range(250)))
+    gatepost("group", "import", str(file), "--yes")
+    assert groups_of(gatepost) == {"sales": 250}
+    entries = [json.loads(line)["entry"] for line in gatepost("audit", "export").stdout.splitlines()]
+    added = [each["details"]["added"] for each in entries if each["kind"] == "people_imported"]
+    assert added == [100, 100, 50]
+
+
 def test_a_complete_file_empties_the_groups_of_all_others(gatepost: Gatepost, tmp_path: Path) -> None:
     file = tmp_path / "groups.csv"
     file.write_text("user,group\nann,sales\nbob,sales\n")
