@@ -19,6 +19,10 @@ log = structlog.get_logger()
 DEVICES_PER_PERSON = DEVICES_NOTED
 """What comes above is dropped and logged."""
 
+DEVICES_AT_ONCE = 50
+"""In one unit of work. On PostgreSQL a new device takes some ten ways there and back, and reports wait meanwhile: a
+thousand, as when a fleet comes for the first time, took longer than a unit may."""
+
 TEXT_LONGEST = 400
 LONGEST = {"device_information": 1 << 18}
 LATEST = 1e11
@@ -51,11 +55,16 @@ def read_sightings(rows: Sequence[bytes]) -> list[Sighting]:
 
 
 def _checked(sighting: Sighting) -> Sighting:
-    """What is written down must be readable for ever after. Raises ``ValueError``, ``TypeError``."""
+    """What is written down must be writable in every store, and readable for ever after.
+
+    Raises ``ValueError``, ``TypeError``.
+    """
     texts = {name: value for name, value in asdict(sighting).items() if name != "at"}
     if not all(
         isinstance(value, str) and len(value) <= LONGEST.get(name, TEXT_LONGEST) for name, value in texts.items()
     ):
+        raise ValueError
+    if "\0" in "".join(texts.values()).encode().decode():
         raise ValueError
     if not (sighting.login and sighting.device_id and 0 <= sighting.at < LATEST):
         raise ValueError
@@ -69,13 +78,15 @@ class MailDevices:
         self._evidence = evidence
 
     async def take(self, sightings: Sequence[Sighting]) -> None:
-        """Store a batch. Raises ``StoreUnavailable`` and ``Conflict``: nothing is stored then."""
+        """Store a batch by pieces. Raises ``StoreUnavailable`` and ``Conflict``: from there on nothing is stored."""
+        for begin in range(0, len(sightings), DEVICES_AT_ONCE):
+            await self._take(sightings[begin : begin + DEVICES_AT_ONCE])
 
+    async def _take(self, some: Sequence[Sighting]) -> None:
         async def work(writing: Writing) -> list[MailDevice]:
-            return await self._write(writing, sightings)
+            return await self._write(writing, some)
 
-        new = await self._evidence.write(work)
-        for device in new:
+        for device in await self._evidence.write(work):
             log.info("device_first_seen", login=device.person_id, device=device.device_id, type=device.device_type)
 
     async def _write(self, writing: Writing, sightings: Sequence[Sighting]) -> list[MailDevice]:

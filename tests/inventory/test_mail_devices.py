@@ -74,6 +74,22 @@ async def test_who_invents_devices_gets_no_more(chain: Chain, monkeypatch: pytes
     assert set(await devices(chain, SMITH)) == {"d9"}
 
 
+async def test_many_at_once_are_taken_piece_by_piece(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that comes meanwhile is not behind all of them; a store that fails keeps what it has."""
+    monkeypatch.setattr(module, "DEVICES_AT_ONCE", 2)
+    seen = [Sighting(f"u{number}@example.com", f"phone{number}", 100.0) for number in range(5)]
+    await chain.mail_devices.take(seen)
+    assert [len(change.names) for change in chain.spread.changes] == [2, 2, 1]
+    assert await chain.told() == {each.login for each in seen}
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
+def test_what_no_store_takes_is_left_out(text: str) -> None:
+    """One row must not keep all that come with it from being written."""
+    rows = [{"login": ANN, "device_id": "phone1", "at": 1.0, "user_agent": each} for each in (text, "Apple/1")]
+    assert [each.user_agent for each in read_sightings([json.dumps(row).encode() for row in rows])] == ["Apple/1"]
+
+
 def test_what_workers_send_is_read() -> None:
     row = {"login": ANN, "device_id": "phone1", "at": 1.5, "device_type": "iPhone"}
     rows = [
