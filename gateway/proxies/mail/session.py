@@ -98,9 +98,10 @@ class MailSession:
         self._client.write(accepted.answer)
         if accepted.rest:
             self.from_server(accepted.rest)
+        # Before anything goes there: how fast the mail server takes it, the session has to hear.
+        self._upstream.splice(self)
         if behind:
             self.from_client(behind)
-        self._upstream.splice(self)
         if not self._choked:
             self._upstream.resume()
         if not self._over:

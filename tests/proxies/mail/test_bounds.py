@@ -1,6 +1,7 @@
 """Every wait for somebody else has its bound, and whatever goes wrong leaves neither session nor connection behind."""
 
 import asyncio
+import socket
 from contextlib import suppress
 
 import pytest
@@ -10,8 +11,17 @@ from gateway.domain.verdict import Verdict
 from gateway.proxies import proved as proved_module
 from gateway.proxies.mail.imap import IMAP
 from gateway.proxies.mail.session import MailSession
-from tests.proxies.mail.conversations import ANNA, GREETING, LOGGED_IN, LOGIN, asked, greeted, logged_in
-from tests.support.fronted import until
+from tests.proxies.mail.conversations import (
+    ANNA,
+    GREETING,
+    LOGGED_IN,
+    LOGGED_IN_AS_TOLD,
+    LOGIN,
+    asked,
+    greeted,
+    logged_in,
+)
+from tests.support.fronted import until, until_still
 from tests.support.mail_fronted import MailFronted, ScriptedServer, mail_fronted
 
 
@@ -65,6 +75,38 @@ async def test_a_mistake_of_ours_leaves_nothing_behind(
     assert imap.decision.sessions.count == 0
     assert imap.front.sessions.count == 0
     assert len(told) == 1
+
+
+async def test_who_sends_much_behind_the_login_waits_for_the_mail_server_like_everybody(
+    imap: MailFronted, server: ScriptedServer
+) -> None:
+    """What it sends after that would all be held here, of a mail server that does not take it."""
+    imap.clean(ANNA)
+    imap.evidence.gate = asyncio.Event()
+    client = await greeted(imap)
+    client.send(LOGIN + b"b NOOP\r\n" * 40_000)
+    peer = await asked(server)
+    peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    small(peer.writer, socket.SO_RCVBUF)
+    peer.send(LOGGED_IN)
+    await until(lambda: imap.decision.sessions.count == 1)
+    (session,) = imap.decision.sessions
+    assert isinstance(session, MailSession)
+    small(session._upstream.transport, socket.SO_SNDBUF)
+    imap.evidence.gate.set()
+    assert await client.line() == LOGGED_IN_AS_TOLD
+    transport = session._upstream.transport
+    assert transport is not None
+    client.send(b"b NOOP\r\n" * 1_000_000)
+    await until_still(client.writer.transport.get_write_buffer_size)
+    # The loop's mark, and one of its reads.
+    assert 0 < transport.get_write_buffer_size() < 512 << 10
+
+
+def small(end: asyncio.StreamWriter | asyncio.Transport | None, buffer: int) -> None:
+    """What the kernel holds of this connection, as of a new one to a server far away."""
+    assert end is not None
+    end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 4096)
 
 
 async def test_what_a_mail_server_said_before_it_hung_up_ends_with_the_verdict(
