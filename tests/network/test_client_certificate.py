@@ -1,12 +1,15 @@
 """What is read in a client's certificate, what a list revokes, and whom an authority vouches for."""
 
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from gateway.network.client_certificate import Issuers, Revoked, authority_of, id_of, peer_certificate
@@ -14,6 +17,17 @@ from gateway.network.tls import TlsUnusable
 from tests.network.authority import Authority, Issued
 
 UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""SEC 2 §2.4.2."""
+
+
+def authority_key(authority: Authority) -> ec.EllipticCurvePublicKey:
+    """By which it signs."""
+    key = x509.load_pem_x509_certificate(authority.certificate.read_bytes()).public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return key
 
 
 @pytest.fixture
@@ -129,6 +143,26 @@ def test_two_names_are_two() -> None:
         x509.Name([x509.NameAttribute(unit, "b"), x509.NameAttribute(common, "a")]),
     ]
     assert len({authority_of(name) for name in names}) == len(names)
+
+
+def test_the_other_spelling_of_an_ecdsa_signature_is_good_and_only_the_fingerprint_differs(
+    authority: Authority,
+) -> None:
+    """Whoever has a certificate can write (r, n - s) for (r, s), so a fingerprint is what its holder makes of it."""
+    certificate = x509.load_der_x509_certificate(der_of(authority.issue(client=True)))
+    key = authority_key(authority)
+    order = {"secp256r1": P256_ORDER}[key.curve.name]
+    r, s = decode_dss_signature(certificate.signature)
+    signature = b"\0" + encode_dss_signature(r, order - s)
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    body = certificate.tbs_certificate_bytes + algorithm + bytes((3, len(signature))) + signature
+    other = b"\x30\x82" + len(body).to_bytes(2) + body
+    issuers, now = Issuers(str(authority.certificate)), datetime.now(UTC).timestamp()
+    one, two = issuers.vouched(certificate.public_bytes(serialization.Encoding.DER), now), issuers.vouched(other, now)
+    assert one is not None
+    assert two is not None
+    assert two == replace(one, digest=two.digest)
+    assert two.digest != one.digest
 
 
 def test_an_authority_vouches_for_what_it_has_issued_for_clients(authority: Authority, tmp_path: Path) -> None:
