@@ -10,8 +10,9 @@ other with a wrong password.
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiosmtplib
@@ -124,12 +125,9 @@ class Leg:
         """A connection on which the PROXY header has gone ahead of everything, also where we ask for ourselves."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._server.host, self._server.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
         ends = (client.source, client.destination) if client is not None else (("", 0), ("", 0))
-        sock = socket.socket(family, kind, protocol)
+        sock = await connected([(each[0], each[4]) for each in found])
         try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, address)
             await loop.sock_sendall(sock, _HEADERS[self._settings.client_address](*ends))
         except BaseException:
             sock.close()
@@ -246,6 +244,29 @@ class Leg:
             if self._smtp.transport is not None:
                 reset(cast("asyncio.Transport", self._smtp.transport))
             self._smtp.close()
+
+
+async def connected(addresses: Sequence[tuple[int, Any]]) -> socket.socket:
+    """A connection to the first of these that answers (family and address). Raises ``OSError`` of the last.
+
+    A name may stand for IPv6 first, and its server listen on IPv4 alone.
+    """
+    loop = asyncio.get_running_loop()
+    failed: OSError = OSError("the name has no address")
+    for family, address in addresses:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failed
 
 
 async def _final_reply(protocol: SMTPProtocol) -> Reply:

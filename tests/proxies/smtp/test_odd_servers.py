@@ -1,9 +1,11 @@
 """A mail server that is lost, late, early or out of its mind: the client is never told that a message was taken."""
 
 import asyncio
+import socket
 
 import pytest
 
+from gateway.proxies.smtp.upstream import connected
 from tests.support.fronted import until
 from tests.support.submission_server import SubmissionServer
 from tests.support.submitted import Submitted, submitted
@@ -111,6 +113,18 @@ async def test_a_mail_server_that_hangs_up_between_two_commands(front: Submitted
     await client.logged_in()
     server.replies["NOOP"] = [b""]
     assert (await client.ask(b"NOOP"))[:3] == b"421"
+
+
+async def test_of_several_addresses_the_first_that_answers(server: SubmissionServer) -> None:
+    """Where the PROXY header goes ahead the connection is our own."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = (socket.AF_INET, closed.getsockname())
+        sock = await connected([nobody, (socket.AF_INET, ("127.0.0.1", server.port))])
+        assert sock.getpeername() == ("127.0.0.1", server.port)
+        sock.close()
+        with pytest.raises(ConnectionRefusedError):
+            await connected([nobody, nobody])
 
 
 async def test_a_greeting_that_is_none(server: SubmissionServer) -> None:
