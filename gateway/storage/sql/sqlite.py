@@ -33,7 +33,7 @@ READER_SECONDS = 5.0
 """How long a read waits for a free connection."""
 CACHE_KIB = 4_096
 """Of the writer. It holds the upper pages of every index; leaves of a large fleet are the kernel's to hold."""
-READER_CACHE_KIB = 512
+READER_CACHE_KIB = 256
 """For each connection of a reader: a process has several, which fill over hours, and holds what it needs as records."""
 WAL_LIMIT_BYTES = 64 << 20
 SCRUB_ATTEMPTS = 20
