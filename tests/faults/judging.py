@@ -29,6 +29,12 @@ class Judge:
     """What happened before the first of them."""
     events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     now: Callable[[], float] = time.monotonic
+    late: Callable[[], float] = lambda: 0.0
+    """Seconds by which the harness itself is late at this moment."""
+
+    def allowed(self) -> float:
+        """Seconds after which an old answer is wrong, seen from here and now."""
+        return self.bound_seconds + self.late()
 
     def note(self, text: str) -> None:
         """Something happened: it is printed beside a violation."""
@@ -48,8 +54,8 @@ class Judge:
             return
         stale = self.now() - due
         self.longest_stale = max(self.longest_stale, stale)
-        if stale > self.bound_seconds + self.slack_seconds:
-            self.violated(f"{what} {stale:.3f} s after a refusal was due (bound {self.bound_seconds:.1f} s)")
+        if stale > (allowed := self.allowed()) + self.slack_seconds:
+            self.violated(f"{what} {stale:.3f} s after a refusal was due (bound {allowed:.1f} s)")
 
     def violated(self, text: str) -> None:
         """Something is wrong."""

@@ -65,3 +65,15 @@ def test_a_relay_beyond_the_bound_is_a_violation(model: Model) -> None:
     judge.released(DEVICE, "Ping")
     assert len(judge.violations) == 1
     assert "VIOLATION" in judge.around()[-1]
+
+
+def test_the_bound_is_wider_by_what_the_harness_is_late(model: Model) -> None:
+    clock, late = [10.0], [3.0]
+    judge = Judge(model, 1.0, now=lambda: clock[0], late=lambda: late[0])
+    told(model, dirty=True, at=10.0)
+    clock[0] = 14.0
+    judge.relayed(DEVICE, "Sync")
+    assert (judge.longest_stale, judge.violations) == (4.0, [])
+    late[0] = 2.0
+    judge.relayed(DEVICE, "Sync")
+    assert len(judge.violations) == 1

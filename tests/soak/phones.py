@@ -121,7 +121,7 @@ class SoakPhone:
     def _refused(self, kind: str, at: float, seconds: float | None) -> None:
         """``at``: what was asked, or ended, when mail had been due for longer than the bound is wrong."""
         due = self.judge.model.mail_due(self.device)
-        if due is not None and at > due + self.judge.bound_seconds:
+        if due is not None and at > due + self.judge.allowed():
             self.tally.wrong_answer(f"{self.device} was {kind}, and mail was due for {at - due:.2f} s")
         self.tally.answered(kind, seconds)
 

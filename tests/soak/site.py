@@ -119,14 +119,16 @@ class Site:
         ]
 
     async def _mind_the_loop(self) -> None:
-        """What this process itself was late lately is not the gateway's: the bound is wider by that much."""
+        """What this process itself was late lately, or is in the round of its loop that is under way, is not the
+        gateway's: the bound is wider by that much."""
         lags: deque[float] = deque(maxlen=LAGS)
+        began = time.monotonic()
+        self.judge.late = lambda: max(self.tally.lag, time.monotonic() - began - LAG_EVERY_SECONDS)
         while True:
             began = time.monotonic()
             await asyncio.sleep(LAG_EVERY_SECONDS)
             lags.append(time.monotonic() - began - LAG_EVERY_SECONDS)
             self.tally.lag = max(lags)
-            self.judge.bound_seconds = self.size.bound_seconds + self.tally.lag
 
     async def _look_at_the_parked(self) -> None:
         """Whoever is refused waits at the mail server no longer than the bound."""
@@ -134,7 +136,7 @@ class Site:
             await asyncio.sleep(0.25)
             for device in list(self.server.parked):
                 due = self.judge.model.refusal_due(device)
-                if due is not None and time.monotonic() - due > self.judge.bound_seconds + 0.5:
+                if due is not None and time.monotonic() - due > self.judge.allowed() + 0.5:
                     self.tally.wrong_answer(f"{device} still waits, {time.monotonic() - due:.2f} s after its refusal")
             while self.judge.violations:
                 self.tally.wrong_answer(self.judge.violations.pop())
