@@ -23,6 +23,8 @@ from tests.support.running import Running
 DIRTY_SHARE = 0.12
 SEEN_WITHIN_SECONDS = 15.0
 """A new certificate is shown by the listener."""
+LATE_EDIT_SECONDS = 20.0
+"""An edit that was not answered may be done as late as this, and undo one that comes after it."""
 
 
 async def keep_reporting(reporter: Reporter, rng: random.Random, mean_pause_seconds: float) -> None:
@@ -100,7 +102,11 @@ class Desk:
     async def set_flag(self, enforced: bool) -> None:
         """Enforce the ban or not."""
         self.judge.model.enforced.sending(enforced)
-        await self._ask("PUT", "/flags/bans/TikTok", {"flag": "enforce" if enforced else "report-only"})
+        try:
+            await self._ask("PUT", "/flags/bans/TikTok", {"flag": "enforce" if enforced else "report-only"})
+        except httpx.HTTPError:
+            await asyncio.sleep(LATE_EDIT_SECONDS)
+            raise
         self.judge.model.enforced.acknowledged(time.monotonic())
 
     async def ban_to_and_fro(self) -> None:
