@@ -146,7 +146,7 @@ async def test_evidence_moves_with_an_alias(chain: Chain) -> None:
         (row("x", ""), "row 2 .*a group's name"),
         (row("x", "a\tb"), "row 2 .*a group's name"),
         (row("x", "g" * (GROUP_LONGEST + 1)), "row 2 .*a group's name"),
-        (row("x", aliases=("\x00",)), "row 2 .*control characters"),
+        (row("x", aliases=("\x00",)), "row 2 .*characters that cannot be seen"),
     ],
 )
 async def test_all_rows_or_none(chain: Chain, wrong: PersonRow, words: str) -> None:

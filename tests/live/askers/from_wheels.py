@@ -70,7 +70,8 @@ def start_traefik(
         asks["    gatepost:\n      forwardAuth:"] = (
             "    certificate:\n      passTLSClientCert:\n        pem: true\n    gatepost:\n      forwardAuth:"
         )
-        asks["middlewares: [later, blocked, gatepost]"] = "middlewares: [later, blocked, certificate, gatepost]"
+        changed = "middlewares: [no-tunnel, later, blocked, certificate, gatepost]"
+        asks["middlewares: [no-tunnel, later, blocked, gatepost]"] = changed
         asks["tls:\n  certificates:"] = (
             "tls:\n  options:\n    default:\n      clientAuth:\n"
             f"        caFiles: [{made.authority}]\n        clientAuthType: VerifyClientCertIfGiven\n  certificates:"
