@@ -35,6 +35,10 @@ CACHE_KIB = 4_096
 """Of the writer. It holds the upper pages of every index; leaves of a large fleet are the kernel's to hold."""
 READER_CACHE_KIB = 256
 """For each connection of a reader: a process has several, which fill over hours, and holds what it needs as records."""
+STATEMENTS = 256
+"""Kept prepared by the writer: all that there are."""
+READER_STATEMENTS = 32
+"""By each connection of a reader: a person's record takes a dozen; each holds some ten KiB for good."""
 WAL_LIMIT_BYTES = 64 << 20
 SCRUB_ATTEMPTS = 20
 SCRUB_EVERY_SECONDS = 0.1
@@ -51,7 +55,7 @@ def engine_of(path: Path, *, writable: bool, busy_seconds: float = BUSY_SECONDS)
             timeout=busy_seconds,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=256,
+            cached_statements=STATEMENTS if writable else READER_STATEMENTS,
         )
         try:
             for pragma in _pragmas(writable):
