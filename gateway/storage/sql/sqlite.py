@@ -38,7 +38,7 @@ READER_CACHE_KIB = 256
 STATEMENTS = 256
 """Kept prepared by the writer: all that there are."""
 READER_STATEMENTS = 32
-"""By each connection of a reader: a person's record takes a dozen; each holds some ten KiB for good."""
+"""By each connection of a reader: a person's record takes a dozen, and what is prepared is held for good."""
 WAL_LIMIT_BYTES = 64 << 20
 SCRUB_ATTEMPTS = 20
 SCRUB_EVERY_SECONDS = 0.1
