@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.live.askers.servers import EXAMPLES, certificate_changes, example
+from tests.live.askers.servers import EXAMPLES, NO_CHANGES, certificate_changes, example
 from tests.live.children import Child, start
 from tests.support.asking import KEY
 from tests.support.phone_certificates import Certificates
@@ -20,7 +20,6 @@ from tests.support.raw_http import Client, request
 SERVED_SECONDS = 60.0
 HTTP, GRPC = "envoy.yaml", "envoy-grpc.yaml"
 """Envoy's two examples."""
-NO_CHANGES: Mapping[str, str] = {}
 
 
 def traefik() -> Path:

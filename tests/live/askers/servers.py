@@ -119,6 +119,9 @@ def missing(*programs: str) -> str:
     return f"not installed: {', '.join(absent)} (make servers)" if absent else ""
 
 
+NO_CHANGES: Mapping[str, str] = {}
+
+
 def example(name: str, changes: Mapping[str, str]) -> str:
     """An example with something of it changed for this run; what is changed must be there."""
     text = (EXAMPLES / name).read_text()
@@ -159,9 +162,16 @@ MAIL_MODULE = Path("/usr/lib/nginx/modules/ngx_mail_module.so")
 
 
 def start_nginx_http(
-    directory: Path, *, listen: int, gatepost: int, mail: int, made: Certificates, handing_on: bool = False
+    directory: Path,
+    *,
+    listen: int,
+    gatepost: int,
+    mail: int,
+    made: Certificates,
+    handing_on: bool = False,
+    patience: Mapping[str, str] = NO_CHANGES,
 ) -> Child:
-    """nginx by gatepost-http.conf, gatepost-asks.conf and gatepost-key.conf.
+    """nginx by gatepost-http.conf, gatepost-asks.conf (with ``patience`` as changes) and gatepost-key.conf.
 
     ``handing_on``: with the lines by which it hands on the certificates of clients, as of the next two.
     """
@@ -173,7 +183,7 @@ def start_nginx_http(
         "mail.example.com;": "localhost;",
         **certificate_changes(made),
     }
-    asks = {}
+    asks = dict(patience)
     if handing_on:
         size, key = "    client_max_body_size", "include gatepost-key.conf;"
         changes[size] = f"    ssl_client_certificate {made.authority};\n    ssl_verify_client optional;\n{size}"
@@ -228,8 +238,9 @@ def start_haproxy(
     mail: int,
     made: Certificates,
     handing_on: bool = False,
+    patience: Mapping[str, str] = NO_CHANGES,
 ) -> Child:
-    """HAProxy by haproxy.cfg and gatepost-spoe.conf."""
+    """HAProxy by haproxy.cfg and gatepost-spoe.conf, and ``patience`` as changes of the latter."""
     directory.mkdir()
     (directory / "both.pem").write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
     changes = {
@@ -241,7 +252,7 @@ def start_haproxy(
         "10.0.0.5:8080": f"127.0.0.1:{mail}",
         "put-the-key-here": KEY,
     }
-    args = {"put-the-key-here": KEY}
+    args = {"put-the-key-here": KEY, **patience}
     if handing_on:
         path, coding = "    http-request set-path", "coding=req.fhdr(content-encoding)"
         changes["alpn h2,http/1.1"] = f"ca-file {made.authority} verify optional alpn h2,http/1.1"
@@ -313,11 +324,19 @@ CADDY_GLOBAL = """{{
 
 
 def start_caddy(
-    directory: Path, *, listen: int, gatepost: int, mail: int, made: Certificates, handing_on: bool = False
+    directory: Path,
+    *,
+    listen: int,
+    gatepost: int,
+    mail: int,
+    made: Certificates,
+    handing_on: bool = False,
+    patience: Mapping[str, str] = NO_CHANGES,
 ) -> Child:
-    """Caddy by its Caddyfile."""
+    """Caddy by its Caddyfile, and ``patience`` as changes of it."""
     directory.mkdir()
     changes = {
+        **patience,
         "mail.example.com {": f"https://localhost:{listen} {{\n\ttls {made.certificate} {made.key}",
         "127.0.0.1:8070": f"127.0.0.1:{gatepost}",
         "10.0.0.5:8080": f"127.0.0.1:{mail}",

@@ -309,7 +309,7 @@ async def test_nobody_is_let_in_while_gatepost_says_nothing(web: Web) -> None:
     begun = asyncio.get_running_loop().time()
     answer = await web.ask(request(ANNA, FOLDER_SYNC, user="anna"), seconds=45.0)
     assert (answer.status, answer.header("Retry-After")) == web.away
-    # The examples' two seconds, half a one or (Traefik) thirty, and room for a busy machine.
+    # Five seconds (PATIENCE) or, Traefik's own, thirty, and room for a busy machine.
     assert asyncio.get_running_loop().time() - begun < (40 if web.name == "traefik" else 10)
     assert web.reached() == before
     await web.switch("on")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.live.askers import from_wheels
-from tests.live.askers.from_wheels import NO_CHANGES, start_envoy, start_traefik
-from tests.live.askers.servers import missing, start_caddy, start_haproxy, start_nginx_http
+from tests.live.askers.from_wheels import start_envoy, start_traefik
+from tests.live.askers.servers import NO_CHANGES, missing, start_caddy, start_haproxy, start_nginx_http
 from tests.live.children import Child
 from tests.support.phone_certificates import Certificates
 
@@ -20,7 +20,15 @@ NAMES = {
 }
 """As the documentation calls them."""
 
-PATIENCE = {"timeout: 0.5s": "timeout: 5s"}
+PATIENCE: Mapping[str, Mapping[str, str]] = {
+    "nginx": {"proxy_connect_timeout 1s": "proxy_connect_timeout 5s", "proxy_read_timeout 2s": "proxy_read_timeout 5s"},
+    "caddy": {"dial_timeout 1s": "dial_timeout 5s", "response_header_timeout 2s": "response_header_timeout 5s"},
+    "haproxy": {"timeout processing 500ms": "timeout processing 5s"},
+    "traefik": {},
+    "envoy": {"timeout: 0.5s": "timeout: 5s"},
+    "envoy-http": {"timeout: 0.5s": "timeout: 5s"},
+}
+"""What an example has changed in it so that a busy machine does not make "away" of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +63,9 @@ def start_web(
 ) -> Child:
     """One of ``NAMES`` by its example; ``changes`` of that are made for Traefik and Envoy only.
 
-    ``patient``: Envoy waits for longer than by its example, so that a busy machine does not make "away" of an answer.
+    ``patient``: with ``PATIENCE``, where a test is not about how long the example waits.
     """
+    patience = PATIENCE[name] if patient else NO_CHANGES
     if name == "haproxy":
         return start_haproxy(
             directory,
@@ -66,17 +75,26 @@ def start_web(
             mail=mail,
             made=made,
             handing_on=handing_on,
+            patience=patience,
         )
     port = asked.envoy if name == "envoy" else asked.http
     if name in ("nginx", "caddy"):
         start = start_nginx_http if name == "nginx" else start_caddy
-        return start(directory, listen=listen, gatepost=port, mail=mail, made=made, handing_on=handing_on)
+        return start(
+            directory, listen=listen, gatepost=port, mail=mail, made=made, handing_on=handing_on, patience=patience
+        )
     if name == "traefik":
         return start_traefik(
             directory, listen=listen, gatepost=port, mail=mail, made=made, handing_on=handing_on, changes=changes
         )
     by = from_wheels.GRPC if name == "envoy" else from_wheels.HTTP
-    changes = {**changes, **PATIENCE} if patient else changes
     return start_envoy(
-        directory, listen=listen, gatepost=port, mail=mail, made=made, by=by, handing_on=handing_on, changes=changes
+        directory,
+        listen=listen,
+        gatepost=port,
+        mail=mail,
+        made=made,
+        by=by,
+        handing_on=handing_on,
+        changes={**changes, **patience},
     )
