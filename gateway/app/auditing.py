@@ -28,7 +28,6 @@ from gateway.storage.redis import EffectReceiver, RedisConnection
 
 log = structlog.get_logger()
 
-TIDY_EVERY_SECONDS = 3_600.0
 EVIDENCE_EVERY_SECONDS = 20.0
 EFFECTS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
@@ -141,8 +140,7 @@ class Auditing:
 
     async def tidy(self, held: Held) -> None:
         """Let go of what is too old, while the lease is held."""
-        while held:
-            await asyncio.sleep(TIDY_EVERY_SECONDS)
+        async for _ in held.hourly():
             try:
                 await self._retention.tidy()
             except (StoreUnavailable, Conflict) as error:

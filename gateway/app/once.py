@@ -15,7 +15,6 @@ log = structlog.get_logger()
 
 SIGHTINGS_WAIT_SECONDS = 5.0
 AGAIN_AFTER_SECONDS = 1.0
-TIDY_EVERY_SECONDS = 3600.0
 MESSAGES_KEPT_SECONDS = 7 * 86_400.0
 """A repeated message id is recognised for so long; Standard Webhooks gives up long before."""
 
@@ -40,15 +39,14 @@ async def take_sightings(redis: RedisConnection, devices: MailDevices, held: Hel
 
 
 async def tidy(store: Store, now: Callable[[], float], held: Held) -> None:
-    """Forget message ids that nobody repeats any more, while ``held``."""
-    while held:
-        await asyncio.sleep(TIDY_EVERY_SECONDS)
+    """Forget message ids that nobody repeats any more, hourly while ``held``."""
 
-        async def work(writing: Writing) -> int:
-            return await writing.forget_messages(now() - MESSAGES_KEPT_SECONDS)
+    async def work(writing: Writing) -> int:
+        return await writing.forget_messages(now() - MESSAGES_KEPT_SECONDS)
 
+    async for _ in held.hourly():
         try:
             forgotten, _ = await store.write(work)
             log.info("old_messages_forgotten", messages=forgotten)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, Conflict) as error:
             log.warning("old_messages_kept", error=str(error))

@@ -1,6 +1,5 @@
 """What the control process lets go of by the settings: the past, hourly, and silent devices, daily."""
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -13,7 +12,6 @@ from gateway.settings import Settings
 
 log = structlog.get_logger()
 
-PAST_EVERY_SECONDS = 3_600.0
 ROUNDS_TO_A_DAY = 24
 
 
@@ -28,12 +26,12 @@ class Retaining:
     async def run(self, held: Held) -> None:
         """Forget what is too old, while the lease is held."""
         rounds = 0
-        while held:
-            await asyncio.sleep(PAST_EVERY_SECONDS)
+        async for _ in held.hourly():
             rounds += 1
             try:
                 past = await self._retention.forget_past()
-                silent = await self._retention.forget_silent() if rounds % ROUNDS_TO_A_DAY == 1 else 0
+                # Not at the first: after a long standstill everybody has had an hour to come back.
+                silent = await self._retention.forget_silent() if rounds % ROUNDS_TO_A_DAY == 2 else 0
             except (StoreUnavailable, Conflict) as error:
                 log.warning("old_evidence_kept", error=str(error))
                 continue

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -26,6 +26,8 @@ LEASE_SECONDS = 10.0
 MARGIN_SECONDS = 1.0
 """Before its end a lease counts as lost already: clocks run at slightly different paces."""
 GIVE_BACK_SECONDS = 2.0
+FIRST_AFTER_SECONDS = 300.0
+HOUR_SECONDS = 3_600.0
 
 
 def holder_name() -> str:
@@ -50,6 +52,16 @@ class Held:
     def seconds_left(self) -> float:
         """Until it must count as lost."""
         return self._until - self._monotonic()
+
+    async def hourly(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> AsyncIterator[None]:
+        """Each hour while it is held, the first time five minutes after it was taken.
+
+        Not an hour after that: where the lease changes hands more often, nobody would ever come to it.
+        """
+        await sleep(FIRST_AFTER_SECONDS)
+        while self:
+            yield
+            await sleep(HOUR_SECONDS)
 
     def end(self) -> None:
         """Note that another one holds it."""

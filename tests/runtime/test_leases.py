@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.ports.store import Lease
 from gateway.runtime.leases import Held, Leases
 from gateway.storage.memory import MemoryStore
 
@@ -174,3 +175,17 @@ async def test_what_work_raises_comes_out(store: MemoryStore, clock: Clock) -> N
         lease = await reading.lease("tidy")
     assert lease is not None
     assert lease.ends_at == 0.0
+
+
+async def test_hourly_work_begins_soon(clock: Clock) -> None:
+    """A control process that is restarted each hour comes to it all the same; one without the lease does not."""
+    held, slept = Held("tidy", clock), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.at += seconds
+
+    held.extend(Lease("tidy", "one", 1, 0.0), clock.at, 2 * 3_600.0 + 300.0)
+    turns = [clock.at async for _ in held.hourly(sleep)]
+    assert turns == [400.0, 4_000.0]
+    assert slept == [300.0, 3_600.0, 3_600.0]
