@@ -200,6 +200,8 @@ class Cutter:
             elif self._is_still_denied(wanted):
                 # Behind the others: one that always fails must not hold them up.
                 self._waiting.setdefault(target, wanted)
+            else:
+                self.given_up(target)
 
     def _is_still_denied(self, wanted: Wanted) -> bool:
         verdict = self._judge(wanted.request)

@@ -4,14 +4,14 @@ One for each front, as its settings say. Nothing here delays an answer, and what
 """
 
 import asyncio
-import time
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
-from gateway.authz.cutter import CutFailed, Cutter
+from gateway.authz.cutter import YOUNG_SECONDS, CutFailed, Cutter
 from gateway.authz.doveadm_means import DoveadmMeans
 from gateway.authz.haproxy_feeder import MapFeeder
 from gateway.authz.haproxy_map import VerdictMirror
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 60.0
 """How often an asker's own list of sessions is read."""
+ENDED_SECONDS = 3_600.0
+"""Who is found in that list and may not be there is ended no more than once in so long."""
 AGAIN_SECONDS = 5.0
 """After a list that could not be read."""
 _BY_PROTOCOL = {"imap": Protocol.IMAP, "pop3": Protocol.POP3, "submission": Protocol.SMTP}
@@ -41,8 +43,8 @@ class Cut:
     """Kinds, as in metrics: ``dovecot``, ``haproxy`` …"""
     cutter: Cutter
     let_in: LetIn
-    ended: set[str] = field(default_factory=set)
-    """Places that were found in the asker's own list and ended: whoever is there now has logged in since."""
+    _ended: dict[str, float] = field(default_factory=dict)
+    """Places that were found in the asker's own list and ended, and when: whoever is there now has logged in since."""
 
     def note(self, asker: str, request: AccessRequest, where: Whereabouts) -> None:
         """Somebody was let in."""
@@ -56,13 +58,25 @@ class Cut:
 
     def given_up(self, target: str) -> None:
         """It was not ended after all; the asker's list is to be believed again."""
-        self.ended.difference_update([place for place in self.ended if place.partition(" ")[2] == target])
+        for protocol in _BY_PROTOCOL.values():
+            self._ended.pop(f"{protocol.value} {target}", None)
 
     def note_ended(self, place: str) -> None:
         """One of the asker's own list is being ended."""
-        if len(self.ended) >= REMEMBERED_MOST:
-            self.ended.clear()
-        self.ended.add(place)
+        if len(self._ended) >= REMEMBERED_MOST:
+            self._ended.clear()
+        self._ended[place] = self.let_in.now()
+
+    def was_ended(self, place: str) -> bool:
+        """Whether whoever is there has logged in since, and is followed by a worker that was asked.
+
+        Not for ever: that worker may have been restarted since, or have forgotten it among too many.
+        """
+        return self.let_in.now() - self._ended.get(place, -math.inf) < ENDED_SECONDS
+
+    def forget_ended(self, place: str) -> None:
+        """The next one who is found there is ended anew."""
+        self._ended.pop(place, None)
 
 
 class Following:
@@ -147,7 +161,7 @@ class Following:
             await asyncio.sleep(pause)
 
     async def _look_once(self, cut: Cut) -> None:
-        means, asked_at = cut.cutter.means, time.monotonic()
+        means, asked_at = cut.cutter.means, cut.let_in.now()
         if isinstance(means, HaproxyMeans):
             cut.let_in.keep_only(await means.sources(), asked_at)
         elif isinstance(means, DoveadmMeans):
@@ -162,19 +176,21 @@ class Following:
     async def _adopt(self, cut: Cut, key: str, user: str, protocol: str) -> None:
         """Somebody is connected whom we have not let in: another worker did, or it was before our time.
 
-        All devices of the user are judged, as nobody knows by which one it came. So it is ended once only: who comes
-        back has been asked about, and may come by a device that is in order; whoever has let it in follows it.
+        All devices of the user are judged, as nobody knows by which one it came. So it is ended once, and then not for
+        an hour: who comes back has been asked about, and may come by a device that is in order; whoever has let it in
+        follows it.
         """
         presented = Presented(_BY_PROTOCOL.get(protocol, Protocol.IMAP), user.encode("utf-8", "replace"), "")
         identified = identity_of(presented, self._rules)
         if identified is None:
             return
         request = identified.request
-        if key in cut.ended:
+        if cut.was_ended(key):
             if (await self._decision.judge_loading(request)).effect is Effect.DENY:
                 return
-            cut.ended.discard(key)
-        cut.let_in.note(key, user, min(cut.askers), request)
+            cut.forget_ended(key)
+        # It is connected: nobody who may still be on the way there, who would be cut once more.
+        cut.let_in.note(key, user, min(cut.askers), request, seconds_ago=2 * YOUNG_SECONDS)
         verdict = await self._decision.judge_loading(request)
         if verdict.effect is Effect.DENY:
             cut.note_ended(key)

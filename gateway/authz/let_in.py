@@ -1,10 +1,11 @@
 """Who was let in through an asker whose sessions can be ended: a live session each, judged again like any other.
 
 Which sessions an asker has is not told to us. So whoever it was told to let in counts as connected, until the asker's
-own list says otherwise or the time of its longest session has passed; bounded, the oldest are forgotten first. Time
+own list says otherwise or the time of its longest session has passed since it was let in or last seen there; bounded, the oldest are forgotten first. Time
 alone turns a verdict without news of it: each is judged again once a minute.
 """
 
+import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
@@ -66,6 +67,12 @@ class LetIn:
         self._turn: list[str] = []
         """Keys that are still to be judged in this round."""
         self._swept_at = monotonic()
+        self._listed_before = self._listed_at = -math.inf
+        """Of whoever was let in before the first, the asker's own list has said at the second that it is there."""
+
+    def now(self) -> float:
+        """By the clock that all of this goes by."""
+        return self._monotonic()
 
     def __len__(self) -> int:
         """How many are remembered."""
@@ -79,23 +86,26 @@ class LetIn:
         """Whether anybody is remembered of it."""
         return place in self._places
 
-    def note(self, key: str, target: str, asker: str, request: AccessRequest, *, place: str = "") -> None:
-        """Somebody was let in.
+    def note(
+        self, key: str, target: str, asker: str, request: AccessRequest, *, place: str = "", seconds_ago: float = 0.0
+    ) -> None:
+        """Somebody was let in, ``seconds_ago``.
 
         ``key``: one for each question that is to be asked again; ``place``: what the asker's own list calls it (empty:
         ``key``); ``target``: what is cut, a user's name there, or a client's address and port.
         """
+        at = self._monotonic() - seconds_ago
         known = self._sessions.pop(key, None)
         if known is not None and known.request.login == request.login:
             # What it is about is the same; where it comes from may have changed.
-            known.request, known.at = request, self._monotonic()
+            known.request, known.at = request, at
             self._sessions[key] = known
             return
         if known is not None:
             self._let_go(known)
         if len(self._sessions) >= self._most:
             self._forget(next(iter(self._sessions)))
-        session = AskedSession(self, key, place or key, target, asker, request, self._monotonic())
+        session = AskedSession(self, key, place or key, target, asker, request, at)
         self._sessions[key] = session
         self._places[session.place] += 1
         self._decision.sessions.add(session)
@@ -113,8 +123,9 @@ class LetIn:
             self.turned(session, verdict)
 
     def keep_only(self, there: Collection[str], seen_at: float) -> None:
-        """Forget those whose places the asker's own list, asked for at ``seen_at``, does not name."""
+        """Forget those whose places the asker's own list, asked for at ``seen_at``, does not name; the others stay."""
         until = seen_at - SETTLED_SECONDS
+        self._listed_before, self._listed_at = until, seen_at
         for key in [key for key, each in self._sessions.items() if each.at < until and each.place not in there]:
             self._forget(key)
 
@@ -123,7 +134,8 @@ class LetIn:
         now = self._monotonic()
         while self._sessions:
             key, oldest = next(iter(self._sessions.items()))
-            if now - oldest.at < self._remembered_seconds:
+            known_at = self._listed_at if oldest.at < self._listed_before else oldest.at
+            if now - known_at < self._remembered_seconds:
                 break
             self._forget(key)
         self._judge_some(now)
@@ -132,14 +144,15 @@ class LetIn:
         passed, self._swept_at = now - self._swept_at, now
         due = int(len(self._sessions) * min(1.0, passed / JUDGED_EVERY_SECONDS)) + 1
         self._turn = self._turn or list(self._sessions)
+        # Taken out first: a mistake of ours over one must not keep all the others from being judged.
+        judged, self._turn = self._turn[-due:], self._turn[:-due]
         with self._decision.afterwards.turn():
-            for key in self._turn[-due:]:
+            for key in judged:
                 session = self._sessions.get(key)
                 verdict = None if session is None else self._decision.judge(session.request)
                 # A record that is not in memory is read when it changes; time alone has to wait until it is asked for.
                 if session is not None and verdict is not None:
                     session.verdict_turned(verdict)
-        del self._turn[-due:]
 
     def _forget(self, key: str) -> None:
         self._let_go(self._sessions.pop(key))

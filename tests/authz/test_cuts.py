@@ -24,6 +24,9 @@ from tests.support.fake_means import FakeDoveadm, FakeMeans
 from tests.support.fronted import BAN, Clock, policy, settled, until
 
 
+REMEMBERED_SECONDS = 5_000.0
+
+
 class Cutting:
     """Askers whose sessions are cut by means of a test."""
 
@@ -244,7 +247,8 @@ async def looking(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     monkeypatch.setattr(following_module, "LOOK_SECONDS", 0.0)
     made, means = cutting.asking, FakeDoveadm()
     cutter = Cutter(means, RefusalLog(RefusalPace()), made.metrics, made.decision.judge, monotonic=cutting.clock)
-    cut = Cut(frozenset({"dovecot"}), cutter, LetIn(made.decision, cutter, remembered_seconds=3600.0))
+    let_in = LetIn(made.decision, cutter, remembered_seconds=REMEMBERED_SECONDS, monotonic=cutting.clock)
+    cut = Cut(frozenset({"dovecot"}), cutter, let_in)
     following = Following(made.decision, made.rules, [cut])
     await following.start()
     yield means, cut
@@ -267,11 +271,70 @@ async def test_who_is_found_in_the_list_is_ended_once(cutting: Cutting, looking:
     await looked(means)
     means.there = (Connected("bert", "imap"),)
     await looked(means)
-    assert means.cuts == ["bert"]
+    # Nor as one that may still have been on its way when it was ended.
+    cutting.clock.ahead += cutter_module.YOUNG_SECONDS + 1
+    means.there = (Connected("bert", "imap"), Connected("cora", "imap"))
+    cutting.asking.dirty("cora@corp.example", "coraphone")
+    await until(lambda: "cora" in means.cuts)
+    await looked(means)
+    assert means.cuts == ["bert", "cora"]
     cutting.asking.clean("bert@corp.example", "bertphone")
     await looked(means)
     cutting.asking.dirty("bert@corp.example", "bertphone")
-    await until(lambda: len(means.cuts) > 1)
+    await until(lambda: means.cuts[2:] == ["bert"])
+
+
+async def test_who_is_found_in_the_list_is_ended_again_after_an_hour(
+    cutting: Cutting, looking: tuple[FakeDoveadm, Cut]
+) -> None:
+    """The worker that had let him in again, and followed him, may have been restarted since."""
+    means, _ = looking
+    means.there = (Connected("bert", "imap"),)
+    await until(lambda: means.cuts == ["bert"])
+    cutting.clock.ahead += following_module.ENDED_SECONDS - 1
+    await looked(means)
+    assert means.cuts == ["bert"]
+    cutting.clock.ahead += 2
+    await until(lambda: means.cuts == ["bert", "bert"])
+
+
+async def test_who_stays_in_the_list_is_never_forgotten(cutting: Cutting, looking: tuple[FakeDoveadm, Cut]) -> None:
+    """However long it is connected; by a device of a user whose other one had been ended."""
+    means, cut = looking
+    means.there = (Connected("bert", "imap"),)
+    await until(lambda: means.cuts == ["bert"])
+    cutting.asking.clean("bert@corp.example", "berttablet")
+    request = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
+    cut.note("dovecot", request, Whereabouts(user="bert"))
+    for _ in range(3):
+        cutting.clock.ahead += REMEMBERED_SECONDS - 1
+        await looked(means)
+        cut.let_in.sweep()
+    assert cut.let_in.is_there("imap bert")
+    cutting.asking.dirty("bert@corp.example", "berttablet")
+    await until(lambda: means.cuts == ["bert", "bert"])
+
+
+async def test_who_turned_back_before_he_was_ended_is_found_again(
+    cutting: Cutting, looking: tuple[FakeDoveadm, Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And turned once more before the next look, while nobody could be ended."""
+    monkeypatch.setattr(cutter_module, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cutter_module, "LONGEST_PAUSE_SECONDS", 0.0)
+    means, cut = looking
+    means.failures = 1_000_000
+    means.there = (Connected("bert", "imap"),)
+    await until(lambda: means.failures < 1_000_000)
+    means.hidden = asyncio.Event()
+    await settled()
+    cutting.asking.clean("bert@corp.example", "bertphone")
+    await cutting.asking.cache.load("bert@corp.example")
+    await until(lambda: cut.cutter.waiting == 0)
+    await settled()
+    cutting.asking.dirty("bert@corp.example", "bertphone")
+    means.failures = 0
+    means.hidden.set()
+    await until(lambda: means.cuts == ["bert"])
 
 
 async def test_who_is_found_in_the_list_and_given_up_is_found_again(

@@ -61,9 +61,13 @@ class FakeDoveadm(FakeMeans, DoveadmMeans):
         FakeMeans.__init__(self)
         self.there: tuple[Connected, ...] = ()
         self.looks = 0
+        self.hidden: asyncio.Event | None = None
+        """The list is not told before this."""
 
     async def who(self) -> tuple[Connected, ...]:
         """As a test has it."""
         self.looks += 1
         await asyncio.sleep(0)
+        if self.hidden is not None:
+            await self.hidden.wait()
         return self.there
