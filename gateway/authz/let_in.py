@@ -1,8 +1,8 @@
 """Who was let in through an asker whose sessions can be ended: a live session each, judged again like any other.
 
 Which sessions an asker has is not told to us. So whoever it was told to let in counts as connected, until the asker's
-own list says otherwise or the time of its longest session has passed since it was let in or last seen there; bounded, the oldest are forgotten first. Time
-alone turns a verdict without news of it: each is judged again once a minute.
+own list says otherwise or the time of its longest session has passed since it was let in or last seen there; bounded,
+the oldest are forgotten first. Time alone turns a verdict without news of it: each is judged again once a minute.
 """
 
 import math

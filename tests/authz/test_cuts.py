@@ -23,7 +23,6 @@ from tests.support.asking import Asking, asking, policy_request, question
 from tests.support.fake_means import FakeDoveadm, FakeMeans
 from tests.support.fronted import BAN, Clock, policy, settled, until
 
-
 REMEMBERED_SECONDS = 5_000.0
 
 

@@ -124,7 +124,8 @@ def question(
     ``certificate``: what the client has shown to the asker, verified.
     """
     mount = mount_of(head.path)
-    if not _OTHER_METHODS.isdisjoint(head.named):
+    # Many servers make one name of hyphens and underscores (RFC 3875 §4.1.18).
+    if any(name.replace(b"_", b"-") in _OTHER_METHODS for name in head.named):
         return refusals.malformed()
     if mount is Mount.EAS:
         return _activesync(head, client_address, rules, certificate)

@@ -105,7 +105,9 @@ class UpstreamLogin(ServerDialogue):
         Once, after ``Opened``.
         """
         assert self._phase is Phase.OPENED
-        if b"AUTH=PLAIN" not in self._capabilities and not credentials.mechanism.by_token and b" " in credentials.user:
+        by_name = b"AUTH=PLAIN" not in self._capabilities and not credentials.mechanism.by_token
+        # As Unicode has it: a server may take U+00A0 or U+3000 for a blank as well.
+        if by_name and any(each.isspace() for each in credentials.user.decode("utf-8", "replace")):
             # USER has one word (RFC 1939 §3): of two the server may take the first, and let in another than is judged.
             self._phase = Phase.OVER
             return Rejected(wrong_credentials(), wrong=False)

@@ -173,6 +173,8 @@ def _question(login: str, action: str, client_address: str, certificate: Certifi
 
 def carries_token(query: bytes | None) -> bool:
     """Whether a URL's query names a token that a server could believe."""
-    names = (piece.partition(b"=")[0] for piece in _BETWEEN_PARAMETERS.split(query or b""))
+    pieces = (piece.partition(b"=")[0] for piece in _BETWEEN_PARAMETERS.split(query or b""))
     # Twice, for a server behind one that has done it.
-    return any(_TOKEN_NAME.match(unquote_to_bytes(unquote_to_bytes(name))) for name in names)
+    names = (unquote_to_bytes(unquote_to_bytes(name)) for name in pieces)
+    # What is not to be read here, "%u0061", is a letter to ASP.NET.
+    return any(_TOKEN_NAME.match(name) or b"%u" in name.lower() for name in names)

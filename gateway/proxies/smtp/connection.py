@@ -95,6 +95,8 @@ class Connection(SMTP):
         """Where the client comes from, and where it has come to."""
         self._header = header
         self.gone = False
+        self._lingers = False
+        """Its last word is said, and has so long to be taken."""
         self.how = "client_gone"
         """How it ended; a label of a metric."""
         self.waiting = False
@@ -272,6 +274,7 @@ class Connection(SMTP):
         self.link.write(last_word + b"\r\n")
         self.link.close()
         self._reset_timeout(LINGER_SECONDS)
+        self._lingers = True
 
     def end_next(self, last_word: bytes, how: str) -> None:
         """End the session in place of its next command; the first word that was due is the one that is said."""
@@ -295,7 +298,7 @@ class Connection(SMTP):
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         # A session that is cancelled sets it once more on its way out, and the timer would hold all of it for minutes.
-        if not self.gone:
+        if not self.gone and not self._lingers:
             super()._reset_timeout(duration)
 
     def _timeout_cb(self) -> None:

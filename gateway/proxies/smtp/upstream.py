@@ -126,7 +126,7 @@ class Leg:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._server.host, self._server.port, type=socket.SOCK_STREAM)
         ends = (client.source, client.destination) if client is not None else (("", 0), ("", 0))
-        sock = await connected([(each[0], each[4]) for each in found])
+        sock = await connected([(each[0], each[4]) for each in found], self._settings.upstream_connect_seconds)
         try:
             await loop.sock_sendall(sock, _HEADERS[self._settings.client_address](*ends))
         except BaseException:
@@ -246,18 +246,24 @@ class Leg:
             self._smtp.close()
 
 
-async def connected(addresses: Sequence[tuple[int, Any]]) -> socket.socket:
+async def connected(addresses: Sequence[tuple[int, Any]], seconds: float) -> socket.socket:
     """A connection to the first of these that answers (family and address). Raises ``OSError`` of the last.
 
-    A name may stand for IPv6 first, and its server listen on IPv4 alone.
+    Each has its share of the ``seconds``. A name may stand for IPv6 first, and its server listen on IPv4 alone, or
+    this machine know no IPv6.
     """
     loop = asyncio.get_running_loop()
     failed: OSError = OSError("the name has no address")
     for family, address in addresses:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            failed = error
+            continue
         try:
             sock.setblocking(False)
-            await loop.sock_connect(sock, address)
+            async with asyncio.timeout(seconds / len(addresses)):
+                await loop.sock_connect(sock, address)
         except OSError as error:
             sock.close()
             failed = error

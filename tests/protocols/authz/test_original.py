@@ -98,7 +98,9 @@ def test_let_through_unjudged(method: str, uri: str, user: str) -> None:
     assert found.request is None
 
 
-@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "x-http-method", "X-Method-Override"])
+@pytest.mark.parametrize(
+    "name", ["X-HTTP-Method-Override", "x-http-method", "X-Method-Override", "X_HTTP_Method-Override"]
+)
 @pytest.mark.parametrize("uri", ["/Microsoft-Server-ActiveSync", "/dav/anna/"])
 @pytest.mark.parametrize("user", ["anna", ""])
 def test_a_method_in_a_header_is_no_way_round(uri: str, name: str, user: str) -> None:

@@ -72,15 +72,16 @@ def test_every_form_of_login_at_every_split(
     assert talk(octets, (), credentials)[1] == [Accepted(b"+OK in\r\n", b"+OK 1 5\r\n")]
 
 
-def test_a_name_of_two_words_is_not_shown_where_it_has_room_for_one() -> None:
+@pytest.mark.parametrize("name", ["anna x", "anna\u3000x", "anna\u00a0x", "anna\u2003x"])
+def test_a_name_of_two_words_is_not_shown_where_it_has_room_for_one(name: str) -> None:
     """``USER anna x``: a server that takes the first word lets in anna, and "anna x" is judged."""
-    two = Credentials(Mechanism.PLAIN, b"anna x", b"secret")
+    two = Credentials(Mechanism.PLAIN, name.encode(), b"secret")
     for octets in (b"+OK\r\n-ERR what\r\n+OK\r\n+OK in\r\n", b"+OK\r\n+OK\r\nUSER\r\n.\r\n+OK\r\n+OK in\r\n"):
         sent, found = talk(octets, (), two)
         assert sent == b"CAPA\r\n"
         assert found == [Rejected(b"-ERR [AUTH] Authentication failed.\r\n", wrong=False)]
     sent, _ = talk(b"+OK\r\n", (), two, known=frozenset((b"AUTH=PLAIN", b"USER")))
-    assert sent == b"AUTH PLAIN " + base64.b64encode(b"\0anna x\0secret") + b"\r\n"
+    assert sent == b"AUTH PLAIN " + base64.b64encode(b"\0%b\0secret" % name.encode()) + b"\r\n"
 
 
 def test_a_server_without_capa() -> None:

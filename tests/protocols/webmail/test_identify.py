@@ -116,6 +116,8 @@ QUERIES = pytest.mark.parametrize(
     [
         *("access_token=x", "a=1&access_token=x", "ACCESS_TOKEN=x", "a;access%5Ftoken=x", "access_token"),
         *("%61ccess_token=x", "a=1&acce%73s%5ftoke%6E=x", "%2561ccess_token=x"),
+        # ASP.NET reads these.
+        *("%u0061ccess_token=x", "a=1&access%U005ftoken=x", "%25u0061ccess_token=x"),
         # PHP makes one name of these.
         *("access.token=x", "access%20token=x", "+access_token=x", "access[token=x", "access_token%5b%5d=x"),
     ],

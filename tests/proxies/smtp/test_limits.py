@@ -107,6 +107,22 @@ async def test_who_says_nothing(logged_in: bool, front: Submitted) -> None:
     assert front.ended("timed_out" if logged_in else "too_slow") == 1
 
 
+async def test_a_last_word_has_seconds_to_be_taken_and_no_more(front: Submitted) -> None:
+    """Also where it is said in the middle of something that had a longer time."""
+    client = await front.client()
+    await client.greeted()
+    (seat,) = front.front.admission.connections
+    connection = seat.connection
+    await until(lambda: connection.waiting)
+    with pytest.raises(asyncio.CancelledError), connection.receives(300.0):
+        connection.over(b"421 4.4.2 Too late", "timed_out")
+    timer = connection._timeout_handle
+    assert timer is not None
+    assert timer.when() - asyncio.get_running_loop().time() < 6.0
+    assert await client.reply() == b"421 4.4.2 Too late\r\n"
+    assert await client.closed()
+
+
 async def test_the_time_for_a_login_does_not_begin_anew_with_each_command(server: SubmissionServer) -> None:
     async with submitted(server.url, login_seconds=100.0) as front:
         client = await front.client()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -120,11 +121,32 @@ async def test_of_several_addresses_the_first_that_answers(server: SubmissionSer
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = (socket.AF_INET, closed.getsockname())
-        sock = await connected([nobody, (socket.AF_INET, ("127.0.0.1", server.port))])
+        good = (socket.AF_INET, ("127.0.0.1", server.port))
+        for before in (nobody, (socket.AF_APPLETALK, ("127.0.0.1", 1))):
+            sock = await connected([before, good], 10.0)
+            assert sock.getpeername() == ("127.0.0.1", server.port)
+            sock.close()
+        with pytest.raises(ConnectionRefusedError):
+            await connected([nobody, nobody], 10.0)
+
+
+async def test_an_address_that_is_silent_uses_up_its_own_time_only(server: SubmissionServer) -> None:
+    with ExitStack() as kept:
+        silent = kept.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        # Linux answers no more of them while one waits to be accepted.
+        for _ in range(3):
+            filler = kept.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        sock = await connected(
+            [(socket.AF_INET, silent.getsockname()), (socket.AF_INET, ("127.0.0.1", server.port))], 0.4
+        )
         assert sock.getpeername() == ("127.0.0.1", server.port)
         sock.close()
-        with pytest.raises(ConnectionRefusedError):
-            await connected([nobody, nobody])
+        with pytest.raises(TimeoutError):
+            await connected([(socket.AF_INET, silent.getsockname())], 0.1)
 
 
 async def test_a_greeting_that_is_none(server: SubmissionServer) -> None:
