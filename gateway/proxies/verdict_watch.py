@@ -7,13 +7,19 @@ live for days is judged regularly as well.
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from gateway.decision.decision_point import DecisionPoint
 from gateway.decision.live_sessions import LiveSession
 from gateway.domain.verdict import FOREVER, Effect
 
+log = structlog.get_logger()
+
 LONGEST_SECONDS = 3600.0
 """A timer is never set for longer: a wall clock may be put forward meanwhile."""
 SHORTEST_SECONDS = 0.01
+AGAIN_SECONDS = 5.0
+"""After a mistake of ours."""
 
 
 class VerdictWatch:
@@ -47,7 +53,12 @@ class VerdictWatch:
             self._task = asyncio.create_task(self._judge())
 
     async def _judge(self) -> None:
-        verdict = await self._decision.judge_loading(self._session.request)
+        try:
+            verdict = await self._decision.judge_loading(self._session.request)
+        except Exception:  # whatever it was, the session must not be left for ever with the verdict that it has
+            log.exception("session_not_judged_again", login=self._session.request.login)
+            self._timer = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._ring)
+            return
         self._task = None
         if verdict.effect is not Effect.ALLOW:
             self._session.verdict_turned(verdict)

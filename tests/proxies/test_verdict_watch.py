@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.decision.in_turn import AT_ONCE
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
+from gateway.proxies import verdict_watch
 from gateway.proxies.verdict_watch import VerdictWatch
 from tests.support.asking import Asking, asking
 from tests.support.fronted import BAN, TIKTOK, policy, settled, until
@@ -90,6 +92,26 @@ async def test_many_at_one_moment_are_told_a_few_at_a_time(waiting: Waiting) -> 
     assert [len(each.turned) for each in waiting.sessions] == [1] * MANY
     told = [each.turned[0] for each in waiting.sessions]
     assert max(told.count(turn) for turn in told) <= 2 * AT_ONCE
+
+
+async def test_a_mistake_of_ours_leaves_nobody_with_the_old_verdict(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict_watch, "AGAIN_SECONDS", 0.0)
+    decision, judge = waiting.made.decision, waiting.made.decision.judge_loading
+    mistakes = iter(range(MANY // 2))
+
+    async def sometimes(request: AccessRequest) -> Verdict:
+        if next(mistakes, None) is not None:
+            raise RecursionError("too deep")
+        return await judge(request)
+
+    monkeypatch.setattr(decision, "judge_loading", sometimes)
+    with capture_logs() as logged:
+        await until(lambda: all(each.turned for each in waiting.sessions))
+    assert [each["event"] for each in logged if each["event"] == "session_not_judged_again"] == [
+        "session_not_judged_again"
+    ] * (MANY // 2)
 
 
 async def test_one_that_is_over_meanwhile_is_not_judged(waiting: Waiting) -> None:
