@@ -223,14 +223,22 @@ async def test_no_tunnel_to_the_mail_server(web: Web, path: str, to: str) -> Non
     """Behind a 101 (RFC 9110 §7.8) nobody is asked any more, and many mail servers know HTTP/2 in the clear."""
     before = web.reached()
     said = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": to, "HTTP2_Settings": "AAMAAABkAAQAAP__"}
+    if to == "websocket":
+        said |= {"Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec_WebSocket_Version": "13"}
     await web.ask(request(path, b"" if path == ANNA else b"<x/>", user="anna", **said))
     passed = web.mailbox.received[before:]
+    # Envoy takes no websocket for which no upgrade is configured.
+    assert passed or (to == "websocket" and web.name.startswith("envoy"))
     assert [(each.header("Upgrade"), each.header("HTTP2-Settings")) for each in passed] == [("", "")] * len(passed)
     assert all("upgrade" not in each.header("Connection").lower() for each in passed)
 
 
 @pytest.mark.parametrize(
-    "path", ["/Autodiscover/Autodiscover.xml", "/autodiscover/autodiscover.json/v1.0/bert@corp.example"]
+    "path",
+    [
+        *("/Autodiscover/Autodiscover.xml", "/autodiscover/autodiscover.json/v1.0/bert@corp.example"),
+        "/autodiscover/autodiscover.json/v1.0/bert%2Bx%40corp.example",
+    ],
 )
 async def test_autodiscover_in_all_its_forms(web: Web, path: str) -> None:
     before = web.reached()
