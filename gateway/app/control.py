@@ -214,6 +214,10 @@ class Control:
             count=partial(over.inc, part),
         )
 
+    async def newest_told(self) -> int | None:
+        """The highest sequence that workers were told of (``Publication.newest_told``)."""
+        return await self._publication.newest_told()
+
     async def run(self, linked: Awaitable[None]) -> None:
         """Serve until told to end, or until the supervisor is gone (``linked`` is done). Raises ``TaskFailed``."""
         await self._publication.start()

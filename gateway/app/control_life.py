@@ -7,7 +7,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import structlog
 
@@ -81,8 +80,8 @@ async def _begun(
         await until_it_listens(settings.redis.url)
     redis = redis_of(settings)
     life = await _present_life(store, redis)
-    store.held_against(partial(_newest_told, RedisPublisher(redis, life)))
     control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)
+    store.held_against(control.newest_told)
     turn.hand_to(control.take)
     await control.run(linked)
 
@@ -105,14 +104,6 @@ async def _present_life(store: Store, redis: RedisConnection) -> str:
         )
         return await _another_life(store, incarnation)
     return incarnation
-
-
-async def _newest_told(feed: RedisPublisher) -> int:
-    """The highest sequence that workers were told of in this life; 0 while the cache is away: nobody knows."""
-    try:
-        return await feed.published()
-    except CacheUnavailable:
-        return 0
 
 
 async def _another_life(store: Store, after: str) -> str:

@@ -86,6 +86,18 @@ class Publication:
         if not (self._resting or (self._told_lost and self._order.locked())):
             await self._send_waiting()
 
+    async def newest_told(self) -> int | None:
+        """The highest sequence that anybody was told of in this life; None while the cache is away: nobody knows.
+
+        Where the store lacks it, ``run`` raises ``StoreWentBack`` within a second, also when the cache has gone since.
+        """
+        try:
+            told = await self._feed.published()
+        except CacheUnavailable:
+            return None
+        self._known = max(self._known, told)
+        return told
+
     def _rest(self, took_seconds: float) -> None:
         if took_seconds >= SLOW_SECONDS:
             self._rest_until = time.monotonic() + REST_SECONDS

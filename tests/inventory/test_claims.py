@@ -89,7 +89,10 @@ async def test_device_ids_that_were_claimed_and_left_with_a_hit(chain: Chain) ->
     # One of them may come back, another user and another source go on.
     again = full(7, (TIKTOK,), subject="d1", device=names(ANN, eas=["phone2"]))
     assert await chain.status(again) == TAKEN
+    # Also beside what it has.
+    for number, ids in ((8, ["phone2", "phone3"]), (9, ["phone1", "phone2", "phone3"])):
+        assert await chain.status(full(number, (TIKTOK,), subject="d1", device=names(ANN, eas=ids))) == TAKEN
     assert await claim(chain, 2, BOB, eas="phone9") == TAKEN
     assert await claim(chain, 3, ANN, eas="phone8", secret=OTHER_SECRET) == TAKEN
     # What the device states no more claims nothing.
-    assert await chain.status(full(8, (TIKTOK,), subject="d1", device=names(ANN))) == TAKEN
+    assert await chain.status(full(10, (TIKTOK,), subject="d1", device=names(ANN))) == TAKEN

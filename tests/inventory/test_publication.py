@@ -363,3 +363,16 @@ async def test_a_store_that_went_back_is_noticed_while_the_cache_is_away(
     store._tables = earlier
     with pytest.raises(StoreWentBack):
         await asyncio.wait_for(running, 5)
+
+
+async def test_what_the_cache_knew_once_ends_a_publication_without_it(store: Store, spread: Spread) -> None:
+    """Another process had committed and told of more, and the store that took over never got it."""
+    publication = Publication(store, spread, spread, loaded)
+    await publication.start()
+    await change(store, ANN)
+    spread.heartbeats.append(5)
+    assert await publication.newest_told() == 5
+    spread.away = True
+    assert await publication.newest_told() is None
+    with pytest.raises(StoreWentBack, match="5 was told of"):
+        await publication._repair()

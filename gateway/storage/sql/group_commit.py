@@ -50,7 +50,11 @@ _COUNT_UP = (
 _ADD_CHANGES = s.changes.insert()
 _TRIM = delete(s.changes).where(s.changes.c.sequence <= bindparam("upto"))
 
+HELD_SECONDS = 5.0
+"""A server that this process has not written before waits no longer for what can be asked about it."""
+
 _WENT_BACK = "an earlier state of the database was put in place while it was in use: the control process begins anew"
+_NOT_KNOWN = "another server may have taken over, and nobody says yet whether it has all that workers were told of"
 
 
 class Transaction(Protocol):
@@ -137,8 +141,8 @@ class _TransactionLost(Exception):  # noqa: N818
         self.unit = unit
 
 
-Told: TypeAlias = Callable[[], Awaitable[int]]
-"""The highest sequence that anybody was ever told of, as far as that is known; 0: nothing is. Never raises."""
+Told: TypeAlias = Callable[[], Awaitable[int | None]]
+"""The highest sequence that anybody was ever told of; None: that cannot be known now."""
 
 
 async def _nothing_told() -> int:
@@ -168,6 +172,11 @@ class GroupCommit:
         self._closed = False
         self._reached = 0
         """The highest sequence that this process has seen committed."""
+        self._held = True
+        """Whether the present connection was held against what was told."""
+        self._held_until = 0.0
+        self._told_of = 0
+        """What must be on the server of the present connection, as others had told of it."""
         self.told: Told = _nothing_told
 
     async def submit(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
@@ -210,13 +219,9 @@ class GroupCommit:
             self._fail(list(self._waiting), error)
             self._waiting.clear()
             return
-        if transaction.is_first:
-            # Another process may have committed what this server never got, and told of it.
-            self._reached = max(self._reached, await self.told())
-        if transaction.sequence < self._reached:
-            # What would be numbered now has been told of already, with other contents.
+        if objection := await self._objection(transaction):
             await transaction.rollback()
-            self._fail(list(self._waiting), StoreUnavailable(_WENT_BACK))
+            self._fail(list(self._waiting), StoreUnavailable(objection))
             self._waiting.clear()
             return
         done: list[tuple[_Unit, Any]] = []
@@ -254,6 +259,24 @@ class GroupCommit:
             for (unit, result), rows in zip(done, changes, strict=True):
                 if not unit.done.done():
                     unit.done.set_result((result, rows))
+
+    async def _objection(self, transaction: Transaction) -> str:
+        """Why nothing may be written there; empty: it may."""
+        if transaction.is_first:
+            self._held, self._held_until, self._told_of = False, time.monotonic() + HELD_SECONDS, 0
+        if not self._held:
+            # Another process may have committed what this server never got, and told of it.
+            try:
+                told = await self.told()
+            except Exception:  # a mistake of ours must not leave the transaction open, and the callers waiting
+                log.exception("commit_failed", units=0)
+                told = None
+            # Whoever begins has no earlier server to hold this one against; nor do reports wait for ever for the cache.
+            if told is None and self._reached and time.monotonic() < self._held_until:
+                return _NOT_KNOWN
+            self._held, self._told_of = True, told or 0
+        # What would be numbered now has been told of already, with other contents.
+        return _WENT_BACK if transaction.sequence < max(self._reached, self._told_of) else ""
 
     async def _collect(self, transaction: Transaction, group: Group, done: list[tuple[_Unit, Any]]) -> None:
         """Run works until none is waiting or the group is full."""

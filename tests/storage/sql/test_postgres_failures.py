@@ -310,10 +310,12 @@ async def test_a_standby_that_lacks_what_was_told_of_is_not_written(
     hosts = f"host={standby.directory},{server.directory}&port={standby.port},{server.port}"
     url = f"postgresql://gatepost@/gatepost?{hosts}"
     here, there = [await open_store(url, writable=True, bounds=BOUNDS) for _ in range(2)]
-    told = 0
+    told, unanswered = 0, 0
 
-    async def newest_told() -> int:
-        return told
+    async def newest_told() -> int | None:
+        nonlocal unanswered
+        unanswered -= 1
+        return told if unanswered < 0 else None
 
     for each in (here, there):
         each.held_against(newest_told)
@@ -326,8 +328,12 @@ async def test_a_standby_that_lacks_what_was_told_of_is_not_written(
     server.crash()
     standby.start()
     standby.promote()
-    for name in ("eve", "fay", "gus", "hal"):
-        with pytest.raises(StoreUnavailable, match="an earlier state of the database"):
+    unanswered = 2
+    for name in ("eve", "fay", "gus", "hal", "ida"):
+        unknown = unanswered > 0
+        with pytest.raises(
+            StoreUnavailable, match="nobody says yet" if unknown else "an earlier state of the database"
+        ):
             await put_person(there, name)
     assert await people(there) == ["ann"]
     for each in (here, there):
@@ -348,6 +354,46 @@ async def test_only_a_new_connection_is_held_against_what_was_told(store: SqlSto
     server.restart()
     await put_person(store, "dora")
     assert len(asked) == 2
+
+
+async def test_reports_do_not_wait_for_ever_for_who_could_say_what_was_told(
+    store: SqlStore, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is away for longer."""
+    asked: list[int] = []
+
+    async def nobody_knows() -> int | None:
+        asked.append(1)
+        return None
+
+    await put_person(store, "ann")
+    store.held_against(nobody_knows)
+    server.restart()
+    with pytest.raises(StoreUnavailable, match="nobody says yet"):
+        await put_person(store, "bob")
+    monkeypatch.setattr(group_commit, "HELD_SECONDS", 0.0)
+    server.restart()
+    for name in ("cy", "dora"):
+        await put_person(store, name)
+    assert await people(store) == ["ann", "cy", "dora"]
+    assert len(asked) == 2
+
+
+async def test_a_mistake_over_what_was_told_leaves_nobody_waiting(store: SqlStore, server: PostgresServer) -> None:
+    async def mistaken() -> int:
+        raise RuntimeError("of ours")
+
+    async def nothing() -> int:
+        return 0
+
+    await put_person(store, "ann")
+    store.held_against(mistaken)
+    server.restart()
+    with pytest.raises(StoreUnavailable, match="nobody says yet"):
+        await put_person(store, "bob")
+    store.held_against(nothing)
+    await put_person(store, "cy")
+    assert await people(store) == ["ann", "cy"]
 
 
 async def test_a_server_that_turns_read_only_is_left(store: SqlStore, server: PostgresServer) -> None:
