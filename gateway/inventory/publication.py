@@ -62,6 +62,8 @@ class Publication:
         self.up = False
         self._told_lost = False
         self._rest_until = 0.0
+        self._unread_until = 0.0
+        """Until then the store is not asked again for what stands in between."""
 
     async def start(self) -> None:
         """Begin at the newest commit but repeat the recent past, in case a control process died over it.
@@ -114,7 +116,7 @@ class Publication:
 
     async def _send_waiting(self, *, repairing: bool = False) -> None:
         async with self._order:
-            while batch := await self._next():
+            while batch := await self._next(repairing=repairing):
                 if self._resting and not repairing:
                     # It went away while we waited for our turn.
                     return
@@ -132,16 +134,20 @@ class Publication:
             return False
         return True
 
-    async def _next(self) -> list[Change]:
+    async def _next(self, *, repairing: bool) -> list[Change]:
         """What is to be sent next; where another control process has committed in between, the log has it."""
         batch = self._next_batch()
-        if batch or not self._waiting:
+        # Many wait here one after the other, each with a report that is not acknowledged before: what was told ahead is
+        # told, and what has just failed is left to the repair, which reads the log.
+        if batch or self._waiting.keys() <= self._ahead or (self._resting and not repairing):
             return batch
         try:
+            if time.monotonic() < self._unread_until and not repairing:
+                raise StoreUnavailable("it gave no answer a moment ago")
             async with asyncio.timeout(RECORDS_SECONDS), self._store.read() as reading:
                 between = await reading.changes_after(self.sent, BATCH)
         except (StoreUnavailable, TimeoutError) as error:
-            # The repair reads it.
+            self._unread_until = time.monotonic() + HEARTBEAT_SECONDS
             log.warning("published_ahead", error=str(error) or "no answer in time")
             await self._is_done(self._tell_ahead())
             return []

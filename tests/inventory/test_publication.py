@@ -229,7 +229,7 @@ async def test_what_another_process_committed_and_cannot_be_read_keeps_nothing_b
     assert (spread.sequences, spread.put_names, publication.sent) == ([2, 3], ["cy@example.com"], 0)
     assert [line["event"] for line in lines] == ["published_ahead", "published_ahead"]
     store.reads_hang = store.reads_fail = spread.store_away = False
-    await publication.publish([])
+    await publication._repair()
     assert (spread.sequences, publication.up, publication.sent) == ([2, 3, 1, 2, 3], True, 3)
 
 
@@ -246,7 +246,7 @@ async def test_a_cache_that_is_away_too_is_told_when_it_is_back(spread: Spread) 
     await publication.publish([])
     assert spread.sequences == [2]
     store.unavailable, spread.store_away = "", False
-    await publication.publish([])
+    await publication._repair()
     assert (spread.sequences, publication.up) == ([2, 1, 2], True)
 
 
@@ -344,6 +344,34 @@ async def test_a_cache_that_says_nothing_does_not_take_the_time_of_every_report(
     assert asyncio.get_running_loop().time() - began < 5 * module.SLOW_SECONDS
     assert silent.asked == 1
     assert not publication.up
+
+
+async def test_neither_does_one_that_says_nothing_while_the_store_is_away(store: Store) -> None:
+    """With a commit of another process in between, so that each would be told ahead of its turn."""
+    held, silent = HeldStore(store), Silent()
+    publication = Publication(held, silent, silent, loaded)
+    await publication.start()
+    rows = [await change(store, f"u{number}") for number in range(20)]
+    told = [replace(row, records={name: await record_of(store, name) for name in row.names}) for row in rows[1:]]
+    held.reads_fail = True
+    await asyncio.gather(*(publication.publish([row]) for row in told))
+    assert silent.asked == 1
+
+
+async def test_a_store_that_says_nothing_does_not_take_the_time_of_every_report(store: Store, spread: Spread) -> None:
+    held = HeldStore(store)
+    spread.store_away = True
+    publication = Publication(held, spread, spread, loaded)
+    await publication.start()
+    rows = [await change(store, f"u{number}") for number in range(20)]
+    held.reads_hang = True
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(publication.publish([row]) for row in rows[1:]))
+    assert asyncio.get_running_loop().time() - began < 3 * module.RECORDS_SECONDS
+    assert spread.sequences == list(range(2, 21))
+    held.reads_hang = False
+    await publication._repair()
+    assert publication.sent == 20
 
 
 async def test_a_store_that_went_back_is_noticed_while_the_cache_is_away(
