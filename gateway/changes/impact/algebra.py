@@ -6,6 +6,7 @@ other. Two kinds of question, as there: a device asks by its id, or all devices 
 
 from collections.abc import Iterable
 from functools import cached_property
+from weakref import proxy
 
 import numpy as np
 from pyroaring import BitMap
@@ -37,10 +38,11 @@ ByReason = dict[Reason, BitMap]
 
 
 class Denials:
-    """Who is refused by some terms; each set is made when it is asked for first."""
+    """Who is refused by some terms; each set is made when it is asked for first, while the ``evaluation`` is there."""
 
     def __init__(self, evaluation: "Evaluation", terms: Terms) -> None:
-        self._evaluation = evaluation
+        # Which holds this one: in a circle both would stay, with all their sets, until somebody collects garbage.
+        self._evaluation: Evaluation = proxy(evaluation)
         self._terms = terms
 
     @cached_property

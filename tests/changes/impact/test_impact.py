@@ -1,9 +1,18 @@
 """What a preview says, counted by hand on a fleet of five people."""
 
+import gc
 from dataclasses import replace
 
+import pytest
+
+from gateway.changes.impact.algebra import Denials, Evaluation
+from gateway.changes.impact.exempt import Exempt
 from gateway.changes.impact.figures import NamedSet, page_of
+from gateway.changes.impact.hits import Hits
 from gateway.changes.impact.impact import Asked, impact_of
+from gateway.changes.impact.moment import Moment
+from gateway.changes.impact.reach import Reach
+from gateway.changes.impact.terms import Terms
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.policy import Exemption, Setting, Unknowns, UnknownSetting
@@ -137,3 +146,21 @@ def test_pages_of_names() -> None:
     then = page_of(found, impact.sets.cut, first[-1].number)
     assert [(each.person_id, each.device_id) for each in then] == [(login("bob"), "b1")]
     assert page_of(found, impact.sets.cut, then[-1].number) == ()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_nothing_of_a_preview_waits_for_the_garbage_collector(twice: bool) -> None:
+    """Sets of a large fleet take many megabytes, and a process that has much to look at collects rarely."""
+    devices = fleet()
+    gc.collect()
+    gc.disable()
+    try:
+        before = {id(each) for each in gc.get_objects()}
+        for _ in range(2 if twice else 1):
+            impact = impact_of(devices, REPORTING, ENFORCING, NOW)
+        assert impact.cut == 2
+        ours = (Evaluation, Denials, Terms, Moment, Hits, Exempt, Reach)
+        left = [type(each).__name__ for each in gc.get_objects() if id(each) not in before and isinstance(each, ours)]
+        assert left == []
+    finally:
+        gc.enable()
