@@ -10,6 +10,7 @@ import typer
 from gateway.cli.client import AdminClient
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
+from gateway.cli.failures import Failed
 from gateway.cli.output import Rows
 from gateway.cli.progress import shown
 
@@ -75,6 +76,7 @@ def import_groups(
         if dry_run or not (counted.added or counted.changed):
             desk.show(counted.shown(dry_run=True), text=f"{file}: {words}; nothing was changed")
             return
+        counted.see_that_it_may_be()
         desk.confirm(f"{file}: {words}. Bans, flags and exemptions for groups follow at once. Import?")
         done = _send(desk, api, rows, dry_run=False)
     desk.show(done.shown(dry_run=False), text=f"imported: {words}")
@@ -90,6 +92,26 @@ class _Total:
     newly_cut: int = 0
     newly_admitted: int = 0
     users: set[str] = field(default_factory=set)
+    may_cut: int | None = None
+
+    def see_that_it_may_be(self) -> None:
+        """Before anything is imported, since it goes in pieces. Raises ``Failed``."""
+        if self.may_cut is not None and self.newly_cut > self.may_cut:
+            raise Failed(
+                f"by rules for groups {self.newly_cut} devices would be newly cut, and you alone may cut {self.may_cut} so "
+                "by now ([changes] most_devices, within a day). Nothing was imported: turn the rules to report-only "
+                "(gatepost flag list shows them), import, and enforce again, which is a change with its preview"
+            )
+
+    def count_users(self, users: list[str]) -> None:
+        """Everybody whom a further request names. Raises ``Failed`` for who was named before."""
+        if twice := self.users.intersection(users):
+            # In one request they would be merged; in two the second would take away what the first has given.
+            raise Failed(
+                f"{min(twice)} stands in this file by several spellings, in lines far apart: write each user's name in "
+                "one way, or all lines of a user one below the other. Nothing was imported"
+            )
+        self.users.update(users)
 
     def count_turned(self, other: "_Total") -> None:
         """Also those whom further rows turn."""
@@ -106,13 +128,19 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
     with shown(desk) as tick:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             batch = rows[start : start + ROWS_AT_ONCE]
-            answer = api.post("/people/import", {"rows": batch, "dry_run": dry_run})
+            try:
+                answer = api.post("/people/import", {"rows": batch, "dry_run": dry_run})
+            except Failed as error:
+                if dry_run or not start:
+                    raise
+                raise Failed(f"{start} of {len(rows)} users were imported, the others not: {error}") from None
             total.added += answer["added"]
             total.changed += answer["changed"]
             total.unchanged += answer["unchanged"]
             total.newly_cut += answer["newly_cut"]
             total.newly_admitted += answer["newly_admitted"]
-            total.users.update(answer["users"])
+            total.may_cut = answer["may_cut"] if dry_run else None
+            total.count_users(answer["users"])
             tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return total
 

@@ -81,10 +81,18 @@ class ImportLimit:
         self._now = now
         self._cut: dict[str, list[tuple[float, int]]] = {}
 
+    def left(self, author: str) -> int | None:
+        """How many more that person may cut alone by now; None: any number."""
+        limit = self._at_most()
+        return None if limit is None else max(0, limit - sum(number for _, number in self._late(author)))
+
+    def _late(self, author: str) -> list[tuple[float, int]]:
+        since = self._now() - DAY_SECONDS
+        return [each for each in self._cut.get(author.casefold(), ()) if each[0] > since]
+
     def take(self, author: str, cut: int) -> None:
         """Count what is about to be cut. Raises ``InvalidValue`` where that is too much for one person."""
-        limit, since = self._at_most(), self._now() - DAY_SECONDS
-        late = [each for each in self._cut.get(author.casefold(), ()) if each[0] > since]
+        limit, late = self._at_most(), self._late(author)
         before = sum(number for _, number in late)
         if cut and limit is not None and cut + before > limit:
             earlier = f", {before} more by {author}'s imports of the last 24 hours" if before else ""

@@ -53,6 +53,8 @@ class Imported:
     newly_cut: int = 0
     """Devices, by what the policy in force has for groups (``import_turns``)."""
     newly_admitted: int = 0
+    may_cut: int | None = None
+    """How many devices whoever imports may newly cut so alone, before this import; None: any number."""
 
 
 class People:
@@ -77,13 +79,14 @@ class People:
         """
         stated = self._read(rows)
         turns = await self._turns(stated)
+        may_cut = self._limit.left(author)
         if dry_run:
             async with self._evidence.store.read() as reading:
-                return _with(turns, _counted(await _per_person(reading, stated)))
+                return _with(turns, _counted(await _per_person(reading, stated)), may_cut)
         self._limit.take(author, turns.cut)
 
         async def work(writing: Writing) -> Imported:
-            done = _with(turns, await self._write(writing, stated))
+            done = _with(turns, await self._write(writing, stated), may_cut)
             if done.added or done.changed:
                 told: dict[str, Value] = {"added": done.added, "changed": done.changed, "unchanged": done.unchanged}
                 if turns != Turns():
@@ -233,8 +236,8 @@ async def _is_only_named(reading: Reading, login: str) -> bool:
     return person.origin != IMPORT and not person.aliases and not person.groups
 
 
-def _with(turns: Turns, done: Imported) -> Imported:
-    return replace(done, newly_cut=turns.cut, newly_admitted=turns.admitted)
+def _with(turns: Turns, done: Imported, may_cut: int | None) -> Imported:
+    return replace(done, newly_cut=turns.cut, newly_admitted=turns.admitted, may_cut=may_cut)
 
 
 def _counted(rows: Sequence[tuple[Person | None, _Stated]]) -> Imported:

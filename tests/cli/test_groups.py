@@ -2,9 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from gateway.cli import groups
+from gateway.cli.client import AdminClient
+from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed
 from tests.cli.conftest import Gatepost
 
 
@@ -36,6 +41,57 @@ def test_a_long_file_goes_in_pieces_between_which_reports_have_their_turn(gatepo
     entries = [json.loads(line)["entry"] for line in gatepost("audit", "export").stdout.splitlines()]
     added = [each["details"]["added"] for each in entries if each["kind"] == "people_imported"]
     assert added == [100, 100, 50]
+
+
+def test_a_user_by_two_spellings_far_apart_loses_no_group(gatepost: Gatepost, tmp_path: Path) -> None:
+    """One below the other they are merged; in two requests the second would take away what the first has given."""
+    file, others = tmp_path / "groups.csv", "".join(f"u{number},x\n" for number in range(120))
+    file.write_text(f"user,group\nann,board\n{others}CORP\\Ann,sales\n")
+    refused = gatepost("group", "import", str(file), "--yes", expect=1)
+    assert "ann@corp.example stands in this file by several spellings" in " ".join(refused.stderr.split())
+    assert groups_of(gatepost) == {}
+    file.write_text(f"user,group\nann,board\nCORP\\Ann,sales\n{others}")
+    gatepost("group", "import", str(file), "--yes")
+    assert groups_of(gatepost) == {"board": 1, "sales": 1, "x": 120}
+
+
+class Breaking:
+    """An admin API that takes so many requests, and says how many devices would be cut by each."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes = takes
+        self.imported = 0
+
+    def post(self, _: str, body: dict[str, Any]) -> dict[str, Any]:
+        if not body["dry_run"]:
+            if not self.takes:
+                raise Failed("the store is away")
+            self.takes -= 1
+            self.imported += len(body["rows"])
+        rows = body["rows"]
+        counted = {"added": len(rows), "changed": 0, "unchanged": 0, "newly_cut": 40, "newly_admitted": 0}
+        return counted | {"users": [row["user"] for row in rows], "may_cut": 100}
+
+
+def desk() -> Desk:
+    return Desk(None, as_json=True, yes=True)
+
+
+ROWS = [{"user": f"u{number}", "groups": ["x"]} for number in range(250)]
+
+
+def test_what_was_imported_before_it_broke_off_is_said() -> None:
+    api = Breaking(takes=2)
+    with pytest.raises(Failed, match="200 of 250 users were imported, the others not: the store is away"):
+        groups._send(desk(), cast("AdminClient", api), ROWS, dry_run=False)
+    assert api.imported == 200
+
+
+def test_more_than_one_person_may_cut_is_said_before_the_first_piece() -> None:
+    counted = groups._send(desk(), cast("AdminClient", Breaking(takes=0)), ROWS, dry_run=True)
+    assert (counted.newly_cut, counted.may_cut) == (120, 100)
+    with pytest.raises(Failed, match="120 devices would be newly cut, and you alone may cut 100"):
+        counted.see_that_it_may_be()
 
 
 def test_a_complete_file_empties_the_groups_of_all_others(gatepost: Gatepost, tmp_path: Path) -> None:

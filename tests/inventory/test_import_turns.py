@@ -73,7 +73,10 @@ async def test_nobody_is_counted_whose_groups_mean_nothing_to_the_policy(company
 
 async def test_one_person_cuts_no_more_so_than_by_a_change_and_small_files_add_up(company: Chain) -> None:
     people = people_of(company, 3)
+    assert (await people.take(rows("pilot", last=2), "olga", dry_run=True)).may_cut == 3
     await people.take(rows("pilot", last=2), "olga")
+    # Whoever sends many requests hears before the first how much all of them may.
+    assert [(await people.take(rows("pilot"), each, dry_run=True)).may_cut for each in ("Olga", "otto")] == [1, 3]
     words = "2 devices would be newly cut, 2 more by OLGA's imports of the last 24 hours; one person alone may cut 3 so"
     with pytest.raises(InvalidValue, match=words):
         await people.take(rows("pilot", first=2, last=4), "OLGA")

@@ -81,6 +81,9 @@ class ImportOut(BaseModel):
     users: list[str] = Field(description="everybody that the rows named, in canonical spelling")
     newly_cut: int = Field(description="devices, by what the policy has for groups")
     newly_admitted: int
+    may_cut: int | None = Field(
+        description="devices that whoever asks may newly cut so alone, before this request; null: any number"
+    )
     dry_run: bool
 
 
@@ -140,6 +143,7 @@ async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> Impor
         users=list(done.people),
         newly_cut=done.newly_cut,
         newly_admitted=done.newly_admitted,
+        may_cut=done.may_cut,
         dry_run=given.dry_run,
     )
 

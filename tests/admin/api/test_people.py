@@ -26,6 +26,7 @@ async def test_an_import_makes_people_and_sets_their_groups(api: httpx.AsyncClie
         "newly_cut": 0,
         "newly_admitted": 0,
         "users": ["ann@corp.example", "bob@corp.example"],
+        "may_cut": None,
         "dry_run": False,
     }
     told = [change for change in control.published if change.kind is ChangeKind.PERSON]
