@@ -113,7 +113,7 @@ class Client:
     @property
     def closed(self) -> bool:
         """Whether the other side has hung up, as far as is known here."""
-        return self._reader.at_eof()
+        return self._reader.at_eof() or self._writer.transport.is_closing()
 
     def close(self) -> None:
         """Hang up."""
