@@ -99,8 +99,9 @@ class _Total:
         if self.may_cut is not None and self.newly_cut > self.may_cut:
             raise Failed(
                 f"by rules for groups {self.newly_cut} devices would be newly cut, and you alone may cut "
-                f"{self.may_cut} so by now ([changes] most_devices, within a day). Nothing was imported: turn the rules to report-only "
-                "(gatepost flag list shows them), import, and enforce again, which is a change with its preview"
+                f"{self.may_cut} so by now ([changes] most_devices, within a day). Nothing was imported: turn the "
+                "rules to report-only (gatepost flag list shows them), import, and enforce again, which is a change "
+                "with its preview"
             )
 
     def count_users(self, users: list[str]) -> None:
