@@ -115,6 +115,8 @@ class UsualExchange:
     def client_gone(self) -> None:
         """Nobody waits for the answer any more."""
         self._become_ordinary().client_gone()
+        # Together they would be a circle that nobody breaks any more.
+        self._client.exchange = None
 
     def out_of_time(self) -> None:
         """It takes longer than usual."""

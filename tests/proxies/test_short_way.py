@@ -1,5 +1,6 @@
 """The short way answers as the long one does, whatever happens between two requests; and it is taken."""
 
+import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.proxies.client_connection import ClientConnection
-from tests.support.fronted import BAN, Fronted, fronted
+from gateway.proxies.usual_exchange import UsualExchange
+from tests.support.fronted import BAN, Fronted, fronted, settled, until
 from tests.support.raw_http import Client, basic, eas, request
 from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import MailboxServer
@@ -82,6 +84,29 @@ async def test_a_phone_that_comes_again_takes_it(mailbox: MailboxServer) -> None
             gateway.gateway.decision.judge = looked  # type: ignore[method-assign]
         assert gateway.taken[-1]
         assert mailbox.received[-1].header("X-Forwarded-For") == "127.0.0.1"
+
+
+async def test_nothing_of_a_phone_that_leaves_waits_for_the_garbage_collector(mailbox: MailboxServer) -> None:
+    """Which looks at what has been there for a while as good as never."""
+    async with watched(mailbox) as gateway:
+        front = gateway.gateway.front
+        client = await regular(gateway)
+        mailbox.parking.add("Sync")
+        client.write(asked())
+        await mailbox.until_parked(1)
+        (connection,) = front.admission.connections
+        assert isinstance(connection.exchange, UsualExchange)
+        number = id(connection)
+        del connection
+        gc.disable()
+        try:
+            client.abort()
+            await until(lambda: not front.admission.connections)
+            await settled()
+            there = [each for each in gc.get_objects() if isinstance(each, ClientConnection) and id(each) == number]
+            assert there == []
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ class MailboxServer:
     parked: int = 0
     closed_while_parked: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    parking: set[str] = field(default_factory=lambda: {"Ping"})
+    """Commands that wait until ``released``."""
     passwords: tuple[str, ...] = (PASSWORD,)
     challenges: tuple[str, ...] = ('Basic realm="mail"',)
     _waiters: list[tuple[Callable[[], bool], asyncio.Event]] = field(default_factory=list)
@@ -164,7 +166,7 @@ class _Connection:
         elif request.method == "OPTIONS":
             versions = [("MS-ASProtocolVersions", "2.5,12.0,12.1,14.0,14.1"), ("MS-ASProtocolCommands", "Sync,Ping")]
             await self._send(200, versions, b"")
-        elif request.command == "Ping":
+        elif request.command in self._mailbox.parking:
             await self._park()
         else:
             await self._send(200, [("Content-Type", "text/plain")], f"mail for {request.user}".encode())
