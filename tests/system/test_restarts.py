@@ -172,8 +172,8 @@ async def test_the_embedded_cache_is_killed(office: Office) -> None:
     await office.mailbox.until_parked(1)
     (cache,) = office.pids("cache")
     kill(cache)
-    reported_at = time.monotonic()
     await office.agent.dirty("fred", "IDFRED")
+    reported_at = time.monotonic()
     assert (await phone.answer()).body == PING_CUT
     assert time.monotonic() - reported_at < 2.0
     phone.close()

@@ -132,8 +132,8 @@ async def test_a_report_at_one_cuts_a_phone_at_the_other(site: Site) -> None:
     await site.agent.clean("anna", "IDANNA")
     await site.until_served("anna")
     phone = await site.parked("anna")
-    reported_at = time.monotonic()
     await site.agent.dirty("anna", "IDANNA")
+    reported_at = time.monotonic()
     assert (await phone.answer()).body == PING_CUT
     assert time.monotonic() - reported_at < CUT_WITHIN_SECONDS
     phone.close()

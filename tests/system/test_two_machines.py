@@ -179,8 +179,8 @@ async def test_a_report_to_either_control_process_cuts_phones_on_both_machines(s
             await site.agent(of).clean(user, f"ID{user.upper()}")
             await site.until(user, served=True)
             phone = await site.parked(at, user)
-            reported_at = time.monotonic()
             await site.agent(of).dirty(user, f"ID{user.upper()}")
+            reported_at = time.monotonic()
             assert (await phone.answer()).body == PING_CUT
             assert time.monotonic() - reported_at < CUT_WITHIN_SECONDS
             phone.close()
