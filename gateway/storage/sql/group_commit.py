@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import bindparam, delete, update
@@ -24,6 +24,7 @@ from gateway.storage.audit_rows import Content, Seal, unsealed
 from gateway.storage.change_rows import numbered
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.audit import chain_entries
+from gateway.storage.sql.goes_forward import GoesForward
 from gateway.storage.sql.groups import Group
 from gateway.storage.sql.rows import Rows
 
@@ -49,12 +50,6 @@ _COUNT_UP = (
 )
 _ADD_CHANGES = s.changes.insert()
 _TRIM = delete(s.changes).where(s.changes.c.sequence <= bindparam("upto"))
-
-HELD_SECONDS = 5.0
-"""A server that this process has not written before waits no longer for what can be asked about it."""
-
-_WENT_BACK = "an earlier state of the database was put in place while it was in use: the control process begins anew"
-_NOT_KNOWN = "another server may have taken over, and nobody says yet whether it has all that workers were told of"
 
 
 class Transaction(Protocol):
@@ -141,14 +136,6 @@ class _TransactionLost(Exception):  # noqa: N818
         self.unit = unit
 
 
-Told: TypeAlias = Callable[[], Awaitable[int | None]]
-"""The highest sequence that anybody was ever told of; None: that cannot be known now."""
-
-
-async def _nothing_told() -> int:
-    return 0
-
-
 class GroupCommit:
     """Runs works, many to a transaction."""
 
@@ -170,14 +157,7 @@ class GroupCommit:
         self._waiting: deque[_Unit] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closed = False
-        self._reached = 0
-        """The highest sequence that this process has seen committed."""
-        self._held = True
-        """Whether the present connection was held against what was told."""
-        self._held_until = 0.0
-        self._told_of = 0
-        """What must be on the server of the present connection, as others had told of it."""
-        self.told: Told = _nothing_told
+        self.forward = GoesForward()
 
     async def submit(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
         """Run a work; returns after the commit."""
@@ -219,7 +199,7 @@ class GroupCommit:
             self._fail(list(self._waiting), error)
             self._waiting.clear()
             return
-        if objection := await self._objection(transaction):
+        if objection := await self.forward.objection(transaction.sequence, is_first=transaction.is_first):
             await transaction.rollback()
             self._fail(list(self._waiting), StoreUnavailable(objection))
             self._waiting.clear()
@@ -255,28 +235,10 @@ class GroupCommit:
             await transaction.rollback()
             self._fail([unit for unit, _ in done], StoreUnavailable("the commit failed; the log says why"))
         else:
-            self._reached = transaction.sequence + sum(len(rows) for rows in changes)
+            self.forward.reached = transaction.sequence + sum(len(rows) for rows in changes)
             for (unit, result), rows in zip(done, changes, strict=True):
                 if not unit.done.done():
                     unit.done.set_result((result, rows))
-
-    async def _objection(self, transaction: Transaction) -> str:
-        """Why nothing may be written there; empty: it may."""
-        if transaction.is_first:
-            self._held, self._held_until, self._told_of = False, time.monotonic() + HELD_SECONDS, 0
-        if not self._held:
-            # Another process may have committed what this server never got, and told of it.
-            try:
-                told = await self.told()
-            except Exception:  # a mistake of ours must not leave the transaction open, and the callers waiting
-                log.exception("commit_failed", units=0)
-                told = None
-            # Whoever begins has no earlier server to hold this one against; nor do reports wait for ever for the cache.
-            if told is None and self._reached and time.monotonic() < self._held_until:
-                return _NOT_KNOWN
-            self._held, self._told_of = True, told or 0
-        # What would be numbered now has been told of already, with other contents.
-        return _WENT_BACK if transaction.sequence < max(self._reached, self._told_of) else ""
 
     async def _collect(self, transaction: Transaction, group: Group, done: list[tuple[_Unit, Any]]) -> None:
         """Run works until none is waiting or the group is full."""

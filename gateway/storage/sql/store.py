@@ -11,7 +11,8 @@ from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
 from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.change_rows import LOG_KEEPS
-from gateway.storage.sql.group_commit import GroupCommit, Told, Transaction
+from gateway.storage.sql.goes_forward import Told
+from gateway.storage.sql.group_commit import GroupCommit, Transaction
 from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
 from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
 from gateway.storage.sql.reading_ahead import SqlReadingAhead
@@ -70,7 +71,7 @@ class SqlStore:
 
     def held_against(self, told: Told) -> None:
         """Write to no server from now on that lacks what ``told`` knows: one that took over may lack it."""
-        self._commits.told = told
+        self._commits.forward.told = told
 
     def read(self) -> AbstractAsyncContextManager[Reading]:
         """A snapshot of what is committed now."""

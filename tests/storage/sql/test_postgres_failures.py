@@ -14,14 +14,14 @@ import pytest
 from sqlalchemy import text
 
 from gateway.ports.store import OutcomeUnknown, Store, StoreUnavailable, Writing
-from gateway.storage.sql import SqlStore, group_commit, open_store
+from gateway.storage.sql import SqlStore, goes_forward, group_commit, open_store
 from gateway.storage.sql.postgres_url import PostgresBounds
 from tests.support.postgres_server import PostgresServer, missing, postgres_server
 from tests.support.stored_values import person
 
 pytestmark = pytest.mark.live
 
-BOUNDS = PostgresBounds(connect=2.0, statement=2.0, lock=2.0, idle=2.0, answer=1.0)
+BOUNDS = PostgresBounds(connect=8.0, statement=2.0, lock=2.0, idle=2.0, answer=1.0)
 
 
 @pytest.fixture
@@ -371,7 +371,7 @@ async def test_reports_do_not_wait_for_ever_for_who_could_say_what_was_told(
     server.restart()
     with pytest.raises(StoreUnavailable, match="nobody says yet"):
         await put_person(store, "bob")
-    monkeypatch.setattr(group_commit, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(goes_forward, "HELD_SECONDS", 0.0)
     server.restart()
     for name in ("cy", "dora"):
         await put_person(store, name)

@@ -1,0 +1,63 @@
+"""A server is written only if it has all that was ever committed and told of.
+
+An earlier state of the database may have been put in place, or a standby have taken over without the last commits: what
+it would number now has been told of already, with other contents, and whoever follows changes by their numbers would
+take it for known.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import structlog
+
+log = structlog.get_logger()
+
+HELD_SECONDS = 5.0
+"""A server that this process has not written before waits no longer for what can be asked about it."""
+WENT_BACK = "an earlier state of the database was put in place while it was in use: the control process begins anew"
+NOT_KNOWN = "another server may have taken over, and nobody says yet whether it has all that workers were told of"
+
+Told: TypeAlias = Callable[[], Awaitable[int | None]]
+"""The highest sequence that anybody was ever told of; None: that cannot be known now."""
+
+
+async def _nothing_told() -> int:
+    return 0
+
+
+class GoesForward:
+    """Of the one connection by which a process writes at a time."""
+
+    def __init__(self) -> None:
+        self.reached = 0
+        """The highest sequence that this process has seen committed."""
+        self.told: Told = _nothing_told
+        self._held = True
+        """Whether the present connection was held against what was told."""
+        self._held_until = 0.0
+        self._told_of = 0
+        """What must be on the server of the present connection, as others had told of it."""
+
+    async def objection(self, sequence: int, *, is_first: bool) -> str:
+        """Why nothing may be written where the change log stands at ``sequence``; empty: it may. Never raises.
+
+        ``is_first``: it is the first transaction of its connection, and the server may be another one than before.
+        """
+        if is_first:
+            self._held, self._held_until, self._told_of = False, time.monotonic() + HELD_SECONDS, 0
+        if not self._held:
+            told = await self._asked()
+            # Whoever begins has no earlier server to hold this one against; nor do reports wait for ever for the cache.
+            if told is None and self.reached and time.monotonic() < self._held_until:
+                return NOT_KNOWN
+            self._held, self._told_of = True, told or 0
+        return WENT_BACK if sequence < max(self.reached, self._told_of) else ""
+
+    async def _asked(self) -> int | None:
+        """Another process may have committed what this server never got, and told of it."""
+        try:
+            return await self.told()
+        except Exception:  # a mistake of ours must not leave a transaction open, and its callers waiting
+            log.exception("commit_failed", units=0)
+            return None
