@@ -240,10 +240,15 @@ def start_haproxy(
     handing_on: bool = False,
     patience: Mapping[str, str] = NO_CHANGES,
 ) -> Child:
-    """HAProxy by haproxy.cfg and gatepost-spoe.conf, and ``patience`` as changes of the latter."""
+    """HAProxy by haproxy.cfg and gatepost-spoe.conf, and ``patience`` as changes of the latter.
+
+    With ``patience`` it does not look whether Gatepost is there: the first look counts, and one that a busy machine
+    answers late would make "away" of the seconds until the next two.
+    """
     directory.mkdir()
     (directory / "both.pem").write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
     changes = {
+        **({" check inter 2s": ""} if patience else NO_CHANGES),
         "bind :443": f"bind 127.0.0.1:{listen}",
         "/etc/haproxy/mail.example.com.pem": f"{directory}/both.pem",
         "/etc/haproxy/gatepost-spoe.conf": f"{directory}/gatepost-spoe.conf",

@@ -59,14 +59,6 @@ class Web:
         """Gatepost is there (``on``), or nobody is (``off``), or somebody ``silent``."""
         for each in self.switches:
             await getattr(each, how)()
-        if how == "on" and self.name == "haproxy":
-            await self._until_found()
-
-    async def _until_found(self) -> None:
-        """HAProxy looks every two seconds whether whom it asks is there again."""
-        async with asyncio.timeout(20):
-            while (await self.ask(request(ANNA, FOLDER_SYNC, user="anna"))).status != 200:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
 
     async def ask(self, octets: bytes, method: str = "POST", seconds: float = 20.0) -> HttpAnswer:
         """One request on a connection of its own."""

@@ -23,7 +23,7 @@ NAMES = {
 PATIENCE: Mapping[str, Mapping[str, str]] = {
     "nginx": {"proxy_connect_timeout 1s": "proxy_connect_timeout 5s", "proxy_read_timeout 2s": "proxy_read_timeout 5s"},
     "caddy": {"dial_timeout 1s": "dial_timeout 5s", "response_header_timeout 2s": "response_header_timeout 5s"},
-    "haproxy": {"timeout processing 500ms": "timeout processing 5s"},
+    "haproxy": {"timeout processing 500ms": "timeout processing 5s", "timeout hello 1s": "timeout hello 5s"},
     "traefik": {},
     "envoy": {"timeout: 0.5s": "timeout: 5s"},
     "envoy-http": {"timeout: 0.5s": "timeout: 5s"},
