@@ -44,7 +44,8 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         # Without ``super``, which makes a dictionary for each: ``get_extra_info`` needs none.
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._make = make
+        self._make: Callable[[], asyncio.Protocol] | None = make
+        """None: it was called, or will never be. It may hold the protocol, which holds this."""
         self._ended: Ended | None = ended
         self._protocol: asyncio.Protocol | None = None
         self._raw: asyncio.Transport | None = None
@@ -67,7 +68,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of everything."""
         self._closing = True
-        self._raw = None
+        self._raw = self._make = None
         protocol, self._protocol = self._protocol, None
         self._shaken(exc or ConnectionAbortedError("the client went away in its handshake"))
         if protocol is not None:
@@ -143,7 +144,9 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def _begin(self) -> None:
         """The handshake is over, and went well."""
         self._flush()
-        self._protocol = self._make()
+        make, self._make = self._make, None
+        assert make is not None
+        self._protocol = make()
         self._protocol.connection_made(self)
         self._shaken(None)
 

@@ -148,13 +148,16 @@ class Connection(SMTP):
             self.source, self.destination = _end(transport, "peername"), _end(transport, "sockname")
         seat = Seat(self, self.address, self.link, secure=self.secure)
         if not self.front.admission.admit(seat):
+            # Somebody else is the transport's protocol now.
+            self.gone = True
+            self.fall_apart()
             return
         self.seat = seat
         if self.secure:
             self.certificate = self.front.certificate_of(self.link)
         super().connection_made(transport)
         assert self._handler_coroutine is not None
-        self._handler_coroutine.add_done_callback(_ended)
+        self._handler_coroutine.add_done_callback(functools.partial(_ended, self))
 
     def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = cast("asyncio.StreamReader", _Commands(self))
@@ -183,12 +186,31 @@ class Connection(SMTP):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The end."""
+        """The end; whoever overrides this calls ``over_at_last`` behind it."""
         if self.seat is None or self.gone:
             return
         self.gone = True
         super().connection_lost(error)
         self.front.leave(self.seat)
+
+    def over_at_last(self) -> None:
+        """Fall apart, if it is gone and nothing of it runs any more."""
+        if self.gone and (self._handler_coroutine is None or self._handler_coroutine.done()):
+            self.fall_apart()
+
+    def fall_apart(self) -> None:
+        """Let go what it refers to and is referred to by: nothing of it is called any more.
+
+        Else only the garbage collector would find it, which looks at what has been there for a while as good as never.
+        """
+        self._handler_coroutine = self._timeout_handle = None
+        self._client_connected_cb = None
+        self._smtp_methods = {}
+        self._auth_methods = {}
+        self.seat = None
+        # One that was not admitted has none.
+        self.__dict__.pop("_reader", None)
+        self.__dict__.pop("_writer", None)
 
     @property
     def address(self) -> str:
@@ -364,7 +386,8 @@ def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | N
         over.set_result(error)
 
 
-def _ended(session: "asyncio.Task[None]") -> None:
+def _ended(connection: Connection, session: "asyncio.Task[None]") -> None:
     error = None if session.cancelled() else session.exception()
     if error is not None and not isinstance(error, ConnectionError):
         log.error("smtp_session_failed", error=type(error).__name__, exc_info=error)
+    connection.over_at_last()

@@ -299,6 +299,14 @@ class Session(Connection):
         if self.leg is not None and not self._transaction.finishing:
             self.leg.abort()
             self.leg = None
+        self.over_at_last()
+
+    def fall_apart(self) -> None:
+        """Its parts know it."""
+        super().fall_apart()
+        self._watch = self._owner = None
+        for part in ("_login", "_transaction"):
+            self.__dict__.pop(part, None)
 
 
 def _octets(arg: str | None) -> bytes:
