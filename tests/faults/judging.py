@@ -8,12 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappush, heapreplace
 
 from tests.faults.model import Model
 
 SLACK_SECONDS = 0.25
 """What the harness itself may add: its one event loop serves phones, agents and mail server."""
 REMEMBERED = 400
+STALEST = 20
 
 
 @dataclass(slots=True)
@@ -24,6 +26,11 @@ class Judge:
     bound_seconds: float = 2.0
     slack_seconds: float = SLACK_SECONDS
     longest_stale: float = 0.0
+    crowd_until: float = 0.0
+    """Until when everybody comes at once."""
+    longest_after_crowd: float = 0.0
+    stalest: list[tuple[float, str]] = field(default_factory=list)
+    """The longest ones with what they were."""
     violations: list[str] = field(default_factory=list)
     around_first: list[str] = field(default_factory=list)
     """What happened before the first of them."""
@@ -52,8 +59,14 @@ class Judge:
         due = self.model.refusal_due(device)
         if due is None:
             return
-        stale = self.now() - due
+        now = self.now()
+        stale = now - due
         self.longest_stale = max(self.longest_stale, stale)
+        if now >= self.crowd_until:
+            self.longest_after_crowd = max(self.longest_after_crowd, stale)
+        if len(self.stalest) < STALEST or stale > self.stalest[0][0]:
+            crowd = f", {now - self.crowd_until:+.1f} s from the end of the crowd" if self.crowd_until else ""
+            (heappush if len(self.stalest) < STALEST else heapreplace)(self.stalest, (stale, what + crowd))
         if stale > (allowed := self.allowed()) + self.slack_seconds:
             self.violated(f"{what} {stale:.3f} s after a refusal was due (bound {allowed:.1f} s)")
 
@@ -66,7 +79,8 @@ class Judge:
 
     def begin(self, bound_seconds: float) -> None:
         """Another repetition."""
-        self.bound_seconds, self.longest_stale = bound_seconds, 0.0
+        self.bound_seconds, self.longest_stale, self.longest_after_crowd = bound_seconds, 0.0, 0.0
+        self.stalest.clear()
         self.violations.clear()
         self.around_first = []
 

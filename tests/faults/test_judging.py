@@ -67,6 +67,21 @@ def test_a_relay_beyond_the_bound_is_a_violation(model: Model) -> None:
     assert "VIOLATION" in judge.around()[-1]
 
 
+def test_what_is_stale_while_all_come_at_once_is_told_apart(model: Model) -> None:
+    clock = [10.0]
+    judge = Judge(model, now=lambda: clock[0], crowd_until=11.0)
+    told(model, dirty=True, at=10.0)
+    clock[0] = 10.9
+    judge.relayed(DEVICE, "Sync")
+    assert (judge.longest_stale, judge.longest_after_crowd) == (pytest.approx(0.9), 0.0)
+    for clock[0] in (11.2, 11.1):
+        judge.relayed(DEVICE, "Ping")
+    assert judge.longest_after_crowd == judge.longest_stale == pytest.approx(1.2)
+    assert [text for _, text in sorted(judge.stalest)][-1] == (
+        f"Ping of {DEVICE} was relayed, +0.2 s from the end of the crowd"
+    )
+
+
 def test_the_bound_is_wider_by_what_the_harness_is_late(model: Model) -> None:
     clock, late = [10.0], [3.0]
     judge = Judge(model, 1.0, now=lambda: clock[0], late=lambda: late[0])

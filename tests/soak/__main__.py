@@ -53,7 +53,9 @@ async def _lived_through(place: Site, sampler: Sampler, seconds: float, every_se
 
 def _written(place: Site, sampler: Sampler, out: Path) -> list[Finding]:
     tally = place.tally
-    found = verdict(sampler.rows, tally.errors, tally.wrong, len(sampler.faults), place.judge.longest_stale)
+    judge = place.judge
+    stale = judge.longest_stale, judge.longest_after_crowd
+    found = verdict(sampler.rows, tally.errors, tally.wrong, len(sampler.faults), stale)
     size, hours = place.size, sampler.rows[-1]["seconds"] / 3600
     title = f"{hours:.2f} h, {size.phones} phones that ask, {size.waiting} that wait, 2 workers"
     write_plot(out / "soak.svg", sampler.rows, f"Gatepost under load: {title}")
@@ -62,6 +64,8 @@ def _written(place: Site, sampler: Sampler, out: Path) -> list[Finding]:
     lines += ["", "what clients had: " + ", ".join(f"{name} {count:,}" for name, count in tally.answers.most_common())]
     lines += ["log: " + ", ".join(f"{name} {count:,}" for name, count in sampler.events.most_common())]
     lines += ["mail server: " + ", ".join(f"{name} {count:,}" for name, count in place.server.received.most_common())]
+    lines += ["", "the longest after a refusal was due:"]
+    lines += [f"{stale * 1000:.0f} ms: {what}" for stale, what in sorted(judge.stalest, reverse=True)]
     lines += [*tally.texts, *(str(fault) for fault in sampler.faults)]
     (out / "soak.txt").write_text("\n".join(lines) + "\n", "utf-8")
     print("\n".join(lines))

@@ -25,6 +25,8 @@ from tests.support.running import Running, running
 
 REPORTERS = 4
 RUDE = 3
+CROWD_SECONDS = 10.0
+"""All come at once, in their first two seconds, and every device reports; so long until that is over."""
 LAG_EVERY_SECONDS = 0.05
 LAGS = 200
 """Of the last ten seconds."""
@@ -64,6 +66,7 @@ class Site:
     def begin(self) -> None:
         """Let everybody go on."""
         rng, size = self.desk.rng, self.size
+        self.judge.crowd_until = time.monotonic() + CROWD_SECONDS
         pause = len(self._reporters) / size.reports_per_second
         rude = [
             RudeClient(self._urls, self.desk.logins, self.tally, random.Random(rng.random()), self._phones[0].trust)

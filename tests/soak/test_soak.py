@@ -60,22 +60,22 @@ def bad(found: Sequence[Finding]) -> list[str]:
 
 
 def test_an_even_hour_is_good() -> None:
-    assert bad(verdict(hour(), 0, 0, 0, 0.01)) == []
+    assert bad(verdict(hour(), 0, 0, 0, (0.01, 0.01))) == []
 
 
 def test_growing_memory_is_found() -> None:
-    assert bad(verdict(hour(growth_mb=40.0), 0, 0, 0, 0.01)) == ["memory of worker under load"]
+    assert bad(verdict(hour(growth_mb=40.0), 0, 0, 0, (0.01, 0.01))) == ["memory of worker under load"]
 
 
 def test_minutes_are_too_few_to_judge_memory_by() -> None:
     rows = [row(20.0, rest=True), *(row(at, worker_pss_mb=100.0 + at) for at in range(25, 180, 5))]
-    assert bad(verdict([*rows, row(180.0, rest=True, worker_pss_mb=300.0)], 0, 0, 0, 0.01)) == []
+    assert bad(verdict([*rows, row(180.0, rest=True, worker_pss_mb=300.0)], 0, 0, 0, (0.01, 0.01))) == []
 
 
 def test_a_single_peak_is_no_growth() -> None:
     rows = hour()
     rows[300]["worker_pss_mb"] = 900.0
-    assert bad(verdict(rows, 0, 0, 0, 0.01)) == []
+    assert bad(verdict(rows, 0, 0, 0, (0.01, 0.01))) == []
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_a_single_peak_is_no_growth() -> None:
     ],
 )
 def test_what_is_left_over_is_found(left: dict[str, float], what: str) -> None:
-    assert bad(verdict(hour(**left), 0, 0, 0, 0.01)) == [what]
+    assert bad(verdict(hour(**left), 0, 0, 0, (0.01, 0.01))) == [what]
 
 
 @pytest.mark.parametrize(("place", "what"), [(0, "errors"), (1, "wrong answers"), (2, "faults in the log")])
 def test_one_of_these_is_enough(place: int, what: str) -> None:
     counts = [0, 0, 0]
     counts[place] = 1
-    (found,) = bad(verdict(hour(), counts[0], counts[1], counts[2], 0.01))
+    (found,) = bad(verdict(hour(), counts[0], counts[1], counts[2], (0.01, 0.01)))
     assert found.startswith(what)
 
 
