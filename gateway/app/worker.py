@@ -77,6 +77,8 @@ class Worker:
         self._link = link
         self._store = store
         self._redis = redis_of(settings)
+        self._feed_redis = redis_of(settings)
+        """What is new does not wait behind the records of a crowd."""
         self._teller = StatusTeller(RedisWorkerStatuses(self._redis), place)
         self._sessions_teller = StatusTeller(RedisWorkerStatuses(self._redis, names=SESSIONS), place)
         self._metrics = Metrics()
@@ -87,7 +89,7 @@ class Worker:
         self._decision = DecisionPoint(cache, policy_of(first_policy(0.0)), self._clock.now, demands_of(settings))
         self._feed = PolicyFeed(
             store,
-            RedisSubscription(self._redis),
+            RedisSubscription(self._feed_redis),
             self._decision,
             state_bound_seconds=settings.decision.state_bound_seconds,
             on_policy_in_force=lambda version: self._tell_status(),
@@ -179,6 +181,7 @@ class Worker:
                 await self._teller.leave()
                 await self._sessions_teller.leave()
                 await self._redis.close()
+                await self._feed_redis.close()
                 await self._store.close()
         except TimeoutError:
             log.warning("store_not_closed_in_time")
