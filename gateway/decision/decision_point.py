@@ -93,6 +93,11 @@ class DecisionPoint:
             verdict = self._decide(request, entry, key)
         return self._without_state(request, verdict) if self.state_lost else verdict
 
+    def basis(self, login: str) -> tuple[object, Policy]:
+        """What a verdict of this moment follows from; by identity other objects after any change that was heard of."""
+        entry = self._entries.get(login)
+        return entry and entry.verdicts, self.policy
+
     def _turned_away(self, request: AccessRequest) -> Verdict | None:
         """The refusal of what comes by a revoked certificate, or without what is demanded; before any state counts."""
         certificate, version = request.certificate, self.policy.version.number

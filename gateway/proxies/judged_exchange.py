@@ -41,6 +41,7 @@ class JudgedExchange(ABC):
 
     __slots__ = (
         "__weakref__",
+        "_basis",
         "_body",
         "_body_complete",
         "_client",
@@ -64,6 +65,8 @@ class JudgedExchange(ABC):
         self._client = client
         self._head = head
         self._verdict: Verdict | None = None
+        self._basis: tuple[object, object] | None = None
+        """What the verdict follows from, while the request is held."""
         self._body = b""
         """What is held back; later what a protocol keeps of it."""
         self._body_complete = False
@@ -130,9 +133,9 @@ class JudgedExchange(ABC):
         return isinstance(session, JudgedExchange) and session.asked.credentials == self.asked.credentials
 
     def _begin_judged(self) -> None:
-        front, request = self._front, self.request
+        front = self._front
         front.decision.sessions.add(self)
-        self._verdict = front.decision.judge(request)
+        self._judge()
         if front.over_session_limit(self):
             self.tell(front.refusing.deferred("too_many_sessions"))
         elif self._verdict is None:
@@ -144,8 +147,26 @@ class JudgedExchange(ABC):
         verdict = await self._front.decision.judge_loading(self.request)
         self._forget_task()
         if self.state is State.HELD:
-            self._verdict = verdict
+            self._verdict, self._basis = verdict, self._front.decision.basis(self.request.login)
             self._proceed()
+
+    def _judge(self) -> None:
+        """From memory; no verdict when the record is not at hand."""
+        decision, request = self._front.decision, self.request
+        self._verdict = decision.judge(request)
+        self._basis = decision.basis(request.login)
+
+    def _stands(self, verdict: Verdict) -> bool:
+        """Whether nothing was heard of since that would change it.
+
+        A change that was heard counts before anybody is judged by it: its record may have to be read first, and many
+        sessions may come first.
+        """
+        decision, known = self._front.decision, self._basis
+        if known is None or verdict.valid_until <= self._front.now() or decision.untrusted_for > 0.0:
+            return False
+        verdicts, policy = decision.basis(self.request.login)
+        return verdicts is known[0] and policy is known[1]
 
     def _forget_task(self) -> None:
         """The task that calls this is through; another may have taken its place."""
@@ -196,10 +217,9 @@ class JudgedExchange(ABC):
         """Whether the request may be forwarded at this moment; else it is refused, or its verdict is on its way."""
         if self.asked.request is None:
             return True
+        if self._verdict is not None and not self._stands(self._verdict):
+            self._judge()
         verdict = self._verdict
-        decision = self._front.decision
-        if verdict is not None and (verdict.valid_until <= self._front.now() or decision.untrusted_for > 0.0):
-            self._verdict = verdict = decision.judge(self.asked.request)
         if verdict is None:
             self._task = asyncio.create_task(self._judge_loading())
         elif verdict.effect is Effect.ALLOW:
@@ -228,7 +248,7 @@ class JudgedExchange(ABC):
         head, body, complete = self._head, self._body, self._body_complete
         assert head is not None
         # What is not needed any more goes: a parked request lives for an hour.
-        self._head, self._body = None, b""
+        self._head, self._body, self._basis = None, b"", None
         octets, self._in_chunks = self._octets(head, body, complete=complete)
         # Before the write: what the mail server does not take at once stops the client again.
         self._client.resume()

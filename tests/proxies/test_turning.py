@@ -4,9 +4,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from gateway.domain.policy import Unavailable, policy_of
 from tests.support.fronted import BAN, TIKTOK, Fronted, fronted, policy, settled, until
 from tests.support.raw_http import Client, eas, request
 from tests.support.scripted_origin import Origin, OriginConnection
@@ -104,6 +106,56 @@ async def test_between_the_connection_and_its_use(scripted: Fronted, origin: Ori
     other, connection = await forwarded(scripted, origin, folder_sync("bert"))
     await connection.answer(b"mail")
     assert (await other.answer()).body == b"mail"
+
+
+@pytest.mark.parametrize("change", ["report", "report out of turn", "edit"])
+async def test_a_change_that_was_heard_counts_before_anybody_is_judged_by_it(
+    scripted: Fronted, origin: Origin, change: str
+) -> None:
+    """Its record may take a while, as may the turn of many sessions: what came to stand meanwhile is not forwarded."""
+    scripted.proved("anna")
+    if change == "edit":
+        scripted.decision.policy = policy()
+        scripted.dirty("anna", "phone1")
+    else:
+        scripted.clean("anna", "phone1")
+    await scripted.known("anna")
+    client = await scripted.client()
+    client.write(folder_sync())
+    await until(lambda: scripted.front.upstreams.pools[0].connecting == 1)
+    gate = asyncio.Event()
+    if change == "edit":
+        # As long as the turn of this session has not come.
+        scripted.decision.policy = policy(BAN, number=2)
+    else:
+        scripted.evidence.gate = gate
+        sequence = scripted.evidence.put("anna", "phone1", TIKTOK)
+        if change == "report":
+            scripted.decision.changed("anna", sequence)
+        else:
+            scripted.decision.suspect("anna")
+    connection = await origin.connection()
+    await until(lambda: scripted.front.upstreams.pools[0].connecting == 0)
+    await settled()
+    assert not connection.has_heard
+    gate.set()
+    assert (await client.answer()).body == BLOCKED
+    assert not connection.has_heard
+
+
+async def test_what_cannot_be_read_does_not_hold_a_request_for_ever(scripted: Fronted, origin: Origin) -> None:
+    """A verdict by setting, where nobody knows, is the last word about a request that nothing further concerns."""
+    by_setting = replace(policy(BAN).version, unavailable=Unavailable.ALLOW)
+    scripted.decision.policy = policy_of(by_setting)
+    scripted.proved("anna")
+    scripted.evidence.unavailable = True
+    client = await scripted.client()
+    client.write(folder_sync())
+    connection = await origin.connection()
+    await connection.request()
+    await connection.answer(b"mail")
+    assert (await client.answer()).body == b"mail"
+    assert scripted.evidence.reads < 10
 
 
 async def test_while_the_mail_server_works(scripted: Fronted, origin: Origin) -> None:

@@ -110,6 +110,14 @@ class OriginConnection:
         except ConnectionResetError:
             return True
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether any octet has come that nobody has read, as the kernel knows it at this very moment."""
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except (BlockingIOError, ConnectionResetError):
+            return False
+
     async def until_ended(self) -> None:
         """Wait until the gateway closes this connection; whatever still comes is thrown away."""
         try:
