@@ -6,6 +6,7 @@ one person alone cuts no more devices so within a day than by changes of the pol
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
@@ -14,6 +15,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.verdict import Effect
+from gateway.ports.store import Conflict, OutcomeUnknown, StoreUnavailable
 
 DAY_SECONDS = 86_400.0
 BY_LOGIN = (Protocol.IMAP, Protocol.POP3, Protocol.SMTP, Protocol.WEBMAIL)
@@ -90,16 +92,33 @@ class ImportLimit:
         since = self._now() - DAY_SECONDS
         return [each for each in self._cut.get(author.casefold(), ()) if each[0] > since]
 
-    def take(self, author: str, cut: int) -> None:
-        """Count what is about to be cut. Raises ``InvalidValue`` where that is too much for one person."""
+    @contextmanager
+    def taken(self, author: str, cut: int) -> Iterator[None]:
+        """Count what is cut within, unless the store says that nothing of it is kept.
+
+        It counts from the beginning, for others may ask meanwhile. Raises ``InvalidValue`` where it is too much for one
+        person.
+        """
+        if not cut:
+            yield
+            return
         limit, late = self._at_most(), self._late(author)
         before = sum(number for _, number in late)
-        if cut and limit is not None and cut + before > limit:
+        if limit is not None and cut + before > limit:
             earlier = f", {before} more by {author}'s imports of the last 24 hours" if before else ""
             raise InvalidValue(
                 f"by rules for groups {cut} devices would be newly cut{earlier}; one person alone may cut {limit} so "
                 "within a day. Nothing of these rows was imported: turn the rules to report-only (gatepost flag list "
                 "shows them), import, and enforce again, which is a change with its preview"
             )
-        if cut:
-            self._cut[author.casefold()] = [*late, (self._now(), cut)]
+        taken = (self._now(), cut)
+        self._cut[author.casefold()] = [*late, taken]
+        try:
+            yield
+        except OutcomeUnknown:
+            # It may be stored.
+            raise
+        except (Conflict, StoreUnavailable):
+            # That very one: others may have come since, at the same moment too.
+            self._cut[author.casefold()] = [each for each in self._cut[author.casefold()] if each is not taken]
+            raise

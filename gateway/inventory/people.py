@@ -83,7 +83,6 @@ class People:
         if dry_run:
             async with self._evidence.store.read() as reading:
                 return _with(turns, _counted(await _per_person(reading, stated)), may_cut)
-        self._limit.take(author, turns.cut)
 
         async def work(writing: Writing) -> Imported:
             done = _with(turns, await self._write(writing, stated), may_cut)
@@ -94,7 +93,8 @@ class People:
                 await writing.log_audit(AuditEntry(AuditKind.PEOPLE_IMPORTED, author, details=told))
             return done
 
-        return await self._evidence.write(work)
+        with self._limit.taken(author, turns.cut):
+            return await self._evidence.write(work)
 
     async def _turns(self, stated: Sequence["_Stated"]) -> Turns:
         """Looked at before anything is written: the store's one writer has no time for it."""

@@ -11,9 +11,10 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import Exemption, PolicyVersion, first_policy, policy_of
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.people import Imported, People, PersonRow
-from gateway.ports.store import MailDevice
+from gateway.ports.store import Conflict, MailDevice, OutcomeUnknown, Store, StoreUnavailable
 from tests.inventory.chain import Chain, names
 from tests.inventory.events import TIKTOK, full
+from tests.inventory.held_store import HeldStore
 from tests.inventory.receiving import RULES
 from tests.support.evidence_strategies import TIKTOK_BAN
 
@@ -40,8 +41,8 @@ def put_in_force(chain: Chain, version: PolicyVersion) -> None:
     chain.policy = policy_of(version)
 
 
-def people_of(chain: Chain, at_most: int | None) -> People:
-    evidence = Evidence(chain.store, RULES, chain.publish, lambda: chain.policy)
+def people_of(chain: Chain, at_most: int | None, store: Store | None = None) -> People:
+    evidence = Evidence(store or chain.store, RULES, chain.publish, lambda: chain.policy)
     return People(evidence, lambda: 1e9, lambda: at_most)
 
 
@@ -85,6 +86,31 @@ async def test_one_person_cuts_no_more_so_than_by_a_change_and_small_files_add_u
     await people.take(rows(last=2), "olga")
     await people.take(rows("sales"), "olga")
     await people.take(rows("pilot", first=2, last=4), "boris")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "at the end"])
+@pytest.mark.parametrize("error", [StoreUnavailable("the disk is full"), Conflict("a login is taken")], ids=repr)
+async def test_what_could_not_be_stored_has_cut_nobody(company: Chain, error: Exception, late: bool) -> None:
+    held = HeldStore(company.store)
+    people = people_of(company, 3, held)
+    await people.take(rows("pilot", last=1), "olga")
+    held.failing, held.failing_late = error, late
+    with pytest.raises(type(error)):
+        await people.take(rows("pilot", first=1, last=3), "olga")
+    held.failing = None
+    assert (await people.take(rows("pilot", first=1, last=3), "olga", dry_run=True)).may_cut == 2
+    assert turned(await people.take(rows("pilot", first=1, last=3), "olga")) == (2, 0)
+    assert (await people.take(rows("pilot"), "olga", dry_run=True)).may_cut == 0
+
+
+async def test_what_may_have_been_stored_counts(company: Chain) -> None:
+    held = HeldStore(company.store)
+    people = people_of(company, 3, held)
+    held.failing = OutcomeUnknown("no answer to a commit")
+    with pytest.raises(OutcomeUnknown):
+        await people.take(rows("pilot", last=2), "olga")
+    held.failing = None
+    assert (await people.take(rows("pilot", last=2), "olga", dry_run=True)).may_cut == 1
 
 
 async def test_the_policy_of_the_day_decides(company: Chain) -> None:
