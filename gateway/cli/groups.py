@@ -1,5 +1,6 @@
 """``gatepost group``: who belongs to which group."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ ROWS_AT_ONCE = 100
 PAGE = 1000
 COLUMNS = frozenset({"user", "group", "groups", "aliases"})
 """What the first line of a file may name."""
+IN_ONE_WAY = "write each user's name in one way, or all lines of a user one below the other"
 
 Row = dict[str, Any]
 
@@ -63,6 +65,7 @@ def import_groups(
     rows = _rows_of(file)
     with desk.api() as api:
         counted = _send(desk, api, rows, dry_run=True)
+        counted.see_whose_names_they_are()
         if complete:
             leaving = _leaving(api, counted.users)
             rows += leaving
@@ -92,6 +95,7 @@ class _Total:
     newly_cut: int = 0
     newly_admitted: int = 0
     users: set[str] = field(default_factory=set)
+    aliases: Counter[str] = field(default_factory=Counter)
     may_cut: int | None = None
 
     def see_that_it_may_be(self) -> None:
@@ -104,15 +108,34 @@ class _Total:
                 "with its preview"
             )
 
-    def count_users(self, users: list[str]) -> None:
-        """Everybody whom a further request names. Raises ``Failed`` for who was named before."""
+    def count_users(self, users: list[str], imported: str = "") -> None:
+        """Everybody whom a further request names. Raises ``Failed`` for who was named before.
+
+        ``imported`` says how many were, that request's among them; empty: it was a dry run.
+        """
         if twice := self.users.intersection(users):
-            # In one request they would be merged; in two the second would take away what the first has given.
-            raise Failed(
-                f"{min(twice)} stands in this file by several spellings, in lines far apart: write each user's name in "
-                "one way, or all lines of a user one below the other. Nothing was imported"
-            )
+            # In one request they would be merged; in two the second takes away what the first has given.
+            words = f"{min(twice)} stands in this file by several spellings, in lines far apart"
+            if imported:
+                raise Failed(
+                    f"{imported}: {words}, and has only the groups of the last of them now. To mend that, "
+                    f"{IN_ONE_WAY}, and import the file again"
+                )
+            raise Failed(f"{words}: {IN_ONE_WAY}. Nothing was imported")
         self.users.update(users)
+
+    def see_whose_names_they_are(self) -> None:
+        """Before anything is imported, since no dry run of a request knows what those before it would have written.
+
+        Raises ``Failed`` for a name of two users: as soon as one has it, the other's lines are refused, or are taken
+        for lines of the one.
+        """
+        shared = {name for name, count in self.aliases.items() if count > 1} | self.users.intersection(self.aliases)
+        if shared:
+            raise Failed(
+                f"{min(shared)} would be a name of two users, by lines of its own or as an alias: give each name to "
+                "one user, and write all lines of that user with the same name. Nothing was imported"
+            )
 
     def count_turned(self, other: "_Total") -> None:
         """Also those whom further rows turn."""
@@ -134,16 +157,22 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
             except Failed as error:
                 if dry_run or not start:
                     raise
-                raise Failed(f"{start} of {len(rows)} users were imported, the others not: {error}") from None
+                raise Failed(f"{_imported(start, rows)}: {error}") from None
             total.added += answer["added"]
             total.changed += answer["changed"]
             total.unchanged += answer["unchanged"]
             total.newly_cut += answer["newly_cut"]
             total.newly_admitted += answer["newly_admitted"]
             total.may_cut = answer["may_cut"] if dry_run else None
-            total.count_users(answer["users"])
+            total.count_users(answer["users"], "" if dry_run else _imported(start + len(batch), rows))
+            total.aliases.update(answer["aliases"])
             tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return total
+
+
+def _imported(count: int, rows: list[Row]) -> str:
+    left = ", the others not" if count < len(rows) else ""
+    return f"{count} of {len(rows)} users were imported{left}"
 
 
 def _leaving(api: AdminClient, named: set[str]) -> list[Row]:

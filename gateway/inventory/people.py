@@ -50,6 +50,8 @@ class Imported:
     unchanged: int
     people: tuple[str, ...]
     """The ids of everybody that the rows named."""
+    aliases: tuple[str, ...] = ()
+    """Their other names, as the rows leave them: a name that is there twice would belong to two people."""
     newly_cut: int = 0
     """Devices, by what the policy in force has for groups (``import_turns``)."""
     newly_admitted: int = 0
@@ -241,7 +243,9 @@ def _with(turns: Turns, done: Imported, may_cut: int | None) -> Imported:
 
 
 def _counted(rows: Sequence[tuple[Person | None, _Stated]]) -> Imported:
+    after = [each.applied_to(known) for known, each in rows]
     added = sum(1 for known, _ in rows if known is None)
-    unchanged = sum(1 for known, each in rows if known is not None and each.applied_to(known) == known)
-    people = tuple(known.person_id if known else each.login for known, each in rows)
-    return Imported(added, len(rows) - added - unchanged, unchanged, people)
+    unchanged = sum(1 for (known, _), person in zip(rows, after, strict=True) if person == known)
+    people = tuple(person.person_id for person in after)
+    aliases = tuple(alias for person in after for alias in person.aliases)
+    return Imported(added, len(rows) - added - unchanged, unchanged, people, aliases)

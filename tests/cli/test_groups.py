@@ -10,7 +10,9 @@ from gateway.cli import groups
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed
+from gateway.ports.store import Person
 from tests.cli.conftest import Gatepost
+from tests.support.served_control import Served
 
 
 def groups_of(gatepost: Gatepost) -> dict[str, int]:
@@ -55,11 +57,55 @@ def test_a_user_by_two_spellings_far_apart_loses_no_group(gatepost: Gatepost, tm
     assert groups_of(gatepost) == {"board": 1, "sales": 1, "x": 120}
 
 
+@pytest.mark.parametrize(
+    "first_and_last",
+    [
+        ("anna,board,anna.b", "anna.b,sales,"),
+        ("anna.b,sales,", "anna,board,CORP\\Anna.B"),
+        ("anna,board,anna.b", "berta,sales,anna.b"),
+    ],
+)
+@pytest.mark.parametrize("between", [0, 120])
+def test_a_name_of_two_users_of_a_file_is_seen_before_anything_is_imported(
+    gatepost: Gatepost, tmp_path: Path, first_and_last: tuple[str, str], between: int
+) -> None:
+    """A dry run of one piece writes no alias that the next would meet; in earnest the second takes away the groups."""
+    (first, last), file = first_and_last, tmp_path / "groups.csv"
+    file.write_text(f"user,group,aliases\n{first}\n" + "".join(f"u{n},x,\n" for n in range(between)) + f"{last}\n")
+    for words in (("--yes",), ("--dry-run",)):
+        refused = " ".join(gatepost("group", "import", str(file), *words, expect=1).stderr.split())
+        assert "anna.b@corp.example would be a name of two users" in refused
+        assert "Nothing was imported" in refused
+    assert groups_of(gatepost) == {}
+
+
+def test_an_alias_beside_its_user_far_apart_is_seen_where_the_alias_is_known_by_a_report(
+    gatepost: Gatepost, tmp_path: Path, api: Served
+) -> None:
+    named = Person("anna.b@corp.example", origin="agents")
+    api.run(api.control.store.write(lambda writing: writing.put_person(named)))
+    file, others = tmp_path / "groups.csv", "".join(f"u{number},x,\n" for number in range(120))
+    file.write_text(f"user,group,aliases\nanna,board,anna.b\n{others}anna.b,sales,\n")
+    assert "would be a name of two users" in gatepost("group", "import", str(file), "--yes", expect=1).stderr
+    assert groups_of(gatepost) == {}
+
+
+def test_an_alias_that_is_known_or_stated_again_is_no_second_user(gatepost: Gatepost, tmp_path: Path) -> None:
+    file, others = tmp_path / "groups.csv", "".join(f"u{number},x,\n" for number in range(120))
+    file.write_text(f"user,group,aliases\nanna,board,anna.b;CORP\\Anna.B;anna\n{others}")
+    gatepost("group", "import", str(file), "--yes")
+    file.write_text(f"user,group,aliases\nanna,board,anna.b\nanna.b,sales,\n{others}anna,travel,anna.b\n")
+    gatepost("group", "import", str(file), "--yes")
+    assert groups_of(gatepost) == {"board": 1, "sales": 1, "travel": 1, "x": 120}
+
+
 class Breaking:
     """An admin API that takes so many requests, and says how many devices would be cut by each."""
 
-    def __init__(self, takes: int) -> None:
+    def __init__(self, takes: int, alias: str = "") -> None:
+        """``alias`` has come to be one of the first user's meanwhile."""
         self.takes = takes
+        self.alias = alias
         self.imported = 0
 
     def post(self, _: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +116,8 @@ class Breaking:
             self.imported += len(body["rows"])
         rows = body["rows"]
         counted = {"added": len(rows), "changed": 0, "unchanged": 0, "newly_cut": 40, "newly_admitted": 0}
-        return counted | {"users": [row["user"] for row in rows], "may_cut": 100}
+        users = ["u0" if row["user"] == self.alias else row["user"] for row in rows]
+        return counted | {"users": users, "aliases": [], "may_cut": 100}
 
 
 def desk() -> Desk:
@@ -85,6 +132,23 @@ def test_what_was_imported_before_it_broke_off_is_said() -> None:
     with pytest.raises(Failed, match="200 of 250 users were imported, the others not: the store is away"):
         groups._send(desk(), cast("AdminClient", api), ROWS, dry_run=False)
     assert api.imported == 200
+
+
+@pytest.mark.parametrize(
+    ("alias", "words", "imported"),
+    [
+        ("u150", "200 of 250 users were imported, the others not: u0 stands in this file", 200),
+        ("u249", "250 of 250 users were imported: u0 stands in this file", 250),
+    ],
+)
+def test_what_was_imported_before_two_users_became_one_is_said(alias: str, words: str, imported: int) -> None:
+    """Nobody could see it before: somebody else gave the alias."""
+    api = Breaking(takes=3, alias=alias)
+    with pytest.raises(Failed, match=words) as caught:
+        groups._send(desk(), cast("AdminClient", api), ROWS, dry_run=False)
+    assert "Nothing was imported" not in str(caught.value)
+    assert "has only the groups of the last of them now" in str(caught.value)
+    assert api.imported == imported
 
 
 def test_more_than_one_person_may_cut_is_said_before_the_first_piece() -> None:

@@ -73,7 +73,7 @@ async def test_what_a_report_said_of_an_alias_belongs_to_the_person(chain: Chain
     await chain.post(full(1, (TIKTOK,), subject="d1", device=names(SMITH, eas=["phone1"])))
     assert await chain.told() == {SMITH}
     done = await chain.people.take([row(ANN, "sales", aliases=(SMITH,)), row(BOB, "sales")])
-    assert done == Imported(2, 0, 0, (ANN, BOB))
+    assert done == Imported(2, 0, 0, (ANN, BOB), (SMITH,))
     assert await chain.told() == {ANN, SMITH, BOB}
     assert set(await people(chain)) == {ANN, BOB}
     for login in (ANN, SMITH):

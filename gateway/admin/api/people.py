@@ -79,6 +79,9 @@ class ImportOut(BaseModel):
     changed: int
     unchanged: int
     users: list[str] = Field(description="everybody that the rows named, in canonical spelling")
+    aliases: list[str] = Field(
+        description="their other names, as the rows leave them; what is there twice, or among users too, has two owners"
+    )
     newly_cut: int = Field(description="devices, by what the policy has for groups")
     newly_admitted: int
     may_cut: int | None = Field(
@@ -141,6 +144,7 @@ async def import_people(given: ImportIn, deps: Deps, operator: Editing) -> Impor
         changed=done.changed,
         unchanged=done.unchanged,
         users=list(done.people),
+        aliases=list(done.aliases),
         newly_cut=done.newly_cut,
         newly_admitted=done.newly_admitted,
         may_cut=done.may_cut,

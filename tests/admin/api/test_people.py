@@ -26,6 +26,7 @@ async def test_an_import_makes_people_and_sets_their_groups(api: httpx.AsyncClie
         "newly_cut": 0,
         "newly_admitted": 0,
         "users": ["ann@corp.example", "bob@corp.example"],
+        "aliases": [],
         "may_cut": None,
         "dry_run": False,
     }
@@ -68,6 +69,19 @@ async def test_aliases_are_one_person_and_stay_where_the_row_says_nothing(api: h
         "groups": ["board"],
         "origin": "import",
     }
+
+
+async def test_an_import_tells_all_names_of_those_it_names_also_where_it_only_counts(api: httpx.AsyncClient) -> None:
+    """Whoever sends a file in pieces sees by them whom two of its lines mean: a dry run of one knows no other."""
+    rows: list[dict[str, object]] = [
+        {"user": "ann", "groups": ["sales"], "aliases": ["CORP\\A.Smith", "ann"]},
+        {"user": "bob", "groups": ["sales"]},
+    ]
+    for dry_run in (True, False, True):
+        assert (await imported(api, *rows, dry_run=dry_run))["aliases"] == ["a.smith@corp.example"]
+    # Those that the row does not state stay, and those that it leaves out go.
+    assert (await imported(api, {"user": "ann"}, dry_run=True))["aliases"] == ["a.smith@corp.example"]
+    assert (await imported(api, {"user": "ann", "aliases": []}, dry_run=True))["aliases"] == []
 
 
 @pytest.mark.parametrize(
