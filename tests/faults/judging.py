@@ -47,19 +47,18 @@ class Judge:
         """Something happened: it is printed beside a violation."""
         self.events.append((self.now(), text))
 
-    def relayed(self, device: str, command: str) -> None:
-        """A request of a device reached the mail server."""
-        self._hold(device, f"{command} of {device} was relayed")
+    def relayed(self, device: str, command: str, at: float | None = None) -> None:
+        """A request of a device reached the mail server; ``at``: a moment ago, by ``now``'s clock."""
+        self._hold(device, f"{command} of {device} was relayed", self.now() if at is None else at)
 
     def released(self, device: str, command: str) -> None:
         """A phone got an answer of the mail server's."""
-        self._hold(device, f"the answer to {command} reached {device}")
+        self._hold(device, f"the answer to {command} reached {device}", self.now())
 
-    def _hold(self, device: str, what: str) -> None:
+    def _hold(self, device: str, what: str, now: float) -> None:
         due = self.model.refusal_due(device)
         if due is None:
             return
-        now = self.now()
         stale = now - due
         self.longest_stale = max(self.longest_stale, stale)
         if now >= self.crowd_until:

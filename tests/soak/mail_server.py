@@ -1,4 +1,4 @@
-"""The mail server of a soak: answers each phone with mail of its own, parks a Ping until mail comes, counts and tells.
+"""The mail server of a soak: answers each phone with mail of its own, parks a Ping until mail comes, and tells of it.
 
 A phone is known by its login, which stands in its credentials; one password is right. ``ItemOperations`` is answered
 with as many octets as the policy key says, so that phones can ask for large ones.
@@ -8,9 +8,7 @@ import asyncio
 import base64
 import random
 import re
-from collections import Counter
-from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from gateway.domain.errors import InvalidValue
 from gateway.protocols.activesync.query import parse_query
@@ -34,15 +32,32 @@ def mail_for(device: str, length: int = 0) -> bytes:
     return (b"mail for " + device.encode()).ljust(length, b".")
 
 
+class Hearer(Protocol):
+    """Who is told what happens at the mail server, at once."""
+
+    def relayed(self, device: str, command: str) -> None:
+        """A request is here."""
+        ...
+
+    def parked(self, device: str) -> None:
+        """A Ping waits from now on."""
+        ...
+
+    def unparked(self, device: str) -> None:
+        """It does no more."""
+        ...
+
+    def connected(self, number: int) -> None:
+        """So many connections there are now."""
+        ...
+
+
 class MailServer:
     """All connections of it."""
 
-    def __init__(self, relayed: Callable[[str, str], None], rng: random.Random) -> None:
-        self.relayed = relayed
+    def __init__(self, hearer: Hearer, rng: random.Random) -> None:
+        self.hearer = hearer
         self.rng = rng
-        self.received: Counter[str] = Counter()
-        """By command."""
-        self.parked: dict[str, int] = {}
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -52,18 +67,15 @@ class MailServer:
         self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=4096)
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    @property
-    def connections(self) -> int:
-        """How many there are."""
-        return len(self._connections)
-
     def came(self, connection: "_Connection") -> None:
         """One more."""
         self._connections.add(connection)
+        self.hearer.connected(len(self._connections))
 
     def went(self, connection: "_Connection") -> None:
         """One less."""
         self._connections.discard(connection)
+        self.hearer.connected(len(self._connections))
 
     async def close(self) -> None:
         """Take no more, and end those that are there."""
@@ -134,8 +146,7 @@ class _Connection(asyncio.Protocol):
             command = parse_query(target.partition(b"?")[2]).command.value
         except InvalidValue:
             command = "unreadable"
-        self._server.received[command] += 1
-        self._server.relayed(device, command)
+        self._server.hearer.relayed(device, command)
         if command == "Ping":
             self._park(device)
             return
@@ -144,8 +155,7 @@ class _Connection(asyncio.Protocol):
 
     def _park(self, device: str) -> None:
         self._parked = device
-        parked = self._server.parked
-        parked[device] = parked.get(device, 0) + 1
+        self._server.hearer.parked(device)
         after = self._server.rng.expovariate(1 / MAIL_EVERY_SECONDS)
         self._timer = asyncio.get_running_loop().call_later(after, self._mail_came, device)
 
@@ -154,10 +164,7 @@ class _Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if self._parked:
-            parked = self._server.parked
-            parked[self._parked] -= 1
-            if not parked[self._parked]:
-                del parked[self._parked]
+            self._server.hearer.unparked(self._parked)
             self._parked = ""
 
     def _mail_came(self, device: str) -> None:

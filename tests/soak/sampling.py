@@ -11,7 +11,7 @@ from typing import TextIO
 
 import httpx
 
-from tests.soak.mail_server import MailServer
+from tests.soak.mail_process import MailProcess
 from tests.soak.tally import Tally
 from tests.support.running import Running
 from tests.system.processes import PROC, children_of
@@ -41,7 +41,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Sampler:
     """Writes the lines, and keeps them."""
 
-    def __init__(self, gateway: Running, server: MailServer, tally: Tally, file: TextIO) -> None:
+    def __init__(self, gateway: Running, server: MailProcess, tally: Tally, file: TextIO) -> None:
         self.rows: list[dict[str, float]] = []
         self.events: Counter[str] = Counter()
         """Log lines by their event."""

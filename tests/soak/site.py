@@ -16,7 +16,8 @@ from tests.faults.judging import Judge
 from tests.faults.model import Model
 from tests.network.authority import Authority
 from tests.soak.desk import Desk, hang_up, keep_reporting, new_certificate
-from tests.soak.mail_server import MailServer, device_of
+from tests.soak.mail_process import MailProcess
+from tests.soak.mail_server import device_of
 from tests.soak.phones import SoakPhone
 from tests.soak.rude import RudeClient
 from tests.soak.tally import Tally
@@ -54,7 +55,7 @@ class Site:
     """Everything, running."""
 
     gateway: Running
-    server: MailServer
+    server: MailProcess
     judge: Judge
     tally: Tally
     desk: Desk
@@ -149,8 +150,7 @@ class Site:
 async def site(directory: Path, size: Size) -> AsyncIterator[Site]:
     """A site whose clients have not begun yet."""
     rng, judge, tally = random.Random(size.seed), Judge(Model(), size.bound_seconds), Tally()
-    server = MailServer(judge.relayed, random.Random(size.seed))
-    url = await server.listen()
+    server = await MailProcess.begun(judge, size.seed)
     authority, certificate = Authority(directory), directory / "certificate.pem"
     new_certificate(authority, certificate)
     trust = ssl.create_default_context(cafile=str(authority.certificate))
@@ -161,7 +161,7 @@ async def site(directory: Path, size: Size) -> AsyncIterator[Site]:
     }
     more = f'[tls]\ncertificate = "{certificate}"\n'
     logins = [f"phone{number:05}@corp.example" for number in range(size.phones + size.waiting)]
-    async with running(directory, url, workers=2, more=more, environment=environment) as gateway:
+    async with running(directory, server.url, workers=2, more=more, environment=environment) as gateway:
         added = await gateway.gatepost("source", "add", "agents", "--kind", "push", "--devices", "*", "--json")
         await gateway.gatepost("ban", "add", "TikTok", "--id", f"android:{TIKTOK}", "--flag", "enforce", "--yes")
         judge.model.enforced.sending(True)
