@@ -3,6 +3,10 @@
 An earlier state of the database may have been put in place, or a standby have taken over without the last commits: what
 it would number now has been told of already, with other contents, and whoever follows changes by their numbers would
 take it for known.
+
+A new connection to the server that was written before changes nothing of that: they end for many reasons, an age of
+their own among them, and the cache may be away for hours. What is told is asked for even so, as the server that was
+written before may be one that was left behind.
 """
 
 import time
@@ -14,7 +18,7 @@ import structlog
 log = structlog.get_logger()
 
 HELD_SECONDS = 5.0
-"""A server that this process has not written before waits no longer for what can be asked about it."""
+"""Another server than before waits no longer for what can be asked about it, by however many connections."""
 WENT_BACK = "an earlier state of the database was put in place while it was in use: the control process begins anew"
 NOT_KNOWN = "another server may have taken over, and nobody says yet whether it has all that workers were told of"
 
@@ -35,23 +39,29 @@ class GoesForward:
         self.told: Told = _nothing_told
         self._held = True
         """Whether the present connection was held against what was told."""
-        self._held_until = 0.0
+        self._server = ""
+        """Of the present connection."""
+        self._doubted_until = 0.0
+        """Whether that server lacks something must be known until then."""
         self._told_of = 0
-        """What must be on the server of the present connection, as others had told of it."""
+        """What must be on any server, as others had told of it."""
 
-    async def objection(self, sequence: int, *, is_first: bool) -> str:
+    async def objection(self, sequence: int, first_on: str) -> str:
         """Why nothing may be written where the change log stands at ``sequence``; empty: it may. Never raises.
 
-        ``is_first``: it is the first transaction of its connection, and the server may be another one than before.
+        ``first_on``: of the first transaction of a connection what tells its server from others; else empty.
         """
-        if is_first:
-            self._held, self._held_until, self._told_of = False, time.monotonic() + HELD_SECONDS, 0
+        if first_on:
+            self._held = False
+            if first_on != self._server:
+                self._server, self._doubted_until = first_on, time.monotonic() + HELD_SECONDS
         if not self._held:
             told = await self._asked()
             # Whoever begins has no earlier server to hold this one against; nor do reports wait for ever for the cache.
-            if told is None and self.reached and time.monotonic() < self._held_until:
+            if told is None and self.reached and time.monotonic() < self._doubted_until:
                 return NOT_KNOWN
-            self._held, self._told_of = True, told or 0
+            self._held, self._doubted_until = True, 0.0
+            self._told_of = max(self._told_of, told or 0)
         return WENT_BACK if sequence < max(self.reached, self._told_of) else ""
 
     async def _asked(self) -> int | None:

@@ -76,8 +76,8 @@ class Transaction(Protocol):
         ...
 
     @property
-    def is_first(self) -> bool:
-        """Whether it is the first one of its connection: the server may be another one than before."""
+    def first_on(self) -> str:
+        """What tells its server from others, where it is the first one of its connection; empty: it is not."""
         ...
 
     async def savepoint(self, statement: str) -> None:
@@ -199,7 +199,7 @@ class GroupCommit:
             self._fail(list(self._waiting), error)
             self._waiting.clear()
             return
-        if objection := await self.forward.objection(transaction.sequence, is_first=transaction.is_first):
+        if objection := await self.forward.objection(transaction.sequence, transaction.first_on):
             await transaction.rollback()
             self._fail(list(self._waiting), StoreUnavailable(objection))
             self._waiting.clear()

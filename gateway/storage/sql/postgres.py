@@ -5,6 +5,7 @@ another as SQLite's do with BEGIN IMMEDIATE: each reads what the one before it l
 which the same row gives out at the end, have no gaps. A read is REPEATABLE READ and reads the state row first, which
 fixes its snapshot. Each wait has a bound here and another at the server, should this process hang. A connection that
 died is replaced at its next use; only a COMMIT without an answer cannot be repaired, and says so (``OutcomeUnknown``).
+The writer's says which server it leads to: that may be another one than before (``goes_forward``).
 """
 
 import asyncio
@@ -97,6 +98,12 @@ _SETTINGS = (
     "THEN 'remote_apply' ELSE 'on' END, false), current_setting('server_encoding') AS server_encoding"
 )
 
+_SERVER = (
+    # A standby that takes over has started at another moment than the primary did. The state's file is another one as
+    # soon as a backup was put back into the same server.
+    "SELECT pg_postmaster_start_time(), inet_server_addr(), inet_server_port(), pg_relation_filenode('store_state')"
+)
+
 
 def _check_encoding(encoding: str, place: str) -> None:
     if encoding != "UTF8":
@@ -131,8 +138,8 @@ class Begun:
     rows: PostgresRows
     sequence: int
     incarnation: str
-    is_first: bool
-    """Of this connection."""
+    first_on: str = ""
+    """``Transaction.first_on``; a reader need not know."""
 
 
 class PostgresTransaction:
@@ -142,7 +149,7 @@ class PostgresTransaction:
         self.sequence = begun.sequence
         self.incarnation = begun.incarnation
         self.rows = begun.rows
-        self.is_first = begun.is_first
+        self.first_on = begun.first_on
         self._connection = begun.connection
         self._place = place
         self._release = ""
@@ -248,8 +255,11 @@ class PostgresDatabase:
             connection = await self._taken(engine)
             kept = connection.info.setdefault("kept", False)
             rows = PostgresRows(connection, (await connection.get_raw_connection()).driver_connection, self.place)
+            first_on = ""
             try:
                 ((sequence, incarnation),) = await rows.begin(state)
+                if not kept and engine is self._writing:
+                    first_on = " ".join(map(str, *await rows.ask(_SERVER)))
             except BaseException as error:
                 dead = isinstance(error, StoreUnavailable) and connection.invalidated
                 silent = isinstance(error.__cause__, TimeoutError)
@@ -258,7 +268,7 @@ class PostgresDatabase:
                     continue
                 raise
             connection.info["kept"] = True
-            return Begun(connection, rows, sequence, incarnation, is_first=not kept)
+            return Begun(connection, rows, sequence, incarnation, first_on)
 
     async def _taken(self, engine: AsyncEngine) -> AsyncConnection:
         try:

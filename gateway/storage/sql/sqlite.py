@@ -164,7 +164,7 @@ def _driven(work: Coroutine[Any, Any, T]) -> T:
 class SqliteTransaction:
     """The writer's transaction. Its statements run inline (see ``sqlite_rows``)."""
 
-    is_first = False
+    first_on = ""
     """One process alone writes the file, and knows what it has committed."""
 
     def __init__(self, line: _Line, connection: Connection, sequence: int, incarnation: str, place: str) -> None:
