@@ -141,9 +141,11 @@ class Publication:
         # told, and what has just failed is left to the repair, which reads the log.
         if batch or self._waiting.keys() <= self._ahead or (self._resting and not repairing):
             return batch
+        if time.monotonic() < self._unread_until and not repairing:
+            # It gave no answer a moment ago. Only what it does itself counts for how long it is left alone.
+            await self._is_done(self._tell_ahead())
+            return []
         try:
-            if time.monotonic() < self._unread_until and not repairing:
-                raise StoreUnavailable("it gave no answer a moment ago")
             async with asyncio.timeout(RECORDS_SECONDS), self._store.read() as reading:
                 between = await reading.changes_after(self.sent, BATCH)
         except (StoreUnavailable, TimeoutError) as error:
@@ -207,6 +209,7 @@ class Publication:
                 self._mind_the_life(await reading.incarnation())
                 newest = await reading.sequence()
                 missed = await reading.changes_after(self.sent) if newest > self.sent else ()
+            self._unread_until = 0.0
             # Also while the cache, which knows as well, is away.
             _see_that_it_goes_forward(known, newest)
             self._known = max(self._known, newest)
