@@ -218,6 +218,10 @@ class Control:
         """The highest sequence that workers were told of (``Publication.newest_told``)."""
         return await self._publication.newest_told()
 
+    def went_back(self, must_have: int, newest: int) -> None:
+        """Begin anew: the store cannot be written as it is (``Publication.went_back``)."""
+        self._publication.went_back(must_have, newest)
+
     async def run(self, linked: Awaitable[None]) -> None:
         """Serve until told to end, or until the supervisor is gone (``linked`` is done). Raises ``TaskFailed``."""
         await self._publication.start()

@@ -81,7 +81,7 @@ async def _begun(
     redis = redis_of(settings)
     life = await _present_life(store, redis)
     control = Control(settings, link, store, redis, life, policy_of(version), place, key, alone=alone)
-    store.held_against(control.newest_told)
+    store.held_against(control.newest_told, control.went_back)
     turn.hand_to(control.take)
     await control.run(linked)
 

@@ -13,6 +13,7 @@ gone before what another one has committed could be read, ours is told ahead of 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -64,6 +65,9 @@ class Publication:
         self._rest_until = 0.0
         self._unread_until = 0.0
         """Until then the store is not asked again for what stands in between."""
+        self._refused = asyncio.Event()
+        self._refused_for = (0, 0)
+        """What the server that was refused must have, and its newest."""
 
     async def start(self) -> None:
         """Begin at the newest commit but repeat the recent past, in case a control process died over it.
@@ -91,7 +95,8 @@ class Publication:
     async def newest_told(self) -> int | None:
         """The highest sequence that anybody was told of in this life; None while the cache is away: nobody knows.
 
-        Where the store lacks it, ``run`` raises ``StoreWentBack`` within a second, also when the cache has gone since.
+        Where the store that is read lacks it, ``run`` raises ``StoreWentBack`` within a second, also when the cache has
+        gone since.
         """
         try:
             told = await self._feed.published()
@@ -99,6 +104,14 @@ class Publication:
             return None
         self._known = max(self._known, told)
         return told
+
+    def went_back(self, must_have: int, newest: int) -> None:
+        """Note that a server was not written since it lacks something; ``run`` raises ``StoreWentBack`` at once.
+
+        What is read may have it all: readers' connections to the server before may live on.
+        """
+        self._refused_for = (must_have, newest)
+        self._refused.set()
 
     def _rest(self, took_seconds: float) -> None:
         if took_seconds >= SLOW_SECONDS:
@@ -111,7 +124,10 @@ class Publication:
     async def run(self) -> None:
         """Heartbeat, and repair of what could not be sent, until cancelled. Raises ``StoreWentBack``."""
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._refused.wait()
+            _see_that_it_goes_forward(*self._refused_for)
             await self._repair()
 
     async def _send_waiting(self, *, repairing: bool = False) -> None:

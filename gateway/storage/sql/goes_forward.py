@@ -24,10 +24,16 @@ NOT_KNOWN = "another server may have taken over, and nobody says yet whether it 
 
 Told: TypeAlias = Callable[[], Awaitable[int | None]]
 """The highest sequence that anybody was ever told of; None: that cannot be known now."""
+WentBack: TypeAlias = Callable[[int, int], None]
+"""Hears of a server that lacks something: up to which sequence it must have all, and how far it has it."""
 
 
 async def _nothing_told() -> int:
     return 0
+
+
+def nobody_hears(must_have: int, newest: int) -> None:
+    """Where nothing but the write depends on it."""
 
 
 class GoesForward:
@@ -37,6 +43,7 @@ class GoesForward:
         self.reached = 0
         """The highest sequence that this process has seen committed."""
         self.told: Told = _nothing_told
+        self.went_back: WentBack = nobody_hears
         self._held = True
         """Whether the present connection was held against what was told."""
         self._server = ""
@@ -62,7 +69,12 @@ class GoesForward:
                 return NOT_KNOWN
             self._held, self._doubted_until = True, 0.0
             self._told_of = max(self._told_of, told or 0)
-        return WENT_BACK if sequence < max(self.reached, self._told_of) else ""
+        must_have = max(self.reached, self._told_of)
+        if sequence >= must_have:
+            return ""
+        # Those who read may be connected to another server still, which has it all.
+        self.went_back(must_have, sequence)
+        return WENT_BACK
 
     async def _asked(self) -> int | None:
         """Another process may have committed what this server never got, and told of it."""

@@ -11,7 +11,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.ports.store import Change, Reading, StoreUnavailable, Writing
 from gateway.storage.audit_rows import Seal, unsealed
 from gateway.storage.change_rows import LOG_KEEPS
-from gateway.storage.sql.goes_forward import Told
+from gateway.storage.sql.goes_forward import Told, WentBack, nobody_hears
 from gateway.storage.sql.group_commit import GroupCommit, Transaction
 from gateway.storage.sql.migrating import prepare_postgres, prepare_sqlite
 from gateway.storage.sql.postgres_url import PostgresBounds, is_postgres, postgres_target
@@ -69,9 +69,13 @@ class SqlStore:
         self.place = database.place
         """Where it is, without secrets."""
 
-    def held_against(self, told: Told) -> None:
-        """Write to no server from now on that lacks what ``told`` knows: one that took over may lack it."""
+    def held_against(self, told: Told, went_back: WentBack = nobody_hears) -> None:
+        """Write to no server from now on that lacks what ``told`` knows: one that took over may lack it.
+
+        ``went_back`` hears of each time that nothing was written for that.
+        """
         self._commits.forward.told = told
+        self._commits.forward.went_back = went_back
 
     def read(self) -> AbstractAsyncContextManager[Reading]:
         """A snapshot of what is committed now."""

@@ -34,6 +34,8 @@ class Held:
         self.asked = 0
         self.forward = GoesForward()
         self.forward.told = self._newest_told
+        self.heard: list[tuple[int, int]] = []
+        self.forward.went_back = lambda *numbers: self.heard.append(numbers)
 
     async def begun(self) -> "Held":
         """It has."""
@@ -85,8 +87,10 @@ async def test_what_was_told_once_counts_on_each_server(held: Held, clock: Clock
     clock.at += HELD_SECONDS
     assert await held.forward.objection(6, "") == WENT_BACK
     assert not await held.forward.objection(7, "")
+    assert held.heard == [(7, 5), (7, 6), (7, 6)]
 
 
 async def test_what_this_process_has_committed_counts_by_itself(held: Held) -> None:
     assert await held.forward.objection(4, "one") == WENT_BACK
     assert await held.forward.objection(4, "") == WENT_BACK
+    assert held.heard == [(5, 4)] * 2
