@@ -18,7 +18,9 @@ from tests.support.upstream import MailboxServer, mailbox_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "operating.md"
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs" / "operating.md"
+EXAMPLE = ROOT / "config" / "examples" / "nginx" / "gatepost-http.conf"
 QUERY = eas("FolderSync", "bert", "BERTPHONE").partition("?")[2]
 
 
@@ -90,16 +92,27 @@ async def test_what_a_mail_server_could_take_for_a_phones_path_comes_to_gatepost
             "/Microsoft-Server-ActiveSync/..",
         ),
         *("/Microsoft-Server-ActiveSync/%2e%2E/x", "/x/#/../../Microsoft-Server-ActiveSync", "/%2e%2e%5cx"),
+        *("/owa/..\\EWS/x", "/owa/x\\..\\..\\EWS/x", "/x\\..\\..\\y", "/..\\x", "/x\\.", "/x\\%2e%2e/y", "/x%5c..\\y"),
     ],
 )
 async def test_a_way_up_comes_to_nobody(front: Front, path: str) -> None:
-    """It is tidied up to choose who gets it, and would be sent on as it came."""
+    """It is tidied up to choose who gets it, and would be sent on as it came; Windows takes a backslash for a slash."""
     assert await front.ask(path) == (0, 0)
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/owa/", "/EWS/Exchange.asmx", "/", "/autodiscover/other", "/.well-known/caldav", "/a..b/c...", "/x?a=/../b"],
+    [
+        *("/owa/", "/EWS/Exchange.asmx", "/", "/autodiscover/other", "/.well-known/caldav", "/a..b/c...", "/x?a=/../b"),
+        *("/x\\y", "/x\\..y/..z", "/x?a=\\..\\b"),
+    ],
 )
 async def test_what_is_not_the_phones_does_not(front: Front, path: str) -> None:
     assert await front.ask(path) == (0, 1)
+
+
+async def test_the_example_has_the_same_line_against_ways_up() -> None:
+    """Its other places are the operator's own, and are not there when it is tried."""
+    lines = [line.strip() for line in EXAMPLE.read_text("utf-8").splitlines()]
+    (against,) = (line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("if ($request_uri ~* "))
+    assert against in lines
