@@ -2,13 +2,16 @@
 
 Nobody waits for it: what is wanted stands in a bounded queue, once per session or user, and is done in batches within a
 time. What fails is tried again with growing pauses, as long as the verdict is still DENY, and given up after a while.
+Whoever was not ended is followed on, and if it is wanted again after that it is tried once, behind all others.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -18,6 +21,9 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.verdict import Effect, Verdict
 from gateway.observability.metrics import Metrics
 
+if TYPE_CHECKING:
+    from gateway.authz.let_in import AskedSession
+
 log = structlog.get_logger()
 
 WAITING_MOST = 100_000
@@ -25,6 +31,8 @@ WAITING_MOST = 100_000
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 GIVE_UP_SECONDS = 300.0
+JUDGED_ANEW_SECONDS = 1.0
+"""Who has waited for longer is judged once more before it is ended."""
 YOUNG_SECONDS = 5.0
 """Whoever was let in so short a while ago may not be connected yet at the asker: it is cut once more after this."""
 
@@ -61,14 +69,45 @@ class Means(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A session, or all of a user's, to be ended."""
+    """A session that is to be ended."""
 
-    asker: str
-    request: AccessRequest
+    session: "AskedSession"
     verdict: Verdict
-    let_in_at: float
-    """A moment of the monotonic clock."""
     wanted_at: float
+    """A moment of the monotonic clock."""
+    once_more: bool = False
+    """It has been ended once already, and may not have been connected then."""
+
+
+class Waiting:
+    """Sessions that are to be ended, by the target that ends them, in their order."""
+
+    def __init__(self) -> None:
+        self._by_target: dict[str, dict[str, Wanted]] = {}
+        self.sessions = 0
+        """How many."""
+
+    def __len__(self) -> int:
+        """How many targets."""
+        return len(self._by_target)
+
+    def put(self, target: str, wanted: Wanted) -> None:
+        """One more. Of two that are the same but for when they were let in, the later one."""
+        there = self._by_target.setdefault(target, {})
+        known = there.get(wanted.session.key)
+        if known is None or known.session.at <= wanted.session.at:
+            self.sessions += known is None
+            there[wanted.session.key] = wanted
+
+    def first(self, most: int) -> list[str]:
+        """So many targets at most."""
+        return list(islice(self._by_target, most))
+
+    def take(self, target: str) -> list[Wanted]:
+        """All of a target's, which wait no more."""
+        taken = list(self._by_target.pop(target, {}).values())
+        self.sessions -= len(taken)
+        return taken
 
 
 class Cutter:
@@ -88,11 +127,15 @@ class Cutter:
         self._log = refusal_log
         self._judge = judge
         self._monotonic = monotonic
-        self._waiting: dict[str, Wanted] = {}
-        self._again: dict[str, tuple[float, Wanted]] = {}
+        self._waiting = Waiting()
+        self._in_vain = Waiting()
+        """Those that were given up before: each is tried once, while nobody else waits, …"""
+        self._in_vain_from = -math.inf
+        """… and from this moment on."""
+        self._again: dict[str, tuple[float, list[Wanted]]] = {}
         """Those that are cut once more, and when."""
-        self.given_up: Callable[[str], None] = lambda target: None
-        """Told of each target that is not tried again."""
+        self.given_up: Callable[[str, AskedSession], None] = lambda target, session: None
+        """Told of each target, and session of it, that is not tried again."""
         self._wake = asyncio.Event()
         self._failing = False
         self._pause = FIRST_PAUSE_SECONDS
@@ -103,23 +146,23 @@ class Cutter:
     @property
     def waiting(self) -> int:
         """How many are to be ended."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._in_vain)
 
-    def cut(self, target: str, asker: str, request: AccessRequest, verdict: Verdict, let_in_at: float) -> None:
-        """End a session soon; returns at once. One that is waiting already stays one."""
-        if target in self._waiting:
-            return
+    def cut(self, session: "AskedSession", verdict: Verdict) -> None:
+        """End a session soon; returns at once. Whoever else waits for the same target is ended with it."""
         try:
-            exact = self.means.exact(target)
+            target = self.means.exact(session.target)
         except InvalidValue as error:
             self._count("not_possible")
-            log.error("cut_not_possible", means=self.means.name, asker=asker, login=request.login, reason=str(error))
+            login = session.request.login
+            log.error("cut_not_possible", means=self.means.name, asker=session.asker, login=login, reason=str(error))
             return
-        if len(self._waiting) >= WAITING_MOST:
+        waiting = self._in_vain if session.in_vain else self._waiting
+        if waiting.sessions >= WAITING_MOST:
             self._count("given_up")
-            self.given_up(exact)
+            self.given_up(target, session)
             return
-        self._waiting[exact] = Wanted(asker, request, verdict, let_in_at, self._monotonic())
+        waiting.put(target, Wanted(session, verdict, self._monotonic()))
         self._wake.set()
 
     async def run(self) -> None:
@@ -127,9 +170,17 @@ class Cutter:
         while True:
             await self._something_to_do()
             self._take_again()
+            targets, in_vain = self._waiting.first(self.means.most), False
+            if not targets and self._monotonic() >= self._in_vain_from:
+                targets, in_vain = self._in_vain.first(self.means.most), True
             # Taken out before it is done: whoever is let in meanwhile and denied again is wanted anew.
-            batch = {target: self._waiting.pop(target) for target in list(self._waiting)[: self.means.most]}
-            if batch and not await self._done(batch):
+            batch = {target: wanted for target in targets if (wanted := self._taken(target))}
+            if not batch or await self._done(batch):
+                continue
+            if in_vain:
+                # Whoever comes meanwhile does not wait until then.
+                self._in_vain_from = self._monotonic() + LONGEST_PAUSE_SECONDS
+            else:
                 await asyncio.sleep(self._pause)
                 self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
@@ -137,21 +188,46 @@ class Cutter:
         if self._waiting:
             return
         self._wake.clear()
-        due = min((at for at, _ in self._again.values()), default=None)
+        moments = [at for at, _ in self._again.values()] + ([self._in_vain_from] if self._in_vain else [])
+        due = min(moments, default=None)
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - self._monotonic())):
                 await self._wake.wait()
         except TimeoutError:
             return
 
+    def _taken(self, target: str) -> list[Wanted]:
+        """All that wait for a target, but for those that turned back meanwhile."""
+        now, taken = self._monotonic(), []
+        for wanted in self._waiting.take(target) + self._in_vain.take(target):
+            if now - wanted.wanted_at <= JUDGED_ANEW_SECONDS or self._is_denied(wanted):
+                taken.append(wanted)
+            else:
+                self.given_up(target, wanted.session)
+        return taken
+
     def _take_again(self) -> None:
         now = self._monotonic()
         for target in [each for each, (at, _) in self._again.items() if at <= now]:
-            _, wanted = self._again.pop(target)
-            if self._is_still_denied(wanted):
-                self._waiting.setdefault(target, wanted)
+            for wanted in self._again.pop(target)[1]:
+                self._try_again(target, wanted)
 
-    async def _done(self, batch: Mapping[str, Wanted]) -> bool:
+    def _try_again(self, target: str, wanted: Wanted) -> None:
+        if self._is_denied(wanted):
+            # Behind the others: one that always fails must not hold them up.
+            self._waiting.put(target, wanted)
+        else:
+            self.given_up(target, wanted.session)
+
+    def _is_denied(self, wanted: Wanted) -> bool:
+        try:
+            verdict = self._judge(wanted.session.request)
+        except Exception:  # a mistake of ours lets nobody who was denied go on
+            log.exception("session_not_judged_again", login=wanted.session.request.login)
+            return True
+        return verdict is None or verdict.effect is Effect.DENY
+
+    async def _done(self, batch: Mapping[str, list[Wanted]]) -> bool:
         """Whether a batch was taken; of one that failed those come back that should be tried again."""
         try:
             ended = await self.means.cut(tuple(batch))
@@ -171,41 +247,42 @@ class Cutter:
             self._settle(target, wanted)
         return True
 
-    def _settle(self, target: str, wanted: Wanted) -> None:
-        first = wanted.wanted_at - wanted.let_in_at
-        if first < YOUNG_SECONDS and target not in self._again and len(self._again) < WAITING_MOST:
-            # Once only: the second time its age is beyond that.
+    def _settle(self, target: str, ended: list[Wanted]) -> None:
+        first = [each for each in ended if not each.once_more]
+        young = [each for each in first if each.wanted_at - each.session.at < YOUNG_SECONDS]
+        if young and target not in self._again and len(self._again) < WAITING_MOST:
             later = self._monotonic() + YOUNG_SECONDS
-            self._again[target] = (later, Wanted(wanted.asker, wanted.request, wanted.verdict, 0.0, later))
-        if wanted.let_in_at:
-            self._log.write_down("cut", wanted.request, wanted.verdict, wanted.asker)
+            self._again[target] = (later, [replace(each, wanted_at=later, once_more=True) for each in young])
+        for wanted in first[:1]:
+            self._log.write_down("cut", wanted.session.request, wanted.verdict, wanted.session.asker)
 
-    def _failed(self, batch: Mapping[str, Wanted], reason: str) -> None:
-        if not self._failing:
+    def _failed(self, batch: Mapping[str, list[Wanted]], reason: str) -> None:
+        # Of whoever was given up before it has been said.
+        if not self._failing and not all(each.session.in_vain for group in batch.values() for each in group):
             self._failing = True
-            log.error("cut_failed", means=self.means.name, reason=reason, waiting=len(self._waiting) + len(batch))
+            log.error("cut_failed", means=self.means.name, reason=reason, waiting=self.waiting + len(batch))
         self._count("failed")
         now = self._monotonic()
-        for target, wanted in batch.items():
-            if now - wanted.wanted_at > GIVE_UP_SECONDS:
-                self._count("given_up")
-                self.given_up(target)
-                log.error(
-                    "cut_given_up",
-                    means=self.means.name,
-                    asker=wanted.asker,
-                    login=wanted.request.login,
-                    reason=reason,
-                )
-            elif self._is_still_denied(wanted):
-                # Behind the others: one that always fails must not hold them up.
-                self._waiting.setdefault(target, wanted)
-            else:
-                self.given_up(target)
+        for target, group in batch.items():
+            for wanted in group:
+                if wanted.session.in_vain:
+                    self.given_up(target, wanted.session)
+                elif now - wanted.wanted_at > GIVE_UP_SECONDS:
+                    self._give_up(target, wanted.session, reason)
+                else:
+                    self._try_again(target, wanted)
 
-    def _is_still_denied(self, wanted: Wanted) -> bool:
-        verdict = self._judge(wanted.request)
-        return verdict is None or verdict.effect is Effect.DENY
+    def _give_up(self, target: str, session: "AskedSession", reason: str) -> None:
+        session.in_vain = True
+        self._count("given_up")
+        self.given_up(target, session)
+        log.error(
+            "cut_given_up",
+            means=self.means.name,
+            asker=session.asker,
+            login=session.request.login,
+            reason=reason,
+        )
 
     def _count(self, outcome: str, by: int = 1) -> None:
         if by:

@@ -17,7 +17,7 @@ from gateway.authz.haproxy_feeder import MapFeeder
 from gateway.authz.haproxy_map import VerdictMirror
 from gateway.authz.haproxy_means import HaproxyMeans
 from gateway.authz.inquiry import Whereabouts
-from gateway.authz.let_in import REMEMBERED_MOST, LetIn
+from gateway.authz.let_in import REMEMBERED_MOST, AskedSession, LetIn
 from gateway.decision.decision_point import DecisionPoint
 from gateway.domain.access import AccessRequest, Protocol
 from gateway.domain.identity import IdentityRules
@@ -56,10 +56,12 @@ class Cut:
         if target:
             self.let_in.note(f"{place} {_device_of(request)}", target, asker, request, place=place)
 
-    def given_up(self, target: str) -> None:
-        """It was not ended after all; the asker's list is to be believed again."""
+    def given_up(self, target: str, session: AskedSession) -> None:
+        """It was not ended after all: it is followed on, and the asker's list is to be believed again."""
         for protocol in _BY_PROTOCOL.values():
             self._ended.pop(f"{protocol.value} {target}", None)
+        if not session.found:
+            self.let_in.follow_on(session)
 
     def note_ended(self, place: str) -> None:
         """One of the asker's own list is being ended."""

@@ -2,7 +2,8 @@
 
 Which sessions an asker has is not told to us. So whoever it was told to let in counts as connected, until the asker's
 own list says otherwise or the time of its longest session has passed since it was let in or last seen there; bounded,
-the oldest are forgotten first. Time alone turns a verdict without news of it: each is judged again once a minute.
+the oldest are forgotten first. Time alone turns a verdict without news of it: each is judged again once a minute. Who
+could not be ended is followed on like that, no longer than if it had never been denied.
 """
 
 import math
@@ -25,7 +26,7 @@ SETTLED_SECONDS = 10.0
 class AskedSession:
     """``LiveSession`` of an asker. Compared by identity."""
 
-    __slots__ = ("asker", "at", "key", "owner", "place", "request", "target")
+    __slots__ = ("asker", "at", "in_vain", "key", "owner", "place", "request", "target")
 
     def __init__(
         self, owner: "LetIn", key: str, place: str, target: str, asker: str, request: AccessRequest, at: float
@@ -37,11 +38,20 @@ class AskedSession:
         self.asker = asker
         self.request = request
         self.at = at
+        self.in_vain = False
+        """It could not be ended for so long that this has been told; until it may be there again."""
+
+    @property
+    def found(self) -> bool:
+        """Whether the asker's own list has told of it, which it does again, and nobody has asked about it."""
+        return self.key == self.place
 
     def verdict_turned(self, verdict: Verdict) -> None:
         """Cut it, if it is denied. "Cannot know now" ends nobody's session: it would end everybody's."""
         if verdict.effect is Effect.DENY:
             self.owner.turned(self, verdict)
+        elif verdict.effect is Effect.ALLOW:
+            self.in_vain = False
 
 
 class LetIn:
@@ -98,15 +108,17 @@ class LetIn:
         known = self._sessions.pop(key, None)
         if known is not None and known.request.login == request.login:
             # What it is about is the same; where it comes from may have changed.
-            known.request, known.at = request, at
+            known.request, known.at, known.in_vain = request, at, False
             self._sessions[key] = known
             return
         if known is not None:
             self._let_go(known)
+        self._remember(AskedSession(self, key, place or key, target, asker, request, at))
+
+    def _remember(self, session: AskedSession) -> None:
         if len(self._sessions) >= self._most:
             self._forget(next(iter(self._sessions)))
-        session = AskedSession(self, key, place or key, target, asker, request, at)
-        self._sessions[key] = session
+        self._sessions[session.key] = session
         self._places[session.place] += 1
         self._decision.sessions.add(session)
 
@@ -114,7 +126,12 @@ class LetIn:
         """It is denied from now on."""
         if self._sessions.get(session.key) is session:
             self._forget(session.key)
-            self._cutter.cut(session.target, session.asker, session.request, verdict, session.at)
+            self._cutter.cut(session, verdict)
+
+    def follow_on(self, session: AskedSession) -> None:
+        """One that was to be cut and is there still, unless it has come anew or its time is over."""
+        if session.key not in self._sessions and not self._is_over(session, self._monotonic()):
+            self._remember(session)
 
     def deny(self, key: str, verdict: Verdict) -> None:
         """Cut one that should not be there."""
@@ -134,11 +151,14 @@ class LetIn:
         now = self._monotonic()
         while self._sessions:
             key, oldest = next(iter(self._sessions.items()))
-            known_at = self._listed_at if oldest.at < self._listed_before else oldest.at
-            if now - known_at < self._remembered_seconds:
+            if not self._is_over(oldest, now):
                 break
             self._forget(key)
         self._judge_some(now)
+
+    def _is_over(self, session: AskedSession, now: float) -> bool:
+        known_at = self._listed_at if session.at < self._listed_before else session.at
+        return now - known_at >= self._remembered_seconds
 
     def _judge_some(self, now: float) -> None:
         passed, self._swept_at = now - self._swept_at, now
@@ -149,10 +169,18 @@ class LetIn:
         with self._decision.afterwards.turn():
             for key in judged:
                 session = self._sessions.get(key)
-                verdict = None if session is None else self._decision.judge(session.request)
-                # A record that is not in memory is read when it changes; time alone has to wait until it is asked for.
-                if session is not None and verdict is not None:
-                    session.verdict_turned(verdict)
+                if session is not None:
+                    self._judge_again(session, now)
+
+    def _judge_again(self, session: AskedSession, now: float) -> None:
+        if self._is_over(session, now):
+            # One that is followed on stands behind younger ones.
+            self._forget(session.key)
+            return
+        verdict = self._decision.judge(session.request)
+        # A record that is not in memory is read when it changes; time alone has to wait until it is asked for.
+        if verdict is not None:
+            session.verdict_turned(verdict)
 
     def _forget(self, key: str) -> None:
         self._let_go(self._sessions.pop(key))

@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from tests.support.asking import Asking, asking
+from tests.support.cutting import Cutting
 
 
 def pytest_asyncio_loop_factories(
@@ -22,4 +23,14 @@ async def authz(tmp_path: Path) -> AsyncIterator[Asking]:
     async with asking(tmp_path) as made:
         made.clean("anna@corp.example", "annaphone")
         made.dirty("bert@corp.example", "bertphone")
+        yield made
+
+
+@pytest.fixture
+async def cutting(tmp_path: Path) -> AsyncIterator[Cutting]:
+    """Anna's phone is clean, Bert's is not."""
+    made = Cutting()
+    async with asking(tmp_path, following=made.following) as made.asking:
+        made.asking.clean("anna@corp.example", "annaphone")
+        made.asking.dirty("bert@corp.example", "bertphone")
         yield made

@@ -1,10 +1,8 @@
 """Who was let in through an asker is cut by its means when the verdict turns, once, and nobody waits for it."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,55 +17,12 @@ from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.protocols.authz.doveadm import Connected
-from tests.support.asking import Asking, asking, policy_request, question
-from tests.support.fake_means import FakeDoveadm, FakeMeans
-from tests.support.fronted import BAN, Clock, policy, settled, until
+from tests.support.asking import policy_request
+from tests.support.cutting import Cutting
+from tests.support.fake_means import FakeDoveadm
+from tests.support.fronted import BAN, policy, settled, until
 
 REMEMBERED_SECONDS = 5_000.0
-
-
-class Cutting:
-    """Askers whose sessions are cut by means of a test."""
-
-    def __init__(self) -> None:
-        self.means = FakeMeans()
-        self.clock = Clock(lambda: 1000.0)
-        self.asking: Asking
-        self.let_in: LetIn
-        self.cut: Cut
-        self.most = 100
-
-    def following(self, part: str, made: Asking) -> Following | None:
-        """For Dovecot and Postfix, each in its part."""
-        asker = {"http": "dovecot", "postfix": "postfix"}.get(part)
-        if asker is None:
-            return None
-        cutter = Cutter(self.means, RefusalLog(RefusalPace()), made.metrics, made.decision.judge, monotonic=self.clock)
-        let_in = LetIn(made.decision, cutter, remembered_seconds=3600.0, most=self.most, monotonic=self.clock)
-        cut = Cut(frozenset({asker}), cutter, let_in)
-        if part == "http":
-            self.let_in, self.cut = let_in, cut
-        return Following(made.decision, made.rules, [cut])
-
-    async def login(self, user: str, protocol: str = "imap") -> int:
-        """The status that Dovecot gets."""
-        body = json.dumps({"user": user, "login": user, "remote": "192.0.2.7", "protocol": protocol}).encode()
-        answer = await self.asking.ask(question("dovecot?command=allow", method="POST", body=body), "POST")
-        return int(json.loads(answer.body)["status"])
-
-    def counted(self, outcome: str) -> float:
-        """Of the cuts."""
-        return self.asking.metrics.families["gatepost_asker_cuts_total"].get("doveadm", outcome)
-
-
-@pytest.fixture
-async def cutting(tmp_path: Path) -> AsyncIterator[Cutting]:
-    """Anna's phone is clean, Bert's is not."""
-    made = Cutting()
-    async with asking(tmp_path, following=made.following) as made.asking:
-        made.asking.clean("anna@corp.example", "annaphone")
-        made.asking.dirty("bert@corp.example", "bertphone")
-        yield made
 
 
 async def test_who_was_let_in_is_cut_when_the_verdict_turns(cutting: Cutting) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gateway.authz.cutter import CutFailed
 from gateway.authz.doveadm_means import DoveadmMeans
+from gateway.authz.haproxy_means import HaproxyMeans
 from gateway.protocols.authz import doveadm
 from gateway.protocols.authz.doveadm import Connected
 
@@ -21,6 +22,10 @@ class FakeMeans:
         """How many of the next calls fail."""
         self.mistakes = 0
         """How many of the next calls fail as nobody has thought of."""
+        self.never: set[str] = set()
+        """Targets with which every call fails."""
+        self.tried = 0
+        """How many calls there were."""
         self.gate: asyncio.Event | None = None
         self.called = asyncio.Event()
 
@@ -36,11 +41,14 @@ class FakeMeans:
     async def cut(self, targets: Sequence[str]) -> int:
         """Remember."""
         self.called.set()
+        self.tried += 1
         if self.gate is not None:
             await self.gate.wait()
         if self.failures:
             self.failures -= 1
             raise CutFailed("is away")
+        if self.never.intersection(targets):
+            raise CutFailed("has been begun and does not end")
         if self.mistakes:
             self.mistakes -= 1
             raise RecursionError("too deep")
@@ -70,4 +78,22 @@ class FakeDoveadm(FakeMeans, DoveadmMeans):
         await asyncio.sleep(0)
         if self.hidden is not None:
             await self.hidden.wait()
+        return self.there
+
+
+class FakeRuntime(FakeMeans, HaproxyMeans):
+    """HAProxy's, with a list of the clients that are connected."""
+
+    name = "haproxy"
+    most = 3
+
+    def __init__(self) -> None:
+        FakeMeans.__init__(self)
+        self.there: frozenset[str] = frozenset()
+        self.looks = 0
+
+    async def sources(self) -> frozenset[str]:
+        """As a test has it."""
+        self.looks += 1
+        await asyncio.sleep(0)
         return self.there
