@@ -11,10 +11,14 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 
+import structlog
+
 from gateway.authz.cutter import Cutter
 from gateway.decision.decision_point import DecisionPoint
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
+
+log = structlog.get_logger()
 
 REMEMBERED_MOST = 100_000
 """Per worker and means."""
@@ -164,13 +168,19 @@ class LetIn:
         passed, self._swept_at = now - self._swept_at, now
         due = int(len(self._sessions) * min(1.0, passed / JUDGED_EVERY_SECONDS)) + 1
         self._turn = self._turn or list(self._sessions)
-        # Taken out first: a mistake of ours over one must not keep all the others from being judged.
         judged, self._turn = self._turn[-due:], self._turn[:-due]
+        told = False
         with self._decision.afterwards.turn():
             for key in judged:
                 session = self._sessions.get(key)
-                if session is not None:
+                if session is None:
+                    continue
+                try:
                     self._judge_again(session, now)
+                except Exception:  # a mistake of ours over one must not keep the others from being judged
+                    if not told:
+                        log.exception("session_not_judged_again", login=session.request.login)
+                    told = True
 
     def _judge_again(self, session: AskedSession, now: float) -> None:
         if self._is_over(session, now):

@@ -387,3 +387,33 @@ async def test_a_ping_that_is_there_no_more_is_forgotten(cutting: Cutting, befor
     before_haproxy.there = frozenset({"192.0.2.8:4711"})
     await until(lambda: len(cutting.let_in) == 0)
     assert cutting.asking.decision.sessions.count == 0
+
+
+# --- one look round
+
+
+async def test_a_mistake_in_judging_one_stops_nobody_behind_it(
+    cutting: Cutting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"u{number}" for number in range(9)]
+    for name in names:
+        cutting.asking.clean(f"{name}@corp.example", "phone")
+        assert await cutting.login(name) == 0
+    judge, judged = cutting.asking.decision.judge, []
+
+    def with_a_mistake(request: AccessRequest) -> Verdict | None:
+        judged.append(request.login.partition("@")[0])
+        if judged[-1] in ("u0", "u4", "u8"):
+            raise RecursionError("too deep")
+        return judge(request)
+
+    monkeypatch.setattr(cutting.asking.decision, "judge", with_a_mistake)
+    with capture_logs() as logged:
+        a_minute_later(cutting)
+        # Within one look, wherever in it the mistake is; one line for all of it.
+        assert sorted(judged) == names
+        assert [each["event"] for each in logged] == ["session_not_judged_again"]
+        for _ in range(20):
+            cutting.clock.ahead += 7
+            cutting.let_in.sweep()
+    assert {name: judged.count(name) >= 3 for name in names} == dict.fromkeys(names, True)
