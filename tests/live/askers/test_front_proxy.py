@@ -93,6 +93,8 @@ async def test_what_a_mail_server_could_take_for_a_phones_path_comes_to_gatepost
         ),
         *("/Microsoft-Server-ActiveSync/%2e%2E/x", "/x/#/../../Microsoft-Server-ActiveSync", "/%2e%2e%5cx"),
         *("/owa/..\\EWS/x", "/owa/x\\..\\..\\EWS/x", "/x\\..\\..\\y", "/..\\x", "/x\\.", "/x\\%2e%2e/y", "/x%5c..\\y"),
+        # Servers in Java end a segment there.
+        *("/owa/..;/EWS/x", "/owa/..%3bx/EWS/x", "/owa/.;/x"),
     ],
 )
 async def test_a_way_up_comes_to_nobody(front: Front, path: str) -> None:
