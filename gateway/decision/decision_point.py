@@ -93,10 +93,15 @@ class DecisionPoint:
             verdict = self._decide(request, entry, key)
         return self._without_state(request, verdict) if self.state_lost else verdict
 
-    def basis(self, login: str) -> tuple[object, Policy]:
-        """What a verdict of this moment follows from; by identity other objects after any change that was heard of."""
-        entry = self._entries.get(login)
-        return entry and entry.verdicts, self.policy
+    def basis(self, login: str) -> tuple[object, ...]:
+        """What a verdict of this moment follows from: after any change that was heard of, something in it is another.
+
+        By identity. Verdicts by setting follow from it as well, where the record cannot be read.
+        """
+        entry, newest = self._entries.get(login), self.cache.newest_change(login)
+        if entry is None:
+            return None, None, newest, self.policy, self.state_lost
+        return entry.record, entry.verdicts, newest, self.policy, self.state_lost
 
     def _turned_away(self, request: AccessRequest) -> Verdict | None:
         """The refusal of what comes by a revoked certificate, or without what is demanded; before any state counts."""

@@ -219,7 +219,11 @@ class DeviceCache:
 
     def is_current(self, login: str, record: PersonRecord) -> bool:
         """Whether no change of ``login`` was heard of that ``record`` does not include."""
-        return record.sequence >= max(self._changed.get(login, 0), self._floor)
+        return record.sequence >= self.newest_change(login)
+
+    def newest_change(self, login: str) -> int:
+        """The newest change heard of that may concern ``login``."""
+        return max(self._changed.get(login, 0), self._floor)
 
     def _keep(self, login: str, record: PersonRecord) -> None:
         entry = self.entries.get(login)

@@ -62,15 +62,32 @@ class JudgedAnswer:
             return
         verdict = self._front.decision.judge(request)
         if verdict is None:
-            exchange.client_writable(writable=False)
-            self._pending = Pending([head])
-            self._pending.task = asyncio.create_task(self._begin_when_judged(request))
+            self._wait(request, [head])
         elif verdict.effect is Effect.ALLOW:
             self._begin(head)
         else:
             exchange.verdict_turned(verdict)
             if exchange.finishing:
                 self._begin(head)
+
+    def _wait(self, request: AccessRequest, pieces: list[ResponseHead | bytes]) -> None:
+        """Pass nothing on until it is known whether it may be."""
+        self._exchange.client_writable(writable=False)
+        self._pending = Pending(pieces)
+        self._pending.task = asyncio.create_task(self._begin_when_judged(request))
+
+    def _may_leave(self, *pieces: bytes) -> bool:
+        """Whether a head that waited for more of its answer may leave with it: it was judged a while ago."""
+        exchange, request = self._exchange, self._exchange.asked.request
+        if not self._head or request is None or exchange.finishing or exchange.state is not State.FORWARDED:
+            return True
+        verdict = self._front.decision.judge(request)
+        if verdict is None:
+            self._wait(request, [*pieces])
+        elif verdict.effect is not Effect.ALLOW:
+            exchange.verdict_turned(verdict)
+            return exchange.finishing
+        return verdict is not None
 
     async def _begin_when_judged(self, request: AccessRequest) -> None:
         verdict = await self._front.decision.judge_loading(request)
@@ -89,9 +106,9 @@ class JudgedAnswer:
             if isinstance(piece, ResponseHead):
                 self._begin(piece)
             else:
-                self.response_data(piece)
+                self._pass_on(piece)
         if pending.ended:
-            self.response_ended()
+            self._pass_on_end()
 
     def _begin(self, head: ResponseHead) -> None:
         exchange = self._exchange
@@ -121,7 +138,10 @@ class JudgedAnswer:
         """Pass on a piece of the body."""
         if self._pending is not None:
             self._pending.pieces.append(octets)
-            return
+        elif self._may_leave(octets):
+            self._pass_on(octets)
+
+    def _pass_on(self, octets: bytes) -> None:
         exchange = self._exchange
         if exchange.state is not State.FORWARDED and exchange.state is not State.RESPONDING:
             return
@@ -137,11 +157,15 @@ class JudgedAnswer:
 
     def response_ended(self) -> None:
         """The answer is whole."""
-        exchange = self._exchange
-        exchange.upstream_done()
-        if self._pending is not None:
+        self._exchange.upstream_done()
+        if self._pending is None and self._may_leave():
+            self._pass_on_end()
+        elif self._pending is not None:
             self._pending.ended = True
-        elif exchange.state is State.FORWARDED or exchange.state is State.RESPONDING:
+
+    def _pass_on_end(self) -> None:
+        exchange = self._exchange
+        if exchange.state is State.FORWARDED or exchange.state is State.RESPONDING:
             exchange.answered(self._head + (LAST_CHUNK if self._chunked else b""))
 
     def upstream_lost(self, reason: str) -> None:

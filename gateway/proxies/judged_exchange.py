@@ -8,6 +8,7 @@ methods of the first part what is peculiar to it.
 
 import asyncio
 from abc import ABC, abstractmethod
+from operator import is_
 from typing import TYPE_CHECKING
 
 import structlog
@@ -65,7 +66,7 @@ class JudgedExchange(ABC):
         self._client = client
         self._head = head
         self._verdict: Verdict | None = None
-        self._basis: tuple[object, object] | None = None
+        self._basis: tuple[object, ...] = ()
         """What the verdict follows from, while the request is held."""
         self._body = b""
         """What is held back; later what a protocol keeps of it."""
@@ -162,11 +163,10 @@ class JudgedExchange(ABC):
         A change that was heard counts before anybody is judged by it: its record may have to be read first, and many
         sessions may come first.
         """
-        decision, known = self._front.decision, self._basis
-        if known is None or verdict.valid_until <= self._front.now() or decision.untrusted_for > 0.0:
+        decision = self._front.decision
+        if verdict.valid_until <= self._front.now() or decision.untrusted_for > 0.0:
             return False
-        verdicts, policy = decision.basis(self.request.login)
-        return verdicts is known[0] and policy is known[1]
+        return all(map(is_, decision.basis(self.request.login), self._basis))
 
     def _forget_task(self) -> None:
         """The task that calls this is through; another may have taken its place."""
@@ -175,16 +175,52 @@ class JudgedExchange(ABC):
 
     def body(self, octets: bytes, *, last: bool) -> None:
         """Hold or forward a piece of the body."""
-        self._body_complete = last
         if self.state is State.HELD:
+            self._body_complete = last
             self._body += octets
             if len(self._body) > HELD_MOST:
                 self._client.pause()
             self._proceed()
-        elif self._upstream is not None and self.state in (State.FORWARDED, State.RESPONDING):
-            self._upstream.write(more(octets, last=last) if self._in_chunks else octets, complete=last)
-            if last:
-                self._await_answer()
+        elif self._upstream is not None and self._is_under_way and (not last or self._may_happen(octets)):
+            self._write_more(self._upstream, octets, last=last)
+
+    @property
+    def _is_under_way(self) -> bool:
+        return self.state in (State.FORWARDED, State.RESPONDING)
+
+    def _write_more(self, upstream: UpstreamConnection, octets: bytes, *, last: bool) -> None:
+        self._body_complete = last
+        upstream.write(more(octets, last=last) if self._in_chunks else octets, complete=last)
+        if last:
+            self._await_answer()
+
+    def _may_happen(self, octets: bytes) -> bool:
+        """Whether what a request does may be done, which its last piece does; else that is kept, or it is refused.
+
+        Its body may have taken an hour to come.
+        """
+        if self.asked.request is None or not self._has_effect:
+            return True
+        verdict = self._front.decision.judge(self.request)
+        if verdict is None:
+            self._body = octets
+            self._task = asyncio.create_task(self._end_when_judged())
+        elif verdict.effect is Effect.ALLOW:
+            return True
+        else:
+            self.verdict_turned(verdict)
+        return False
+
+    async def _end_when_judged(self) -> None:
+        verdict = await self._front.decision.judge_loading(self.request)
+        self._forget_task()
+        if self._upstream is None or not self._is_under_way:
+            return
+        if verdict.effect is Effect.ALLOW:
+            octets, self._body = self._body, b""
+            self._write_more(self._upstream, octets, last=True)
+        else:
+            self.verdict_turned(verdict)
 
     def _proceed(self) -> None:
         """Forward or refuse as soon as all that it takes is known."""
@@ -248,7 +284,7 @@ class JudgedExchange(ABC):
         head, body, complete = self._head, self._body, self._body_complete
         assert head is not None
         # What is not needed any more goes: a parked request lives for an hour.
-        self._head, self._body, self._basis = None, b"", None
+        self._head, self._body, self._basis = None, b"", ()
         octets, self._in_chunks = self._octets(head, body, complete=complete)
         # Before the write: what the mail server does not take at once stops the client again.
         self._client.resume()
@@ -271,7 +307,7 @@ class JudgedExchange(ABC):
         """Called the moment the verdict is ALLOW no longer (``LiveSession``)."""
         if self.state is State.HELD:
             self._refuse(verdict)
-        elif self.state not in (State.FORWARDED, State.RESPONDING) or self.finishing:
+        elif not self._is_under_way or self.finishing:
             return
         elif self._has_effect and self._body_complete:
             # It is happening already. Without its answer the client would do it once more.

@@ -158,6 +158,90 @@ async def test_what_cannot_be_read_does_not_hold_a_request_for_ever(scripted: Fr
     assert scripted.evidence.reads < 10
 
 
+async def test_a_change_counts_for_a_verdict_by_setting_too(scripted: Fronted, origin: Origin) -> None:
+    """Somebody else has had the record read meanwhile, and it speaks against the phone."""
+    scripted.decision.policy = policy_of(replace(policy(BAN).version, unavailable=Unavailable.ALLOW))
+    scripted.proved("anna")
+    scripted.clean("anna", "phone1")
+    await scripted.known("anna")
+    scripted.evidence.unavailable = True
+    scripted.dirty("anna", "phone1")
+    client = await scripted.client()
+    client.write(folder_sync())
+    await until(lambda: scripted.front.upstreams.pools[0].connecting == 1)
+    scripted.evidence.unavailable = False
+    await scripted.known("anna")
+    connection = await origin.connection()
+    assert (await client.answer()).body == BLOCKED
+    assert not connection.has_heard
+
+
+@pytest.mark.parametrize("turn", ["report", "time", "clean again"])
+async def test_what_a_mail_does_is_judged_with_its_last_piece(scripted: Fronted, origin: Origin, turn: str) -> None:
+    """Else a phone could begin it before a report, or a ban's beginning, and end it whenever it likes."""
+    scripted.proved("anna")
+    if turn == "time":
+        await scripted.ban_from(scripted.now() + 1000)
+        scripted.dirty("anna", "phone1")
+    else:
+        scripted.clean("anna", "phone1")
+    await scripted.known("anna")
+    sent = request(eas("SendMail", "anna", "phone1"), SEND_MAIL, user="anna")
+    client = await scripted.client()
+    client.write(sent[:-100])
+    connection = await origin.connection()
+    await connection.head()
+    await connection.octets(len(SEND_MAIL) - 100)
+    gate = asyncio.Event()
+    if turn == "time":
+        scripted.now.ahead += 2000
+        scripted.proved("anna")
+    else:
+        scripted.evidence.gate = gate
+        scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1", *([TIKTOK] * (turn == "report"))))
+    client.write(sent[-100:])
+    await settled()
+    if turn != "time":
+        await until(lambda: scripted.evidence.reads == 2)
+        await settled()
+        assert not connection.has_heard
+        gate.set()
+    if turn == "clean again":
+        assert await connection.octets(100) == sent[-100:]
+        await connection.answer(b"")
+        assert (await client.answer()).status == 200
+    else:
+        assert (await client.answer()).body == SEND_MAIL_BLOCKED
+        assert not connection.has_heard
+
+
+@pytest.mark.parametrize("end", ["body", "nothing"])
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_head_that_waits_for_its_body_is_judged_again(
+    scripted: Fronted, origin: Origin, end: str, clean: bool
+) -> None:
+    scripted.proved("anna")
+    scripted.clean("anna", "phone1")
+    client, connection = await forwarded(scripted, origin, folder_sync())
+    framing, rest, mail = (
+        (b"Content-Length: 4\r\n", b"mail", b"mail")
+        if end == "body"
+        else (b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n", b"")
+    )
+    await connection.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+    await until(lambda: scripted.sightings._told != {})
+    gate = scripted.evidence.gate = asyncio.Event()
+    waiting = scripted.evidence.reads + 1
+    scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1", *([] if clean else [TIKTOK])))
+    await until(lambda: scripted.evidence.reads == waiting)
+    await connection.send(rest)
+    told = asyncio.create_task(client.answer())
+    done, _ = await asyncio.wait({told}, timeout=0.2)
+    assert not done
+    gate.set()
+    assert (await told).body == (mail if clean else BLOCKED)
+
+
 async def test_while_the_mail_server_works(scripted: Fronted, origin: Origin) -> None:
     scripted.proved("anna")
     scripted.clean("anna", "phone1")
