@@ -320,7 +320,7 @@ def start_haproxy_map(
 
 
 CADDY_GLOBAL = """{{
-	admin off
+	admin unix/{directory}/admin.sock
 	auto_https disable_redirects
 	skip_install_trust
 	storage file_system {directory}
