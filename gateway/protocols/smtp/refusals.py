@@ -89,6 +89,11 @@ def cut(app: str = "", note: str = "") -> bytes:
     return b"421 4.7.0 " + one_line(blocked(app, note), TEXT_LONGEST)
 
 
+def cut_for_now() -> bytes:
+    """The last line of a session of whose user nobody can say any more whether they may have mail."""
+    return b"421 4.7.1 " + DEFERRED_TEXT.encode()
+
+
 def unframeable(reason: str) -> bytes:
     """The last line to a client whose lines cannot be told apart; ``reason`` of ``protocols.lines``."""
     return _FRAMING.get(reason, INTERNAL)

@@ -4,7 +4,8 @@ aiosmtpd's own EHLO, MAIL, RCPT and DATA are not used: it offers what it can its
 repairs addresses, upper-cases parameters, refuses those of DSN, and holds the whole message in several copies. Nothing
 reaches the mail server before it has accepted the client's credentials on a connection of the client's own.
 
-A session is registered before it is judged, judged again at each MAIL and DATA, and told of every turn between them.
+A session is registered before it is judged, judged again at each MAIL and DATA and before the client is told to send a
+message, and told of every turn between them.
 """
 
 import asyncio
@@ -180,6 +181,19 @@ class Session(Connection):
             # It was refused when it logged in, and may have mail now.
             self.over(refusals.AGAIN, "allowed_again")
         return verdict.effect is not Effect.ALLOW
+
+    async def end_if_turned(self) -> None:
+        """End it here unless the verdict of this moment is ALLOW; nothing is awaited behind that verdict.
+
+        A change that was heard of may not be read yet, and whoever reads it for live sessions has told nothing so far.
+        """
+        about, verdict = await self.judged()
+        if verdict.effect is Effect.DEFER:
+            self.end_next(refusals.cut_for_now(), "cut_for_now")
+        else:
+            self.turned(verdict, about)
+        if self.last_word:
+            self.over(self.last_word, self.how)
 
     # --- a transaction
 

@@ -1,8 +1,8 @@
 """The mail transaction of one session: sender, recipients, message (RFC 5321 §3.3, RFC 6409).
 
-There is one at a time. It is judged at MAIL and once more before the client is told to send the message; each answer
-is the mail server's own. A message that the mail server has whole is heard of to its end, whatever becomes of the
-client meanwhile.
+There is one at a time. It is judged at MAIL, at DATA, and once more when the mail server would take the message, before
+the client is told to send it; each answer is the mail server's own. A message that the mail server has whole is heard
+of to its end, whatever becomes of the client meanwhile.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class Transaction:
     # --- the message
 
     async def data(self, arg: str) -> None:
-        """The message; judged once more before the client is told to send it."""
+        """The message; judged before the mail server is asked, and before the client is told to send it."""
         session = self._session
         if not self._recipients:
             await session.push(refusals.NO_RECIPIENT if self.begun else refusals.NO_SENDER)
@@ -119,9 +119,8 @@ class Transaction:
         if reply.code != 354:
             await session.pass_on(settled(reply))
             return
-        if session.last_word:
-            # The verdict turned, and nothing was promised yet.
-            session.over(session.last_word, session.how)
+        # Asking took as long as the mail server liked, and nothing was promised yet.
+        await session.end_if_turned()
         if not session.inbox.empty:
             self._end_as_pipelined()
         with session.receives(self._front.settings.message_seconds):

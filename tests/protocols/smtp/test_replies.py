@@ -35,6 +35,7 @@ def test_a_refusal_names_the_app_and_what_to_do() -> None:
     assert b"Remove it" in said
     assert refusals.cut("TikTok").startswith(b"421 4.7.0 ")
     assert refusals.deferred().startswith(b"451 4.7.1 ")
+    assert refusals.cut_for_now().startswith(b"421 4.7.1 ")
 
 
 def test_an_app_cannot_write_lines_of_its_own() -> None:

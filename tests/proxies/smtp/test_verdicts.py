@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from structlog.testing import capture_logs
 
 from gateway.domain.access import Protocol
 from gateway.domain.policy import Unavailable
 from tests.support.fronted import BAN, settled, until
 from tests.support.submission_server import SubmissionServer
-from tests.support.submitted import ANNA, Submitted
+from tests.support.submitted import ANNA, SmtpClient, Submitted
 
 MAIL = b"MAIL FROM:<anna@corp.example>"
 BLOCKED = b"Mail on this device is blocked by your organization because of this app: TikTok (com.zhiliaoapp.musically)."
@@ -116,6 +120,80 @@ async def test_a_verdict_that_turns_while_the_mail_server_answers_data(
     await until(lambda: server.open == 0)
     assert server.messages == []
     assert b"".join(server.unfinished) == b""
+
+
+@asynccontextmanager
+async def change_before_the_354(front: Submitted, change: Callable[[], None]) -> AsyncIterator[SmtpClient]:
+    """A change that is heard of while the mail server is asked; its record is read when the 354 has come."""
+    front.clean()
+    client = await front.client()
+    await client.logged_in()
+    await client.ask(MAIL)
+    await client.ask(b"RCPT TO:<bert@corp.example>")
+    (seat,) = front.front.admission.connections
+    leg = seat.connection.leg  # type: ignore[attr-defined]
+    begin, gate, answered = leg.begin_message, asyncio.Event(), asyncio.Event()
+
+    async def heard_of() -> object:
+        front.evidence.gate = gate
+        change()
+        reply = await begin()
+        answered.set()
+        return reply
+
+    leg.begin_message = heard_of
+    client.write(b"DATA\r\n")
+    async with asyncio.timeout(10.0):
+        await answered.wait()
+    await settled()
+    yield client
+    gate.set()
+
+
+async def test_a_change_that_is_not_read_when_the_mail_server_takes_the_message(
+    front: Submitted, server: SubmissionServer
+) -> None:
+    """The client is told to send when its record was read, and not before."""
+    with capture_logs() as lines:
+        async with change_before_the_354(front, front.dirty) as client:
+            pass
+        assert await client.reply() == b"421 4.7.0 " + BLOCKED + b" Ask your help desk.\r\n"
+        assert await client.closed()
+        await until(lambda: server.open == 0)
+    assert server.messages == []
+    assert b"".join(server.unfinished) == b""
+    assert front.ended("cut") == 1
+    assert [line["event"] for line in lines].count("cut") == 1
+
+
+async def test_a_change_before_the_message_that_turns_nothing(front: Submitted, server: SubmissionServer) -> None:
+    async with change_before_the_354(front, front.clean) as client:
+        pass
+    assert (await client.reply())[:3] == b"354"
+    assert (await client.ask(b"as usual\r\n."))[:3] == b"250"
+    assert server.messages[0].octets == b"as usual\r\n.\r\n"
+
+
+async def test_a_change_before_the_message_of_which_nobody_can_know(front: Submitted, server: SubmissionServer) -> None:
+    async with change_before_the_354(front, front.clean) as client:
+        front.evidence.unavailable = True
+    assert await client.reply() == b"421 4.7.1 The mail gateway cannot answer now. Mail will come back by itself.\r\n"
+    assert await client.closed()
+    await until(lambda: server.open == 0)
+    assert server.messages == []
+    assert front.ended("cut_for_now") == 1
+
+
+async def test_what_follows_data_while_a_change_is_read_ends_the_session(
+    front: Submitted, server: SubmissionServer
+) -> None:
+    async with change_before_the_354(front, front.clean) as client:
+        client.write(b"too early\r\n.\r\n")
+        await until(lambda: not next(iter(front.front.admission.connections)).connection.inbox.empty)
+    assert (await client.reply())[:9] == b"503 5.5.0"
+    assert await client.closed()
+    await until(lambda: server.open == 0)
+    assert server.messages == []
 
 
 async def test_a_verdict_that_turns_while_a_command_is_at_the_mail_server(
