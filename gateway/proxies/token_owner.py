@@ -13,6 +13,9 @@ from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Verdict
 from gateway.proxies.verdict_watch import VerdictWatch
 
+LOADS_MOST = 8
+"""How often one of the two is loaded for a verdict, where the other's record changes meanwhile."""
+
 
 class Turning(Protocol):
     """A session that ends when one of its verdicts turns."""
@@ -57,16 +60,34 @@ async def strictest(
 ) -> tuple[AccessRequest, Verdict]:
     """The strictest verdict of this moment, with the question that it answers; nothing is awaited behind it.
 
-    Whoever was judged first may turn while the other's record is read. He is registered: either his record is at hand,
-    or he is judged anew as soon as it is.
+    While the record of the one is read, a change of the other may be heard of. So both are asked again until they
+    answer in the same step: from memory, or as what was loaded last. Two answers may be older: where neither record can
+    be read, both are by setting, of one try each; and where records change faster than they are read, the last answer
+    of each counts after ``LOADS_MOST``. Both are registered: judged anew as soon as their record is there.
     """
     verdict = decision.judge(request)
-    if verdict is None:
-        verdict = await decision.judge_loading(request)
     if owner is None:
-        return request, verdict
+        return request, verdict if verdict is not None else await decision.judge_loading(request)
     owners = decision.judge(owner.request)
-    if owners is None:
-        owners = await decision.judge_loading(owner.request)
-        verdict = decision.judge(request) or verdict
+    last, owners_last = verdict, owners
+    unread = 0
+    for _ in range(LOADS_MOST):
+        if verdict is None:
+            about = request
+            verdict = last = await decision.judge_loading(request)
+            owners = decision.judge(owner.request)
+        elif owners is None:
+            about = owner.request
+            owners = owners_last = await decision.judge_loading(owner.request)
+            verdict = decision.judge(request)
+        else:
+            break
+        # What was loaded would be at hand: it was answered by setting.
+        unread = unread + 1 if decision.judge(about) is None else 0
+        if unread == 2:
+            # One after the other, so both.
+            break
+    verdict, owners = verdict or last, owners or owners_last
+    assert verdict is not None
+    assert owners is not None
     return (owner.request, owners) if owners.effect > verdict.effect else (request, verdict)

@@ -56,6 +56,8 @@ class Evidence:
         self.unavailable = False
         self.gate: asyncio.Event | None = None
         """Set to an unset event: every read waits for it."""
+        self.gates: dict[str, asyncio.Event] = {}
+        """By login: the reads of that one's record wait for it."""
         self.reads = 0
 
     def put(self, login: str, device_id: str, *apps: App, keys: tuple[str, ...] = ()) -> int:
@@ -80,6 +82,8 @@ class Evidence:
         self.reads += 1
         if self.gate is not None:
             await self.gate.wait()
+        if login in self.gates:
+            await self.gates[login].wait()
         if self.unavailable:
             raise StoreUnavailable("away")
         found = self.records.get(login)

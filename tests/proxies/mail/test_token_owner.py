@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 
 import pytest
 
+from gateway.domain.policy import Policy, Unavailable
 from tests.live.tokens import token
 from tests.proxies.mail.conversations import ANNA, LOGGED_IN, LOGGED_IN_AS_TOLD, greeted
 from tests.support.fronted import BAN, settled, until
@@ -94,3 +96,39 @@ async def test_one_turns_while_the_others_record_is_read(imap: MailFronted, serv
     imap.evidence.gate.set()
     assert (await client.line()).startswith(b"* NO [ALERT] ")
     await banning
+
+
+@pytest.mark.parametrize("found", ["a banned app", "nothing"])
+async def test_a_change_of_one_that_is_not_read_when_the_others_record_is(
+    imap: MailFronted, server: ScriptedServer, found: str
+) -> None:
+    """What was known of the first before that change begins no session."""
+    imap.clean(BERT)
+    await imap.decision.cache.load(BERT)
+    imap.evidence.gates = {ANNA: asyncio.Event(), BERT: asyncio.Event()}
+    client, _ = await by_token(imap, server, BERT, token(ANNA))
+    await until(lambda: imap.decision.sessions.count == 2)
+    await settled()
+    change = imap.dirty if found == "a banned app" else imap.clean
+    change(BERT)
+    imap.evidence.gates[ANNA].set()
+    await until(lambda: ANNA in imap.decision.cache.entries)
+    await settled()
+    assert imap.logins("accepted") == 0
+    imap.evidence.gates[BERT].set()
+    if found == "nothing":
+        await client.expect(LOGGED_IN_AS_TOLD)
+    else:
+        assert (await client.line()).startswith(b"* NO [ALERT] ")
+        assert imap.logins("refused") == 1
+
+
+async def test_a_login_where_nothing_can_be_read_of_either(imap: MailFronted, server: ScriptedServer) -> None:
+    """By setting, of each once."""
+    before = imap.decision.policy
+    setting = replace(before.version, number=2, unavailable=Unavailable.ALLOW)
+    await imap.decision.use(Policy(setting, before.index))
+    imap.evidence.unavailable = True
+    client, _ = await by_token(imap, server, BERT, token(ANNA))
+    await client.expect(LOGGED_IN_AS_TOLD)
+    assert imap.evidence.reads == 2

@@ -1,12 +1,13 @@
 """A token that names another owner than the name beside it: both answer, at the login, at MAIL and in between."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.live.tokens import token
-from tests.support.fronted import until
+from tests.support.fronted import settled, until
 from tests.support.submission_server import SubmissionServer
 from tests.support.submitted import ANNA, SmtpClient, Submitted, submitted
 
@@ -51,3 +52,27 @@ async def test_either_of_them_ends_the_session(front: Submitted, turning: str) -
     assert (await client.reply())[:9] == b"421 4.7.0"
     assert await client.closed()
     await until(lambda: front.decision.sessions.count == 0)
+
+
+async def test_a_change_of_one_that_is_not_read_when_the_others_record_is(
+    front: Submitted, server: SubmissionServer
+) -> None:
+    """What was known of the first before that change begins no message."""
+    front.clean(ANNA)
+    client = await logged_in(front)
+    assert (await client.ask(MAIL))[:3] == b"250"
+    assert (await client.ask(b"RCPT TO:<carl@corp.example>"))[:3] == b"250"
+    front.evidence.gates = {ANNA: asyncio.Event(), BERT: asyncio.Event()}
+    reads = front.evidence.reads
+    front.cache.forget(ANNA)
+    client.write(b"DATA\r\n")
+    await until(lambda: front.evidence.reads == reads + 1)
+    front.dirty(BERT)
+    front.evidence.gates[ANNA].set()
+    await until(lambda: front.cache.entries[ANNA].record is not None)
+    await settled()
+    front.evidence.gates[BERT].set()
+    assert (await client.reply())[:9] == b"550 5.7.1"
+    assert (await client.reply())[:9] == b"421 4.7.0"
+    assert await client.closed()
+    assert "DATA" not in server.verbs()
