@@ -165,7 +165,7 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
             total.newly_admitted += answer["newly_admitted"]
             total.may_cut = answer["may_cut"] if dry_run else None
             total.count_users(answer["users"], "" if dry_run else _imported(start + len(batch), rows))
-            total.aliases.update(answer["aliases"])
+            total.aliases.update(answer.get("aliases", ()))
             tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return total
 

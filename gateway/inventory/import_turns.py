@@ -15,7 +15,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.verdict import Effect
-from gateway.ports.store import Conflict, OutcomeUnknown, StoreUnavailable
+from gateway.ports.store import OutcomeUnknown
 
 DAY_SECONDS = 86_400.0
 BY_LOGIN = (Protocol.IMAP, Protocol.POP3, Protocol.SMTP, Protocol.WEBMAIL)
@@ -94,7 +94,7 @@ class ImportLimit:
 
     @contextmanager
     def taken(self, author: str, cut: int) -> Iterator[None]:
-        """Count what is cut within, unless the store says that nothing of it is kept.
+        """Count what is cut within, unless that fails so that nothing of it is kept.
 
         It counts from the beginning, for others may ask meanwhile. Raises ``InvalidValue`` where it is too much for one
         person.
@@ -118,7 +118,7 @@ class ImportLimit:
         except OutcomeUnknown:
             # It may be stored.
             raise
-        except (Conflict, StoreUnavailable):
+        except Exception:
             # That very one: others may have come since, at the same moment too.
             self._cut[author.casefold()] = [each for each in self._cut[author.casefold()] if each is not taken]
             raise

@@ -89,7 +89,11 @@ async def test_one_person_cuts_no_more_so_than_by_a_change_and_small_files_add_u
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "at the end"])
-@pytest.mark.parametrize("error", [StoreUnavailable("the disk is full"), Conflict("a login is taken")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnavailable("the disk is full"), Conflict("a login is taken"), InvalidValue("a name is too long")],
+    ids=repr,
+)
 async def test_what_could_not_be_stored_has_cut_nobody(company: Chain, error: Exception, late: bool) -> None:
     held = HeldStore(company.store)
     people = people_of(company, 3, held)
