@@ -40,12 +40,18 @@ class CommandMeans:
         return doveadm.exact(target)
 
     async def cut(self, targets: Sequence[str]) -> int:
-        """Run the program for each of them, at the same time."""
+        """Run the program for each of them, at the same time. One that fails is no failure of the others."""
         outcomes = await asyncio.gather(*(self._run(each) for each in targets), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+        failures: dict[str, CutFailed] = {}
+        for target, outcome in zip(targets, outcomes, strict=True):
+            if isinstance(outcome, CutFailed):
+                failures[target] = outcome
+            elif isinstance(outcome, BaseException):
                 raise outcome
-        return sum(outcome is True for outcome in outcomes)
+        ended = sum(outcome is True for outcome in outcomes)
+        if failures:
+            raise CutFailed(str(next(iter(failures.values()))), failures.keys(), ended)
+        return ended
 
     async def _run(self, user: str) -> bool:
         words = [user if word == USER else word for word in self._words]

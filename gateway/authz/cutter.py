@@ -2,13 +2,14 @@
 
 Nobody waits for it: what is wanted stands in a bounded queue, once per session or user, and is done in batches within a
 time. What fails is tried again with growing pauses, as long as the verdict is still DENY, and given up after a while.
+One target that always fails costs the others of its batch nothing: they are ended, and not once more for each try.
 Whoever was not ended is followed on, and if it is wanted again after that it is tried once, behind all others.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +41,12 @@ YOUNG_SECONDS = 5.0
 class CutFailed(Exception):  # noqa: N818
     """The asker's means could not be used now; the text says why, without a secret."""
 
+    def __init__(self, reason: str, failed: Collection[str] | None = None, ended: int = 0) -> None:
+        """``failed``: the targets it is about, if that is known; ``ended``: how many of the others had sessions."""
+        super().__init__(reason)
+        self.failed = failed
+        self.ended = ended
+
 
 class Means(Protocol):
     """A way to end sessions."""
@@ -59,7 +66,10 @@ class Means(Protocol):
         ...
 
     async def cut(self, targets: Sequence[str]) -> int:
-        """End the sessions of all ``targets``; how many targets had any. Raises ``CutFailed``; may be repeated."""
+        """End the sessions of all ``targets``; how many targets had any. May be repeated.
+
+        Raises ``CutFailed``, which says of which targets wherever that can be known.
+        """
         ...
 
     async def close(self) -> None:
@@ -139,6 +149,8 @@ class Cutter:
         self._wake = asyncio.Event()
         self._failing = False
         self._pause = FIRST_PAUSE_SECONDS
+        self._at_once = means.most
+        """How many targets are taken now."""
         self._cuts = metrics.counter(
             "gatepost_asker_cuts_total", "Sessions at askers that were to be ended", "means", "outcome"
         )
@@ -170,9 +182,9 @@ class Cutter:
         while True:
             await self._something_to_do()
             self._take_again()
-            targets, in_vain = self._waiting.first(self.means.most), False
+            targets, in_vain = self._waiting.first(self._at_once), False
             if not targets and self._monotonic() >= self._in_vain_from:
-                targets, in_vain = self._in_vain.first(self.means.most), True
+                targets, in_vain = self._in_vain.first(self._at_once), True
             # Taken out before it is done: whoever is let in meanwhile and denied again is wanted anew.
             batch = {target: wanted for target in targets if (wanted := self._taken(target))}
             if not batch or await self._done(batch):
@@ -228,24 +240,35 @@ class Cutter:
         return verdict is None or verdict.effect is Effect.DENY
 
     async def _done(self, batch: Mapping[str, list[Wanted]]) -> bool:
-        """Whether a batch was taken; of one that failed those come back that should be tried again."""
+        """Whether all of a batch was taken; of what failed those come back that should be tried again."""
         try:
             ended = await self.means.cut(tuple(batch))
         except CutFailed as error:
-            self._failed(batch, str(error))
+            if error.failed is None:
+                self._failed_blindly(batch, str(error))
+                return False
+            failed = {target: wanted for target, wanted in batch.items() if target in error.failed}
+            self._ended({target: wanted for target, wanted in batch.items() if target not in failed}, error.ended)
+            self._failed(failed, str(error))
             return False
         except Exception as error:  # a mistake of ours loses nobody of the batch
-            self._failed(batch, type(error).__name__)
+            self._failed_blindly(batch, type(error).__name__)
             raise
         if self._failing:
             self._failing = False
             log.info("cuts_go_on", means=self.means.name)
+        self._ended(batch, ended)
+        return True
+
+    def _ended(self, batch: Mapping[str, list[Wanted]], ended: int) -> None:
+        if not batch:
+            return
+        self._at_once = min(2 * self._at_once, self.means.most)
         self._pause = FIRST_PAUSE_SECONDS
         self._count("ended", ended)
         self._count("nobody_there", len(batch) - ended)
         for target, wanted in batch.items():
             self._settle(target, wanted)
-        return True
 
     def _settle(self, target: str, ended: list[Wanted]) -> None:
         first = [each for each in ended if not each.once_more]
@@ -255,6 +278,11 @@ class Cutter:
             self._again[target] = (later, [replace(each, wanted_at=later, once_more=True) for each in young])
         for wanted in first[:1]:
             self._log.write_down("cut", wanted.session.request, wanted.verdict, wanted.session.asker)
+
+    def _failed_blindly(self, batch: Mapping[str, list[Wanted]], reason: str) -> None:
+        # One of them may be to blame, and the others be ended each time: by fewer at a time it comes to stand alone.
+        self._at_once = max(1, len(batch) // 2)
+        self._failed(batch, reason)
 
     def _failed(self, batch: Mapping[str, list[Wanted]], reason: str) -> None:
         # Of whoever was given up before it has been said.

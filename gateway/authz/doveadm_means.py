@@ -45,11 +45,16 @@ class DoveadmMeans:
         return doveadm.exact(target)
 
     async def cut(self, targets: Sequence[str]) -> int:
-        """Kick these users."""
+        """Kick these users. One whom doveadm fails for is no failure of the others."""
         try:
-            return sum(doveadm.kicked(await self._said(doveadm.kicks(targets)), len(targets)))
+            outcomes = doveadm.kicked(await self._said(doveadm.kicks(targets)), len(targets))
         except InvalidValue as error:
             raise CutFailed(str(error)) from None
+        failures = {user: said for user, said in zip(targets, outcomes, strict=True) if isinstance(said, str)}
+        ended = sum(said is True for said in outcomes)
+        if failures:
+            raise CutFailed(next(iter(failures.values())), failures.keys(), ended)
+        return ended
 
     async def who(self) -> tuple[Connected, ...]:
         """Who is connected. Raises ``CutFailed``."""

@@ -35,7 +35,7 @@ class HaproxyMeans:
             except CutFailed as error:
                 failure = error
         if failure is not None and not wanted <= found:
-            raise failure
+            raise CutFailed(str(failure), wanted - found, len(found))
         return len(found)
 
     async def _cut_at(self, client: HaproxyClient, wanted: frozenset[str]) -> set[str]:

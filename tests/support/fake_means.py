@@ -23,7 +23,11 @@ class FakeMeans:
         self.mistakes = 0
         """How many of the next calls fail as nobody has thought of."""
         self.never: set[str] = set()
-        """Targets with which every call fails."""
+        """Targets with which every call fails, after all others of it were ended."""
+        self.says_who = False
+        """Whether it tells then of whom it failed."""
+        self.kicked: list[str] = []
+        """All targets that were ended, in calls that failed as well."""
         self.tried = 0
         """How many calls there were."""
         self.gate: asyncio.Event | None = None
@@ -47,8 +51,11 @@ class FakeMeans:
         if self.failures:
             self.failures -= 1
             raise CutFailed("is away")
-        if self.never.intersection(targets):
-            raise CutFailed("has been begun and does not end")
+        failed = self.never.intersection(targets)
+        self.kicked += [each for each in targets if each not in failed]
+        if failed:
+            reason, others = "has been begun and does not end", len(targets) - len(failed)
+            raise CutFailed(reason, failed, others) if self.says_who else CutFailed(reason)
         if self.mistakes:
             self.mistakes -= 1
             raise RecursionError("too deep")

@@ -69,25 +69,25 @@ def who() -> bytes:
     return json.dumps([["who", {}, "0"]]).encode()
 
 
-def kicked(body: bytes, count: int) -> tuple[int, ...]:
-    """Of ``count`` kicks in their order: 1 where somebody was there, 0 where nobody was.
+def kicked(body: bytes, count: int) -> tuple[bool | str, ...]:
+    """Of ``count`` kicks in their order: whether somebody was there; a text says why it is not known that it was done.
 
-    Raises ``InvalidValue`` for any other answer, saying what it is.
+    Raises ``InvalidValue`` for an answer that cannot be read.
     """
     answers = _by_tag(body)
     return tuple(_kicked(answers.get(str(place))) for place in range(count))
 
 
-def _kicked(answer: tuple[str, object] | None) -> int:
+def _kicked(answer: tuple[str, object] | None) -> bool | str:
     if answer is None:
-        raise InvalidValue("doveadm has not answered every command")
+        return "doveadm has not answered every command"
     kind, said = answer
     if kind == "doveadmResponse":
-        return 1
+        return True
     code = said.get("exitCode") if isinstance(said, Mapping) else None
     if kind == "error" and code == _NOBODY:
-        return 0
-    raise InvalidValue(f"doveadm says {kind} {_short(said)}")
+        return False
+    return f"doveadm says {kind} {_short(said)}"
 
 
 def connected(body: bytes) -> tuple[Connected, ...]:

@@ -37,24 +37,27 @@ def test_every_name_is_one_value_of_its_command(users: list[str]) -> None:
 
 def test_who_was_there_and_who_was_not() -> None:
     said = [["doveadmResponse", [{"result": "bert"}], "1"], ["error", {"type": "exitCode", "exitCode": 68}, "0"]]
-    assert doveadm.kicked(json.dumps(said).encode(), 2) == (0, 1)
+    assert doveadm.kicked(json.dumps(said).encode(), 2) == (False, True)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[["doveadmResponse",[]]]'])
+def test_an_answer_that_cannot_be_read_is_no_success(body: bytes) -> None:
+    with pytest.raises(InvalidValue):
+        doveadm.kicked(body, 1)
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("said", "told"),
     [
-        b"",
-        b"{}",
-        b"[1]",
-        b"[]",
-        b'[["doveadmResponse",[],"7"]]',
-        b'[["error",{"type":"exitCode","exitCode":75},"0"]]',
-        b'[["error",{"type":"unknownMethod"},"0"]]',
+        ([], "has not answered every command"),
+        ([["doveadmResponse", [], "7"]], "has not answered every command"),
+        ([["error", {"type": "exitCode", "exitCode": 75}, "1"]], 'says error {"type": "exitCode", "exitCode": 75}'),
+        ([["error", {"type": "unknownMethod"}, "1"]], 'says error {"type": "unknownMethod"}'),
     ],
 )
-def test_another_answer_is_no_success(body: bytes) -> None:
-    with pytest.raises(InvalidValue):
-        doveadm.kicked(body, 1)
+def test_another_answer_is_no_success_of_that_one(said: list[object], told: str) -> None:
+    body = json.dumps([["doveadmResponse", [], "0"], *said]).encode()
+    assert doveadm.kicked(body, 2) == (True, f"doveadm {told}")
 
 
 def test_who_is_connected() -> None:
