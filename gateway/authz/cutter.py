@@ -9,6 +9,7 @@ Whoever was not ended is followed on, and if it is wanted again after that it is
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -142,8 +143,11 @@ class Cutter:
         """Those that were given up before: each is tried once, while nobody else waits, …"""
         self._in_vain_from = -math.inf
         """… and from this moment on."""
-        self._again: dict[str, tuple[float, list[Wanted]]] = {}
-        """Those that are cut once more, and when."""
+        self._again: deque[tuple[float, str, Wanted]] = deque()
+        """Those that are cut once more, by their targets, and when: the next one first.
+
+        Each by itself: another device of the user may have come since.
+        """
         self.given_up: Callable[[str, AskedSession], None] = lambda target, session: None
         """Told of each target, and session of it, that is not tried again."""
         self._wake = asyncio.Event()
@@ -200,7 +204,7 @@ class Cutter:
         if self._waiting:
             return
         self._wake.clear()
-        moments = [at for at, _ in self._again.values()] + ([self._in_vain_from] if self._in_vain else [])
+        moments = [at for at, _, _ in islice(self._again, 1)] + ([self._in_vain_from] if self._in_vain else [])
         due = min(moments, default=None)
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - self._monotonic())):
@@ -220,9 +224,9 @@ class Cutter:
 
     def _take_again(self) -> None:
         now = self._monotonic()
-        for target in [each for each, (at, _) in self._again.items() if at <= now]:
-            for wanted in self._again.pop(target)[1]:
-                self._try_again(target, wanted)
+        while self._again and self._again[0][0] <= now:
+            _, target, wanted = self._again.popleft()
+            self._try_again(target, wanted)
 
     def _try_again(self, target: str, wanted: Wanted) -> None:
         if self._is_denied(wanted):
@@ -272,10 +276,10 @@ class Cutter:
 
     def _settle(self, target: str, ended: list[Wanted]) -> None:
         first = [each for each in ended if not each.once_more]
-        young = [each for each in first if each.wanted_at - each.session.at < YOUNG_SECONDS]
-        if young and target not in self._again and len(self._again) < WAITING_MOST:
-            later = self._monotonic() + YOUNG_SECONDS
-            self._again[target] = (later, [replace(each, wanted_at=later, once_more=True) for each in young])
+        later = self._monotonic() + YOUNG_SECONDS
+        for each in first:
+            if each.wanted_at - each.session.at < YOUNG_SECONDS and len(self._again) < WAITING_MOST:
+                self._again.append((later, target, replace(each, wanted_at=later, once_more=True)))
         for wanted in first[:1]:
             self._log.write_down("cut", wanted.session.request, wanted.verdict, wanted.session.asker)
 

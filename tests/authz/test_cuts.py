@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -159,6 +160,34 @@ async def test_who_was_let_in_a_moment_ago_is_cut_once_more(cutting: Cutting) ->
     cutting.asking.dirty("dora@corp.example", "doraphone")
     await until(lambda: len(cutting.means.cuts) >= 3)
     assert sorted(cutting.means.cuts)[:3] == ["anna@corp.example", "anna@corp.example", "dora@corp.example"]
+
+
+async def test_each_device_that_was_let_in_a_moment_ago_is_cut_once_more(cutting: Cutting) -> None:
+    """The second one comes after the first one's cut, and the first one is in order again before its second cut."""
+    for device in ("annaphone", "annalaptop"):
+        cutting.asking.clean("anna@corp.example", device)
+    for times, device in enumerate(("annaphone", "annalaptop"), start=1):
+        request = AccessRequest("anna@corp.example", device, Protocol.ACTIVESYNC)
+        cutting.cut.note("nginx", request, Whereabouts(user="anna"))
+        cutting.clock.ahead += 1
+        cutting.asking.dirty("anna@corp.example", device)
+        await until(partial(is_cut, cutting, "anna", times))
+        cutting.clock.ahead += 2
+    cutting.asking.clean("anna@corp.example", "annaphone")
+    await cutting.asking.cache.load("anna@corp.example")
+    for user in ("dora", "emil"):
+        assert await cutting.login(user) == 0
+        # Somebody else's turn, or the cutter would not look at this clock.
+        cutting.asking.dirty(f"{user}@corp.example", "phone")
+        cutting.clock.ahead += cutter_module.YOUNG_SECONDS / 2
+        await until(partial(is_cut, cutting, user))
+        await settled()
+        # Only the first one's moment has come by now, and the first one is in order.
+        assert cutting.means.cuts.count("anna") == (2 if user == "dora" else 3)
+
+
+def is_cut(cutting: Cutting, user: str, times: int = 1) -> bool:
+    return cutting.means.cuts.count(user) >= times
 
 
 @pytest.mark.parametrize("user", ["12345", "-f", "an*na", "10.0.0.1"])
