@@ -37,6 +37,8 @@ JUDGED_ANEW_SECONDS = 1.0
 """Who has waited for longer is judged once more before it is ended."""
 YOUNG_SECONDS = 5.0
 """Whoever was let in so short a while ago may not be connected yet at the asker: it is cut once more after this."""
+AT_A_TIME = 100
+"""Targets whose sessions are judged anew before everybody else gets a turn."""
 
 
 class CutFailed(Exception):  # noqa: N818
@@ -185,12 +187,11 @@ class Cutter:
         """Do what is wanted, until cancelled."""
         while True:
             await self._something_to_do()
-            self._take_again()
+            await self._take_again()
             targets, in_vain = self._waiting.first(self._at_once), False
             if not targets and self._monotonic() >= self._in_vain_from:
                 targets, in_vain = self._in_vain.first(self._at_once), True
-            # Taken out before it is done: whoever is let in meanwhile and denied again is wanted anew.
-            batch = {target: wanted for target in targets if (wanted := self._taken(target))}
+            batch = await self._batch(targets)
             if not batch or await self._done(batch):
                 continue
             if in_vain:
@@ -212,6 +213,17 @@ class Cutter:
         except TimeoutError:
             return
 
+    async def _batch(self, targets: Sequence[str]) -> dict[str, list[Wanted]]:
+        """Taken out before it is done: whoever is let in meanwhile and denied again is wanted anew."""
+        batch = {}
+        for place, target in enumerate(targets):
+            # Before the first as well: of many who turned back each batch may be empty, and nothing else waits here.
+            if not place % AT_A_TIME:
+                await asyncio.sleep(0)
+            if wanted := self._taken(target):
+                batch[target] = wanted
+        return batch
+
     def _taken(self, target: str) -> list[Wanted]:
         """All that wait for a target, but for those that turned back meanwhile."""
         now, taken = self._monotonic(), []
@@ -222,11 +234,14 @@ class Cutter:
                 self.given_up(target, wanted.session)
         return taken
 
-    def _take_again(self) -> None:
-        now = self._monotonic()
+    async def _take_again(self) -> None:
+        now, taken = self._monotonic(), 0
         while self._again and self._again[0][0] <= now:
             _, target, wanted = self._again.popleft()
             self._try_again(target, wanted)
+            taken += 1
+            if not taken % AT_A_TIME:
+                await asyncio.sleep(0)
 
     def _try_again(self, target: str, wanted: Wanted) -> None:
         if self._is_denied(wanted):

@@ -1,6 +1,7 @@
 """Who was let in through an asker is cut by its means when the verdict turns, once, and nobody waits for it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -13,10 +14,11 @@ from gateway.authz import following as following_module
 from gateway.authz.cutter import Cutter
 from gateway.authz.following import Cut, Following
 from gateway.authz.inquiry import Whereabouts
-from gateway.authz.let_in import LetIn
+from gateway.authz.let_in import AskedSession, LetIn
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.verdict import Effect, Verdict
 from gateway.protocols.authz.doveadm import Connected
 from tests.support.asking import policy_request
 from tests.support.cutting import Cutting
@@ -24,6 +26,7 @@ from tests.support.fake_means import FakeDoveadm
 from tests.support.fronted import BAN, policy, settled, until
 
 REMEMBERED_SECONDS = 5_000.0
+MANY = 5_000
 
 
 async def test_who_was_let_in_is_cut_when_the_verdict_turns(cutting: Cutting) -> None:
@@ -137,6 +140,45 @@ async def test_it_is_given_up_after_a_while(cutting: Cutting, monkeypatch: pytes
     await until(lambda: cutting.means.failures < 1_000_000)
     cutting.clock.ahead += cutter_module.GIVE_UP_SECONDS + 1
     await until(lambda: cutting.counted("given_up") == 1)
+
+
+@pytest.mark.parametrize("most", [3, MANY])
+@pytest.mark.parametrize("once_more", [False, True])
+async def test_others_get_their_turn_while_many_are_judged_anew(
+    cutting: Cutting, monkeypatch: pytest.MonkeyPatch, most: int, once_more: bool
+) -> None:
+    """All of them have turned back: there is nothing to wait for."""
+    turns, judged = 0, list[int]()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    def turned_back(request: AccessRequest) -> Verdict:
+        judged.append(turns)
+        return allowed
+
+    allowed = await cutting.asking.decision.judge_loading(request_of("anna@corp.example"))
+    denied = await cutting.asking.decision.judge_loading(request_of("bert@corp.example"))
+    assert (allowed.effect, denied.effect) == (Effect.ALLOW, Effect.DENY)
+    cutter = cutting.cut.cutter
+    monkeypatch.setattr(cutter, "_judge", turned_back)
+    monkeypatch.setattr(cutter, "_at_once", most)
+    cutting.means.most = most
+    for number in range(MANY):
+        session = AskedSession(cutting.let_in, "", "", f"u{number}", "dovecot", request_of("u"), cutting.clock())
+        cutter.cut(session, denied)
+    if once_more:
+        await until(lambda: len(cutting.means.cuts) == MANY)
+    cutting.clock.ahead += cutter_module.YOUNG_SECONDS + 1
+    beside = asyncio.create_task(others())
+    cutter._wake.set()
+    await until(lambda: len(judged) == MANY)
+    beside.cancel()
+    assert len(cutting.means.cuts) == MANY * once_more
+    assert max(Counter(judged).values()) <= 2 * cutter_module.AT_A_TIME
 
 
 async def test_a_verdict_waits_for_no_cut(cutting: Cutting) -> None:
