@@ -203,22 +203,22 @@ class JudgedExchange(ABC):
             return True
         verdict = self._front.decision.judge(self.request)
         if verdict is None:
-            self._body = octets
-            self._task = asyncio.create_task(self._end_when_judged())
+            # The client has sent everything: from now on it waits for us.
+            self._client.wait_at_most(self._front.settings.upstream_response_seconds)
+            self._task = asyncio.create_task(self._end_when_judged(octets))
         elif verdict.effect is Effect.ALLOW:
             return True
         else:
             self.verdict_turned(verdict)
         return False
 
-    async def _end_when_judged(self) -> None:
+    async def _end_when_judged(self, last_piece: bytes) -> None:
         verdict = await self._front.decision.judge_loading(self.request)
         self._forget_task()
         if self._upstream is None or not self._is_under_way:
             return
         if verdict.effect is Effect.ALLOW:
-            octets, self._body = self._body, b""
-            self._write_more(self._upstream, octets, last=True)
+            self._write_more(self._upstream, last_piece, last=True)
         else:
             self.verdict_turned(verdict)
 
@@ -427,7 +427,9 @@ class JudgedExchange(ABC):
 
     def out_of_time(self) -> None:
         """The connection's deadline has passed."""
-        if self.state in (State.HELD, State.FORWARDED) and self._body_complete:
+        # At the mail server the only task is about a last piece that is held.
+        has_come = self._body_complete or (self.state is State.FORWARDED and self._task is not None)
+        if self.state in (State.HELD, State.FORWARDED) and has_come:
             self.tell(self._front.refusing.deferred("upstream_silent"))
         else:
             self.break_off("out_of_time")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.policy import Unavailable, policy_of
-from tests.support.fronted import BAN, TIKTOK, Fronted, fronted, policy, settled, until
+from tests.support.fronted import BAN, TIKTOK, Fronted, fronted, policy, settled, until, until_still
 from tests.support.raw_http import Client, eas, request
 from tests.support.scripted_origin import Origin, OriginConnection
 from tests.support.spine import FOLDER_SYNC
@@ -213,6 +213,52 @@ async def test_what_a_mail_does_is_judged_with_its_last_piece(scripted: Fronted,
     else:
         assert (await client.answer()).body == SEND_MAIL_BLOCKED
         assert not connection.has_heard
+
+
+async def sent_but_its_end(scripted: Fronted, origin: Origin) -> tuple[Client, OriginConnection, bytes, asyncio.Event]:
+    """A mail but for its last piece, which is not sent; then a change is heard of that cannot be read yet."""
+    scripted.proved("anna")
+    scripted.clean("anna", "phone1")
+    await scripted.known("anna")
+    sent = request(eas("SendMail", "anna", "phone1"), SEND_MAIL, user="anna")
+    client = await scripted.client()
+    client.write(sent[:-100])
+    connection = await origin.connection()
+    await connection.head()
+    await connection.octets(len(SEND_MAIL) - 100)
+    gate = scripted.evidence.gate = asyncio.Event()
+    scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1"))
+    return client, connection, sent[-100:], gate
+
+
+async def test_a_last_piece_that_is_held_is_not_lost_by_an_early_answer(scripted: Fronted, origin: Origin) -> None:
+    """Else the mail server would take the next request on this connection, somebody else's, for the mail's end."""
+    client, connection, last, gate = await sent_but_its_end(scripted, origin)
+    await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+    await until(lambda: scripted.front.status()["responding"] == 1 or scripted.evidence.reads == 2)
+    await settled()
+    client.write(last)
+    await until_still(lambda: scripted.evidence.reads)
+    gate.set()
+    assert await connection.octets(100) == last
+    await connection.send(b"mail")
+    assert (await client.answer()).body == b"mail"
+
+
+async def test_a_last_piece_that_is_held_waits_for_us_and_not_for_the_client(scripted: Fronted, origin: Origin) -> None:
+    client, connection, last, gate = await sent_but_its_end(scripted, origin)
+    client.write(last)
+    await until(lambda: scripted.evidence.reads == 2)
+    await until_still(lambda: scripted.evidence.reads)
+    settings = scripted.front.settings
+    scripted.clock.ahead += settings.body_seconds + 1
+    scripted.front.sweep()
+    assert not connection.ended
+    scripted.clock.ahead += settings.upstream_response_seconds + 1
+    scripted.front.sweep()
+    assert (await client.answer()).status == 503
+    gate.set()
+    await connection.until_ended()
 
 
 @pytest.mark.parametrize("end", ["body", "nothing"])
