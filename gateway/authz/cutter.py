@@ -122,6 +122,17 @@ class Waiting:
         self.sessions -= len(taken)
         return taken
 
+    def take_older(self, target: str, before: float) -> list[Wanted]:
+        """Those of a target that have been wanted since before a moment; they wait no more."""
+        there = self._by_target.get(target, {})
+        taken = [each for each in there.values() if each.wanted_at < before]
+        for each in taken:
+            del there[each.session.key]
+        if not there:
+            self._by_target.pop(target, None)
+        self.sessions -= len(taken)
+        return taken
+
 
 class Cutter:
     """The queue of one means."""
@@ -264,24 +275,24 @@ class Cutter:
             ended = await self.means.cut(tuple(batch))
         except CutFailed as error:
             if error.failed is None:
-                self._failed_blindly(batch, str(error))
+                await self._failed_blindly(batch, str(error))
                 return False
             failed = {target: wanted for target, wanted in batch.items() if target in error.failed}
             self._ended({target: wanted for target, wanted in batch.items() if target not in failed}, error.ended)
-            self._failed(failed, str(error))
+            self._failed(failed, str(error), alone=len(failed) == len(batch))
             return False
         except Exception as error:  # a mistake of ours loses nobody of the batch
-            self._failed_blindly(batch, type(error).__name__)
+            await self._failed_blindly(batch, type(error).__name__)
             raise
-        if self._failing:
-            self._failing = False
-            log.info("cuts_go_on", means=self.means.name)
         self._ended(batch, ended)
         return True
 
     def _ended(self, batch: Mapping[str, list[Wanted]], ended: int) -> None:
         if not batch:
             return
+        if self._failing:
+            self._failing = False
+            log.info("cuts_go_on", means=self.means.name)
         self._at_once = min(2 * self._at_once, self.means.most)
         self._pause = FIRST_PAUSE_SECONDS
         self._count("ended", ended)
@@ -298,14 +309,23 @@ class Cutter:
         for wanted in first[:1]:
             self._log.write_down("cut", wanted.session.request, wanted.verdict, wanted.session.asker)
 
-    def _failed_blindly(self, batch: Mapping[str, list[Wanted]], reason: str) -> None:
+    async def _failed_blindly(self, batch: Mapping[str, list[Wanted]], reason: str) -> None:
         # One of them may be to blame, and the others be ended each time: by fewer at a time it comes to stand alone.
         self._at_once = max(1, len(batch) // 2)
         self._failed(batch, reason)
+        # By so few at a time the turn of some would not come in hours.
+        before = self._monotonic() - GIVE_UP_SECONDS
+        for place, target in enumerate(self._waiting.first(len(self._waiting)), 1):
+            for wanted in self._waiting.take_older(target, before):
+                self._give_up(target, wanted.session, reason)
+            if not place % AT_A_TIME:
+                await asyncio.sleep(0)
 
-    def _failed(self, batch: Mapping[str, list[Wanted]], reason: str) -> None:
+    def _failed(self, batch: Mapping[str, list[Wanted]], reason: str, *, alone: bool = True) -> None:
+        """``alone``: nobody beside them was ended, so that the means may not work at all."""
         # Of whoever was given up before it has been said.
-        if not self._failing and not all(each.session.in_vain for group in batch.values() for each in group):
+        said = self._failing or all(each.session.in_vain for group in batch.values() for each in group)
+        if alone and not said:
             self._failing = True
             log.error("cut_failed", means=self.means.name, reason=reason, waiting=self.waiting + len(batch))
         self._count("failed")

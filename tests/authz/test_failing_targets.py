@@ -100,6 +100,34 @@ async def test_where_somebody_was_ended_the_pause_is_short_again(cutting: Cuttin
 # --- the means tell which ones
 
 
+async def test_all_are_given_up_in_time_by_means_that_are_away(
+    cutting: Cutting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though fewer and fewer are tried at a time, and then one by one with the longest of pauses."""
+    cutting.means.failures = FOR_EVER
+    users = [f"user{number}" for number in range(40)]
+    for user in users:
+        assert await cutting.login(user) == 0
+    cutting.clock.ahead += 2 * cutter_module.YOUNG_SECONDS
+    for user in users:
+        cutting.asking.dirty(f"{user}@corp.example", "phone")
+    await until(lambda: cutting.means.tried > 5)
+    tried = cutting.means.tried
+    cutting.clock.ahead += cutter_module.GIVE_UP_SECONDS + 1
+    await until(lambda: cutting.counted("given_up") == len(users))
+    assert cutting.means.tried <= tried + 2
+
+
+async def test_one_who_cannot_be_ended_does_not_hide_that_cuts_go_on(cutting: Cutting) -> None:
+    cutting.means.never, cutting.means.says_who, cutting.means.failures = {"bob"}, True, 1
+    with capture_logs() as logged:
+        await denied_together(cutting)
+        await until(lambda: cutting.counted("ended") == 2)
+        # He alone is left then.
+        said = ["cut_failed", "cuts_go_on", "cut_failed"]
+        await until(lambda: [each["event"] for each in logged if each["event"][:4] in ("cut_", "cuts")][:3] == said)
+
+
 async def test_a_program_that_fails_for_one_has_ended_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_means, "SECONDS", 60.0)
     code = "import sys; sys.exit({'bob': 'cannot', 'carl': 68}.get(sys.argv[1], 0))"
