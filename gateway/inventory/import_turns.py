@@ -15,7 +15,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy, PolicyVersion
 from gateway.domain.verdict import Effect
-from gateway.ports.store import OutcomeUnknown
+from gateway.ports.store import Conflict, OutcomeUnknown, StoreUnavailable
 
 DAY_SECONDS = 86_400.0
 BY_LOGIN = (Protocol.IMAP, Protocol.POP3, Protocol.SMTP, Protocol.WEBMAIL)
@@ -118,7 +118,7 @@ class ImportLimit:
         except OutcomeUnknown:
             # It may be stored.
             raise
-        except Exception:
-            # That very one: others may have come since, at the same moment too.
+        except (Conflict, InvalidValue, StoreUnavailable):
+            # Of a mistake of ours nobody knows what it has left. That very one: others may have come since.
             self._cut[author.casefold()] = [each for each in self._cut[author.casefold()] if each is not taken]
             raise
