@@ -6,6 +6,7 @@ it came, and a crowd of them costs two readings, not one each.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from gateway.ports.store import Reading, Source, Store
 
@@ -31,9 +32,14 @@ class Senders:
     async def _after(self, earlier: "asyncio.Task[Sequence[Source]] | None") -> Sequence[Source]:
         if earlier is not None:
             await asyncio.wait({earlier})
+            # An error keeps what its frames know: each reading that fails would keep the one before it.
+            earlier = None
         self._reading, self._next = self._next, None
-        async with asyncio.timeout(self._within_seconds):
-            return await self._store.read_at_once(_sources)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._within_seconds):
+                return await self._store.read_at_once(_sources)
+        # Another one: that of the timeout keeps this task, which keeps its error.
+        raise TimeoutError
 
 
 async def _sources(reading: Reading) -> Sequence[Source]:
