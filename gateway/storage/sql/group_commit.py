@@ -106,7 +106,8 @@ class _Unit:
     """A work on its way."""
 
     work: Callable[[Writing], Awaitable[Any]]
-    done: asyncio.Future[tuple[Any, tuple[Change, ...]]]
+    done: asyncio.Future[tuple[Any, tuple[Change, ...]]] | None
+    """None: it has failed."""
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     task: asyncio.Task[Any] | None = None
     attempts: int = 0
@@ -119,12 +120,19 @@ class _Unit:
 
     def foreseen(self) -> ForeseenReport | None:
         """What it will look at, as far as that is known and is of use."""
-        blind = self.blind or self.alone or self.done.done()
+        blind = self.blind or self.alone or self.over
         return self.work.report if not blind and isinstance(self.work, ForeseenWork) else None
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.done is None or self.done.done()
+
     def fail(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+        # It lets go of who has the error: frames that the error has gone through, and so the error, may know the unit.
+        done, self.done, self.task = self.done, None, None
+        if done is not None and not done.done():
+            done.set_exception(error)
 
 
 class _TransactionLost(Exception):  # noqa: N818
@@ -166,16 +174,20 @@ class GroupCommit:
         if len(self._waiting) >= WAITING_AT_MOST:
             raise StoreUnavailable(f"{WAITING_AT_MOST} works wait for the store already")
         loop = asyncio.get_running_loop()
-        unit = _Unit(work, loop.create_future())
+        done: asyncio.Future[tuple[T, tuple[Change, ...]]] = loop.create_future()
+        unit = _Unit(work, done)
         self._waiting.append(unit)
         if self._running is None:
             self._running = loop.create_task(self._run())
         try:
-            return await unit.done
+            return await done
         except asyncio.CancelledError:
             if unit.task is not None:
                 unit.task.cancel()
             raise
+        finally:
+            # The error that they have would know them by this frame.
+            del unit, done
 
     async def close(self) -> None:
         """Finish what is waiting and take no more."""
@@ -237,7 +249,7 @@ class GroupCommit:
         else:
             self.forward.reached = transaction.sequence + sum(len(rows) for rows in changes)
             for (unit, result), rows in zip(done, changes, strict=True):
-                if not unit.done.done():
+                if unit.done is not None and not unit.done.done():
                     unit.done.set_result((result, rows))
 
     async def _collect(self, transaction: Transaction, group: Group, done: list[tuple[_Unit, Any]]) -> None:
@@ -253,7 +265,7 @@ class GroupCommit:
                 seen = await self._foresee(group)
             seen, taken = max(0, seen - 1), taken + 1
             unit = self._waiting.popleft()
-            if unit.done.done():
+            if unit.over:
                 continue
             try:
                 await self._one(transaction, group, unit, done)
