@@ -9,6 +9,7 @@ run again with nothing put off (``alone``).
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+from weakref import proxy
 
 from sqlalchemy import Select
 from sqlalchemy.sql import CompoundSelect, Executable
@@ -135,7 +136,8 @@ class _Direct:
 
     def __init__(self, group: Gathered, rows: PostgresRows) -> None:
         self.dialect = rows.dialect
-        self._group = group
+        # Which holds these, and all that it remembers: in a circle it would stay until somebody collects garbage.
+        self._group: Gathered = proxy(group)
         self._rows = rows
 
     async def all(self, statement: Executable, parameters: Mapping[str, object] | None = None) -> Sequence[Any]:
