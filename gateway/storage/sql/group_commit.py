@@ -251,6 +251,9 @@ class GroupCommit:
             for (unit, result), rows in zip(done, changes, strict=True):
                 if unit.done is not None and not unit.done.done():
                     unit.done.set_result((result, rows))
+        finally:
+            # The error that it has went through frames that know the group.
+            group.failed = None
 
     async def _collect(self, transaction: Transaction, group: Group, done: list[tuple[_Unit, Any]]) -> None:
         """Run works until none is waiting or the group is full."""

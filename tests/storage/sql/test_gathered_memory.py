@@ -7,11 +7,12 @@ from weakref import WeakSet
 
 import pytest
 
-from gateway.ports.store import Writing
+from gateway.domain.inventory import DeviceKey
+from gateway.ports.store import ForeseenReport, ForeseenWork, StoreUnavailable, Writing
 from gateway.storage.sql import SqlStore, group_commit, open_store
 from gateway.storage.sql.gathered import Gathered
 from gateway.storage.sql.gathered_writing import GatheredWriting
-from tests.support.stored_values import person
+from tests.support.stored_values import inventory, person
 
 
 @pytest.fixture
@@ -56,4 +57,26 @@ async def test_nothing_of_a_group_whose_works_are_done(store: SqlStore, groups: 
 
     await store.write(work)
     await ended(store)
+    assert len(groups) == 0
+
+
+@pytest.mark.live
+async def test_nothing_of_groups_that_cannot_write_what_was_put_off(store: SqlStore, groups: WeakSet[Gathered]) -> None:
+    """Before a work that reads, whose error it is."""
+    most = 0
+
+    async def put(writing: Writing) -> None:
+        await writing.put_inventory(inventory("d1", keys=(DeviceKey("imei", "not\x00storable"),)))
+
+    async def read(writing: Writing) -> None:
+        nonlocal most
+        most = max(most, len(groups))
+        await writing.policy_change(1)
+
+    first = ForeseenWork(put, ForeseenReport("mdm", "m", "d1", (), ()))
+    done = await asyncio.gather(store.write(first), store.write(read), return_exceptions=True)
+    assert [isinstance(each, StoreUnavailable) for each in done] == [True, False]
+    del done
+    await ended(store)
+    assert most >= 1
     assert len(groups) == 0
