@@ -28,14 +28,16 @@ class HaproxyMeans:
 
     async def cut(self, targets: Sequence[str]) -> int:
         """Shut down the sessions of these clients. One process that is away holds back none of the others."""
-        wanted, found, failure = frozenset(targets), set[str](), None
+        wanted, found = frozenset(targets), set[str]()
+        # In words: an error keeps this call, which would keep the error.
+        failure: str | None = None
         for client in self._clients:
             try:
                 found |= await self._cut_at(client, wanted)
             except CutFailed as error:
-                failure = error
+                failure = str(error)
         if failure is not None and not wanted <= found:
-            raise CutFailed(str(failure), wanted - found, len(found))
+            raise CutFailed(failure, wanted - found, len(found))
         return len(found)
 
     async def _cut_at(self, client: HaproxyClient, wanted: frozenset[str]) -> set[str]:
