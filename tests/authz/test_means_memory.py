@@ -1,12 +1,18 @@
 """What cuts that fail leave in memory, where nobody collects garbage."""
 
+import asyncio
 import gc
+import sys
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from pathlib import Path
-from weakref import ref
+from typing import Any
+from weakref import WeakSet, ref
 
 import pytest
 
+from gateway.authz import command_means
+from gateway.authz.command_means import CommandMeans
 from gateway.authz.cutter import CutFailed
 from gateway.authz.haproxy_client import HaproxyClient
 from gateway.authz.haproxy_means import HaproxyMeans
@@ -33,3 +39,24 @@ async def test_nothing_of_a_cut_at_an_haproxy_that_is_away(tmp_path: Path) -> No
         await means.cut(targets)
     del targets
     assert left() is None
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_nothing_of_programs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks, read = WeakSet[asyncio.Task[Any]](), command_means._read_some
+
+    async def watched(process: Process) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        del task
+        return await read(process)
+
+    monkeypatch.setattr(command_means, "_read_some", watched)
+    monkeypatch.setattr(command_means, "SECONDS", 0.1)
+    means = CommandMeans([sys.executable, "-c", "import time; time.sleep(600)", "{user}"])
+    with pytest.raises(CutFailed, match="does not end within"):
+        await means.cut(["anna", "bert"])
+    # The loop tells of the programs' end, and lets them go.
+    await asyncio.sleep(0.1)
+    assert len(tasks) == 0
