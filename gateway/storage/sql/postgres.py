@@ -64,7 +64,13 @@ class Connecting:
                 return await self._connected(host, port)
             except AWAY as error:
                 errors.append(connecting(error, self._target))
-        raise most_telling(errors)
+                # It keeps the driver's calls and this one, and the driver's keep it.
+                error.__traceback__ = None
+        try:
+            raise most_telling(errors)
+        finally:
+            # The one that is raised keeps this call, which would keep it.
+            del errors
 
     async def _connected(self, host: str, port: int) -> asyncpg.Connection:
         target, bounds = self._target, self._bounds
