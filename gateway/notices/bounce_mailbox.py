@@ -162,6 +162,8 @@ class BounceMailbox:
                 # Ended by time or by us: the thread ends with its connection.
                 self._drop()
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # Its error has gone through here, and keeps this call and the thread's, which has the connection.
+            del future
 
     def _unusable(self, words: str) -> MailboxUnusable:
         self._drop()

@@ -150,8 +150,12 @@ class Outbox:
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            # It keeps this call, which would keep it.
+            del failure
 
     # --- what is due
 
