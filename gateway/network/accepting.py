@@ -149,31 +149,33 @@ async def shake(
 ) -> None:
     """The handshake of one connection that ``door`` has counted by ``address``, and then its protocol."""
     loop = asyncio.get_running_loop()
-    over: asyncio.Future[BaseException | None] = loop.create_future()
+    over: asyncio.Future[str] = loop.create_future()
     connection: TlsConnection | None = None
-    error: BaseException | None = None
+    # Never the exception itself: it refers to this frame, which would refer to it, and all of the connection stay.
+    reason = ""
     try:
         accepted.setblocking(False)
-        made = connection = TlsConnection(tls.context, protocol, functools.partial(_tell, over))
+        made = connection = TlsConnection(tls.context, protocol, functools.partial(tell, over))
         async with asyncio.timeout(within_seconds):
             await loop.connect_accepted_socket(lambda: made, accepted)
-            error = await over
+            reason = await over
     except (OSError, TimeoutError, asyncio.CancelledError) as given_up:
-        error = given_up
         if connection is not None:
             connection.abort()
         accepted.close()
         if isinstance(given_up, asyncio.CancelledError):
             raise
+        reason = reason_of(given_up)
     finally:
         door.shaken(address)
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            door.tls_failed(reason_of(error))
+        if reason:
+            door.tls_failed(reason)
 
 
-def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:
+def tell(over: "asyncio.Future[str]", error: BaseException | None) -> None:
+    """How a handshake ended, to whoever waits for it: why it failed (``reason_of``), or nothing."""
     if not over.done():
-        over.set_result(error)
+        over.set_result("" if error is None else reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:

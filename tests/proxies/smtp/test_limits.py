@@ -1,18 +1,12 @@
 """Everything has its bound: times, sizes, numbers, memory; and what becomes of a message whose client goes."""
 
 import asyncio
-import gc
-import weakref
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from gateway.network.tls import ServerTls
 from gateway.proxies.smtp.connection import BEFORE_LOGIN_MOST
 from gateway.proxies.smtp.memory import HELD_BYTES, Memory
-from gateway.proxies.smtp.session import Session
-from tests.network.authority import Authority
 from tests.support.fronted import until
 from tests.support.submission_server import SubmissionServer
 from tests.support.submitted import Submitted, submitted
@@ -189,78 +183,6 @@ async def test_a_client_that_goes_within_its_message(front: Submitted, server: S
     assert server.messages == []
     assert front.messages("client_gone") == 2
     assert front.front.memory.taken == 0
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    """What is in a circle of references stays."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("at", ["greeting", "command", "many commands", "message", "quit", "too slow", "ban"])
-async def test_nothing_is_kept_of_a_client_that_is_gone(at: str, front: Submitted, server: SubmissionServer) -> None:
-    """Of what is in a circle, and of what a timer holds, all would be, TLS too, long after it counts for nobody."""
-    client = await front.client()
-    if at in ("greeting", "too slow"):
-        await client.reply()
-    else:
-        await client.logged_in()
-    (seat,) = front.front.admission.connections
-    session = weakref.ref(seat.connection)
-    match at:
-        case "message":
-            await client.at_data()
-        case "quit":
-            await client.ask(b"QUIT")
-        case "too slow":
-            seat.connection._timeout_cb()
-        case "many commands":
-            client.write(b"NOOP\r\nRSET\r\nMAIL FROM:<a@b.example>\r\nNOOP\r\nRSET\r\n")
-            await client.reply()
-        case "ban":
-            front.dirty()
-            await client.reply()
-    del seat
-    client.abort()
-    await until(lambda: not front.front.admission.connections and server.open == 0)
-    await until(lambda: session() is None)
-
-
-@pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("how", ["whole", "not TLS at all", "reset within TLS"])
-async def test_nothing_is_kept_of_one_that_began_tls(
-    how: str, server: SubmissionServer, shown: ServerTls, authority: Authority
-) -> None:
-    async with submitted(server.url) as front:
-        client = await front.client(await front.listen(shown))
-        await client.greeted()
-        (seat,) = front.front.admission.connections
-        session = weakref.ref(seat.connection)
-        del seat
-        assert (await client.ask(b"STARTTLS"))[:3] == b"220"
-        if how == "not TLS at all":
-            client.write(b"EHLO phone.example\r\n")
-        else:
-            await client.start_tls(authority.trust())
-            await client.ask(b"EHLO phone.example")
-            if how == "whole":
-                await client.ask(b"QUIT")
-            client.abort()
-        await until(lambda: not front.front.admission.connections)
-        await until(lambda: session() is None)
-
-
-@pytest.mark.usefixtures("no_collector")
-async def test_nothing_is_kept_of_one_too_many(server: SubmissionServer) -> None:
-    async with submitted(server.url, max_connections=1) as front:
-        await (await front.client()).greeted()
-        for _ in range(3):
-            assert (await (await front.client()).reply())[:3] == b"421"
-        await until(lambda: sum(isinstance(each, Session) for each in gc.get_objects()) == 1)
 
 
 async def test_a_client_that_goes_before_the_answer(front: Submitted, server: SubmissionServer) -> None:
