@@ -110,11 +110,13 @@ class ClientConnection(PausedReading):
         self.transport = None
         self._front.leave(self)
         session, self.session = self.session, None
+        # A task keeps the exception that it ends with, and so the frames that refer to this: not the other way as well.
+        task, self._task = self._task, None
         if session is not None:
             session.client_gone()
-        elif self._task is not None:
+        elif task is not None:
             self._front.sessions.count_login("client_gone")
-            self._task.cancel()
+            task.cancel()
 
     def pause_writing(self) -> None:
         """It takes no more for now."""
