@@ -54,7 +54,11 @@ class OwnedUpstream:
     def gone(self, connection: UpstreamConnection) -> None:
         """The connection was lost."""
         self._pool.gone(connection)
-        if connection is self._connection and not self.ended:
+        if connection is not self._connection:
+            return
+        # It refers to this as well, and two that refer to each other stay, with the login and its client.
+        self._connection = None
+        if not self.ended:
             self.ended = True
             self._lost(self)
 
