@@ -18,7 +18,7 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from gateway.domain.certificate import CertificateShown
-from gateway.network.accepting import reason_of
+from gateway.network.accepting import reason_of, tell
 from gateway.network.addresses import written
 from gateway.network.resetting import reset
 from gateway.network.tls import ServerTls
@@ -349,41 +349,38 @@ class Connection(SMTP):
             self.how = "octets_behind_starttls"
             self.abort()
             raise asyncio.CancelledError
-        error = await self._shake_hands(self._tls)
-        if error is not None:
+        failed = await self._shake_hands(self._tls)
+        if failed:
             self.how = "tls_failed"
-            self.front.admission.tls_failed(reason_of(error))
+            self.front.admission.tls_failed(failed)
             # Nobody else says so: what lies between was never ours.
             self.connection_lost(None)
             raise asyncio.CancelledError
 
-    async def _shake_hands(self, tls: ServerTls) -> BaseException | None:
+    async def _shake_hands(self, tls: ServerTls) -> str:
+        """Why it failed (``reason_of``), or nothing.
+
+        Never the exception itself: it refers to this frame, which would refer to it, and all of the connection stay.
+        """
         raw = self.link
-        over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        layer = TlsConnection(tls.context, lambda: self, functools.partial(_tell, over))
+        over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        layer = TlsConnection(tls.context, lambda: self, functools.partial(tell, over))
         raw.write(refusals.TLS_READY + b"\r\n")
         raw.set_protocol(layer)
         layer.connection_made(raw)
         raw.resume_reading()
-        failed: BaseException | None
         try:
             async with asyncio.timeout(self.front.settings.tls_handshake_seconds):
-                failed = await over
+                return await over
         except TimeoutError as error:
             layer.abort()
-            failed = error
-        return failed
+            return reason_of(error)
 
 
 def _end(transport: asyncio.BaseTransport, name: str) -> End:
     """One end of the connection, without a zone; IPv4 on a listener for both families is IPv4."""
     end = transport.get_extra_info(name)
     return (written(str(end[0])), int(end[1])) if isinstance(end, tuple) else ("", 0)
-
-
-def _tell(over: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:
-    if not over.done():
-        over.set_result(error)
 
 
 def _ended(connection: Connection, session: "asyncio.Task[None]") -> None:

@@ -44,11 +44,12 @@ async def test_nothing_is_kept_of_a_client_that_is_gone(at: str, front: Submitte
 
 
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("how", ["whole", "not TLS at all", "reset within TLS"])
+@pytest.mark.parametrize("how", ["whole", "not TLS at all", "nothing at all", "reset within TLS"])
 async def test_nothing_is_kept_of_one_that_began_tls(
     how: str, server: SubmissionServer, shown: ServerTls, authority: Authority
 ) -> None:
-    async with submitted(server.url) as front:
+    seconds = 0.1 if how == "nothing at all" else 20.0
+    async with submitted(server.url, tls_handshake_seconds=seconds) as front:
         client = await front.client(await front.listen(shown))
         await client.greeted()
         (seat,) = front.front.admission.connections
@@ -57,7 +58,7 @@ async def test_nothing_is_kept_of_one_that_began_tls(
         assert (await client.ask(b"STARTTLS"))[:3] == b"220"
         if how == "not TLS at all":
             client.write(b"EHLO phone.example\r\n")
-        else:
+        elif how != "nothing at all":
             await client.start_tls(authority.trust())
             await client.ask(b"EHLO phone.example")
             if how == "whole":
@@ -65,6 +66,7 @@ async def test_nothing_is_kept_of_one_that_began_tls(
             client.abort()
         await until(lambda: not front.front.admission.connections)
         await until(lambda: session() is None)
+        assert front.counted("gatepost_tls_failed_total", "timeout") == (how == "nothing at all")
 
 
 @pytest.mark.usefixtures("no_collector")
