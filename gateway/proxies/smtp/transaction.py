@@ -134,12 +134,17 @@ class Transaction:
     async def _relayed(self, leg: Leg) -> Relayed:
         session = self._session
         relay = Relay(session.inbox, leg, self._most, self._front.settings.data_seconds)
+        relayed: Relayed | None = None
+        timed_out = False
         try:
             relayed = await relay.run()
         except asyncio.CancelledError:
             self._front.messages.inc(Outcome.CLIENT_GONE.value)
             raise
         except TimeoutError:
+            timed_out = True
+        if timed_out:
+            # Not where it is caught: it refers to this task, and the task keeps it with the exception it ends with.
             self._front.messages.inc(Outcome.TIMED_OUT.value)
             session.over(refusals.TIMED_OUT, "timed_out")
         if relayed is None:

@@ -44,6 +44,23 @@ async def test_nothing_is_kept_of_a_client_that_is_gone(at: str, front: Submitte
 
 
 @pytest.mark.usefixtures("no_collector")
+async def test_nothing_is_kept_of_one_whose_message_stopped(server: SubmissionServer) -> None:
+    async with submitted(server.url, data_seconds=0.05) as front:
+        client = await front.client()
+        await client.logged_in()
+        (seat,) = front.front.admission.connections
+        session = weakref.ref(seat.connection)
+        del seat
+        await client.at_data()
+        client.write(b"half a line")
+        assert (await client.reply())[:9] == b"421 4.4.2"
+        assert await client.closed()
+        client.close()
+        await until(lambda: not front.front.admission.connections and server.open == 0)
+        await until(lambda: session() is None)
+
+
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("how", ["whole", "not TLS at all", "nothing at all", "reset within TLS"])
 async def test_nothing_is_kept_of_one_that_began_tls(
     how: str, server: SubmissionServer, shown: ServerTls, authority: Authority
