@@ -70,5 +70,7 @@ class VerdictWatch:
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        # A task keeps the exception that it ends with, and so the frames that refer to this: not the other way as well.
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()

@@ -1,6 +1,7 @@
 """Many whose verdict ends at one moment are judged again a few at a time, so that nobody else has to wait for it."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -123,3 +124,19 @@ async def test_one_that_is_over_meanwhile_is_not_judged(waiting: Waiting) -> Non
     for _ in range(MANY):
         await settled()
     assert sum(map(bool, (each.turned for each in waiting.sessions))) == told
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_nothing_is_kept_of_a_session_that_is_over_while_its_record_is_read(tmp_path: Path) -> None:
+    async with asking(tmp_path) as made:
+        turns = Turns()
+        session = Session(AccessRequest("anna@corp.example", "phone"), turns)
+        watch = VerdictWatch(session, made.decision, made.now)
+        made.evidence.gate = asyncio.Event()
+        watch.until(made.now())
+        await until(lambda: made.evidence.reads == 1)
+        watch.end()
+        ended = weakref.ref(session)
+        del session, watch
+        await until(lambda: ended() is None)
+        turns.end()
