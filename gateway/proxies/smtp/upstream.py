@@ -254,25 +254,29 @@ async def connected(addresses: Sequence[tuple[int, Any]], seconds: float) -> soc
     """
     loop = asyncio.get_running_loop()
     failed: OSError = OSError("the name has no address")
-    for family, address in addresses:
-        try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-        except OSError as error:
-            failed = error
-            continue
-        try:
-            sock.setblocking(False)
-            async with asyncio.timeout(seconds / len(addresses)):
-                await loop.sock_connect(sock, address)
-        except OSError as error:
-            sock.close()
-            failed = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failed
+    try:
+        for family, address in addresses:
+            try:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                failed = error
+                continue
+            try:
+                sock.setblocking(False)
+                async with asyncio.timeout(seconds / len(addresses)):
+                    await loop.sock_connect(sock, address)
+            except OSError as error:
+                sock.close()
+                failed = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failed
+    finally:
+        # It refers to this frame, which would refer to it, and the socket stay.
+        del failed
 
 
 async def _final_reply(protocol: SMTPProtocol) -> Reply:

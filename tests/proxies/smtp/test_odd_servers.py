@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from gateway.proxies.smtp.upstream import connected
 from tests.support.fronted import until
+from tests.support.kept import kept
 from tests.support.submission_server import SubmissionServer
 from tests.support.submitted import Submitted, submitted
 
@@ -128,6 +129,18 @@ async def test_of_several_addresses_the_first_that_answers(server: SubmissionSer
             sock.close()
         with pytest.raises(ConnectionRefusedError):
             await connected([nobody, nobody], 10.0)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("last_answers", [True, False])
+async def test_nothing_is_kept_of_addresses_that_did_not_answer(last_answers: bool) -> None:
+    with socket.socket() as closed, socket.create_server(("127.0.0.1", 0)) as listening:
+        closed.bind(("127.0.0.1", 0))
+        nobody, good = ((socket.AF_INET, each.getsockname()) for each in (closed, listening))
+        before = len(kept(socket.socket))
+        with suppress(ConnectionRefusedError):
+            (await connected([nobody, good if last_answers else nobody], 10.0)).close()
+        await until(lambda: len(kept(socket.socket)) == before)
 
 
 async def test_an_address_that_is_silent_uses_up_its_own_time_only(server: SubmissionServer) -> None:
