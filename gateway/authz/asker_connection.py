@@ -54,8 +54,10 @@ class AskerConnection(PausedReading):
         """The asker is gone."""
         self.transport = None
         self._ending = True
-        if self._task is not None:
-            self._task.cancel()
+        # A task keeps the exception that it ends with, and so the frames that refer to this: not the other way as well.
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
         self._front.leave(self)
 
     def data_received(self, data: bytes) -> None:

@@ -60,8 +60,10 @@ class EnvoyConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._transport = None
-        if self._join is not None:
-            self._join.cancel()
+        # A task keeps the exception that it ends with, and so the frames that refer to this: not the other way as well.
+        join, self._join = self._join, None
+        if join is not None:
+            join.cancel()
         if self._server is not None:
             self._server.abort()
         self._front.leave(self)
