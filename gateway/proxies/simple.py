@@ -129,8 +129,10 @@ class AutodiscoverV1:
 
     def client_gone(self) -> None:
         """Nobody waits any more."""
-        if self._task is not None:
-            self._task.cancel()
+        # A task keeps the exception that it ends with, and so the frames that refer to this: not the other way as well.
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     def client_writable(self, *, writable: bool) -> None:
         """The answer is small."""

@@ -7,9 +7,14 @@ import pytest
 
 from gateway.network.tls import ServerTls
 from gateway.network.tls_connection import TlsConnection
+from gateway.network.upstream_connection import UpstreamConnection
+from gateway.proxies.client_connection import ClientConnection
+from gateway.proxies.simple import AutodiscoverV1
 from tests.network.authority import Authority
-from tests.support.fronted import fronted, until
+from tests.proxies.test_discovery import ASKED, V1
+from tests.support.fronted import Fronted, fronted, until
 from tests.support.kept import kept
+from tests.support.raw_http import request
 from tests.support.scripted_origin import Origin
 
 
@@ -30,3 +35,16 @@ async def test_nothing_is_kept_of_a_handshake_that_failed(how: str, origin: Orig
             reason = {"says nothing": "timeout", "not TLS at all": "not_tls", "hangs up": "gone"}[how]
             await until(lambda: gateway.counted("gatepost_tls_failed_total", reason) == 1)
             await until(lambda: kept(TlsConnection) == [])
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_nothing_is_kept_of_a_client_that_leaves_while_autodiscover_is_asked(
+    scripted: Fronted, origin: Origin
+) -> None:
+    client = await scripted.client()
+    client.write(request(V1, ASKED, user="anna"))
+    connection = await origin.connection()
+    await connection.request()
+    client.close()
+    await connection.until_ended()
+    await until(lambda: kept(AutodiscoverV1, ClientConnection, UpstreamConnection) == [])
