@@ -107,3 +107,5 @@ async def fetch_by(
     finally:
         if not collector.done.done() or collector.done.cancelled() or collector.done.exception() is not None:
             connection.abort()
+        # It holds the exception, which refers to this frame: it would stay, with what was asked.
+        del collector

@@ -1,11 +1,15 @@
 """One small question over a pooled connection: the whole answer, or why there is none; never asked twice."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from gateway.network.fetch import fetch
+from gateway.network.fetch import _Collector, fetch
 from gateway.network.upstream import UpstreamPool, UpstreamUnavailable
+from gateway.network.upstream_connection import UpstreamConnection
+from tests.support.fronted import until
+from tests.support.kept import kept
 from tests.support.scripted_origin import Origin
 
 
@@ -93,3 +97,32 @@ async def test_an_answer_that_never_is_whole(pool: UpstreamPool, origin: Origin,
         await asking
     assert pool.open == 0
     assert not origin.unaccepted
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("how", ["whole", "half", "too long", "none in time", "given up"])
+async def test_nothing_is_kept_of_a_question_that_is_over(how: str, pool: UpstreamPool, origin: Origin) -> None:
+    """Somebody's password is in it."""
+    seconds = 0.05 if how == "none in time" else 20.0
+
+    async def ask() -> None:
+        with suppress(UpstreamUnavailable):
+            await fetch(pool, b"GET", b"/", b"a", (), timeout_seconds=seconds, body_longest=10)
+
+    asking = asyncio.create_task(ask())
+    served = await origin.connection()
+    await served.request()
+    match how:
+        case "whole":
+            await served.answer(b"mail", "200 OK", "Connection: close")
+        case "half":
+            await served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
+            served.close()
+        case "too long":
+            await served.answer(bytes(100))
+        case "given up":
+            asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    del asking
+    await until(lambda: kept(_Collector, UpstreamConnection) == [])
