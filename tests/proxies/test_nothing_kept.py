@@ -27,7 +27,9 @@ async def test_nothing_is_kept_of_a_handshake_that_failed(how: str, origin: Orig
         gateway.url = await gateway.listen(tls)
         address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         with socket.create_connection(address) as client:
-            await until(lambda: kept(TlsConnection) == ["TlsConnection"])
+            if how != "says nothing":
+                # Its time could be over before anybody has looked.
+                await until(lambda: kept(TlsConnection) == ["TlsConnection"])
             if how == "not TLS at all":
                 client.send(b"GET / HTTP/1.1\r\n\r\n")
             elif how == "hangs up":
