@@ -1,10 +1,8 @@
 """What cuts that fail leave in memory, where nobody collects garbage."""
 
 import asyncio
-import gc
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet, ref
@@ -22,15 +20,7 @@ class Targets(list[str]):
     """Of one cut."""
 
 
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_a_cut_at_an_haproxy_that_is_away(tmp_path: Path) -> None:
     means = HaproxyMeans([HaproxyClient(f"unix://{tmp_path}/none")])
     targets = Targets(["2001:db8::2:10001"])
@@ -41,7 +31,7 @@ async def test_nothing_of_a_cut_at_an_haproxy_that_is_away(tmp_path: Path) -> No
     assert left() is None
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_programs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks, read = WeakSet[asyncio.Task[Any]](), command_means._read_some
 

@@ -1,8 +1,7 @@
 """What readings of the sources that fail leave in memory, where nobody collects garbage."""
 
 import asyncio
-import gc
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -35,15 +34,7 @@ class WatchedStore(HeldStore):
         return await super().read_at_once(work)
 
 
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(("hangs", "error"), [(False, StoreUnavailable), (True, TimeoutError)])
 async def test_readings_that_fail_leave_nothing_but_the_last(hangs: bool, error: type[Exception]) -> None:
     """A store may be away for hours, and reports come all the while."""

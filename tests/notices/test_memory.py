@@ -1,8 +1,6 @@
 """What notices and bounces leave in memory when something fails, where nobody collects garbage."""
 
 import asyncio
-import gc
-from collections.abc import Iterator
 from weakref import WeakSet
 
 import pytest
@@ -28,15 +26,7 @@ class Broken(Exception):  # noqa: N818
     """Of ours."""
 
 
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(("answer", "told"), [(b"TAG NO not now\r\n", "not now"), (b"", "no answer in time")])
 async def test_nothing_of_a_mailbox_that_cannot_be_read(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, answer: bytes, told: str
@@ -57,7 +47,7 @@ async def test_nothing_of_a_mailbox_that_cannot_be_read(
         assert len(left) == 0
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_an_error_by_which_a_notice_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     store, clock, left = MemoryStore(), Clock(), WeakSet[Exception]()
     crowd = people(1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.inventory import App
 from gateway.domain.policy import Unavailable, policy_of
 from tests.support.fronted import BAN, TIKTOK, Fronted, fronted, policy, settled, until, until_still
 from tests.support.raw_http import Client, eas, request
@@ -176,6 +177,25 @@ async def test_a_change_counts_for_a_verdict_by_setting_too(scripted: Fronted, o
     assert not connection.has_heard
 
 
+async def sent_but_its_end(scripted: Fronted, origin: Origin) -> tuple[Client, OriginConnection, bytes]:
+    """A mail of Anna's, all of which but the last piece is at the mail server; the last piece is not sent."""
+    await scripted.known("anna")
+    sent = request(eas("SendMail", "anna", "phone1"), SEND_MAIL, user="anna")
+    client = await scripted.client()
+    client.write(sent[:-100])
+    connection = await origin.connection()
+    await connection.head()
+    await connection.octets(len(SEND_MAIL) - 100)
+    return client, connection, sent[-100:]
+
+
+def changed_unread(scripted: Fronted, *apps: App) -> asyncio.Event:
+    """A report about Anna's phone is heard of; it cannot be read before this is set."""
+    gate = scripted.evidence.gate = asyncio.Event()
+    scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1", *apps))
+    return gate
+
+
 @pytest.mark.parametrize("turn", ["report", "time", "clean again"])
 async def test_what_a_mail_does_is_judged_with_its_last_piece(scripted: Fronted, origin: Origin, turn: str) -> None:
     """Else a phone could begin it before a report, or a ban's beginning, and end it whenever it likes."""
@@ -185,29 +205,20 @@ async def test_what_a_mail_does_is_judged_with_its_last_piece(scripted: Fronted,
         scripted.dirty("anna", "phone1")
     else:
         scripted.clean("anna", "phone1")
-    await scripted.known("anna")
-    sent = request(eas("SendMail", "anna", "phone1"), SEND_MAIL, user="anna")
-    client = await scripted.client()
-    client.write(sent[:-100])
-    connection = await origin.connection()
-    await connection.head()
-    await connection.octets(len(SEND_MAIL) - 100)
-    gate = asyncio.Event()
+    client, connection, last = await sent_but_its_end(scripted, origin)
     if turn == "time":
         scripted.now.ahead += 2000
         scripted.proved("anna")
+        client.write(last)
     else:
-        scripted.evidence.gate = gate
-        scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1", *([TIKTOK] * (turn == "report"))))
-    client.write(sent[-100:])
-    await settled()
-    if turn != "time":
+        gate = changed_unread(scripted, *([TIKTOK] if turn == "report" else []))
+        client.write(last)
         await until(lambda: scripted.evidence.reads == 2)
         await settled()
         assert not connection.has_heard
         gate.set()
     if turn == "clean again":
-        assert await connection.octets(100) == sent[-100:]
+        assert await connection.octets(100) == last
         await connection.answer(b"")
         assert (await client.answer()).status == 200
     else:
@@ -215,25 +226,12 @@ async def test_what_a_mail_does_is_judged_with_its_last_piece(scripted: Fronted,
         assert not connection.has_heard
 
 
-async def sent_but_its_end(scripted: Fronted, origin: Origin) -> tuple[Client, OriginConnection, bytes, asyncio.Event]:
-    """A mail but for its last piece, which is not sent; then a change is heard of that cannot be read yet."""
-    scripted.proved("anna")
-    scripted.clean("anna", "phone1")
-    await scripted.known("anna")
-    sent = request(eas("SendMail", "anna", "phone1"), SEND_MAIL, user="anna")
-    client = await scripted.client()
-    client.write(sent[:-100])
-    connection = await origin.connection()
-    await connection.head()
-    await connection.octets(len(SEND_MAIL) - 100)
-    gate = scripted.evidence.gate = asyncio.Event()
-    scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1"))
-    return client, connection, sent[-100:], gate
-
-
 async def test_a_last_piece_that_is_held_is_not_lost_by_an_early_answer(scripted: Fronted, origin: Origin) -> None:
     """Else the mail server would take the next request on this connection, somebody else's, for the mail's end."""
-    client, connection, last, gate = await sent_but_its_end(scripted, origin)
+    scripted.proved("anna")
+    scripted.clean("anna", "phone1")
+    client, connection, last = await sent_but_its_end(scripted, origin)
+    gate = changed_unread(scripted)
     await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
     await until(lambda: scripted.front.status()["responding"] == 1 or scripted.evidence.reads == 2)
     await settled()
@@ -246,7 +244,10 @@ async def test_a_last_piece_that_is_held_is_not_lost_by_an_early_answer(scripted
 
 
 async def test_a_last_piece_that_is_held_waits_for_us_and_not_for_the_client(scripted: Fronted, origin: Origin) -> None:
-    client, connection, last, gate = await sent_but_its_end(scripted, origin)
+    scripted.proved("anna")
+    scripted.clean("anna", "phone1")
+    client, connection, last = await sent_but_its_end(scripted, origin)
+    gate = changed_unread(scripted)
     client.write(last)
     await until(lambda: scripted.evidence.reads == 2)
     await until_still(lambda: scripted.evidence.reads)

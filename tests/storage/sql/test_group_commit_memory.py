@@ -1,9 +1,8 @@
 """What works that fail leave in memory, where nobody collects garbage."""
 
 import asyncio
-import gc
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -27,14 +26,6 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     await opened.write(lambda writing: writing.put_person(person("ann")))
     yield opened
     await opened.close()
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 async def left(
@@ -78,12 +69,12 @@ def connection_of(writing: Writing):  # type: ignore[no-untyped-def]
     return writing._rows._rows._connection  # type: ignore[attr-defined]
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_works_that_raise(store: SqlStore) -> None:
     assert await left(store, refuse, InvalidValue) == 0
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_works_that_cannot_begin(store: SqlStore, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "gatepost.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -91,7 +82,7 @@ async def test_nothing_of_works_that_cannot_begin(store: SqlStore, tmp_path: Pat
     other.close()
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("step", ["begin", "keep"])
 async def test_nothing_of_works_between_which_the_database_refuses(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch, step: str
@@ -103,7 +94,7 @@ async def test_nothing_of_works_between_which_the_database_refuses(
     assert await left(store, nothing, StoreUnavailable) == 0
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_works_whose_commit_fails(store: SqlStore) -> None:
     async def work(writing: Writing) -> None:
         connection = connection_of(writing)
@@ -113,7 +104,7 @@ async def test_nothing_of_works_whose_commit_fails(store: SqlStore) -> None:
     assert await left(store, work, Conflict) == 0
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_works_that_never_end(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "WORK_SECONDS", 0.02)
 
@@ -123,7 +114,7 @@ async def test_nothing_of_works_that_never_end(store: SqlStore, monkeypatch: pyt
     assert await left(store, endless, StoreUnavailable) == 0
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("no_collector")
 async def test_nothing_of_works_whose_transaction_is_lost_again_and_again(store: SqlStore) -> None:
     async def breaking(writing: Writing) -> None:
         connection_of(writing).exec_driver_sql("ROLLBACK").close()
