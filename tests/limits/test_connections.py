@@ -144,7 +144,7 @@ async def test_a_handshake_counts_from_its_arrival(
 
 
 async def test_a_handshake_has_its_time(mailbox: MailboxServer, neighbour: Neighbour, authority: Authority) -> None:
-    async with secure(mailbox, authority, max_connections_per_address=20, tls_handshake_seconds=0.3) as gateway:
+    async with secure(mailbox, authority, max_connections_per_address=20, tls_handshake_seconds=2.0) as gateway:
         await neighbour.waits(gateway, authority.trust())
         async with silent(gateway, 20) as readers:
             await neighbour.is_unharmed(gateway, authority.trust())
