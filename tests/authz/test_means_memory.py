@@ -14,6 +14,7 @@ from gateway.authz.command_means import CommandMeans
 from gateway.authz.cutter import CutFailed
 from gateway.authz.haproxy_client import HaproxyClient
 from gateway.authz.haproxy_means import HaproxyMeans
+from tests.support.fronted import until
 
 
 class Targets(list[str]):
@@ -48,5 +49,4 @@ async def test_nothing_of_programs_that_do_not_end(monkeypatch: pytest.MonkeyPat
     with pytest.raises(CutFailed, match="does not end within"):
         await means.cut(["anna", "bert"])
     # The loop tells of the programs' end, and lets them go.
-    await asyncio.sleep(0.1)
-    assert len(tasks) == 0
+    await until(lambda: len(tasks) == 0)
