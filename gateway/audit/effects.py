@@ -5,12 +5,12 @@ after a fault; what was left out for want of room is counted in the log.
 """
 
 import json
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
+from gateway.decision.noted import Noted
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
 from gateway.domain.audit.entry import GATEPOST, Value, moment_text
 from gateway.ports.store import Store, Writing
@@ -18,7 +18,6 @@ from gateway.ports.store import Store, Writing
 log = structlog.get_logger()
 
 SUBJECTS_TO_AN_ENTRY = 100
-REMEMBERED = 200_000
 TEXT_LONGEST = 300
 LATEST = 1e11
 _TEXTS = ("event", "login", "device", "reason", "ban", "app", "protocol", "asker")
@@ -31,20 +30,8 @@ class ToldEffects:
     subjects: tuple[Subject, ...] = ()
     dropped: int = 0
     """Further effects, of which nothing is known."""
-    refusals: frozenset[int] = frozenset()
-    """Hashes of the refusals among them; once they are in the log they are not told again."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """Refusals that are in the log already: each worker tells of its own first."""
-
-    keys: OrderedDict[int, None] = field(default_factory=OrderedDict)
-
-    def add(self, keys: Iterable[int]) -> None:
-        self.keys.update(dict.fromkeys(keys))
-        while len(self.keys) > REMEMBERED:
-            self.keys.popitem(last=False)
+    refusals: frozenset[tuple[int, int]] = frozenset()
+    """Policy versions and hashes of the refusals among them; once they are in the log they are not told again."""
 
 
 class Effects:
@@ -52,12 +39,13 @@ class Effects:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known = _Known()
+        self._noted = Noted()
+        """Refusals that are in the log already: each worker tells of its own first."""
 
     def read(self, rows: Sequence[bytes]) -> ToldEffects:
         """The effects in what workers sent; rows of another version of the code are left out."""
         subjects: list[Subject] = []
-        refusals: set[int] = set()
+        refusals: set[tuple[int, int]] = set()
         dropped = 0
         for row in rows:
             try:
@@ -65,14 +53,14 @@ class Effects:
                 if "dropped" in said:
                     dropped += max(0, int(said["dropped"]))
                     continue
-                subject, key = _subject(said)
+                subject, refusal = _subject(said)
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
                 log.warning("effect_unreadable", octets=len(row))
                 continue
             if said["event"] != "cut":
-                if key in self._known.keys or key in refusals:
+                if self._noted.has(*refusal) or refusal in refusals:
                     continue
-                refusals.add(key)
+                refusals.add(refusal)
             subjects.append(subject)
         return ToldEffects(tuple(subjects), dropped, frozenset(refusals))
 
@@ -93,10 +81,11 @@ class Effects:
 
         await self._store.write(work)
         # Not before: what is not in the log is read again, and must be new then.
-        self._known.add(told.refusals)
+        for refusal in sorted(told.refusals):
+            self._noted.add(*refusal)
 
 
-def _subject(said: dict[str, object]) -> tuple[Subject, int]:
+def _subject(said: dict[str, object]) -> tuple[Subject, tuple[int, int]]:
     texts = {name: said[name] for name in _TEXTS}
     if not all(isinstance(value, str) and len(value) <= TEXT_LONGEST for value in texts.values()):
         raise ValueError
@@ -107,5 +96,5 @@ def _subject(said: dict[str, object]) -> tuple[Subject, int]:
         name: str(value) for name, value in texts.items() if value and name not in ("login", "device")
     }
     told |= {"policy_version": version, "happened_at": moment_text(at)}
-    key = hash((texts["login"], texts["device"], version, texts["reason"], texts["ban"], texts["asker"]))
-    return Subject(str(texts["login"]), str(texts["device"]), told), key
+    key = hash((texts["login"], texts["device"], texts["reason"], texts["ban"], texts["asker"]))
+    return Subject(str(texts["login"]), str(texts["device"]), told), (version, key)

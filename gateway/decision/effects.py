@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.decision.batched import BATCH, Batched, Rows, Send
+from gateway.decision.noted import Noted
 from gateway.domain.access import AccessRequest
 from gateway.domain.verdict import Effect, Verdict
 
@@ -17,7 +18,6 @@ log = structlog.get_logger()
 
 PER_SECOND = 200.0
 BURST = 2_000.0
-REMEMBERED = 200_000
 WAITING = 5_000
 
 
@@ -27,8 +27,7 @@ class EffectLog(Batched):
     def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
         super().__init__(send)
         self._now = now
-        self._told: set[int] = set()
-        """Hashes of the refusals that were noted."""
+        self._noted = Noted()
         self._waiting: list[dict[str, object]] = []
         self._batch: list[dict[str, object]] = []
         """Under way."""
@@ -51,12 +50,10 @@ class EffectLog(Batched):
             return
         device = request.device_id or verdict.device_id
         if event != "cut":
-            key = hash((event, request.login, device, verdict.policy_version, verdict.reason, verdict.ban, asker))
-            if key in self._told:
+            key = hash((event, request.login, device, verdict.reason, verdict.ban, asker))
+            if self._noted.has(verdict.policy_version, key):
                 return
-            if len(self._told) >= REMEMBERED:
-                self._told.clear()
-            self._told.add(key)
+            self._noted.add(verdict.policy_version, key)
         if not self._has_room():
             self.dropped += 1
             self._untold += 1
