@@ -153,6 +153,8 @@ class Policy:
     index: BanIndex
     ageing: Ageing = AGEING
     """How far evidence ages at present; no part of the version."""
+    mark: object = field(default_factory=object, init=False, repr=False, compare=False)
+    """Of this very object, for whoever remembers by what was judged and must not keep all of it for that."""
 
 
 def policy_of(version: PolicyVersion, before: Policy | None = None) -> Policy:

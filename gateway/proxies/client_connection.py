@@ -183,6 +183,9 @@ class ClientConnection(PausedReading):
         if self.exchange is not None:
             self.wait_at_most(self.front.settings.upstream_response_seconds)
             self.exchange.client_writable(writable=True)
+        elif self.body_to_come and not self._closing:
+            # It was answered already; what is left of it is no request.
+            self._read_rest_of_body()
         elif not self._closing:
             self._next()
 
@@ -325,10 +328,13 @@ class ClientConnection(PausedReading):
         self.deadline = NEVER
         if self.body_to_come and not self._continue_owed:
             # Closing with unread octets resets the connection, and the client may lose its answer.
-            self.resume()
-            self.wait_at_most(DISCARDING_SECONDS)
+            self._read_rest_of_body()
         else:
             self._next()
+
+    def _read_rest_of_body(self) -> None:
+        self.resume()
+        self.wait_at_most(DISCARDING_SECONDS)
 
     def _next(self) -> None:
         if not self.keep_alive:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FINISHING_MOST = 64 << 10
 """Octets of the small answer that a request with an effect still gets after the verdict turned."""
+JUDGED_EVERY_SECONDS = 1.0
+"""A long answer is judged again so often: its verdict may end by itself while the client takes its time."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Pending:
 class JudgedAnswer:
     """Receives one answer (``ResponseHandler``) and passes it on."""
 
-    __slots__ = ("_chunked", "_client", "_exchange", "_front", "_head", "_length", "_pending")
+    __slots__ = ("_chunked", "_client", "_exchange", "_front", "_head", "_judge_at", "_length", "_pending")
 
     def __init__(self, exchange: "JudgedExchange", front: "HttpFront", client: ClientConnection) -> None:
         self._exchange = exchange
@@ -47,6 +49,8 @@ class JudgedAnswer:
         """Our head for it, until it leaves."""
         self._chunked = False
         self._length = 0
+        self._judge_at = 0.0
+        """When a further piece is to be judged again; a moment of the front's clock."""
         self._pending: Pending | None = None
 
     def whole_answer(self, octets: bytes) -> bool:
@@ -88,6 +92,23 @@ class JudgedAnswer:
             exchange.verdict_turned(verdict)
             return exchange.finishing
         return verdict is not None
+
+    def _may_go_on(self) -> bool:
+        """Whether a further piece may leave; else the answer was broken off."""
+        exchange, request = self._exchange, self._exchange.asked.request
+        if exchange.state is not State.RESPONDING or request is None or exchange.finishing:
+            return True
+        clock = self._front.clock()
+        if clock < self._judge_at:
+            return True
+        self._judge_at = clock + JUDGED_EVERY_SECONDS
+        verdict = self._front.decision.judge(request)
+        if verdict is None:
+            exchange.judge_now()
+        elif verdict.effect is not Effect.ALLOW:
+            exchange.verdict_turned(verdict)
+            return exchange.finishing
+        return True
 
     async def _begin_when_judged(self, request: AccessRequest) -> None:
         verdict = await self._front.decision.judge_loading(request)
@@ -138,7 +159,7 @@ class JudgedAnswer:
         """Pass on a piece of the body."""
         if self._pending is not None:
             self._pending.pieces.append(octets)
-        elif self._may_leave(octets):
+        elif self._may_leave(octets) and self._may_go_on():
             self._pass_on(octets)
 
     def _pass_on(self, octets: bytes) -> None:

@@ -199,7 +199,7 @@ class JudgedExchange(ABC):
 
         Its body may have taken an hour to come.
         """
-        if self.asked.request is None or not self._has_effect:
+        if self.asked.request is None:
             return True
         verdict = self._front.decision.judge(self.request)
         if verdict is None:
@@ -295,6 +295,12 @@ class JudgedExchange(ABC):
             self._await_answer()
 
     # --- at the mail server
+
+    def judge_now(self) -> None:
+        """Judge again, reading the record: it is not at hand."""
+        if self._watch is None:
+            self._watch = VerdictWatch(self, self._front.decision, self._front.now)
+        self._watch.at_once()
 
     def _judge_when_due(self, within_seconds: float) -> None:
         """Judge again when the verdict may change by itself, if that is within the time for which this may go on."""

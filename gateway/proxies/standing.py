@@ -20,7 +20,7 @@ STANDINGS = 250_000
 class Standing:
     """One phone's. ``login`` and ``device_id`` are canonical."""
 
-    __slots__ = ("_policy", "_verdicts", "device_id", "entry", "login", "told_until", "verdict")
+    __slots__ = ("_policy_mark", "_verdicts", "device_id", "entry", "login", "told_until", "verdict")
 
     def __init__(self, login: str, device_id: str, entry: Entry, policy: Policy, verdict: Verdict) -> None:
         """``verdict`` is one of the entry's, an ALLOW."""
@@ -32,14 +32,14 @@ class Standing:
         self.verdict: Final = verdict
         self.told_until = 0.0
         """Until when there is no need to note the phone as seen (epoch seconds)."""
-        self._policy: Final = policy
+        self._policy_mark: Final = policy.mark
         self._verdicts: Final = entry.verdicts
 
     def holds(self, decision: DecisionPoint, at: float) -> bool:
         """Whether the verdict is still what ``decision.judge`` would answer at that moment."""
         return (
             self.entry.verdicts is self._verdicts
-            and self._policy is decision.policy
+            and self._policy_mark is decision.policy.mark
             and at < self.verdict.valid_until
             and not decision.state_lost
         )

@@ -44,12 +44,18 @@ class VerdictWatch:
         left = min(self._every or LONGEST_SECONDS, max(SHORTEST_SECONDS, valid_until - self._now()))
         self._timer = asyncio.get_running_loop().call_later(left, self._ring)
 
+    def at_once(self) -> None:
+        """Judge again now, and then as before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ring()
+
     def _ring(self) -> None:
         # Where a ban begins, the timers of thousands ring at once.
         self._decision.in_turn.add(self._begin)
 
     def _begin(self) -> None:
-        if not self._ended:
+        if not self._ended and self._task is None:
             self._task = asyncio.create_task(self._judge())
 
     async def _judge(self) -> None:
@@ -57,6 +63,7 @@ class VerdictWatch:
             verdict = await self._decision.judge_loading(self._session.request)
         except Exception:  # whatever it was, the session must not be left for ever with the verdict that it has
             log.exception("session_not_judged_again", login=self._session.request.login)
+            self._task = None
             self._timer = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._ring)
             return
         self._task = None

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.policy import Policy
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.usual_exchange import UsualExchange
 from tests.support.fronted import BAN, Fronted, fronted, settled, until
+from tests.support.kept import kept
 from tests.support.raw_http import Client, basic, eas, request
 from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import MailboxServer
@@ -107,6 +109,20 @@ async def test_nothing_of_a_phone_that_leaves_waits_for_the_garbage_collector(ma
             assert there == []
         finally:
             gc.enable()
+
+
+async def test_a_phone_that_does_not_come_again_keeps_no_old_policy(mailbox: MailboxServer) -> None:
+    """With the answers about all apps that it has remembered, which may be 200,000."""
+    async with watched(mailbox) as gateway:
+        await regular(gateway)
+        gc.collect()
+        before = len(kept(Policy))
+        for _ in range(5):
+            await gateway.gateway.ban()
+            await gateway.gateway.ban(BAN)
+        gc.collect()
+        assert len(gateway.gateway.front.short_way.standings.by_mark) == 1
+        assert len(kept(Policy)) == before
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.inventory import App
 from gateway.domain.policy import Unavailable, policy_of
-from tests.support.fronted import BAN, TIKTOK, Fronted, fronted, policy, settled, until, until_still
+from tests.support.fronted import BAN, TIKTOK, Fronted, fronted, policy, settled, until
 from tests.support.raw_http import Client, eas, request
 from tests.support.scripted_origin import Origin, OriginConnection
 from tests.support.spine import FOLDER_SYNC
@@ -175,91 +174,6 @@ async def test_a_change_counts_for_a_verdict_by_setting_too(scripted: Fronted, o
     connection = await origin.connection()
     assert (await client.answer()).body == BLOCKED
     assert not connection.has_heard
-
-
-async def sent_but_its_end(scripted: Fronted, origin: Origin) -> tuple[Client, OriginConnection, bytes]:
-    """A mail of Anna's, all of which but the last piece is at the mail server; the last piece is not sent."""
-    await scripted.known("anna")
-    sent = request(eas("SendMail", "anna", "phone1"), SEND_MAIL, user="anna")
-    client = await scripted.client()
-    client.write(sent[:-100])
-    connection = await origin.connection()
-    await connection.head()
-    await connection.octets(len(SEND_MAIL) - 100)
-    return client, connection, sent[-100:]
-
-
-def changed_unread(scripted: Fronted, *apps: App) -> asyncio.Event:
-    """A report about Anna's phone is heard of; it cannot be read before this is set."""
-    gate = scripted.evidence.gate = asyncio.Event()
-    scripted.decision.changed("anna", scripted.evidence.put("anna", "phone1", *apps))
-    return gate
-
-
-@pytest.mark.parametrize("turn", ["report", "time", "clean again"])
-async def test_what_a_mail_does_is_judged_with_its_last_piece(scripted: Fronted, origin: Origin, turn: str) -> None:
-    """Else a phone could begin it before a report, or a ban's beginning, and end it whenever it likes."""
-    scripted.proved("anna")
-    if turn == "time":
-        await scripted.ban_from(scripted.now() + 1000)
-        scripted.dirty("anna", "phone1")
-    else:
-        scripted.clean("anna", "phone1")
-    client, connection, last = await sent_but_its_end(scripted, origin)
-    if turn == "time":
-        scripted.now.ahead += 2000
-        scripted.proved("anna")
-        client.write(last)
-    else:
-        gate = changed_unread(scripted, *([TIKTOK] if turn == "report" else []))
-        client.write(last)
-        await until(lambda: scripted.evidence.reads == 2)
-        await settled()
-        assert not connection.has_heard
-        gate.set()
-    if turn == "clean again":
-        assert await connection.octets(100) == last
-        await connection.answer(b"")
-        assert (await client.answer()).status == 200
-    else:
-        assert (await client.answer()).body == SEND_MAIL_BLOCKED
-        assert not connection.has_heard
-
-
-async def test_a_last_piece_that_is_held_is_not_lost_by_an_early_answer(scripted: Fronted, origin: Origin) -> None:
-    """Else the mail server would take the next request on this connection, somebody else's, for the mail's end."""
-    scripted.proved("anna")
-    scripted.clean("anna", "phone1")
-    client, connection, last = await sent_but_its_end(scripted, origin)
-    gate = changed_unread(scripted)
-    await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
-    await until(lambda: scripted.front.status()["responding"] == 1 or scripted.evidence.reads == 2)
-    await settled()
-    client.write(last)
-    await until_still(lambda: scripted.evidence.reads)
-    gate.set()
-    assert await connection.octets(100) == last
-    await connection.send(b"mail")
-    assert (await client.answer()).body == b"mail"
-
-
-async def test_a_last_piece_that_is_held_waits_for_us_and_not_for_the_client(scripted: Fronted, origin: Origin) -> None:
-    scripted.proved("anna")
-    scripted.clean("anna", "phone1")
-    client, connection, last = await sent_but_its_end(scripted, origin)
-    gate = changed_unread(scripted)
-    client.write(last)
-    await until(lambda: scripted.evidence.reads == 2)
-    await until_still(lambda: scripted.evidence.reads)
-    settings = scripted.front.settings
-    scripted.clock.ahead += settings.body_seconds + 1
-    scripted.front.sweep()
-    assert not connection.ended
-    scripted.clock.ahead += settings.upstream_response_seconds + 1
-    scripted.front.sweep()
-    assert (await client.answer()).status == 503
-    gate.set()
-    await connection.until_ended()
 
 
 @pytest.mark.parametrize("end", ["body", "nothing"])

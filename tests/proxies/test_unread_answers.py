@@ -87,3 +87,42 @@ async def test_a_last_answer_that_nobody_takes_is_given_up(origin: Origin) -> No
             gateway.clock.ahead += 2.0
             gateway.front.sweep()
             await until(lambda: behind not in gateway.front._connections)
+
+
+async def test_what_is_left_of_a_body_is_no_request_when_the_answer_to_it_is_taken_late(origin: Origin) -> None:
+    """Behind a front proxy the answer to such a request would be somebody else's."""
+    async with fronted(origin.url, send_buffer=4096) as gateway:
+        gateway.clean("anna", "phone1")
+        gateway.proved("anna")
+        await gateway.known("anna")
+        inner = request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC, user="anna")
+        begun = bytes.fromhex("03016a00455c4f4b03")
+        asked = request(eas("Sync", "anna", "phone1"), begun, user="anna", Content_Length=str(len(begun) + len(inner)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rsplit(":", 1)[1]), limit=4096)
+        reading = cast("asyncio.Transport", writer.transport)
+        reading.pause_reading()
+        writer.write(asked)
+        connection = await origin.connection()
+        await connection.head()
+        early = b"m" * 3_000_000
+        sending = asyncio.create_task(connection.answer(early))
+        (behind,) = gateway.front._connections
+        await until(lambda: behind._choked)
+        reading.resume_reading()
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(early)) == early
+        await sending
+        await until(lambda: behind.exchange is None and not behind._choked)
+        writer.write(inner)
+        await until(lambda: not behind.body_to_come)
+        await asyncio.sleep(0)
+        assert gateway.front.status()["responding"] == 0
+        assert not origin.unaccepted
+        assert not connection.has_heard
+        writer.write(inner)
+        second = await origin.connection()
+        await second.request()
+        await second.answer(b"once")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(4) == b"once"
+        writer.close()

@@ -135,6 +135,12 @@ class WebmailExchange(JudgedExchange):
         if self._streaming:
             self._client.wait_at_most(self._front.settings.parked_seconds)
 
+    def client_writable(self, *, writable: bool) -> None:
+        """Read no faster than the client takes it; of a stream the next piece may take its time."""
+        super().client_writable(writable=writable)
+        if writable and self._streaming:
+            self._client.wait_at_most(self._front.settings.parked_seconds)
+
     def drain(self) -> None:
         """The gateway stops: whoever listens to a stream connects again."""
         if self._streaming and self.state is State.RESPONDING:

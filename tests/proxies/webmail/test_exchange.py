@@ -432,3 +432,17 @@ async def test_what_is_closed_is_not_asked_either(origin: Origin) -> None:
         assert [line for line in lines if b"ActiveSync" not in line] == [b"GET /jmap/session HTTP/1.1"] * 2
         await connection.answer(b"{}")
         assert (await client.answer()).status == 403
+
+
+async def test_an_event_stream_that_was_taken_slowly_once_may_be_silent_as_long(origin: Origin) -> None:
+    async with opened(origin, VERDICT) as gateway:
+        client, connection = await listening(gateway, origin)
+        (behind,) = gateway.front._connections
+        behind.pause_writing()
+        behind.resume_writing()
+        gateway.clock.ahead += gateway.front.settings.parked_seconds - 5
+        gateway.front.sweep()
+        await connection.send(b"f\r\ndata: changed\r\n\r\n\r\n")
+        await until(lambda: gateway.front.status()["responding"] == 1)
+        assert not connection.ended
+        assert not client.closed
