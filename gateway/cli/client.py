@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gateway.cli.address import Address
-from gateway.cli.failures import Failed, Waits
+from gateway.cli.failures import Failed, Unclear, Waits
 
 if TYPE_CHECKING:
     import httpx
@@ -66,12 +66,14 @@ class AdminClient:
         asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
         try:
             response = self._http.request(method, path, json=body, params=asked)
-        except httpx.TimeoutException:
-            raise Failed(f"Gatepost at {self._url} did not answer in time: see its log") from None
-        except httpx.HTTPError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if "certificate" in str(error).lower():
                 raise Failed(f"the certificate of {self._url} is not trusted: {error}") from None
             raise Failed(f"no Gatepost answers at {self._url}: is it running (gatepost run)?") from None
+        except httpx.HTTPError as error:
+            late = " in time" if isinstance(error, httpx.TimeoutException) else ""
+            left_open = "" if method == "GET" else ", so it is not known whether this was done"
+            raise Unclear(f"Gatepost at {self._url} did not answer{late}{left_open}: see its log") from None
         return self._read(response)
 
     def _read(self, response: "httpx.Response") -> dict[str, Any]:
@@ -84,7 +86,7 @@ class AdminClient:
         if isinstance(answer, dict) and isinstance(answer.get("detail"), str):
             if answer.get("type") == NEEDS_APPROVAL:
                 raise Waits(answer["detail"], answer)
-            raise Failed(answer["detail"])
+            raise (Unclear if response.is_server_error else Failed)(answer["detail"])
         raise Failed(f"{self._url} answered {response.status_code}, not as a Gatepost does: check the address")
 
 

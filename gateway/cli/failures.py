@@ -9,6 +9,10 @@ class Failed(Exception):  # noqa: N818  (an end, not a mistake)
     code = 1
 
 
+class Unclear(Failed):
+    """No answer came to what was asked, or one of a broken server: it may have been done all the same."""
+
+
 class Waits(Failed):
     """It stands as a change that waits for a second person.
 

@@ -11,7 +11,7 @@ import typer
 from gateway.cli.client import AdminClient
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, Unclear
 from gateway.cli.output import Rows
 from gateway.cli.progress import shown
 
@@ -71,18 +71,14 @@ def import_groups(
             rows += leaving
             counted.changed += len(leaving)
             counted.count_turned(_send(desk, api, leaving, dry_run=True))
-        words = f"{counted.added} new users, {counted.changed} in other groups, {counted.unchanged} as before"
-        if counted.newly_cut or counted.newly_admitted:
-            words += (
-                f"; {counted.newly_cut} devices newly cut, {counted.newly_admitted} newly admitted by rules for groups"
-            )
+        words = counted.words()
         if dry_run or not (counted.added or counted.changed):
             desk.show(counted.shown(dry_run=True), text=f"{file}: {words}; nothing was changed")
             return
         counted.see_that_it_may_be()
         desk.confirm(f"{file}: {words}. Bans, flags and exemptions for groups follow at once. Import?")
         done = _send(desk, api, rows, dry_run=False)
-    desk.show(done.shown(dry_run=False), text=f"imported: {words}")
+    desk.show(done.shown(dry_run=False), text=f"imported: {done.words()}")
 
 
 @dataclass(slots=True)
@@ -142,6 +138,13 @@ class _Total:
         self.newly_cut += other.newly_cut
         self.newly_admitted += other.newly_admitted
 
+    def words(self) -> str:
+        """All of it in a line."""
+        words = f"{self.added} new users, {self.changed} in other groups, {self.unchanged} as before"
+        if self.newly_cut or self.newly_admitted:
+            words += f"; {self.newly_cut} devices newly cut, {self.newly_admitted} newly admitted by rules for groups"
+        return words
+
     def shown(self, *, dry_run: bool) -> dict[str, object]:
         turned = {"newly_cut": self.newly_cut, "newly_admitted": self.newly_admitted}
         return {"added": self.added, "changed": self.changed, "unchanged": self.unchanged, **turned, "dry_run": dry_run}
@@ -155,7 +158,11 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
             try:
                 answer = api.post("/people/import", {"rows": batch, "dry_run": dry_run})
             except Failed as error:
-                if dry_run or not start:
+                if dry_run:
+                    raise
+                if isinstance(error, Unclear):
+                    raise Unclear(f"{_at_least_imported(start, len(batch), rows)}: {error}") from None
+                if not start:
                     raise
                 raise Failed(f"{_imported(start, rows)}: {error}") from None
             total.added += answer["added"]
@@ -173,6 +180,16 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
 def _imported(count: int, rows: list[Row]) -> str:
     left = ", the others not" if count < len(rows) else ""
     return f"{count} of {len(rows)} users were imported{left}"
+
+
+def _at_least_imported(count: int, next_ones: int, rows: list[Row]) -> str:
+    """When it broke off without an answer about the next ones."""
+    if count:
+        known = f"{count} of {len(rows)} users were imported; whether the next {next_ones} were is not known"
+    else:
+        known = f"whether the first {next_ones} of {len(rows)} users were imported is not known"
+    others = ", the others were not" if count + next_ones < len(rows) else ""
+    return f"{known}{others}; import the file again to be sure"
 
 
 def _leaving(api: AdminClient, named: set[str]) -> list[Row]:

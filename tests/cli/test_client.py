@@ -86,3 +86,35 @@ def test_an_address_without_a_token(gatepost: Gatepost) -> None:
 def test_an_address_that_is_none(gatepost: Gatepost, url: str) -> None:
     failed = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
     assert failed.stderr == f"gatepost: GATEPOST_URL {url!r} is no URL: write it like https://gatepost.example:8090\n"
+
+
+@contextmanager
+def hanging_up() -> Iterator[str]:
+    """Somebody who takes each question and closes without a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    taken, _ = listener.accept()
+                except OSError:
+                    return
+                with taken:
+                    taken.recv(65536)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_an_answer_that_does_not_come_leaves_open_what_was_done(gatepost: Gatepost) -> None:
+    with hanging_up() as url:
+        looked = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
+        edited = gatepost("change", "reject", "3", environment={"GATEPOST_URL": url}, expect=1)
+    assert looked.stderr == f"gatepost: Gatepost at {url} did not answer: see its log\n"
+    left_open = "so it is not known whether this was done: see its log"
+    assert edited.stderr == f"gatepost: Gatepost at {url} did not answer, {left_open}\n"

@@ -9,7 +9,7 @@ import pytest
 from gateway.cli import groups
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, Unclear
 from gateway.ports.store import Person
 from tests.cli.conftest import Gatepost
 from tests.support.served_control import Served
@@ -102,16 +102,17 @@ def test_an_alias_that_is_known_or_stated_again_is_no_second_user(gatepost: Gate
 class Breaking:
     """An admin API that takes so many requests, and says how many devices would be cut by each."""
 
-    def __init__(self, takes: int, alias: str = "") -> None:
-        """``alias`` has come to be one of the first user's meanwhile."""
+    def __init__(self, takes: int, alias: str = "", then: type[Failed] = Failed) -> None:
+        """``alias`` has come to be one of the first user's meanwhile; ``then``: how it fails behind those."""
         self.takes = takes
         self.alias = alias
+        self.then = then
         self.imported = 0
 
     def post(self, _: str, body: dict[str, Any]) -> dict[str, Any]:
         if not body["dry_run"]:
             if not self.takes:
-                raise Failed("the store is away")
+                raise self.then("the store is away")
             self.takes -= 1
             self.imported += len(body["rows"])
         rows = body["rows"]
@@ -132,6 +133,23 @@ def test_what_was_imported_before_it_broke_off_is_said() -> None:
     with pytest.raises(Failed, match="200 of 250 users were imported, the others not: the store is away"):
         groups._send(desk(), cast("AdminClient", api), ROWS, dry_run=False)
     assert api.imported == 200
+
+
+@pytest.mark.parametrize(
+    ("takes", "words"),
+    [
+        (
+            0,
+            "whether the first 100 of 250 users were imported is not known, the others were not; import the file again",
+        ),
+        (1, "100 of 250 users were imported; whether the next 100 were is not known, the others were not; import"),
+        (2, "200 of 250 users were imported; whether the next 50 were is not known; import the file again to be sure"),
+    ],
+)
+def test_a_piece_whose_answer_did_not_come_may_have_been_imported(takes: int, words: str) -> None:
+    api = Breaking(takes, then=Unclear)
+    with pytest.raises(Unclear, match=words):
+        groups._send(desk(), cast("AdminClient", api), ROWS, dry_run=False)
 
 
 @pytest.mark.parametrize(
