@@ -1,18 +1,22 @@
-"""What was noted already, so that it is noted once: by policy version, and of the latest versions only.
+"""What was noted already, so that it is noted once: by policy version, and if it is much, of the latest ones only.
 
-Nobody is judged by an older version again. What was noted under each of many edits would fill memory for nothing.
+Nobody is judged by an older version again, but what happened under it may be told late. What was noted under each of
+many edits would fill memory for nothing.
 """
 
 VERSIONS = 3
 """One is in force, one was until a moment ago, and workers do not change over at the same time."""
+OF_ALL_VERSIONS = 20_000
+"""So many are kept whatever version they are of."""
 MOST = 200_000
 
 
 class Noted:
     """Hashes of what was noted; at most ``most`` of them."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, of_all_versions: int = OF_ALL_VERSIONS) -> None:
         self._most = most
+        self._of_all_versions = of_all_versions
         self._by_version: dict[int, set[int]] = {}
         """The version that came last stands last."""
         self._number = 0
@@ -30,6 +34,6 @@ class Noted:
         before = len(keys)
         keys.add(key)
         self._number += len(keys) - before
-        while len(self._by_version) > VERSIONS or self._number > self._most:
+        while self._number > (self._of_all_versions if len(self._by_version) > VERSIONS else self._most):
             oldest = next(iter(self._by_version))
             self._number -= len(self._by_version.pop(oldest))

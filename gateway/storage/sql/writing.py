@@ -53,6 +53,7 @@ from gateway.storage.sql.rows import Rows
 from gateway.storage.sql.unit_inventories import SqlUnitInventories, StatedKey, stated_keys
 
 _INCARNATION = update(s.store_state).values(incarnation=bindparam("name"))
+_ADD_POLICY = s.policies.insert()
 _NEWEST_POLICY = select(func.coalesce(func.max(s.policies.c.number), 0))
 _NEWEST_CHANGE = select(func.coalesce(func.max(s.policy_changes.c.number), 0))
 _FORGET_MESSAGES = delete(s.messages).where(s.messages.c.received_at < bindparam("before"))
@@ -158,7 +159,7 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
             "author": version.author,
             "document": encode_policy(version),
         }
-        await self._rows.run(s.policies.insert(), values)
+        await self._rows.run(_ADD_POLICY, values)
 
     async def put_policy_change(self, change: PolicyChange, at: float) -> None:
         ((newest,),) = await self._rows.all(_NEWEST_CHANGE)
