@@ -15,6 +15,8 @@ from gateway.ports.store import ChangeKind, Reading, Store
 PAGE = 500
 CHANGES_AT_ONCE = 1_000
 ATTEMPTS = 3
+GONE_MOST = 500_000
+"""A number that is nobody's any more takes some 150 octets."""
 
 LoadRecord = Callable[[Reading, str], Awaitable[PersonRecord]]
 
@@ -137,6 +139,8 @@ async def catch_up(writer: Writer, store: Store, load_record: LoadRecord, also: 
         writer.put(updates)
         left.clear()
         read += len(updates)
+        if writer.gone > max(GONE_MOST, len(writer.device_ids) + len(writer.person_ids) - writer.gone):
+            raise MustRebuild("most of its numbers are of devices and people that have gone")
     return read
 
 

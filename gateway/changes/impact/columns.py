@@ -109,6 +109,10 @@ class Shelf(Generic[K]):
         # Asking is much cheaper than making a set, and few meet any.
         return [(name, bitmap & members) for name, bitmap in self._maps.items() if bitmap.intersect(members)]
 
+    def inhabited(self) -> dict[K, BitMap]:
+        """Those that hold anybody; not to be written to."""
+        return {name: bitmap for name, bitmap in self._maps.items() if bitmap}
+
     def view(self) -> dict[K, BitMap]:
         """All of them as they are now; not to be written to."""
         self._own.clear()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway.changes.impact.building import LoadRecord, Tell, build, catch_up
+from gateway.changes.impact.catalogue import Catalogue
 from gateway.changes.impact.figures import Impact, NamedSet
 from gateway.changes.impact.fleet import Fleet
 from gateway.changes.impact.impact import HORIZONS, Asked, impact_of
@@ -60,7 +61,16 @@ class ImpactIndex:
     async def catch_up(self) -> int:
         """Read what the change log names; how many people that were. Raises ``MustRebuild``, ``StoreUnavailable``."""
         async with self._turn:
-            return await catch_up(self._writer, self._store, self._load_record)
+            read = await catch_up(self._writer, self._store, self._load_record)
+            await self._forget_apps()
+            return read
+
+    async def _forget_apps(self) -> None:
+        """Leave apps out that no device has any more, once they are most of the catalogue."""
+        catalogue, kept = self._writer.catalogue, self._writer.apps_to_keep()
+        if kept is not None:
+            fresh = await asyncio.to_thread(Catalogue, map(catalogue.app, kept))
+            self._writer.use_catalogue(fresh, kept)
 
     def view(self) -> Fleet:
         """The fleet of this moment, for good."""

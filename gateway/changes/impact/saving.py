@@ -185,6 +185,8 @@ def _read(octets: bytes, incarnation: str) -> tuple[Writer, list[str]]:
         keys = [_KEYS[name](key) for key in head["shelves"][name]]
         setattr(writer, name, Shelf({key: pieces.bitmap() for key in keys}))
     _name_people(writer, head["aliases"])
+    writer.gone = int((writer.person.view(head["devices"]) == NOBODY).sum())
+    writer.gone += int((writer.standing.view(head["people"]) == GONE).sum())
     return writer, list(head["unwritten"])
 
 

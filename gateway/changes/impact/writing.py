@@ -34,6 +34,8 @@ from gateway.domain.question import is_outlook
 _ALL_BITS = 0xFFFFFFFFFFFFFFFF
 _MOST = 0xFFFF
 """Of what is counted in 16 bits."""
+APPS_TO_SPARE = 50_000
+"""So many apps that nobody has any more may stay in the catalogue, or as many as somebody has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Writer:
         self.incarnation = incarnation
         self.sequence = sequence
         self.catalogue = Catalogue()
+        self._apps_most = APPS_TO_SPARE
+        """With more in the catalogue than these it is looked how many of them somebody has."""
+        self.gone = 0
+        """Numbers of devices and people that are nobody's any more."""
         self.device_ids: list[str] = []
         self.person_ids: list[str] = []
         self.logins: dict[str, int] = {}
@@ -241,6 +247,7 @@ class Writer:
             self.next[previous] = following
         self.person[row] = NOBODY
         self.next[row] = NOBODY
+        self.gone += 1
 
     def _remove(self, number: int, changed: dict[int, frozenset[int]]) -> None:
         """A person is gone, with all devices."""
@@ -251,6 +258,7 @@ class Writer:
         self.seen[number] = 0
         self._name(number, ())
         self.standing[number] = GONE
+        self.gone += 1
 
     def _groups_of(self, number: int, likely: frozenset[str]) -> frozenset[str]:
         if self.group_count[number] == len(likely) and all(self.members.holds(group, number) for group in likely):
@@ -326,6 +334,31 @@ class Writer:
                 self.earlier[row] = min(earlier.get(name, 0), _MOST)
 
     # --- Apps
+
+    def apps_to_keep(self) -> Sequence[int] | None:
+        """The numbers of the apps that somebody has, if most of the catalogue are others; else None.
+
+        Each version of an app is one of its own, so a fleet leaves many behind.
+        """
+        if len(self.catalogue) <= self._apps_most:
+            return None
+        kept = list(self.entries.inhabited())
+        self._apps_most = len(kept) + max(APPS_TO_SPARE, len(kept))
+        return kept if len(self.catalogue) > self._apps_most else None
+
+    def use_catalogue(self, catalogue: Catalogue, kept: Sequence[int]) -> None:
+        """Go on with another catalogue, whose first apps are those that have the numbers ``kept`` in the present one.
+
+        Views stay with theirs.
+        """
+        before, numbers = self.catalogue, {old: new for new, old in enumerate(kept)}
+        inhabited = self.entries.inhabited()
+        self.catalogue = catalogue
+        for old in inhabited:
+            if old not in numbers:
+                # Somebody has it since.
+                numbers[old] = catalogue.number(before.app(old))
+        self.entries = Shelf({numbers[old]: bitmap for old, bitmap in inhabited.items()})
 
     def _want_apps(
         self, row: int, wanted: frozenset[int], before: DeviceEvidence | None, changed: dict[int, frozenset[int]]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.changes.impact import building
+from gateway.changes.impact import building, writing
 from gateway.changes.impact.building import MustRebuild, Progress, build, catch_up
+from gateway.changes.impact.catalogue import Catalogue
 from gateway.changes.impact.evidence_rows import Mark
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.impact.people import people_with
@@ -243,3 +244,73 @@ async def test_of_a_device_that_is_gone_it_names_nobody(chain: Chain) -> None:
     await chain.store.write(work)
     await index.catch_up()
     assert people_with(index.view(), everybody) == [ANN, BOB]
+
+
+def versions(first: int, count: int) -> tuple[str, ...]:
+    return tuple(f"com.example.app{number}" for number in range(first, first + count))
+
+
+@in_memory
+async def test_apps_that_nobody_has_any_more_are_forgotten(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever may report for one device fills the memory of the control process, list by list."""
+    monkeypatch.setattr(writing, "APPS_TO_SPARE", 150)
+    await some_people(chain)
+    index = ImpactIndex(await build(chain.store, loaded), chain.store, loaded)
+    index._writer._apps_most = 150
+    longest = 0
+    for number in range(2, 30):
+        before = index.view()
+        had = content(before)
+        await report(chain, number, versions(number * 50, 50), "d2", BOB, "phone2")
+        await index.catch_up()
+        longest = max(longest, len(index.view().catalogue))
+        assert content(before) == had
+        if number % 9 == 0:
+            await assert_exact(index, chain)
+    assert longest < 300
+    await assert_exact(index, chain)
+
+
+@in_memory
+async def test_an_app_that_comes_while_others_are_forgotten_is_there(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "APPS_TO_SPARE", 0)
+    await some_people(chain)
+    writer = await build(chain.store, loaded)
+    writer._apps_most = 0
+    for number in range(2, 5):
+        await report(chain, number, versions(number * 50, 50), "d2", BOB, "phone2")
+        await catch_up(writer, chain.store, loaded)
+    before, kept = writer.catalogue, writer.apps_to_keep()
+    assert kept is not None
+    fresh = Catalogue(map(before.app, kept))
+    await report(chain, 5, versions(200, 55), "d2", BOB, "phone2")
+    await catch_up(writer, chain.store, loaded)
+    writer.use_catalogue(fresh, kept)
+    assert len(writer.catalogue) == len(kept) + 5
+    await assert_exact(ImpactIndex(writer, chain.store, loaded), chain)
+
+
+@in_memory
+async def test_numbers_of_devices_that_have_gone_do_not_pile_up(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A device that is bound otherwise with each report has another number each time."""
+    monkeypatch.setattr(building, "GONE_MOST", 20)
+    await some_people(chain)
+    path = tmp_path / "index"
+    index = ImpactIndex(await build(chain.store, loaded), chain.store, loaded)
+    for number in range(2, 12):
+        await report(chain, number, (GMAIL,), "d2", BOB, f"phone{number % 2}x")
+        await index.catch_up()
+    await index.save(path)
+    gone = index._writer.gone
+    assert 10 <= gone <= 20
+    assert (await ImpactIndex.loaded(path, chain.store, loaded))._writer.gone == gone
+    await report(chain, 12, (GMAIL,), "d2", BOB, "phone9x")
+    monkeypatch.setattr(building, "GONE_MOST", gone)
+    with pytest.raises(MustRebuild, match="have gone"):
+        await index.catch_up()
+    anew = await build(chain.store, loaded)
+    assert anew.gone == 0
