@@ -16,7 +16,7 @@ class Noted:
 
     def __init__(self, most: int = MOST, of_all_versions: int = OF_ALL_VERSIONS) -> None:
         self._most = most
-        self._of_all_versions = of_all_versions
+        self._of_all_versions = min(of_all_versions, most)
         self._by_version: dict[int, set[int]] = {}
         """The version that came last stands last."""
         self._number = 0
