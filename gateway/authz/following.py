@@ -172,7 +172,7 @@ class Following:
             cut.let_in.keep_only(known.keys(), asked_at)
             if self._adopts:
                 for key, each in known.items():
-                    if not cut.let_in.is_there(key):
+                    if not cut.let_in.is_followed_by_user(key):
                         await self._adopt(cut, key, each.user, each.protocol)
 
     async def _adopt(self, cut: Cut, key: str, user: str, protocol: str) -> None:
@@ -180,7 +180,7 @@ class Following:
 
         All devices of the user are judged, as nobody knows by which one it came. So it is ended once, and then not for
         an hour: who comes back has been asked about, and may come by a device that is in order; whoever has let it in
-        follows it.
+        follows it. Beside a session that has a device of its own, only the turn of the user's devices is followed.
         """
         presented = Presented(_BY_PROTOCOL.get(protocol, Protocol.IMAP), user.encode("utf-8", "replace"), "")
         identified = identity_of(presented, self._rules)
@@ -191,6 +191,9 @@ class Following:
             if (await self._decision.judge_loading(request)).effect is Effect.DENY:
                 return
             cut.forget_ended(key)
+        if cut.let_in.is_there(key) and (await self._decision.judge_loading(request)).effect is Effect.DENY:
+            # By a device of its own, which may have mail; whether another one is connected as well is not told.
+            return
         # It is connected: nobody who may still be on the way there, who would be cut once more.
         cut.let_in.note(key, user, min(cut.askers), request, seconds_ago=2 * YOUNG_SECONDS)
         verdict = await self._decision.judge_loading(request)

@@ -46,6 +46,12 @@ class AskedSession:
         """It could not be ended for so long that this has been told; until it may be there again."""
 
     @property
+    def by_the_user(self) -> bool:
+        """Whether all devices of the user answer for it: nothing says by which one it came."""
+        request = self.request
+        return not request.device_id and request.credential is None and request.certificate is None
+
+    @property
     def found(self) -> bool:
         """Whether the asker's own list has told of it, which it does again, and nobody has asked about it."""
         return self.key == self.place
@@ -78,6 +84,8 @@ class LetIn:
         self._sessions: OrderedDict[str, AskedSession] = OrderedDict()
         self._places: Counter[str] = Counter()
         """How many are remembered of each place that has any."""
+        self._places_by_user: Counter[str] = Counter()
+        """The same of those for which all devices of the user answer."""
         self._turn: list[str] = []
         """Keys that are still to be judged in this round."""
         self._swept_at = monotonic()
@@ -99,6 +107,10 @@ class LetIn:
     def is_there(self, place: str) -> bool:
         """Whether anybody is remembered of it."""
         return place in self._places
+
+    def is_followed_by_user(self, place: str) -> bool:
+        """Whether one of it is remembered for which all devices of the user answer."""
+        return place in self._places_by_user
 
     def note(
         self, key: str, target: str, asker: str, request: AccessRequest, *, place: str = "", seconds_ago: float = 0.0
@@ -123,8 +135,12 @@ class LetIn:
         if len(self._sessions) >= self._most:
             self._forget(next(iter(self._sessions)))
         self._sessions[session.key] = session
-        self._places[session.place] += 1
+        for counted in self._counted(session):
+            counted[session.place] += 1
         self._decision.sessions.add(session)
+
+    def _counted(self, session: AskedSession) -> tuple[Counter[str], ...]:
+        return (self._places, self._places_by_user) if session.by_the_user else (self._places,)
 
     def turned(self, session: AskedSession, verdict: Verdict) -> None:
         """It is denied from now on."""
@@ -197,9 +213,10 @@ class LetIn:
 
     def _let_go(self, session: AskedSession) -> None:
         self._decision.sessions.discard(session)
-        self._places[session.place] -= 1
-        if not self._places[session.place]:
-            del self._places[session.place]
+        for counted in self._counted(session):
+            counted[session.place] -= 1
+            if not counted[session.place]:
+                del counted[session.place]
 
     def close(self) -> None:
         """Forget all."""

@@ -340,6 +340,29 @@ async def test_who_stays_in_the_list_is_never_forgotten(cutting: Cutting, lookin
     await until(lambda: means.cuts == ["bert", "bert"])
 
 
+async def test_who_is_found_beside_a_device_of_his_that_has_a_credential_is_followed(
+    cutting: Cutting, looking: tuple[FakeDoveadm, Cut]
+) -> None:
+    """By the worker that was asked about that device only; the one that was asked about the other was restarted."""
+    means, cut = looking
+    cutting.asking.clean("bert@corp.example", "bertphone")
+    cutting.asking.clean("bert@corp.example", "berttablet")
+    await cutting.asking.cache.load("bert@corp.example")
+    request = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
+    cut.note("dovecot", request, Whereabouts(user="bert"))
+    cutting.clock.ahead += cutter_module.YOUNG_SECONDS + 1
+    means.there = (Connected("bert", "imap"),)
+    await looked(means)
+    assert means.cuts == []
+    cutting.asking.dirty("bert@corp.example", "bertphone")
+    await until(lambda: means.cuts == ["bert"])
+    # The tablet is there again, and stays.
+    cut.note("dovecot", request, Whereabouts(user="bert"))
+    cutting.clock.ahead += following_module.ENDED_SECONDS + 1
+    await looked(means)
+    assert means.cuts == ["bert"]
+
+
 async def test_who_turned_back_before_he_was_ended_is_found_again(
     cutting: Cutting, looking: tuple[FakeDoveadm, Cut], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ The session is registered before it is judged, with no await between. A DENY is 
 program would take a refused login for a wrong password.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import AuthResult
@@ -77,6 +78,10 @@ class Login:
 
     async def _identified(self, proved: Proved) -> AuthResult:
         session, front = self._session, self._front
+        if session.gone:
+            # asyncio.wait_for, within the client library, keeps an end to itself that comes with what it waits for.
+            proved.leg.abort()
+            raise asyncio.CancelledError
         there = session.register(proved)
         front.credentials.used(proved.request)
         if there > front.settings.sessions_per_user:

@@ -3,6 +3,7 @@
 import weakref
 
 import pytest
+from aiosmtplib.protocol import SMTPProtocol
 
 from gateway.network.tls import ServerTls
 from gateway.proxies.smtp.session import Session
@@ -10,7 +11,7 @@ from tests.network.authority import Authority
 from tests.support.fronted import until
 from tests.support.kept import kept
 from tests.support.submission_server import SubmissionServer
-from tests.support.submitted import Submitted, submitted
+from tests.support.submitted import ANNA, Submitted, plain, submitted
 
 
 @pytest.mark.usefixtures("no_collector")
@@ -41,6 +42,31 @@ async def test_nothing_is_kept_of_a_client_that_is_gone(at: str, front: Submitte
     client.abort()
     await until(lambda: not front.front.admission.connections and server.open == 0)
     await until(lambda: session() is None)
+
+
+@pytest.mark.parametrize("reply", [b"220", b"250", b"235"])
+async def test_nothing_is_kept_of_one_that_goes_with_the_reply_to_its_login(
+    reply: bytes, front: Submitted, server: SubmissionServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio.wait_for, within the client library, keeps an end to itself that comes with what it waits for."""
+    received, left = SMTPProtocol.data_received, []
+
+    def receive(protocol: SMTPProtocol, octets: bytes) -> None:
+        received(protocol, octets)
+        if octets.startswith(reply) and not left:
+            (seat,) = front.front.admission.connections
+            left.append(octets)
+            transport = seat.connection.transport
+            seat.connection.connection_lost(None)
+            transport.abort()
+
+    client = await front.client()
+    await client.greeted()
+    monkeypatch.setattr(SMTPProtocol, "data_received", receive)
+    client.write(b"AUTH PLAIN " + plain(ANNA) + b"\r\n")
+    await until(lambda: bool(left) and server.open == 0 and not front.front.admission.connections)
+    assert not list(front.decision.sessions)
+    assert front.front.sessions.count == 0
 
 
 @pytest.mark.usefixtures("no_collector")
