@@ -99,6 +99,8 @@ class FleetPreviews:
         self._saving = asyncio.Lock()
         self._behind = asyncio.Event()
         """The index is to be built anew, at once."""
+        self._from_file = True
+        """Whether the one that was kept is of use; not for one that could not be followed on."""
 
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
@@ -244,6 +246,7 @@ class FleetPreviews:
             self._begin_anew(index, str(error))
         else:
             self._count(index)
+            await index.forget_apps()
 
     def _count(self, index: ImpactIndex) -> None:
         """Now and then: a view makes the next update copy what it touches."""
@@ -256,6 +259,7 @@ class FleetPreviews:
             # Another one is there already.
             return
         self._gone()
+        self._from_file = False
         self._behind.set()
         log.info("impact_index_rebuilt", reason=reason)
 
@@ -264,7 +268,7 @@ class FleetPreviews:
         self._ready.clear()
 
     async def _made(self) -> ImpactIndex:
-        if self._path is not None:
+        if self._path is not None and self._from_file:
             try:
                 return await ImpactIndex.loaded(self._path, self._store, self._load_record)
             except (Unusable, MustRebuild) as error:
@@ -285,6 +289,7 @@ class FleetPreviews:
         try:
             async with self._saving:
                 await self._index.save(self._path)
+            self._from_file = True
         except OSError as error:
             log.warning("impact_index_not_kept", path=str(self._path), error=error.strerror)
 

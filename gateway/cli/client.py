@@ -72,7 +72,8 @@ class AdminClient:
             raise Failed(f"no Gatepost answers at {self._url}: is it running (gatepost run)?") from None
         except httpx.HTTPError as error:
             late = " in time" if isinstance(error, httpx.TimeoutException) else ""
-            left_open = "" if method == "GET" else ", so it is not known whether this was done"
+            looked_only = method == "GET" or (body or {}).get("dry_run")
+            left_open = "" if looked_only else ", so it is not known whether this was done"
             raise Unclear(f"Gatepost at {self._url} did not answer{late}{left_open}: see its log") from None
         return self._read(response)
 

@@ -16,6 +16,8 @@ PIECE_BYTES = 16_384
 """Of what comes and of what goes, at a time: a record of TLS, so that its buffers never grow beyond a few of them."""
 GATHERED_BYTES = 65_536
 """Of records that came together the protocol gets about so much at once: whoever passes them on writes less often."""
+ANSWERS_MOST = 1_024
+"""Octets that reading alone may have us send while the client takes nothing: answers to some 38 KeyUpdates."""
 
 Octets: TypeAlias = bytes | bytearray | memoryview
 Ended: TypeAlias = Callable[[BaseException | None], None]
@@ -25,6 +27,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     """Shakes hands, then makes the protocol and is its transport."""
 
     __slots__ = (
+        "_answered",
         "_closing",
         "_ended",
         "_gathered",
@@ -53,6 +56,8 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._paused = False
         self._over = False
         """The client sends no more, and the protocol has yet to hear of it."""
+        self._answered = 0
+        """Octets that reading has had us send since the client last took everything."""
         self._unread: Octets = b""
         """What came beyond the piece at which the protocol paused."""
         self._gathered: list[bytes] | None = None
@@ -137,7 +142,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
                 self._begin()
             self._read()
         except ssl.SSLWantReadError:
-            self._flush()
+            self._answer()
         except ssl.SSLError as error:
             self._fail(error)
 
@@ -164,9 +169,21 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
                 self._protocol.data_received(octets)
             if not (self._incoming.pending or self._tls.pending()):
                 break
-        if self._outgoing.pending:
-            # An answer to a KeyUpdate (RFC 8446 §4.6.3).
-            self._flush()
+        self._answer()
+
+    def _answer(self) -> None:
+        """Send what reading has had OpenSSL write: of a handshake, or the answers to KeyUpdates (RFC 8446 §4.6.3).
+
+        OpenSSL answers as many of these as come, whether or not its answers are taken.
+        """
+        if not self._outgoing.pending or self._raw is None:
+            return
+        if self._ended is None:
+            self._answered = self._outgoing.pending + (self._answered if self._raw.get_write_buffer_size() else 0)
+            if self._answered > ANSWERS_MOST:
+                self.abort()
+                return
+        self._flush()
 
     def _end_of_input(self) -> None:
         self._over = False

@@ -183,10 +183,15 @@ class ClientConnection(PausedReading):
         if self.exchange is not None:
             self.wait_at_most(self.front.settings.upstream_response_seconds)
             self.exchange.client_writable(writable=True)
-        elif self.body_to_come and not self._closing:
+        elif self._closing or self._arrived:
+            # In the second case it is begun with at the end of the round.
+            return
+        elif self.body_to_come:
             # It was answered already; what is left of it is no request.
             self._read_rest_of_body()
-        elif not self._closing:
+        else:
+            # What has come of a head has its own time.
+            self._reading_head = False
             self._next()
 
     # --- requests
@@ -333,6 +338,11 @@ class ClientConnection(PausedReading):
             self._next()
 
     def _read_rest_of_body(self) -> None:
+        if self._choked:
+            # First the client is to take its answer.
+            self.pause()
+            self.wait_at_most(self.front.settings.write_seconds)
+            return
         self.resume()
         self.wait_at_most(DISCARDING_SECONDS)
 
@@ -348,7 +358,7 @@ class ClientConnection(PausedReading):
         self.wait_at_most(self.front.settings.idle_seconds)
         if len(self._buffer) <= self._pipelined_most:
             self.resume()
-        self._idle = not self._buffer and not self._closing
+        self._idle = not (self._buffer or self._arrived or self._closing)
         if self._buffer:
             # Not from here: a chain of pipelined requests must not become a chain of calls.
             asyncio.get_running_loop().call_soon(self._advance_later)

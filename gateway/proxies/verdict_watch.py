@@ -41,6 +41,8 @@ class VerdictWatch:
 
     def until(self, valid_until: float) -> None:
         """Judge again at that moment."""
+        if self._timer is not None:
+            self._timer.cancel()
         left = min(self._every or LONGEST_SECONDS, max(SHORTEST_SECONDS, valid_until - self._now()))
         self._timer = asyncio.get_running_loop().call_later(left, self._ring)
 

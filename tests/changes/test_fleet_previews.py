@@ -7,6 +7,8 @@ import pytest
 
 from gateway.changes import fleet_previews
 from gateway.changes.fleet_previews import FleetPreviews
+from gateway.changes.impact import building
+from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.previews import NotReadyYet
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
@@ -69,6 +71,29 @@ async def test_after_a_change_of_everybody_it_is_built_anew() -> None:
     await store.write(everybody)
     await known(store, "bob")
     assert await people_seen(previews) == 2
+    life.cancel()
+
+
+async def test_one_that_could_not_be_followed_on_is_not_taken_from_its_file_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be as full of what has gone as it was."""
+    store, path = MemoryStore(), tmp_path / "impact.index"
+    await known(store, "ann")
+    previews = FleetPreviews(store, load, path)
+    life = asyncio.ensure_future(previews.run())
+    assert await people_seen(previews) == 1
+    assert await previews.rewrite()
+    loaded = []
+    monkeypatch.setattr(ImpactIndex, "loaded", loaded.append)
+    monkeypatch.setattr(building, "GONE_MOST", -1)
+    fleet = previews._index
+    assert fleet is not None
+    fleet._writer.gone = 5
+    await known(store, "bob")
+    assert await people_seen(previews) == 2
+    assert previews._index is not fleet
+    assert loaded == []
     life.cancel()
 
 

@@ -111,10 +111,14 @@ def hanging_up() -> Iterator[str]:
             thread.join()
 
 
-def test_an_answer_that_does_not_come_leaves_open_what_was_done(gatepost: Gatepost) -> None:
+def test_an_answer_that_does_not_come_leaves_open_what_was_done(gatepost: Gatepost, tmp_path: Path) -> None:
     with hanging_up() as url:
         looked = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
         edited = gatepost("change", "reject", "3", environment={"GATEPOST_URL": url}, expect=1)
+        file = tmp_path / "groups.csv"
+        file.write_text("user,group\nann,sales\n")
+        tried = gatepost("group", "import", str(file), environment={"GATEPOST_URL": url}, expect=1)
+    assert tried.stderr == looked.stderr
     assert looked.stderr == f"gatepost: Gatepost at {url} did not answer: see its log\n"
     left_open = "so it is not known whether this was done: see its log"
     assert edited.stderr == f"gatepost: Gatepost at {url} did not answer, {left_open}\n"

@@ -111,6 +111,28 @@ async def test_nothing_of_a_phone_that_leaves_waits_for_the_garbage_collector(ma
             gc.enable()
 
 
+async def test_who_stops_and_goes_on_taking_within_a_round_has_one_request_at_a_time(mailbox: MailboxServer) -> None:
+    """Of two at once the first would be known to nobody any more, and keep its connection to the mail server."""
+    async with watched(mailbox) as gateway:
+        await regular(gateway)
+        front = gateway.gateway.front
+        (behind,) = front.admission.connections
+        assert isinstance(behind, ClientConnection)
+        before = len(mailbox.received)
+        open_body = request(eas("Sync", "anna", "phone1"), SYNC, user="anna", Content_Length="10000")
+        behind.data_received(open_body)
+        behind.pause_writing()
+        behind.resume_writing()
+        await settled()
+        exchange = behind.exchange
+        assert exchange is not None
+        behind.data_received(asked())
+        await settled()
+        assert behind.exchange is exchange
+        assert len(list(gateway.gateway.decision.sessions)) == 1
+        assert len(mailbox.received) == before
+
+
 async def test_a_phone_that_does_not_come_again_keeps_no_old_policy(mailbox: MailboxServer) -> None:
     """With the answers about all apps that it has remembered, which may be 200,000."""
     async with watched(mailbox) as gateway:

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
+import pytest
+
+from gateway.proxies.client_connection import ClientConnection
 from tests.support.fronted import fronted, until, until_still
 from tests.support.raw_http import eas, request
 from tests.support.scripted_origin import Origin, OriginConnection
@@ -126,3 +129,40 @@ async def test_what_is_left_of_a_body_is_no_request_when_the_answer_to_it_is_tak
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         assert await reader.readexactly(4) == b"once"
         writer.close()
+
+
+async def test_a_client_that_takes_an_early_answer_slowly_has_its_time(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its body is not through; that is not waited for before the answer is taken."""
+    async with fronted(origin.url) as gateway:
+        gateway.clean("anna", "phone1")
+        gateway.proved("anna")
+        await gateway.known("anna")
+        client = await gateway.client()
+        begun = bytes.fromhex("03016a00455c4f4b03")
+        asked = request(eas("Sync", "anna", "phone1"), begun + b"x" * 100, user="anna")
+        client.write(asked[:-100])
+        connection = await origin.connection()
+        await connection.head()
+        write = ClientConnection.write
+
+        def write_too_much(behind: ClientConnection, octets: bytes) -> None:
+            write(behind, octets)
+            behind.pause_writing()
+
+        monkeypatch.setattr(ClientConnection, "write", write_too_much)
+        await connection.answer(b"early")
+        (behind,) = gateway.front._connections
+        await until(lambda: behind.exchange is None)
+        monkeypatch.undo()
+        assert behind.body_to_come
+        gateway.clock.ahead += 3
+        gateway.front.sweep()
+        assert (await client.answer()).body == b"early"
+        behind.resume_writing()
+        client.write(asked[-100:] + request(eas("FolderSync", "anna", "phone1"), FOLDER_SYNC, user="anna"))
+        second = await origin.connection()
+        await second.request()
+        await second.answer(b"again")
+        assert (await client.answer()).body == b"again"

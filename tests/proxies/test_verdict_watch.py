@@ -115,6 +115,15 @@ async def test_a_mistake_of_ours_leaves_nobody_with_the_old_verdict(
     ] * (MANY // 2)
 
 
+async def test_one_that_is_judged_at_once_has_one_timer(waiting: Waiting) -> None:
+    """Another one would keep the session long after its end."""
+    watch = waiting.watches[0]
+    first = watch._timer
+    watch.until(waiting.made.now() + 60.0)
+    assert first is not None
+    assert first.cancelled()
+
+
 async def test_one_that_is_over_meanwhile_is_not_judged(waiting: Waiting) -> None:
     await until(lambda: any(each.turned for each in waiting.sessions))
     for watch in waiting.watches:

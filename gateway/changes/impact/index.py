@@ -61,12 +61,10 @@ class ImpactIndex:
     async def catch_up(self) -> int:
         """Read what the change log names; how many people that were. Raises ``MustRebuild``, ``StoreUnavailable``."""
         async with self._turn:
-            read = await catch_up(self._writer, self._store, self._load_record)
-            await self._forget_apps()
-            return read
+            return await catch_up(self._writer, self._store, self._load_record)
 
-    async def _forget_apps(self) -> None:
-        """Leave apps out that no device has any more, once they are most of the catalogue."""
+    async def forget_apps(self) -> None:
+        """Leave apps out that no device has any more, once they are most of the catalogue; nobody waits for it."""
         catalogue, kept = self._writer.catalogue, self._writer.apps_to_keep()
         if kept is not None:
             fresh = await asyncio.to_thread(Catalogue, map(catalogue.app, kept))

@@ -263,6 +263,7 @@ async def test_apps_that_nobody_has_any_more_are_forgotten(chain: Chain, monkeyp
         had = content(before)
         await report(chain, number, versions(number * 50, 50), "d2", BOB, "phone2")
         await index.catch_up()
+        await index.forget_apps()
         longest = max(longest, len(index.view().catalogue))
         assert content(before) == had
         if number % 9 == 0:
