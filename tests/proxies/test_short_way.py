@@ -129,6 +129,8 @@ async def test_who_stops_and_goes_on_taking_within_a_round_has_one_request_at_a_
         behind.data_received(asked())
         await settled()
         assert behind.exchange is exchange
+        assert behind._body is not None
+        assert behind._body.received == len(SYNC) + len(asked())
         assert len(list(gateway.gateway.decision.sessions)) == 1
         assert len(mailbox.received) == before
 
