@@ -224,7 +224,8 @@ class FleetPreviews:
                     saved_at = time.monotonic()
                     await self._save()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._behind.wait(), FOLLOW_EVERY_SECONDS)
+                    async with asyncio.timeout(FOLLOW_EVERY_SECONDS):
+                        await self._behind.wait()
                 self._behind.clear()
         finally:
             await self._save()

@@ -28,7 +28,8 @@ async def child(module: str, *arguments: str) -> AsyncIterator[asyncio.subproces
         if process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), END_SECONDS)
+                async with asyncio.timeout(END_SECONDS):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
@@ -38,7 +39,8 @@ async def first_line(process: asyncio.subprocess.Process, what: str, seconds: fl
     """The first line of a helper that tells in it that it is ready. Raises ``DemoFailed``."""
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), seconds)
+        async with asyncio.timeout(seconds):
+            line = await process.stdout.readline()
     except TimeoutError:
         raise DemoFailed(f"{what} was not ready after {seconds:g} s") from None
     if not line:

@@ -54,5 +54,6 @@ class Attendance(Generic[Connection]):
         if len(self) and within_seconds > 0:
             self._gone.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), within_seconds)
+                async with asyncio.timeout(within_seconds):
+                    await self._gone.wait()
         return not len(self)

@@ -100,7 +100,8 @@ class WorkerBoard:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, within_seconds)
+            async with asyncio.timeout(within_seconds):
+                await future
         except TimeoutError:
             return False
         else:

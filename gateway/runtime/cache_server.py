@@ -47,7 +47,8 @@ async def keep_running(embedded: EmbeddedChild, stop: asyncio.Event) -> None:
 async def paused(stop: asyncio.Event, seconds: float) -> bool:
     """Wait so long, or until ``stop``: whether it is set."""
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
     except TimeoutError:
         return False
     return True

@@ -222,7 +222,8 @@ class Leg:
         final, self._final, self._protocol = self._final, None, None
         assert final is not None
         try:
-            return await asyncio.wait_for(final, self._settings.upstream_reply_seconds)
+            async with asyncio.timeout(self._settings.upstream_reply_seconds):
+                return await final
         except TimeoutError:
             self.abort()
             return Reply(0, "no answer in time")
