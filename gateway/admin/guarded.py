@@ -17,6 +17,8 @@ from gateway.ports.store import Conflict, OperatorToken, Store, Writing
 
 Performer = Callable[[Writing, Mapping[str, str], str, bool], Awaitable[None]]
 """Does it: the action's values, who proposed it, and whether alone."""
+Still = Callable[[Writing], Awaitable[None]]
+"""Raises ``Conflict`` where an action takes a second person by now."""
 
 ADD_OPERATOR = "add_operator"
 SET_ROLES = "set_roles"
@@ -53,9 +55,18 @@ class Performers:
         done, _ = await store.write(work)
         return done
 
-    async def at_once(self, store: Store, action: GuardedAction, author: str) -> None:
-        """Do what takes no second person, like taking a role away. Raises ``InvalidValue``, ``Conflict``."""
-        await store.write(lambda writing: self._do(writing, action, author, alone=False))
+    async def at_once(self, store: Store, action: GuardedAction, author: str, still: Still | None = None) -> None:
+        """Do what takes no second person, like taking a role away. Raises ``InvalidValue``, ``Conflict``.
+
+        ``still`` says, in the unit of work that does it, whether it takes none: what was read before may be otherwise.
+        """
+
+        async def work(writing: Writing) -> None:
+            if still is not None:
+                await still(writing)
+            await self._do(writing, action, author, alone=False)
+
+        await store.write(work)
 
     async def _do(self, writing: Writing, action: GuardedAction, author: str, *, alone: bool) -> None:
         performer = self._performers.get(action.kind)
@@ -150,6 +161,12 @@ def see_that_unchanged(present: NamedOperator, were: str) -> None:
             f"the roles of {present.name} were changed meanwhile, to {', '.join(sorted(present.roles))}: say them anew "
             f"(gatepost operator roles {present.name})"
         )
+
+
+async def see_that_no_approver(writing: Writing, name: str) -> None:
+    """Raises ``Conflict`` where the operator may approve by now: removing one takes two people."""
+    if may((await present_operator(writing, name)).roles, Action.APPROVE):
+        raise Conflict(f"{name} may approve since a moment ago: do it again, and a second person has to agree")
 
 
 def _gains_power(before: NamedOperator, after: NamedOperator) -> bool:

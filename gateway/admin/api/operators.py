@@ -120,12 +120,14 @@ async def remove_operator(name: str, deps: Deps, operator: Editing, response: Re
     present = await _named(deps, name)
     action = GuardedAction(guarded.REMOVE_OPERATOR, {"name": present.name})
     if not may(present.roles, Action.APPROVE):
-        return await _at_once(deps, operator, action)
+        return await _at_once(deps, operator, action, lambda writing: guarded.see_that_no_approver(writing, name))
     return await _guarded(deps, operator, action, f"remove the operator {present.name}", "", response)
 
 
-async def _at_once(deps: ApiDeps, operator: Operator, action: GuardedAction) -> OperatorDone:
-    await deps.guarded.at_once(deps.store, action, operator.name)
+async def _at_once(
+    deps: ApiDeps, operator: Operator, action: GuardedAction, still: guarded.Still | None = None
+) -> OperatorDone:
+    await deps.guarded.at_once(deps.store, action, operator.name, still)
     return await _done(deps, operator, action, alone=False)
 
 

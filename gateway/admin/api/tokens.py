@@ -16,7 +16,7 @@ from gateway.admin.api.deps import Deps, Viewing
 from gateway.admin.api.moments import GivenMoment, epoch, shown, surely_shown
 from gateway.admin.api.operators import propose
 from gateway.admin.api.problems import Refused, not_found
-from gateway.admin.auth import new_token, revoked, roles_reached, token_revoked, usable
+from gateway.admin.auth import REACH_VIEWER, Operator, new_token, revoked, roles_reached, token_revoked, usable
 from gateway.admin.operators import known_operators, operator_behind, operator_named, who_can
 from gateway.domain.operator import (
     EDITORS_OF_OLD,
@@ -26,7 +26,7 @@ from gateway.domain.operator import (
     name_of,
     same_name,
 )
-from gateway.ports.store import OperatorToken, Writing
+from gateway.ports.store import Conflict, OperatorToken, Writing
 
 log = structlog.get_logger()
 router = APIRouter(tags=["tokens"])
@@ -105,7 +105,7 @@ async def create_token(given: TokenIn, deps: Deps, operator: Viewing, response: 
     action = guarded.action_for(token, None if known else owner)
     change, sentence = None, ""
     if own or (known is not None and not _powerful(token, owner)):
-        await deps.guarded.at_once(deps.store, action, operator.name)
+        await deps.guarded.at_once(deps.store, action, operator.name, lambda writing: _still(writing, token, operator))
     elif not await deps.guarded.alone(deps.store, action, operator.name):
         change, sentence = await propose(deps, operator, action, f"a token for {owner.name}")
         response.status_code = 202
@@ -121,6 +121,21 @@ async def create_token(given: TokenIn, deps: Deps, operator: Viewing, response: 
 def _owner(given: TokenIn, author: str, now: float) -> NamedOperator:
     roles = EDITORS_OF_OLD if given.role in (None, Role.EDITOR) else frozenset({given.role})
     return NamedOperator(name_of(given.operator), roles, (), False, now, author)
+
+
+async def _still(writing: Writing, token: OperatorToken, asking: Operator) -> None:
+    """Raises ``Conflict`` where the token takes a second person by now, or who asks for it was shut out.
+
+    Roles that grow, and a revocation, end the tokens that are there: one that was asked for before comes after it.
+    """
+    owner = await guarded.present_operator(writing, token.operator)
+    used = next((each for each in await writing.tokens() if each.id == asking.token_id), None)
+    if used is None or used.revoked_at is not None:
+        raise Conflict("the token that asks for another one was revoked meanwhile")
+    own = same_name(owner.name, asking.name)
+    still = owner.roles <= asking.roles if own else not guarded.powerful(owner.roles)
+    if token.reach != REACH_VIEWER and not still:
+        raise Conflict(f"the roles of {owner.name} were changed meanwhile: ask for the token again")
 
 
 def _powerful(token: OperatorToken, owner: NamedOperator) -> bool:
