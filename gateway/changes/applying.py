@@ -61,6 +61,8 @@ class _Stage:
     """How many devices it cuts when it comes."""
     tell: Tell | None
     by: str
+    standing: PolicyChange | None = None
+    """With the approvals that counted when it was looked at; None: it needs none."""
 
 
 class Applier:
@@ -132,11 +134,12 @@ class Applier:
         looked = await self._looked(number)
         change, policy, warning = looked.change, looked.policy, looked.warning
         place = _stage_of(change, wanted)
-        found, cut = None, 0
+        found, cut, standing = None, 0, None
         if change.action is not None or not turns_down_only(change.touches):
             target = policy if change.action else lives.at_stage(change, policy, place)
             found = await self._previews.of(policy, lives.in_full(target, change, self._now()), brief=True)
             judged = await self._judged(change, policy, found)
+            standing = looked.known.change
             refusal = self._clearance.refusal(looked.known, judged, self._telling.judged_at(change, warning))
             if refusal is not None:
                 return refusal
@@ -147,7 +150,7 @@ class Applier:
         waits = self._not_before(self._telling.at_once(change, warning, tell), place)
         if waits is not None:
             return await self._scheduled(change, waits, by)
-        return _Stage(change, policy, found, cut, tell, by)
+        return _Stage(change, policy, found, cut, tell, by, standing)
 
     async def _looked(self, number: int) -> _Looked:
         return await self._store.read_at_once(partial(self._look, number))
@@ -246,6 +249,9 @@ class Applier:
         if present != change or newest.number != cleared.policy.number:
             # What was looked at is not what is there: look again.
             raise Conflict(f"change {change.number} or the policy moved meanwhile")
+        if cleared.standing is not None and await self._clearance.standing(writing, change) != cleared.standing:
+            # To look at a large fleet takes its time: a token may have been revoked in it, or a role taken.
+            raise Conflict(f"an approval of change {change.number} ended meanwhile")
         now, stage = self._now(), change.next_stage
         version = newest
         if change.action is not None:

@@ -58,12 +58,12 @@ class Clearance:
 
     async def known(self, reading: Reading, change: PolicyChange) -> Known:
         """All that is asked of the store. Raises ``StoreUnavailable``."""
-        standing = await self._standing(reading, change)
+        standing = await self.standing(reading, change)
         recent = await author_changes(reading, self._now() - COUNTED_SECONDS)
         own = await self._logins_of(reading, change.author) if self._logins_of else ()
         return Known(standing, recent, own, await approved_of(reading, standing))
 
-    async def _standing(self, reading: Reading, change: PolicyChange) -> PolicyChange:
+    async def standing(self, reading: Reading, change: PolicyChange) -> PolicyChange:
         """The change with the approvals that count: a token that was revoked since, or a role taken, ends its word."""
         if self._stands is None:
             return change

@@ -9,12 +9,14 @@ from gateway.changes import edits
 from gateway.changes.applying import Applied, NotApplied, Rules
 from gateway.changes.desk import Actor, NoSuchChange, Wanted
 from gateway.changes.guards import GuardLimits
+from gateway.changes.previews import Previewed
 from gateway.domain.bans import Flag
 from gateway.domain.change import GuardedAction, State
 from gateway.domain.errors import InvalidValue
 from gateway.domain.freeze import freeze_span
 from gateway.domain.policy import Exemption, PolicyVersion, Setting
 from gateway.ports.store import ChangeKind
+from tests.changes.by_hand import ByHand
 from tests.changes.office import ANN, BOB, EVE, Office, enforce, fleet, off, office, phone
 from tests.support.evidence_strategies import NOW, TIKTOK, TIKTOK_BAN, bound, of_person, seen
 
@@ -145,6 +147,23 @@ async def test_an_approval_by_a_token_that_was_revoked_since_counts_no_more() ->
     assert await made.policy() == before
     await made.approve(2, Actor("carl", "t7"))
     assert isinstance(await made.applier.apply(2, "ann"), Applied)
+
+
+async def test_nor_by_one_that_is_revoked_while_the_fleet_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes its time with a large one."""
+    made = await office()
+    await made.approve(await made.proposed(enforce))
+    before, looked = await made.policy(), ByHand.of
+
+    async def of(self: ByHand, *versions: PolicyVersion, brief: bool = False) -> Previewed:
+        made.revoked.add("t2")
+        return await looked(self, *versions, brief=brief)
+
+    monkeypatch.setattr(ByHand, "of", of)
+    refused = await made.applier.apply(2, "ann")
+    assert isinstance(refused, NotApplied)
+    assert refused.sentence == "change 2 needs the approval of a second person, not ann: gatepost approve 2"
+    assert await made.policy() == before
 
 
 async def test_many_more_admitted_than_approved_need_another_yes() -> None:
