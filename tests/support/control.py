@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import httpx
 from fastapi import FastAPI
 
-from gateway.admin.api import ApiDeps, create_api
+from gateway.admin.api import ApiDeps, BodyLimits, create_api
 from gateway.admin.auth import new_token
 from gateway.admin.bold_bindings import performers
 from gateway.admin.guarded import Performers
@@ -81,6 +81,8 @@ class Control:
     policy: Policy = field(default_factory=lambda: policy_of(first_policy(NOW)))
 
     notices: NoticeDesk | None = None
+    limits: BodyLimits = field(default_factory=BodyLimits)
+    """Of requests."""
     not_ready: str = ""
     """Why no preview can be made yet."""
     telling: Telling | None = None
@@ -179,6 +181,7 @@ class Control:
                 notices=self.notices,
                 telling=telling,
                 names=self,
+                limits=self.limits,
             )
         )
 

@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 PREFIX = "/api/"
 OPENAPI_URL = "/api/v1/openapi.json"
+STORE_AWAY = "the store cannot answer now: the gateway's log has the reason"
 
 Authenticate = Callable[[str, str], Awaitable[Operator | NotAuthenticated]]
 
@@ -31,6 +32,8 @@ class BodyLimits:
 
     longest_bytes: int = 8 << 20
     within_seconds: float = 30.0
+    believed_seconds: float = 1.0
+    """A token is looked at again when the body took longer: it may have been revoked meanwhile, or a role taken."""
 
     def too_large(self) -> str:
         """The sentence."""
@@ -61,13 +64,13 @@ class Gate:
             return
         headers = Headers(scope=scope)
         client = scope.get("client")
+        authorization, address = headers.get("authorization", ""), client[0] if client else ""
         try:
-            operator = await self._authenticate(headers.get("authorization", ""), client[0] if client else "")
+            operator = await self._authenticate(authorization, address)
         except StoreUnavailable as error:
             # The reason is for the log: who asks here may be anybody.
             log.warning("api_store_unavailable", path=path, error=str(error))
-            sentence = "the store cannot answer now: the gateway's log has the reason"
-            response = problem(503, "store_unavailable", sentence, headers={"Retry-After": "5"})
+            response = problem(503, "store_unavailable", STORE_AWAY, headers={"Retry-After": "5"})
             await response(scope, receive, send)
             return
         if isinstance(operator, NotAuthenticated):
@@ -81,12 +84,29 @@ class Gate:
             await problem(413, "too_large", self._limits.too_large())(scope, receive, send)
             return
         scope.setdefault("state", {})["operator"] = operator
-        await self._app(scope, self._bounded(receive), send)
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """The same, within the limits of a body."""
+        async def again() -> None:
+            scope["state"]["operator"] = await self._still(authorization, address)
+
+        await self._app(scope, self._bounded(receive, again), send)
+
+    async def _still(self, authorization: str, address: str) -> Operator:
+        """Who asks, when the body is there. Raises ``HTTPException`` where that is nobody any more."""
+        try:
+            operator = await self._authenticate(authorization, address)
+        except StoreUnavailable as error:
+            log.warning("api_store_unavailable", path="", error=str(error))
+            raise HTTPException(503, STORE_AWAY, {"Retry-After": "5"}) from None
+        if isinstance(operator, NotAuthenticated):
+            self._count("not_authenticated")
+            raise HTTPException(401, operator.detail, {"WWW-Authenticate": "Bearer"})
+        return operator
+
+    def _bounded(self, receive: Receive, again: Callable[[], Awaitable[None]]) -> Receive:
+        """The same, within the limits of a body; ``again`` looks who asks when it took long."""
         limits, received, finished = self._limits, 0, False
-        deadline = asyncio.get_running_loop().time() + limits.within_seconds
+        began = asyncio.get_running_loop().time()
+        deadline = began + limits.within_seconds
 
         async def bounded() -> Message:
             nonlocal received, finished
@@ -103,6 +123,8 @@ class Gate:
                 self._count("too_large")
                 raise HTTPException(413, limits.too_large())
             finished = not message.get("more_body", False)
+            if finished and asyncio.get_running_loop().time() - began >= limits.believed_seconds:
+                await again()
             return message
 
         return bounded

@@ -127,6 +127,7 @@ def add_handlers(app: FastAPI) -> None:
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         kinds = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
+        kinds |= {401: "not_authenticated", 503: "store_unavailable"}
         detail = "there is nothing at this address" if error.status_code == 404 else error.detail
         headers = dict(error.headers or {})
         return problem(error.status_code, kinds.get(error.status_code, "refused"), detail, headers=headers)

@@ -95,6 +95,41 @@ async def test_a_body_that_is_too_long_is_refused(api: httpx.AsyncClient) -> Non
     assert streamed.json()["detail"] == "a request to the API has at most 8388608 octets: send it in pieces"
 
 
+@pytest.mark.parametrize("believed", [0.0, 1_000.0])
+async def test_a_token_is_looked_at_again_when_its_body_took_long(control: Control, believed: float) -> None:
+    """Whoever holds a stolen one would hold requests open, and end them after it was revoked."""
+    control.limits = BodyLimits(believed_seconds=believed)
+    async with await control.client() as api, await control.client("olga") as olga:
+        (stolen,) = [each for each in (await api.get("/tokens")).json()["tokens"] if each["operator"] == "olga"]
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b'{"name": "kiosks", '
+            assert (await api.delete(f"/tokens/{stolen['id']}")).status_code == 200
+            yield b'"devices": "kiosk-*"}'
+
+        late = await olga.post("/sources", content=slow(), headers={"Content-Type": "application/json"})
+        sources = (await api.get("/sources")).json()["sources"]
+    if believed:
+        # It has come within its time.
+        assert (late.status_code, len(sources)) == (201, 1)
+        return
+    assert (late.status_code, late.json()["type"]) == (401, "urn:gatepost:problem:not_authenticated")
+    assert sources == []
+
+
+async def test_roles_that_were_taken_while_the_body_came_are_gone(control: Control) -> None:
+    control.limits = BodyLimits(believed_seconds=0.0)
+    async with await control.client() as api, await control.client("olga", exactly=Role.OPERATOR) as olga:
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b'{"name": "kiosks", '
+            await control.token("olga", exactly=Role.VIEWER)
+            yield b'"devices": "kiosk-*"}'
+
+        late = await olga.post("/sources", content=slow(), headers={"Content-Type": "application/json"})
+        assert (late.status_code, (await api.get("/sources")).json()["sources"]) == (403, [])
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b"\xff", b'{"on": NaN}'])
 async def test_a_body_that_is_no_json_is_refused(api: httpx.AsyncClient, body: bytes) -> None:
     refused = await api.put("/flags/global", content=body, headers={"Content-Type": "application/json"})
