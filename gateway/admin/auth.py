@@ -183,7 +183,9 @@ async def first_token(store: Store, data_dir: Path, now: float | None = None) ->
             return None
         operator = await operator_named(reading, FIRST_OPERATOR)
     text, token = new_token(FIRST_OPERATOR, Role.EDITOR, moment)
-    first = operator if operator and operator.present else NamedOperator(FIRST_OPERATOR, ALL_ROLES, (), True, moment)
+    first = operator
+    if first is None or not first.present:
+        first = NamedOperator(first.name if first else FIRST_OPERATOR, ALL_ROLES, (), True, moment)
     path = data_dir / TOKEN_FILE
     # The file first: a token that is stored but was never written down would lock everybody out.
     await asyncio.to_thread(_write_private, path, text + "\n")

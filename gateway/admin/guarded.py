@@ -77,8 +77,10 @@ class Performers:
 
 def _of_operators(now: Callable[[], float]) -> dict[str, Performer]:
     async def add(writing: Writing, values: Mapping[str, str], author: str, alone: bool) -> None:
-        operator = wanted_operator(values, now(), author)
-        await see_that_free(writing, operator.name)
+        wanted = wanted_operator(values, now(), author)
+        before = await see_that_free(writing, wanted.name)
+        # In the place of a removed one of that name, however it is spelt: one name is one person.
+        operator = replace(wanted, name=before.name) if before else wanted
         await writing.put_operator(operator)
         await writing.log_audit(operator_told(operator, author, "made", alone=alone))
 
@@ -133,11 +135,12 @@ def wanted_operator(values: Mapping[str, str], at: float, author: str) -> NamedO
     return NamedOperator(name_of(values["name"]), roles_of(values["roles"].split()), logins, False, at, author)
 
 
-async def see_that_free(writing: Writing, name: str) -> None:
-    """Raises ``Conflict`` where there is an operator of that name."""
+async def see_that_free(writing: Writing, name: str) -> NamedOperator | None:
+    """The removed operator of that name, if any. Raises ``Conflict`` where there is one who is not removed."""
     known = await operator_named(writing, name)
     if known is not None and known.present:
         raise Conflict(f"there is an operator {known.name} already: gatepost operator roles changes what one may do")
+    return known
 
 
 async def present_operator(writing: Writing, name: str) -> NamedOperator:
@@ -196,6 +199,10 @@ async def removed(writing: Writing, name: str, author: str, at: float, *, alone:
     """Remove an operator; the person's tokens end with it, for the version before this one, too."""
     ended = replace(await present_operator(writing, name), removed_at=at)
     await writing.put_operator(ended)
+    for each in await writing.operators():
+        # A version before this one kept a row for each spelling.
+        if each.present and same_name(each.name, ended.name):
+            await writing.put_operator(replace(each, removed_at=at))
     await see_that_somebody_remains(writing)
     await _revoke_tokens(writing, ended.name, at, author)
     await writing.log_audit(operator_told(ended, author, "removed", alone=alone))

@@ -17,6 +17,8 @@ from gateway.domain.operator import (
     Role,
     approvers,
     may,
+    name_key,
+    one_for_each_name,
     same_name,
 )
 from gateway.ports.store import OperatorToken, Reading
@@ -24,11 +26,11 @@ from gateway.ports.store import OperatorToken, Reading
 
 async def known_operators(reading: Reading) -> Sequence[NamedOperator]:
     """All operators by name, removed ones included."""
-    found = {each.name.casefold(): each for each in await reading.operators()}
+    found = one_for_each_name(await reading.operators())
     old: dict[str, NamedOperator] = {}
     # The oldest first: it says since when.
     for token in reversed(await reading.tokens()):
-        name = token.operator.casefold()
+        name = name_key(token.operator)
         if name not in found and (name not in old or token.role == Role.EDITOR):
             old[name] = _of_old(token)
     return sorted((found | old).values(), key=lambda each: each.name)
@@ -46,18 +48,16 @@ async def operator_named(reading: Reading, name: str) -> NamedOperator | None:
 
 async def operator_behind(reading: Reading, token: OperatorToken) -> NamedOperator:
     """Whom a token belongs to."""
-    for each in await reading.operators():
-        if same_name(each.name, token.operator):
-            return each
-    return await operator_named(reading, token.operator) or _of_old(token)
+    known = one_for_each_name(await reading.operators()).get(name_key(token.operator))
+    return known or await operator_named(reading, token.operator) or _of_old(token)
 
 
 async def who_can(reading: Reading, action: Action, now: float, without: str = "") -> Sequence[str]:
     """Names of the operators who may do that and have a usable token, other than the one of id ``without``."""
-    operators = {each.name.casefold(): each for each in await known_operators(reading) if each.present}
+    operators = {name_key(each.name): each for each in await known_operators(reading) if each.present}
     found: dict[str, None] = {}
     for token in await reading.tokens():
-        operator = operators.get(token.operator.casefold())
+        operator = operators.get(name_key(token.operator))
         ended = token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now)
         looks_only = token.reach == Role.VIEWER or (not token.reach and token.role == Role.VIEWER)
         if operator is None or ended or token.id == without or looks_only:

@@ -6,7 +6,7 @@ Looked at before a restore, while both are there; an operator decides by it.
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.domain.operator import NamedOperator
+from gateway.domain.operator import NamedOperator, name_key, one_for_each_name
 from gateway.ports.store import IssuedCredential, OperatorToken, Reading, Source, Store
 from gateway.storage.sql.replacing import Since, counted_since
 
@@ -113,9 +113,9 @@ async def _revoked_credentials(now: Reading, then: Reading) -> AsyncIterator[Iss
 
 def _lessened(now: Sequence[NamedOperator], then: Sequence[NamedOperator]) -> Iterator[NamedOperator]:
     """Whom the backup gives more than they had in the end: that does not come back with it."""
-    present = {each.name.casefold(): each for each in now}
+    present = one_for_each_name(now)
     for were in then:
-        known = present.get(were.name.casefold())
+        known = present.get(name_key(were.name))
         if known is None or not were.present or (known.present and were.roles <= known.roles):
             continue
         yield replace(were, roles=were.roles & known.roles, removed_at=known.removed_at)

@@ -144,11 +144,20 @@ def name_of(text: str) -> str:
 
 def same_name(one: str, other: str) -> bool:
     """Whether two names are one person's: upper and lower case, or another form of a letter, make no second one."""
-    return _folded(one) == _folded(other)
+    return name_key(one) == name_key(other)
 
 
-def _folded(name: str) -> str:
+def name_key(name: str) -> str:
+    """The same text for all spellings of one person's name."""
     return normalize("NFKC", name).casefold()
+
+
+def one_for_each_name(operators: Collection[NamedOperator]) -> dict[str, NamedOperator]:
+    """Operators by ``name_key``. Of several spellings of one name who is there counts, then the youngest."""
+    found: dict[str, NamedOperator] = {}
+    for each in sorted(operators, key=lambda each: (each.present, each.created_at)):
+        found[name_key(each.name)] = each
+    return found
 
 
 def roles_of(names: Collection[str]) -> frozenset[Role]:

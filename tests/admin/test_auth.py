@@ -18,7 +18,7 @@ from gateway.admin.auth import (
     revoked,
 )
 from gateway.domain.errors import InvalidValue
-from gateway.domain.operator import ALL_ROLES, VIEWERS_OF_OLD, Role
+from gateway.domain.operator import ALL_ROLES, VIEWERS_OF_OLD, NamedOperator, Role
 from gateway.ports.store import OperatorToken, StoreUnavailable, Writing
 from gateway.storage.memory import MemoryStore
 
@@ -158,6 +158,22 @@ async def test_when_the_last_token_is_gone_a_start_writes_another(tmp_path: Path
     await keep(store, stored)
     assert await first_token(store, tmp_path, NOW + 1) == path
     assert path.read_text() not in (old, viewer)
+
+
+async def test_a_first_operator_who_was_removed_in_other_letters_is_there_again(tmp_path: Path) -> None:
+    store = MemoryStore()
+
+    async def work(writing: Writing) -> None:
+        await writing.put_operator(NamedOperator("Admin", ALL_ROLES, created_at=NOW - 2, removed_at=NOW - 1))
+
+    await store.write(work)
+    path = await first_token(store, tmp_path, NOW)
+    assert path is not None
+    operator = await Authenticator(store, lambda: NOW).authenticate(f"Bearer {path.read_text().strip()}", "::1")
+    assert isinstance(operator, Operator)
+    assert (operator.name, operator.first_start) == ("Admin", True)
+    async with store.read() as reading:
+        assert [(each.name, each.present) for each in await reading.operators()] == [("Admin", True)]
 
 
 async def test_a_file_that_cannot_be_written_leaves_no_token_behind(tmp_path: Path) -> None:

@@ -160,10 +160,9 @@ async def _done(deps: ApiDeps, operator: Operator, action: GuardedAction, *, alo
     words = ", done without a second person: there was nobody else who may approve" if alone else ""
     log.info("operator_changed", action=action.kind, operator=action.values["name"], author=operator.name, alone=alone)
     out = operator_out(known) if known else None
+    name = known.name if known else action.values["name"]
     what = "removed" if known is None or not known.present else f"{', '.join(sorted(known.roles))}"
-    return OperatorDone(
-        operator=out, change=None, alone=alone, sentence=f"operator {action.values['name']}: {what}{words}"
-    )
+    return OperatorDone(operator=out, change=None, alone=alone, sentence=f"operator {name}: {what}{words}")
 
 
 async def _named(deps: ApiDeps, name: str) -> NamedOperator:

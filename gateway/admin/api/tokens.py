@@ -23,6 +23,7 @@ from gateway.domain.operator import (
     Action,
     NamedOperator,
     Role,
+    name_key,
     name_of,
     same_name,
 )
@@ -79,8 +80,8 @@ async def list_tokens(deps: Deps, operator: Viewing) -> TokenList:
     now = deps.now()
     async with deps.store.read() as reading:
         tokens = await reading.tokens()
-        operators = {each.name.casefold(): each for each in await known_operators(reading)}
-    return TokenList(tokens=[_token_out(token, operators[token.operator.casefold()], now) for token in tokens])
+        operators = {name_key(each.name): each for each in await known_operators(reading)}
+    return TokenList(tokens=[_token_out(token, operators[name_key(token.operator)], now) for token in tokens])
 
 
 @router.post("/tokens", status_code=201)
