@@ -6,6 +6,7 @@ Looked at before a restore, while both are there; an operator decides by it.
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.app.erasures_since import ErasuresSince, erasures_since
 from gateway.domain.operator import NamedOperator, name_key, one_for_each_name
 from gateway.ports.store import IssuedCredential, OperatorToken, Reading, Source, Store
 from gateway.storage.sql.replacing import Since, counted_since
@@ -44,12 +45,14 @@ class Losses:
     """Likewise."""
     operators_lessened: tuple[NamedOperator, ...]
     """As they stay: removed since, or with less roles than the backup gives them."""
+    erasures: ErasuresSince
+    """Of people whom the backup has still."""
     counts: dict[str, int]
     """Rows of the present database."""
 
     @property
     def anything(self) -> bool:
-        """Whether anything at all is lost or comes back."""
+        """Whether anything at all is lost or comes back; erased people are told of by themselves."""
         since = self.since
         figures = (since.reports, since.devices_reported, since.devices_seen, since.pins)
         named = (self.policies, self.sources_added, self.sources_returned, self.sources_rotated)
@@ -75,6 +78,7 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         tokens, knew = await now.tokens(), {each.id: each for each in await then.tokens()}
         operators, were_operators = await now.operators(), await then.operators()
         credentials = [each async for each in _revoked_credentials(now, then)]
+        erasures = await erasures_since(now, then)
         counts = await now.counts()
     newest = kept.number if kept else 0
     return Losses(
@@ -88,6 +92,7 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         tuple(token for token in tokens if _revoked_since(token, knew.get(token.id))),
         tuple(credentials),
         tuple(_lessened(operators, were_operators)),
+        erasures,
         counts,
     )
 

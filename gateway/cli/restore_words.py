@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from gateway.app.restoring import RestorePreview
 
 ON_AGAIN = "gatepost flag set --global on"
+ERASE_AGAIN = "gatepost person erase LOGIN --reason …"
+NOT_KNOWN = (
+    "who was erased after the backup cannot be known here, and is back with it: look it up in your own records, and "
+    f"erase them again when the gateway runs ({ERASE_AGAIN})"
+)
 
 
 def before(preview: "RestorePreview", now: float) -> Iterator[str]:
@@ -32,6 +37,7 @@ def before(preview: "RestorePreview", now: float) -> Iterator[str]:
         yield "there is no database now: nothing is lost"
     else:
         yield from _loss_lines(preview.losses)
+    yield from _erased_lines(preview.losses)
     for change in preview.changes_held:
         yield f"change {change.number} was {change.state}, and is {change.becomes} then: {change.title}"
     if preview.changes_held:
@@ -48,6 +54,19 @@ def _without_key(notices: int) -> str:
         f"data_dir/notice-key is not here, and in no backup: links in {notices} notices are good no more, and their "
         "mail that comes back is not recognised; copy it from where the backup was made before the gateway starts"
     )
+
+
+def _erased_lines(losses: "Losses | None") -> Iterator[str]:
+    found = losses.erasures.found if losses is not None else ()
+    if found:
+        yield (
+            f"comes back: what was erased of {len(found)} people since; erase them again when the gateway runs "
+            f"({ERASE_AGAIN}). The audit log names nobody:"
+        )
+    for each in found:
+        yield f"  erased {output.moment(each.at)} by {each.author}: {each.reason}"
+    if losses is None or not losses.erasures.all_known:
+        yield NOT_KNOWN
 
 
 def _loss_lines(losses: "Losses") -> Iterator[str]:
@@ -122,6 +141,11 @@ def afterwards(preview: "RestorePreview", kept: str) -> Iterator[str]:
         fleet = preview.fleet
         freed = f"{fleet.let_through.count} devices that were refused have mail until then: " if fleet else ""
         yield f"{freed}when the agents have reported, switch enforcement on: {ON_AGAIN}"
+    losses = preview.losses
+    if losses is not None and losses.erasures.found:
+        yield f"{len(losses.erasures.found)} people who were erased since are back: erase them again, {ERASE_AGAIN}"
+    if losses is None or not losses.erasures.all_known:
+        yield NOT_KNOWN
     if preview.without_key:
         yield _without_key(preview.without_key)
 
@@ -143,9 +167,19 @@ def as_data(preview: "RestorePreview", kept: str, now: float) -> dict[str, Any]:
             {"number": each.number, "title": each.title, "state": each.state, "becomes": each.becomes}
             for each in preview.changes_held
         ],
+        "erased_since": _erased_data(losses),
         "kept": kept or None,
         "notices_without_key": preview.without_key,
         "enforcement_on_again": ON_AGAIN,
+    }
+
+
+def _erased_data(losses: "Losses | None") -> dict[str, Any]:
+    if losses is None:
+        return {"all_known": False, "erasures": []}
+    return {
+        "all_known": losses.erasures.all_known,
+        "erasures": [{"at": each.at, "author": each.author, "reason": each.reason} for each in losses.erasures.found],
     }
 
 
