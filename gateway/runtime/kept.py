@@ -23,12 +23,13 @@ class Kept:
         self.quick_deaths = 0
         self.back_off = BackOff()
         self.trial = trial
-        """Of a version that must prove itself: it is not started again when it ends."""
+        """Of a version that has yet to prove itself: it is not started again when it ends."""
         self.retired = False
         """Told to end for good; others serve in its place."""
         self.standing_by = asyncio.Event()
         """It waits for the word to begin."""
         self.ready = asyncio.Event()
+        """In its present life; on trial it has one only."""
         self.failed = asyncio.Event()
         """While it was on trial: it ended, or said that it cannot start."""
         self.reason = ""

@@ -58,6 +58,8 @@ class Lives:
             ended = await self._one_life(kept, child, self._living.pop(kept.spec.name, None))
             lived = loop.time() - began
             kept.child, kept.status, kept.silent_rounds = None, {}, None
+            if not kept.trial:
+                kept.ready.clear()
             self._children.tell_of(kept)
             self._note_death(kept, child, ended)
             if kept.retired or kept.failed.is_set():

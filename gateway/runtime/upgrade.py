@@ -3,8 +3,9 @@
 Its workers start beside the old ones, on the same listening sockets. Once all of them serve, its control process stands
 by, the old one finishes what it has begun and ends, and the new one begins; whoever comes meanwhile waits in the
 socket's queue. Then the old workers are told that others serve: they accept no more, finish, and end. Last, the
-supervisor becomes the next version by exec(2). Until the old control process has ended, a next version that does not
-prove itself is dismissed and nothing has changed; after that, the old one is started again.
+supervisor becomes the next version by exec(2). Until the old control process is told to end, a next version that does
+not prove itself, or a new worker that dies, makes it dismissed and nothing has changed. From then on a new worker that
+dies is started again like any other; where the new control process does not prove itself, the old one is started again.
 """
 
 import asyncio
@@ -84,7 +85,11 @@ class Upgrade:
         self._household.install(fresh)
         for kept in fresh:
             kept.trial = False
+        # Where one died meanwhile and begins again, the old one beside it serves its queue until then.
+        await _until(_workers(fresh), stand_by=False)
         await self._household.let_go(_workers(old), self._worker_seconds)
+        # Only who lives can be handed over to the next version.
+        await _until(fresh, stand_by=False)
         return plan
 
     async def _proved(self, old: Sequence[Kept], fresh: Sequence[Kept]) -> str:
@@ -96,8 +101,11 @@ class Upgrade:
         if not reason:
             for kept in watchers:
                 self._household.take_on(kept)
-            reason = await _until(watchers, stand_by=True)
+            reason = await _until(watchers, stand_by=True, beside=workers)
         if not reason:
+            for kept in workers:
+                # They have served: one that dies from here on is no reason to end, and is started again.
+                kept.trial = False
             return await self._exchanged(old, fresh)
         await self._household.let_go(fresh, self._worker_seconds)
         return reason
@@ -111,29 +119,37 @@ class Upgrade:
         if reason:
             await self._household.let_go(_watchers(fresh), self._watcher_seconds)
             again = [Kept(kept.spec, kept.generation) for kept in _watchers(old)]
-            self._household.install([*_workers(old), *again])
             for kept in again:
                 self._household.take_on(kept)
+            self._household.install([*_workers(old), *again])
             await self._household.let_go(_workers(fresh), self._worker_seconds)
         return reason
 
 
-async def _until(group: Sequence[Kept], *, stand_by: bool) -> str:
-    """Wait until all serve (or ``stand_by``: wait for the word to begin); why they do not, when they do not."""
+async def _until(group: Sequence[Kept], *, stand_by: bool, beside: Sequence[Kept] = ()) -> str:
+    """Wait until all serve (or ``stand_by``: wait for the word to begin); why they do not, when they do not.
+
+    Those ``beside`` them serve already, and none of them may fail meanwhile.
+    """
+    everyone = [*group, *beside]
     loop = asyncio.get_running_loop()
     until = loop.time() + READY_SECONDS
     for kept in group:
         there = [kept.ready.wait(), *([kept.standing_by.wait()] if stand_by else [])]
-        waits = [asyncio.ensure_future(each) for each in (kept.failed.wait(), *there)]
+        waits = [asyncio.ensure_future(each) for each in (*(one.failed.wait() for one in everyone), *there)]
         try:
             await asyncio.wait(waits, timeout=max(0.0, until - loop.time()), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if kept.failed.is_set():
-            return f"{kept.spec.name}: {kept.reason}"
+        if reason := _failure(everyone):
+            return reason
         if not (kept.ready.is_set() or (stand_by and kept.standing_by.is_set())):
             return f"{kept.spec.name} was not ready within {READY_SECONDS:.0f} s"
+    return _failure(everyone)
+
+
+def _failure(group: Sequence[Kept]) -> str:
     return next((f"{each.spec.name}: {each.reason}" for each in group if each.failed.is_set()), "")
 
 

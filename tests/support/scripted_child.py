@@ -1,7 +1,9 @@
 """A child of the supervisor that does what its words say, and tells on standard error what it is told.
 
-Words: a kind (``worker``, ``control``, ``stubborn``, ``dies``, ``fails``, ``nonsense``, ``silent``), then what the
-kind takes. A connection to its ``http`` socket gets its pid; one that sends ``die`` kills it.
+Words: a kind (``worker``, ``control``, ``patient``, ``stubborn``, ``dies``, ``fails``, ``nonsense``, ``silent``), then
+what the kind takes. A connection to its ``http`` socket gets its pid; one that sends ``die`` kills it. A ``patient``
+one takes two files: it stands by when the first is there, and is ready when it was told to begin and the second is
+there; it fails with the words in that.
 """
 
 import asyncio
@@ -30,18 +32,41 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-async def serve(link: SupervisorLink, *, stubborn: bool) -> None:
+async def held_by(file: Path) -> str:
+    """Wait for the file; what it holds."""
+    while not os.path.exists(file):  # noqa: ASYNC110, ASYNC240  (the test makes it)
+        await asyncio.sleep(0.01)
+    return file.read_text()  # noqa: ASYNC240
+
+
+async def wait_for_turn(link: SupervisorLink, begun: asyncio.Event, stand_by: Path, begin: Path) -> None:
+    """As a control process does, but as late as a test wants."""
+    tell("waiting")
+    await held_by(stand_by)
+    link.send({"type": "standing_by"})
+    await begun.wait()
+    if sentence := await held_by(begin):
+        link.send({"type": "failed", "sentence": sentence})
+        os._exit(1)
+    link.send({"type": "ready"})
+
+
+async def serve(link: SupervisorLink, *, stubborn: bool, waits_for: tuple[str, ...] = ()) -> None:
     """Until told to drain."""
-    drained = asyncio.Event()
+    drained, begun = asyncio.Event(), asyncio.Event()
     version = 1
 
     def take(message: Mapping[str, Any]) -> None:
         tell("took", message=message)
         if message["type"] == "drain" and not stubborn:
             drained.set()
+        if message["type"] == "begin":
+            begun.set()
 
     servers = [await asyncio.start_server(answer, sock=each.socket) for each in link.sockets("http")]
-    link.send({"type": "ready"})
+    turn = asyncio.create_task(wait_for_turn(link, begun, *map(Path, waits_for))) if waits_for else None
+    if turn is None:
+        link.send({"type": "ready"})
     link.send({"type": "status", "policy_version": version, "sequence": 7, "metrics": []})
     gone = asyncio.create_task(link.run(take))
     await asyncio.wait({gone, asyncio.create_task(drained.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -51,6 +76,8 @@ async def serve(link: SupervisorLink, *, stubborn: bool) -> None:
         gone.result()
     tell("ending", gone=gone.done())
     gone.cancel()
+    if turn is not None:
+        turn.cancel()
 
 
 def main(kind: str, *words: str) -> None:
@@ -73,7 +100,7 @@ def main(kind: str, *words: str) -> None:
     if kind == "silent":
         tell("waiting")
         signal.pause()
-    asyncio.run(serve(link, stubborn=kind == "stubborn"))
+    asyncio.run(serve(link, stubborn=kind == "stubborn", waits_for=words if kind == "patient" else ()))
 
 
 if __name__ == "__main__":

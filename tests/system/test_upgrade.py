@@ -20,7 +20,9 @@ import pytest
 
 from gateway.storage.sql import migrating
 from tests.network.authority import Authority
+from tests.support.raw_http import ask, eas, request
 from tests.support.running import ROOT, Running, running
+from tests.support.spine import FOLDER_SYNC
 from tests.support.upstream import mailbox_server
 from tests.system.arranging import agent_of, enforce_tiktok, set_unknowns
 from tests.system.processes import children_of
@@ -194,6 +196,58 @@ async def test_a_version_that_is_no_good_changes_nothing(tmp_path: Path) -> None
         gateway.process.send_signal(signal.SIGUSR2)
         assert (await until_logged(gateway, "upgraded"))["version"] == "0.1.5"
         assert json.loads(await gateway.gatepost("status", "--json"))["ready"]
+
+
+def patient(place: Path, stand_by: Path, begin: Path) -> Path:
+    """A version whose control process stands by and begins when these files are there."""
+    path, line = place / "gateway/app/control_life.py", '        link.send({"type": "standing_by"})\n'
+    wait = "while not __import__('pathlib').Path({!r}).exists():\n{}    await asyncio.sleep(0.02)\n"
+    text = path.read_text().replace(line, " " * 8 + wait.format(str(stand_by), " " * 8) + line)
+    begins = "        if await turn.begins(linked):\n"
+    text = text.replace(begins, begins + " " * 12 + wait.format(str(begin), " " * 12))
+    path.write_text(text)
+    return place
+
+
+async def mail_goes_on(gateway: Running) -> None:
+    asked = request(eas("FolderSync", "anna", "IDANNA"), FOLDER_SYNC, user="anna")
+    for _ in range(20):
+        assert (await ask(gateway.http, asked)).body == b"mail for anna"
+
+
+@pytest.mark.timeout(300)
+async def test_new_workers_that_are_killed_end_nothing(tmp_path: Path) -> None:
+    async with mailbox_server() as mailbox, gateway_of(tmp_path, mailbox.url) as (versions, gateway):
+        before = pids(gateway)
+        stand_by, begin = tmp_path / "stand-by", tmp_path / "begin"
+        versions.install(patient(versions.make(1), stand_by, begin))
+        # While its control process is to stand by.
+        gateway.process.send_signal(signal.SIGUSR2)
+        await until_logged(gateway, "child_ready", 2)
+        os.kill(int(str(logged(gateway, "child_ready")[0]["pid"])), signal.SIGKILL)
+        given_up = await until_logged(gateway, "upgrade_given_up")
+        assert given_up["reason"] in ("worker-1: ended by SIGKILL", "worker-2: ended by SIGKILL")
+        assert pids(gateway) == before
+        await mail_goes_on(gateway)
+        # While it takes the place of the old one.
+        stand_by.touch()
+        gateway.process.send_signal(signal.SIGUSR2)
+        await until_logged(gateway, "child_ready", 4)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            while before["control"][0] in pids(gateway).get("control", []):  # noqa: ASYNC110  (another process)
+                await asyncio.sleep(0.02)
+        killed = int(str(logged(gateway, "child_ready")[3]["pid"]))
+        os.kill(killed, signal.SIGKILL)
+        await until_logged(gateway, "child_ended", 2)
+        await mail_goes_on(gateway)
+        begin.touch()
+        assert (await until_logged(gateway, "upgraded"))["version"] == "0.1.1"
+        await mail_goes_on(gateway)
+        after = pids(gateway)
+        assert len(after["worker"]) == 2
+        assert not {killed, *before["worker"]} & set(after["worker"])
+        assert json.loads(await gateway.gatepost("status", "--json"))["ready"]
+        assert not logged(gateway, "supervisor_broken")
 
 
 async def test_what_takes_a_restart(tmp_path: Path) -> None:
