@@ -130,8 +130,14 @@ class Child:
     async def follow(
         self, living: LivingChild, on_start: Callable[[], None], on_message: Callable[[Message], None]
     ) -> int:
-        """Like ``run``, for one that lives already and is ready."""
-        self._process = AdoptedProcess(living.pid)
+        """Like ``run``, for one that lives already and is ready. Raises ``OSError`` when it cannot be watched."""
+        try:
+            self._process = AdoptedProcess(living.pid)
+        except OSError:
+            # What cannot be watched ends by its link, and another one begins.
+            os.close(living.link_fd)
+            os.close(living.output_fd)
+            raise
         self.ready = True
         self._output.release()
         link = Link.taken_over(living.link_fd, living.unread, living.unsent)

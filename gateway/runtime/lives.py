@@ -46,7 +46,7 @@ class Lives:
     @property
     def all_followed(self) -> bool:
         """Whether every child that an earlier program left is known by now."""
-        return not self._living and all(kept.child is not None for kept in self._children.kept)
+        return not self._living
 
     async def keep(self, kept: Kept) -> None:
         """Keep one child alive, until it is to end for good."""
@@ -72,8 +72,8 @@ class Lives:
         def started() -> None:
             kept.child = child
             self._children.tell_of(kept)
-            if self._stop.is_set() and living is None:
-                # Born too late: it serves nobody yet.
+            if (self._stop.is_set() or kept.retired) and living is None:
+                # Born too late: it serves nobody yet, and was not there when all were told to end.
                 child.signal(signal.SIGKILL)
             if kept.spec.told_of_workers and living is None:
                 self._children.tell_all_to(kept, child)
@@ -83,13 +83,17 @@ class Lives:
 
         try:
             if living is not None:
-                kept.status = living.status
+                # Told to the program before: silence counts from here on.
+                kept.status, kept.silent_rounds = living.status, 0
                 kept.ready.set()
                 code = await child.follow(living, started, take)
             else:
                 code = await child.run(started, take)
         except OSError as error:
             return f"could not be started ({error})"
+        except Exception as error:  # one child's trouble, whatever it is, is not the end of all others
+            log.error("supervisor_task_failed", error=repr(error), exc_info=error)
+            return f"was lost ({error!r})"
         return f"ended by {NAMED_SIGNALS.get(-code, code)}" if code < 0 else f"ended with code {code}"
 
     def _note_death(self, kept: Kept, child: Child, ended: str) -> None:

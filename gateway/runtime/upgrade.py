@@ -76,6 +76,9 @@ class Upgrade:
         except TimeoutError:
             log.error("upgrade_given_up", reason=f"the next version said nothing within {PLAN_SECONDS:.0f} s")
             return None
+        except Exception as error:  # no process or thread may be had, for example: nothing has begun yet
+            log.error("upgrade_given_up", reason=f"the next version cannot be asked ({error!r})")
+            return None
         log.info("upgrade_begun", version=plan.version)
         old = list(self._household.kept)
         fresh = [Kept(spec, self._household.generation + 1, trial=True) for spec in plan.children]

@@ -1,12 +1,24 @@
 """Children that die, hang or are born too late while the next version takes over: the supervisor never ends for it."""
 
+import asyncio
+import errno
 import os
 import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gateway.runtime import child as following
+from gateway.runtime import hanging
+from gateway.runtime import supervisor as supervising
+from gateway.runtime.child import Child, ChildSpec, LivingChild
+from gateway.runtime.link import LINK_VARIABLE, SOCKETS_VARIABLE
+from gateway.runtime.succession import Plan
 from tests.runtime.test_upgrade import CONTROL, OLD, Next, upgraded
 from tests.support.supervised import Supervised, child, supervised, workers
 
@@ -144,3 +156,102 @@ async def test_a_new_worker_dies_while_the_old_ones_end() -> None:
         assert len(successor.became) == 1
         assert {each.pid for each in successor.became[0] if each.spec.worker} == await asked(run)
         await ended_well(run)
+
+
+async def test_who_is_born_after_all_were_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = child("worker-2", "silent", number=2)
+    gone = ChildSpec("worker-1", ("/no/such/program",), worker=1)
+    begin = Child._start
+
+    async def late(self: Child, theirs: socket.socket, stderr: int) -> asyncio.subprocess.Process:
+        if self.spec is silent:
+            (kept,) = (each for each in run.supervisor._children.everyone() if each.spec is silent)
+            while not kept.retired:  # noqa: ASYNC110  (a round or two)
+                await asyncio.sleep(0)
+        return await begin(self, theirs, stderr)
+
+    monkeypatch.setattr(Child, "_start", late)
+    async with supervised(OLD, successor=Next([CONTROL, gone, silent])) as run:
+        await run.ready()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        await run.until(lambda: run.logs("upgrade_given_up"))
+        assert run.logs("child_killed") == []
+        await ended_well(run)
+
+
+async def test_a_next_version_that_cannot_even_be_asked() -> None:
+    class Limited(Next):
+        async def plan(self) -> Plan:
+            raise RuntimeError("can't start new thread")
+
+    async with supervised(OLD, successor=Limited(OLD)) as run:
+        await run.ready()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        await run.until(lambda: run.logs("upgrade_given_up"))
+        assert "can't start new thread" in run.logs("upgrade_given_up")[0]["reason"]
+        await ended_well(run)
+
+
+async def test_a_child_that_cannot_be_watched_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread may be had, a process is not started, with another error than an operating system's."""
+    begin = Child._start
+    failed: list[str] = []
+
+    async def limited(self: Child, theirs: socket.socket, stderr: int) -> asyncio.subprocess.Process:
+        if run.logs("ready") and not failed:
+            failed.append(self.spec.name)
+            raise RuntimeError("can't start new thread")
+        return await begin(self, theirs, stderr)
+
+    monkeypatch.setattr(Child, "_start", limited)
+    async with supervised([CONTROL, *workers(1)]) as run:
+        await run.ready()
+        assert await run.ask(b"die\n") == 0
+        assert await run.ask()
+        assert failed == ["worker-1"]
+        await ended_well(run)
+
+
+# --- after the next version has taken over
+
+
+@contextmanager
+def handed_over(spec: ChildSpec) -> Iterator[tuple[LivingChild, subprocess.Popen[bytes]]]:
+    """A child that another program of this process started."""
+    ours, theirs = socket.socketpair()
+    read_end, write_end = os.pipe()
+    environment = {**os.environ, **spec.environment, LINK_VARIABLE: str(theirs.fileno()), SOCKETS_VARIABLE: "[]"}
+    process = subprocess.Popen(spec.argv, stderr=write_end, pass_fds=[theirs.fileno()], env=environment)
+    theirs.close()
+    os.close(write_end)
+    try:
+        yield LivingChild(spec, process.pid, ours.detach(), b"", b"", read_end, {"policy_version": 1}), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_worker_that_hung_when_it_was_handed_over_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(hanging, "HANGS_AFTER_SECONDS", 0.5)
+    with handed_over(child("worker-1", "silent", number=1)) as (living, process):
+        async with supervised(workers(1), living=[living]) as run:
+            await run.until(lambda: run.logs("child_ended"))
+            assert run.logs("child_hangs")[0]["pid"] == process.pid
+            assert await run.ask() != process.pid
+            await ended_well(run)
+
+
+async def test_one_that_cannot_be_followed_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where that does not begin either, the supervisor hears what it is told."""
+
+    def no_room(pid: int) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(following, "AdoptedProcess", no_room)
+    with handed_over(child("worker-1", "worker", number=1)) as (living, process):
+        async with supervised([ChildSpec("worker-1", ("/no/such/program",), worker=1)], living=[living]) as run:
+            # Its link is closed, and where it wrote to.
+            await asyncio.to_thread(process.wait, 20)
+            await run.until(lambda: len(run.logs("child_ended")) > 1)
+            await ended_well(run)

@@ -13,7 +13,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from gateway.runtime.cache_server import EmbeddedChild
-from gateway.runtime.child import ChildSpec
+from gateway.runtime.child import ChildSpec, LivingChild
 from gateway.runtime.sockets import BoundSocket, bind_all, listening
 from gateway.runtime.succession import Successor
 from gateway.runtime.supervisor import Supervisor
@@ -128,6 +128,7 @@ async def supervised(
     watched_files: Iterable[str] = (),
     on_ready: Callable[[], None] = lambda: None,
     successor: Successor | None = None,
+    living: Sequence[LivingChild] = (),
 ) -> AsyncIterator[Supervised]:
     """Run a supervisor; it is ended after."""
     count = max((spec.worker for spec in children), default=0)
@@ -143,6 +144,7 @@ async def supervised(
             on_ready=on_ready,
             write=run.write,
             successor=successor,
+            living=living,
         )
         run.supervisor = supervisor
         run.task = asyncio.create_task(supervisor.run())
