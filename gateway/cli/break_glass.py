@@ -22,16 +22,18 @@ def turn_locally(desk: Desk, *, broken: bool, reason: str) -> None:
         raise Failed(f"there is no {data_dir}: run this on the gateway's machine, with its --config")
     act = GlassAct(broken, time.time(), _who(), reason)
     try:
-        append_act(data_dir, act)
+        act = append_act(data_dir, act)
     except JournalUnusable as error:
         raise Failed(str(error)) from None
-    told = {"data_dir": str(data_dir), "broken": broken, "by": act.by, "ends_at": _ends_at(act)}
+    told = {"data_dir": str(data_dir), "broken": broken, "by": act.by, "note": act.reason, "ends_at": _ends_at(act)}
     text = (
         f"every worker of {data_dir} enforces nothing {SEEN_WITHIN}, until {_ends_at(act)} at the latest; before "
         "that: gatepost flag set --global on --local"
         if broken
         else f"every worker of {data_dir} judges by the policy again {SEEN_WITHIN}"
     )
+    if len(reason) > len(act.reason):
+        text += f". The note was too long: its first {len(act.reason)} characters are kept"
     desk.show(told, text=text)
 
 

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 JOURNAL = "break-glass.jsonl"
@@ -17,7 +17,8 @@ LASTS_SECONDS = 86_400.0
 AHEAD_SECONDS = 300.0
 """A line of later than this is of a clock that was wrong, and does not count."""
 READ_MOST = 1 << 20
-REASON_LONGEST = 500
+REASON_LONGEST, BY_LONGEST = 500, 200
+"""Characters. A longer one is no reason to refuse: it loses its end."""
 
 
 class JournalUnusable(Exception):  # noqa: N818  (what is the matter)
@@ -43,10 +44,11 @@ class GlassAct:
         return self.broken and self.at - AHEAD_SECONDS <= now < self.ends_at
 
 
-def append_act(data_dir: Path, act: GlassAct) -> None:
-    """Write a line that is on disk when this returns. Raises ``JournalUnusable``."""
+def append_act(data_dir: Path, act: GlassAct) -> GlassAct:
+    """Write a line that is on disk when this returns; the act as it stands there. Raises ``JournalUnusable``."""
     path = data_dir / JOURNAL
-    line = json.dumps({"broken": act.broken, "at": act.at, "by": act.by, "reason": act.reason[:REASON_LONGEST]})
+    act = replace(act, by=_text(act.by, BY_LONGEST), reason=_text(act.reason, REASON_LONGEST))
+    line = json.dumps({"broken": act.broken, "at": act.at, "by": act.by, "reason": act.reason})
     try:
         there = path.exists()
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -64,8 +66,10 @@ def append_act(data_dir: Path, act: GlassAct) -> None:
         raise JournalUnusable(
             f"{path} cannot be written ({error.strerror}): run this on the gateway's machine, as its user or as root"
         ) from None
-    if newest_act(data_dir) != act:
+    # Not only the newest: somebody else may have written one since.
+    if act not in read_acts(data_dir):
         raise JournalUnusable(f"{path} was not written as a whole: is the disk full? Make room and do it again")
+    return act
 
 
 def read_acts(data_dir: Path) -> Sequence[GlassAct]:
@@ -100,5 +104,11 @@ def _act(line: bytes) -> GlassAct | None:
         broken, at = told["broken"], float(told["at"])
         # A comparison that NaN fails, too.
         if isinstance(broken, bool) and 0.0 <= at < 1e11:
-            return GlassAct(broken, at, str(told["by"])[:200], str(told["reason"])[:REASON_LONGEST])
+            return GlassAct(broken, at, _text(str(told["by"]), BY_LONGEST), _text(str(told["reason"]), REASON_LONGEST))
     return None
+
+
+def _text(words: str, longest: int) -> str:
+    """Its beginning, without what has no octets: a terminal of another character set gives such, and no answer could
+    hold it."""
+    return words[:longest].encode("utf-8", "replace").decode()

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.runtime.break_glass import (
+    BY_LONGEST,
     JOURNAL,
     LASTS_SECONDS,
+    REASON_LONGEST,
     GlassAct,
     JournalUnusable,
     append_act,
@@ -30,6 +32,43 @@ def test_the_newest_line_counts_and_all_are_kept(tmp_path: Path) -> None:
     assert newest_act(tmp_path) == mended
     assert read_acts(tmp_path) == (BROKEN, mended)
     assert (tmp_path / JOURNAL).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "🔨", '"', "\x07"])
+def test_a_reason_or_a_name_that_is_too_long_loses_its_end_and_is_written(tmp_path: Path, letter: str) -> None:
+    written = append_act(tmp_path, GlassAct(True, NOW, letter * (BY_LONGEST + 1), letter * (REASON_LONGEST + 1)))
+    assert written == GlassAct(True, NOW, letter * BY_LONGEST, letter * REASON_LONGEST)
+    assert newest_act(tmp_path) == written
+
+
+def test_what_has_no_octets_is_neither_written_nor_read(tmp_path: Path) -> None:
+    """A note in Latin-1 comes so where UTF-8 is expected; ``status`` could not be answered with it."""
+    written = append_act(tmp_path, GlassAct(True, NOW, "anna", "L\udcfccke"))
+    assert written.reason == "L?cke"
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b'{"broken": true, "at": 1800000001, "by": "\\udcfc", "reason": "L\\udcfccke"}\n')
+    assert newest_act(tmp_path) == GlassAct(True, NOW + 1, "?", "L?cke")
+
+
+def test_somebody_else_who_writes_at_the_same_time_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended = GlassAct(False, NOW + 1, "bert")
+
+    def fsync(file: int) -> None:
+        monkeypatch.undo()
+        append_act(tmp_path, mended)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert append_act(tmp_path, BROKEN) == BROKEN
+    assert read_acts(tmp_path) == (BROKEN, mended)
+
+
+def test_what_a_full_disk_left_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, octets: write(file, octets[:20]))
+    with pytest.raises(JournalUnusable, match="is the disk full"):
+        append_act(tmp_path, BROKEN)
 
 
 def test_it_ends_after_a_day_whatever_the_line_says() -> None:
