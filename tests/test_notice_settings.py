@@ -56,6 +56,8 @@ def test_the_path_of_ews_is_the_usual_one() -> None:
         ({"SERVER": SMTP, **LOGIN, "BOUNCES": "imap://mail.internal"}, "would be read in clear text"),
         ({"SERVER": SMTP, "BOUNCES": "imaps://mail.internal"}, "bounces needs a login by password"),
         ({"SERVER": SMTP, **LOGIN, "BOUNCES": "imaps://m", "BOUNCES_USERNAME": "b"}, "belong together"),
+        ({"SERVER": SMTP, "LANGUAGE": "fr"}, "[notices] language 'fr': there are notices in de, en, es: write one"),
+        ({"SERVER": SMTP, "TEMPLATES": "/nowhere"}, "[notices] templates /nowhere is no directory: correct it"),
         ({"SERVER": SMTP, "SERVER_CA": "/nowhere.pem"}, "[notices] server_ca: there is no file /nowhere.pem"),
     ],
 )
@@ -77,6 +79,9 @@ def test_what_does_not(told: dict[str, str], sentence: str) -> None:
         {"TOKEN_URL": "http://id.example/token"},
         {"TOKEN_URL": "https://client:hidden@id.example/token"},
         {"LOGIN": "cram-md5"},
+        {"TIME_ZONE": "Europe/Berln"},
+        {"TIME_ZONE": ""},
+        {"SENDER_NAME": "Mail access\r\nBcc: everybody@corp.example"},
     ],
 )
 def test_what_no_key_takes(told: dict[str, str]) -> None:

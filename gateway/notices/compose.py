@@ -13,22 +13,20 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PackageLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from gateway.domain.errors import InvalidValue
-from gateway.domain.notice import Finding, Mailing, Notice, NoticeKind, notice_number, person_token
+from gateway.domain.notice import Finding, Mailing, Notice, notice_number, person_token
 from gateway.notices.dates import in_words, zone_of
+from gateway.notices.languages import languages_of
 from gateway.notices.signing import LINK_SECONDS, path_of
 from gateway.ports.notices import OutgoingNotice
 
 VALUE_LONGEST = 120
 FINDINGS_AT_MOST = 10
-LANGUAGES = ("de", "en", "es")
-_TAG = re.compile(r"[a-z]{2,3}")
 _LINK = re.compile(r"\S*(?:://|\bwww\.)\S*", re.IGNORECASE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
@@ -76,7 +74,7 @@ class Composer:
         self._html = SandboxedEnvironment(
             loader=ours, undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        self.languages = _languages(settings.templates)
+        self.languages = languages_of(settings.templates)
         if settings.language not in self.languages:
             raise InvalidValue(
                 f"there are no notices in the language {settings.language!r}: {self.languages} have some"
@@ -184,22 +182,6 @@ class Composer:
 
 def _apps(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.app for each in findings))
-
-
-def _languages(directory: str) -> tuple[str, ...]:
-    own = []
-    if directory:
-        try:
-            own = [each.name for each in Path(directory).iterdir() if each.is_dir() and _TAG.fullmatch(each.name)]
-        except (NotADirectoryError, FileNotFoundError):
-            raise InvalidValue(f"[notices] templates {directory} is no directory") from None
-        except OSError as error:
-            raise InvalidValue(f"[notices] templates {directory} cannot be read ({error.strerror})") from None
-        for name in set(own) - set(LANGUAGES):
-            missing = [str(kind) for kind in NoticeKind if not (Path(directory) / name / f"{kind}.txt").is_file()]
-            if missing:
-                raise InvalidValue(f"[notices] templates {directory}/{name} lacks {', '.join(missing)} (each as .txt)")
-    return tuple(sorted({*LANGUAGES, *own}))
 
 
 def _line(text: str, longest: int = VALUE_LONGEST) -> str:

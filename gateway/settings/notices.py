@@ -3,6 +3,8 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from gateway.domain.errors import InvalidValue
+from gateway.notices.languages import languages_of
 from gateway.settings.sections import NoticesSection, Settings
 from gateway.settings.sentences import PREFIX, SettingsInvalid
 
@@ -32,6 +34,19 @@ def check_notices(settings: Settings) -> None:
         raise SettingsInvalid(f"[notices] {key} is for Exchange: remove it, or write server = ews+https://…")
     _check_login(told)
     _check_bounces(told)
+    _check_language(told)
+
+
+def _check_language(told: NoticesSection) -> None:
+    try:
+        languages = languages_of(told.templates)
+    except InvalidValue as error:
+        raise SettingsInvalid(f"{error}: correct it, or leave templates empty for those that come along") from None
+    if told.language not in languages:
+        raise SettingsInvalid(
+            f"[notices] language {told.language!r}: there are notices in {', '.join(languages)}: write one of them, or "
+            "name templates of your own in templates"
+        )
 
 
 def _check_page(told: NoticesSection) -> None:

@@ -29,6 +29,7 @@ from gateway.settings.values import (
     ImapListeners,
     ImapServer,
     Listeners,
+    MailDomain,
     MailServers,
     MapPath,
     MemorySize,
@@ -36,6 +37,7 @@ from gateway.settings.values import (
     NoticeAddress,
     NoticeServer,
     Number,
+    OneLine,
     Openings,
     Places,
     Pop3Listeners,
@@ -263,7 +265,7 @@ class EnvoySection(Section):
 class IdentitySection(Section):
     """[identity]"""
 
-    default_domain: str = ""
+    default_domain: MailDomain = ""
     domains: DomainNames = {}
     token_claim: str = ""
     certificate_user: Literal["none", "cn", "email", "upn"] = "none"
@@ -354,7 +356,7 @@ class NoticesSection(Section):
     """[notices]"""
 
     sender: NoticeAddress = ""
-    sender_name: str = "Mail access"
+    sender_name: OneLine = "Mail access"
     reply_to: NoticeAddress = ""
     server: NoticeServer = ""
     server_ca: str = ""
@@ -382,7 +384,7 @@ class NoticesSection(Section):
     day_begins_hour: Annotated[int, Field(ge=4, le=12), Number] = 8
     day_ends_hour: Annotated[int, Field(ge=13, le=23), Number] = 20
     language: str = "en"
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     ask: str = ""
     elsewhere: str = ""
     templates: str = ""

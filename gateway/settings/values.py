@@ -15,6 +15,8 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.freeze import freeze_span
 from gateway.notices.addresses import is_address
 
+_HOST = re.compile(r"[\w.:%-]+")
+"""Of any URL: a name, which may be one beyond ASCII, or an address, without its brackets."""
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~@-]{1,100}){1,8}")
 _MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
@@ -71,12 +73,36 @@ def _no_truth_value(value: object) -> object:
 
 
 def _split(value: str, remedy: str) -> SplitResult:
-    """The parts of a URL, its port checked. ``remedy`` ends the sentence; the value is not repeated."""
+    """The parts of a URL, its host and port checked. ``remedy`` ends the sentence; the value is not repeated."""
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
         raise ValueError(f"this is no URL with a port from 0 to 65535: {remedy}") from None
+    if not value.isprintable():
+        # Some of them are left out above without a word.
+        raise ValueError(f"it holds characters that cannot be seen: {remedy}")
+    if parts.hostname and not _is_host(parts.hostname):
+        raise ValueError(f"its host is no name and no address: {remedy}")
+    if "#" in value:
+        raise ValueError(f"a # has no place in it (in a password it is %23): {remedy}")
+    return parts
+
+
+def _is_host(text: str) -> bool:
+    try:
+        # Who looks a name up does this first, and fails with no error of the network's.
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return _HOST.fullmatch(text) is not None
+
+
+def _server(value: str, remedy: str) -> SplitResult:
+    """``_split`` for what is connected to."""
+    parts = _split(value, remedy)
+    if parts.port == 0:
+        raise ValueError(f"nobody listens on port 0: {remedy}")
     return parts
 
 
@@ -155,7 +181,7 @@ def _where(value: str) -> str:
 
 def _mail_server(value: str) -> str:
     remedy = "write scheme and host only, like https://mail.internal"
-    parts = _split(value, remedy)
+    parts = _server(value, remedy)
     if parts.username is not None:
         raise ValueError(f"a mail server's address holds no user name, phones bring their own: {remedy}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
@@ -171,7 +197,7 @@ def _mail_protocol_server(name: str) -> Callable[[str], str]:
     def checked(value: str) -> str:
         if not value:
             return ""
-        parts = _split(value, remedy)
+        parts = _server(value, remedy)
         if parts.username is not None:
             raise ValueError(f"a mail server's address holds no user name, clients bring their own: {remedy}")
         if parts.scheme not in schemes or not parts.hostname or parts.path not in ("", "/") or parts.query:
@@ -193,7 +219,7 @@ def _public(value: str) -> str:
     if not value:
         return ""
     remedy = "write scheme and host only, like https://mail.example"
-    parts = _split(value, remedy)
+    parts = _server(value, remedy)
     bare = parts.path in ("", "/") and not parts.query and parts.username is None
     if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
         raise ValueError(f"this is no address of ours: {remedy}")
@@ -204,7 +230,7 @@ def _webhook(value: str) -> str:
     if not value:
         return ""
     remedy = "write it like https://auditor.example/checkpoints"
-    parts = _split(value, remedy)
+    parts = _server(value, remedy)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"this is no webhook: {remedy}")
     return value
@@ -272,7 +298,10 @@ def _served_path(value: str) -> str:
 
 def _redis(value: str) -> str:
     remedy = 'write "embedded", or a URL like unix:///run/redis.sock, redis://host:6379, rediss://host:6379'
-    if value != "embedded" and _split(value, remedy).scheme not in ("unix", "redis", "rediss"):
+    if value == "embedded":
+        return value
+    parts = _server(value, remedy)
+    if parts.scheme not in ("unix", "redis", "rediss") or (parts.scheme == "unix" and not parts.path.strip("/")):
         raise ValueError(remedy)
     return value
 
@@ -292,8 +321,30 @@ def _memory(value: str) -> str:
 
 
 def _directory(value: str) -> str:
-    if not value.strip():
+    if not value.strip() or "\0" in value:
         raise ValueError('write a directory, like "/var/lib/gatepost"')
+    return value
+
+
+def _mail_domain(value: str) -> str:
+    """What stands behind an ``@`` or before a backslash."""
+    if not value.isprintable() or any(each in " @\\" for each in value):
+        raise ValueError(f"{value!r} is no domain: write it like corp.example, without @, backslash or blanks")
+    return value
+
+
+def _mail_domains(value: dict[str, str]) -> dict[str, str]:
+    for name, domain in value.items():
+        if not name or not domain:
+            raise ValueError('no domain has an empty name: write it like { CORP = "corp.example" }')
+        _mail_domain(name)
+        _mail_domain(domain)
+    return value
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("write it on one line, without characters that cannot be seen")
     return value
 
 
@@ -301,7 +352,7 @@ def _doveadm(value: str) -> str:
     if not value:
         return ""
     remedy = "write scheme, host and port of Dovecot's doveadm listener, like http://127.0.0.1:8074"
-    parts = _split(value, remedy)
+    parts = _server(value, remedy)
     if parts.username is not None:
         raise ValueError(f"the key stands in key_file: {remedy}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
@@ -389,7 +440,9 @@ Form = Annotated[str, AfterValidator(_form)]
 AskerKinds = Annotated[
     list[Literal["nginx", "forward", "traefik", "haproxy", "nginx_mail", "envoy"]], BeforeValidator(listed)
 ]
-DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped)]
+DomainNames = Annotated[dict[str, str], BeforeValidator(_mapped), AfterValidator(_mail_domains)]
+MailDomain = Annotated[str, AfterValidator(_mail_domain)]
+OneLine = Annotated[str, AfterValidator(_one_line)]
 PublicUrl = Annotated[str, AfterValidator(_public)]
 RedisUrl = Annotated[str, AfterValidator(_redis)]
 StorageUrl = Annotated[str, AfterValidator(_storage)]
@@ -409,7 +462,7 @@ def _notice_server(value: str) -> str:
     remedy = "write smtp+starttls://HOST:25, smtps://HOST, or ews+https://HOST/EWS/Exchange.asmx"
     if not value.startswith("ews"):
         return _mail_protocol_server("smtp")(value)
-    parts = _split(value, remedy)
+    parts = _server(value, remedy)
     if parts.username is not None:
         raise ValueError(f"it holds no user name, that is [notices] username: {remedy}")
     if parts.scheme != "ews+https" or not parts.hostname or parts.query or parts.fragment:
@@ -421,7 +474,7 @@ def _token_url(value: str) -> str:
     if not value:
         return ""
     remedy = "write it like https://login.microsoftonline.com/TENANT/oauth2/v2.0/token"
-    parts = _split(value, remedy)
+    parts = _server(value, remedy)
     if parts.scheme != "https" or not parts.hostname or parts.username is not None or parts.fragment:
         raise ValueError(f"tokens are asked for by https, without a user name in the address: {remedy}")
     return value

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from gateway.domain.notice import NoticeKind
-from gateway.notices.compose import LANGUAGES
+from gateway.notices.languages import LANGUAGES
 from tests.notices.texts import composed, picture_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import Finding, Mailing, Notice, NoticeKind, Reader
-from gateway.notices.compose import LANGUAGES
+from gateway.notices.languages import LANGUAGES
 from gateway.notices.signing import path_of, read_path
 from tests.notices.stage import KEY, NOON, composer
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.domain.notice import Finding, Mailing, Notice, NoticeKind, Reader
-from gateway.notices.compose import LANGUAGES
+from gateway.notices.languages import LANGUAGES
 from gateway.ports.notices import OutgoingNotice
 from tests.notices.stage import composer
 

@@ -109,6 +109,16 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         "[authz] key_files garbage.pem holds no key of 16 to 256 letters and digits in one line: "
         "write one into it (openssl rand -hex 32)",
     ),
+    "a time zone that is none": (
+        {"GATEPOST_NOTICES__TIME_ZONE": "Europe/Berln"},
+        "GATEPOST_NOTICES__TIME_ZONE: [notices] time_zone: 'Europe/Berln' is no time zone known here: "
+        "write one like Europe/Madrid",
+    ),
+    "a domain of people with an @": (
+        {"GATEPOST_IDENTITY__DEFAULT_DOMAIN": "@corp.example"},
+        "GATEPOST_IDENTITY__DEFAULT_DOMAIN: [identity] default_domain: '@corp.example' is no domain: "
+        "write it like corp.example, without @, backslash or blanks",
+    ),
     "a page for readers that no notice has a link to": (
         {"GATEPOST_NOTICES__LISTEN": "http://127.0.0.1:0"},
         "[notices] link is not set: write the address that readers reach it by, like https://mail-access.corp.example, "
