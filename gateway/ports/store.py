@@ -37,6 +37,7 @@ from gateway.ports.stored import (
     StoredMessage,
     StoreUnavailable,
     UnderLogin,
+    Unstorable,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "StoreUnavailable",
     "StoredMessage",
     "UnderLogin",
+    "Unstorable",
     "Writing",
 ]
 

@@ -20,6 +20,10 @@ class OutcomeUnknown(StoreUnavailable):
     """The answer to a commit did not come: it is stored, or it is not. What is idempotent may be sent again."""
 
 
+class Unstorable(StoreUnavailable):
+    """The store is there, and cannot hold or look for a value that it was given: trying again does not help."""
+
+
 class ChangeKind(StrEnum):
     """What a change-log row tells the data plane."""
 

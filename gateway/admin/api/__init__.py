@@ -34,6 +34,7 @@ from gateway.admin.api.actions import Allowed
 from gateway.admin.api.deps import ApiDeps
 from gateway.admin.api.gate import OPENAPI_URL, BodyLimits, Gate
 from gateway.admin.api.problems import Problem, add_handlers
+from gateway.admin.api.storable import Storable
 from gateway.admin.auth import Authenticator
 from gateway.admin.unjudged import FleetCounter
 
@@ -91,7 +92,7 @@ def create_api(deps: ApiDeps) -> FastAPI:
         policies,
         audit,
     ):
-        app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS, dependencies=[Allowed])
+        app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS, dependencies=[Allowed, Storable])
     app.include_router(health.router)
     add_handlers(app)
     app.add_middleware(

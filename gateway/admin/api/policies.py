@@ -58,7 +58,7 @@ async def list_policies(deps: Deps, operator: Viewing, limit: Annotated[int, Que
 async def show_policy(number: int, deps: Deps, operator: Viewing) -> PolicyOut:
     """One policy version."""
     async with deps.store.read() as reading:
-        version = await reading.policy(number) if 0 < number < 2**53 else None
+        version = await reading.policy(number) if 0 < number < 2**31 else None
     if version is None:
         raise not_found(f"there is no policy version {number}")
     bans = [ban_out(ban) for ban in version.bans]

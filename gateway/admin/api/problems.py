@@ -16,7 +16,7 @@ from gateway.changes.desk import NotAllowed
 from gateway.changes.previews import NotReadyYet
 from gateway.changes.short_form import ComesByItself, NeedsApproval, NotInForce
 from gateway.domain.errors import InvalidValue
-from gateway.ports.store import Conflict, StoreUnavailable
+from gateway.ports.store import Conflict, StoreUnavailable, Unstorable
 
 log = structlog.get_logger()
 
@@ -118,6 +118,12 @@ def add_handlers(app: FastAPI) -> None:
     async def conflict(request: Request, error: Exception) -> JSONResponse:
         return problem(409, "conflict", _sentence(str(error) or "somebody else changed the same thing: try again"))
 
+    async def unstorable(request: Request, error: Exception) -> JSONResponse:
+        log.warning("api_value_not_storable", path=request.url.path, error=str(error))
+        return problem(
+            422, "invalid_value", "a value cannot be stored: a character that is none, or a number too large"
+        )
+
     async def unavailable(request: Request, error: Exception) -> JSONResponse:
         # Only who was let in comes here (``gate``), so the reason may be told: it names the database and the remedy.
         log.warning("api_store_unavailable", path=request.url.path, error=str(error))
@@ -145,6 +151,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(Conflict, conflict)
     app.add_exception_handler(StoreUnavailable, unavailable)
+    app.add_exception_handler(Unstorable, unstorable)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, failed)
 

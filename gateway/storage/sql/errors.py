@@ -4,7 +4,7 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from gateway.ports.store import Conflict, StoreUnavailable
+from gateway.ports.store import Conflict, StoreUnavailable, Unstorable
 
 
 class SchemaMismatch(Exception):  # noqa: N818  (a state of affairs)
@@ -41,10 +41,12 @@ def translated(error: BaseException, place: str) -> Exception:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, sqlite3.Error):
         # Here, because a gateway on SQLite need not hold PostgreSQL's driver in memory.
-        from gateway.storage.sql.postgres_errors import sentence_for
+        from gateway.storage.sql.postgres_errors import is_a_value, sentence_for
 
         # SQLAlchemy's own classes stand between.
-        return StoreUnavailable(sentence_for(cause.__cause__ or cause if cause else error, place))
+        behind = cause.__cause__ or cause if cause else error
+        kind = Unstorable if is_a_value(behind) else StoreUnavailable
+        return kind(sentence_for(behind, place))
     code = getattr(cause, "sqlite_errorcode", None)
     sentence = _SENTENCES.get(code & 0xFF) if isinstance(code, int) else None
     if sentence is None:

@@ -49,10 +49,15 @@ def sentence_for(error: BaseException, place: str) -> str:
         return (_DATABASE + sentence).format(place=place, words=words)
     if isinstance(error, TimeoutError):
         return f"the database {place} gives no answer in time"
-    if isinstance(error, asyncpg.DataError) or str(state).startswith("22"):
+    if is_a_value(error):
         # These texts repeat the value.
         return f"the database {place} cannot hold a value that it was given ({type(error).__name__})"
     return f"the database {place} does not answer: {words}"
+
+
+def is_a_value(error: BaseException) -> bool:
+    """Whether a value is to blame, and not the database: one that it cannot hold, or look for."""
+    return isinstance(error, asyncpg.DataError) or str(getattr(error, "sqlstate", None)).startswith("22")
 
 
 def connecting(error: BaseException, target: PostgresTarget) -> StoreUnavailable:

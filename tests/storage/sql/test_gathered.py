@@ -12,7 +12,16 @@ from gateway.domain.inventory import DeviceKey, Inventory, InventoryReport, Plat
 from gateway.inventory.answers import Ack
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
-from gateway.ports.store import Change, ForeseenReport, ForeseenWork, Person, StoredMessage, StoreUnavailable, Writing
+from gateway.ports.store import (
+    Change,
+    ForeseenReport,
+    ForeseenWork,
+    Person,
+    StoredMessage,
+    StoreUnavailable,
+    Unstorable,
+    Writing,
+)
 from gateway.storage.sql import SqlStore, foreseeing, group_commit, open_store
 from gateway.storage.sql.gathered_writing import GatheredWriting
 from gateway.storage.sql.group_memory import APPS_AT_MOST, GroupMemory
@@ -128,6 +137,7 @@ async def test_one_that_cannot_be_stored_fails_alone(store: SqlStore) -> None:
     works = [putting(name, "not\x00storable" if name == "d3" else "fine") for name in ("d1", "d2", "d3", "d4")]
     done = await asyncio.gather(*map(store.write, works), return_exceptions=True)
     assert [isinstance(each, StoreUnavailable) for each in done] == [False, False, True, False]
+    assert isinstance(done[2], Unstorable)
     assert "cannot hold a value" in str(done[2])
     assert runs == ["d1", "d2", "d3", "d4"] * 2
     assert sorted(sequences(done)) == [1, 2, 3]

@@ -17,7 +17,7 @@ from gateway.admin.auth import new_token
 from gateway.domain.errors import InvalidValue
 from gateway.domain.operator import Role
 from gateway.domain.policy import first_policy
-from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
+from gateway.ports.store import Conflict, Store, StoreUnavailable, Unstorable, Writing
 from gateway.storage.sql import SchemaTooNew, SchemaTooOld, SqlStore, group_commit, migrate_at, open_store, schema_at
 from gateway.storage.sql import reading as reading_module
 from gateway.storage.sql import writing as writing_module
@@ -211,7 +211,7 @@ async def test_a_failing_statement_undoes_its_unit_only(store: SqlStore) -> None
 
 
 async def test_a_value_that_cannot_be_stored_is_not_repeated(store: SqlStore) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot hold a value") as caught:
+    with pytest.raises(Unstorable, match="cannot hold a value") as caught:
         await put_person(store, "hidden\x00name")
     assert "hidden" not in str(caught.value)
 
