@@ -19,6 +19,8 @@ RECIPIENTS_AT_MOST = 20
 BOUNDARIES_AT_MOST = 20
 """Words "boundary" in a message; a report has one, and the few of what it returns."""
 WORDS_LONGEST = 200
+CHANGES_BELOW = 1 << 31
+"""The store numbers changes in so many bits; it cannot even look for a larger number."""
 _KINDS = "|".join(NoticeKind)
 _KEY = re.compile(rf"([1-9][0-9]{{0,11}})/({_KINDS})/([A-Za-z0-9_-]{{20}})")
 _MESSAGE_ID = re.compile(rf"<gp\.([1-9][0-9]{{0,11}})\.({_KINDS})\.([A-Za-z0-9_-]{{20}})@[^<>\s]{{1,255}}>")
@@ -37,8 +39,10 @@ class Bounce:
     """That of its person; to be verified."""
     recipients: tuple[str, ...]
     """Addresses it may have been for, in small letters."""
+    status: str
+    """As it failed, 5.x.y; empty: the report does not say."""
     words: str
-    """Status and the server's words, one bounded line."""
+    """Status and the server's words, one bounded line; they may name the reader."""
 
 
 def bounces_in(octets: bytes) -> tuple[Bounce, ...]:
@@ -55,7 +59,10 @@ def bounces_in(octets: bytes) -> tuple[Bounce, ...]:
     # One notice has one recipient; a list behind it may have had several.
     recipients = {_address(_field(each, name)) for each in failed for name in ("Original-Recipient", "Final-Recipient")}
     change, kind, token = key
-    return (Bounce(int(change), NoticeKind(kind), token, tuple(sorted(recipients - {""})), _words(failed[0])),)
+    if int(change) >= CHANGES_BELOW:
+        return ()
+    told = _status(failed[0]), _words(failed[0])
+    return (Bounce(int(change), NoticeKind(kind), token, tuple(sorted(recipients - {""})), *told),)
 
 
 def _report(octets: bytes) -> Message | None:
@@ -111,11 +118,17 @@ def _address(field: str) -> str:
     """``rfc822; ann@corp.example`` (RFC 3464 2.3.2), ``utf-8; …`` (RFC 6533 3)."""
     kind, _, address = field.partition(";")
     known = kind.strip().lower() in ("rfc822", "utf-8")
-    return _decoded(address.strip()).strip("<>").lower() if known else ""
+    decoded = _decoded(address.strip()).strip("<>").lower() if known else ""
+    # Decoded it may be anything again; no address of ours is like that.
+    return decoded if decoded.isprintable() else ""
+
+
+def _status(block: Message) -> str:
+    status = _STATUS.search(_field(block, "Status"))
+    return status[0] if status else ""
 
 
 def _words(block: Message) -> str:
-    status = _STATUS.search(_field(block, "Status"))
     said = _field(block, "Diagnostic-Code").partition(";")[2].strip()
-    words = " ".join(each for each in (status[0] if status else "", said) if each)
+    words = " ".join(each for each in (_status(block), said) if each)
     return words[:WORDS_LONGEST] or "the mail server does not say why"

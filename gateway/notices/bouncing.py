@@ -1,7 +1,8 @@
 """Bounces taken into account: a notice that came back counts as undelivered, and is sent again by a person's word only.
 
 Anybody can write to the mailbox. So a report counts where it holds the notice's token, which is not to be guessed, and
-changes nothing but that notice. Reports that are none of ours, and what people write, stay unread.
+changes nothing but that notice. Reports that are none of ours, and what people write, stay unread. What is wrong with
+one message holds up no other: it is left out. A store that is away holds all of them up, and nothing is lost.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import structlog
 from gateway.domain.notice import Notice, NoticeState, moved, person_token
 from gateway.notices.bounce_mailbox import BounceMailbox, MailboxUnusable, Unread
 from gateway.notices.bounce_reports import Bounce, bounces_in
-from gateway.ports.store import Conflict, Reading, Store, StoreUnavailable
+from gateway.ports.store import Conflict, Reading, Store, StoreUnavailable, Unstorable
 
 log = structlog.get_logger()
 
@@ -68,7 +69,7 @@ class Bouncing:
         """
         try:
             unread = await self._mailbox.unread(self._known.__contains__)
-            ends = [(each, await self._take(each)) for each in unread]
+            ends = [(each, await self._end_of(each)) for each in unread]
             await self._mailbox.mark([each for each, end in ends if end is _End.DONE])
             await self._mailbox.leave()
         except MailboxUnusable as error:
@@ -79,13 +80,26 @@ class Bouncing:
         self.trouble = ""
         return sum(1 for _, end in ends if end is not _End.LATER)
 
+    async def _end_of(self, message: Unread) -> "_End":
+        """What became of it, whatever it is; raises what says that the store is away."""
+        try:
+            end = await self._take(message)
+        except Exception as error:
+            if isinstance(error, StoreUnavailable | Conflict) and not isinstance(error, Unstorable):
+                raise
+            # The number in the mailbox finds it; its error's text may hold what somebody wrote.
+            log.warning("bounce_left_out", message=message.uid[1], reason=type(error).__name__)
+            end = _End.NOT_OURS
+        if end is _End.NOT_OURS:
+            self._known[message.uid] = None
+            while len(self._known) > KNOWN_AT_MOST:
+                self._known.popitem(last=False)
+        return end
+
     async def _take(self, message: Unread) -> "_End":
         ends = [await self._came_back(each) for each in bounces_in(message.octets)]
         if ends and all(end is not _End.NOT_OURS for end in ends):
             return _End.LATER if _End.LATER in ends else _End.DONE
-        self._known[message.uid] = None
-        while len(self._known) > KNOWN_AT_MOST:
-            self._known.popitem(last=False)
         return _End.NOT_OURS
 
     async def _came_back(self, bounce: Bounce) -> "_End":
@@ -104,7 +118,9 @@ class Bouncing:
         if not done:
             return _End.LATER
         self._count("bounced")
-        log.warning("notice_bounced", change=notice.change, kind=notice.kind.value, reason=bounce.words)
+        # The report's own words name the reader: they stand in the notice alone.
+        reason = bounce.status or "no status"
+        log.warning("notice_bounced", change=notice.change, kind=notice.kind.value, reason=reason)
         return _End.DONE
 
     async def _named(self, reading: Reading, bounce: Bounce) -> Notice | None:

@@ -6,12 +6,15 @@ The second reading is by lines: it knows no MIME, so it says less, and what it d
 import re
 from random import Random
 
-from gateway.notices.bounce_reports import RECIPIENTS_AT_MOST, REPORT_LONGEST, bounces_in
+from gateway.notices.bounce_reports import CHANGES_BELOW, RECIPIENTS_AT_MOST, REPORT_LONGEST, bounces_in
 from tests.fuzz.judging import ACCEPTED, REFUSED, Target, hold
 from tests.notices.reports import report
 
 TOKEN = "aGVsbG8gd29ybGQgISEh"
-KEYS = (f"1/cut/{TOKEN}", f"999999999999/warning/{TOKEN}", f"7/correction/{TOKEN}", "1/cut/short", f"0/cut/{TOKEN}")
+KEYS = (
+    *(f"1/cut/{TOKEN}", f"2147483647/warning/{TOKEN}", f"7/correction/{TOKEN}"),
+    *("1/cut/short", f"0/cut/{TOKEN}", f"2147483648/cut/{TOKEN}", f"999999999999/warning/{TOKEN}"),
+)
 _FAILED = re.compile(rb"^action\s*:\s*failed\s*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -27,6 +30,9 @@ def check(octets: bytes) -> str:
         # What is not printable is a blank to our reader.
         unfolded = re.sub(rb"[\x00-\x08\x0e-\x1f\x7f]", b" ", unfolded)
         hold("it says that it failed", _FAILED.search(unfolded))
+        hold("every store can look for it", 0 < bounce.change < CHANGES_BELOW)
+        hold("no address that a store cannot look for", all(each.isprintable() for each in bounce.recipients))
+        hold("its status is a code", re.fullmatch(r"(5\.[0-9]{1,3}\.[0-9]{1,3})?", bounce.status))
         hold("few recipients", len(bounce.recipients) <= 2 * RECIPIENTS_AT_MOST)
         hold("in small letters", all(each == each.lower() for each in bounce.recipients))
         hold("words of one line", bounce.words.isprintable() and 0 < len(bounce.words) <= 200)
@@ -39,7 +45,7 @@ def grow(random: Random) -> bytes:
     message_id = f"<gp.{key.replace('/', '.')}@corp.example>"
     octets = report(
         key if random.random() < 0.7 else "",
-        random.choice(("ann@corp.example", "ANN@Corp.Example", "a;b", "")),
+        random.choice(("ann@corp.example", "ANN@Corp.Example", "a;b", "a+00b@corp.example", "")),
         message_id=message_id if random.random() < 0.7 else "<x@y>",
         action=random.choice(("failed", "failed", "Failed", "delayed", "")),
         status=random.choice(("5.1.1", "5.0.0 (odd)", "4.4.1", "")),

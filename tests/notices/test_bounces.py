@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from gateway.domain.notice import MailingState, Notice, NoticeKind, NoticeState, moved, person_token
 from gateway.notices.bounce_mailbox import MailboxUnusable, Unread
@@ -50,9 +51,9 @@ def bouncing(store: Store, mailbox: Mailbox, counted: list[str] | None = None) -
     return Bouncing(store, told, KEY, (counted if counted is not None else []).append)
 
 
-async def sent(*people: Person, state: NoticeState = NoticeState.SENT) -> Store:
+async def sent(*people: Person, state: NoticeState = NoticeState.SENT, store: Store | None = None) -> Store:
     """A store in which these people's notices have got so far."""
-    store = MemoryStore()
+    store = store or MemoryStore()
     await fill(store, people)
     await planned(store, people)
 
@@ -87,9 +88,11 @@ ANN, BOB = Person("ann@corp.example"), Person("bob", address="Robert@Elsewhere.E
 )
 async def test_a_notice_that_came_back_counts_as_undelivered(octets: bytes) -> None:
     store, mailbox, counted = await sent(ANN), Mailbox(octets), list[str]()
-    assert await bouncing(store, mailbox, counted).step() == 1
+    with capture_logs() as logs:
+        assert await bouncing(store, mailbox, counted).step() == 1
     notice = await notice_of(store)
     assert notice.state is NoticeState.BOUNCED
+    assert [(each["event"], each.get("reason")) for each in logs] == [("notice_bounced", "5.1.1")]
     assert notice.answer.startswith("came back: 5.1.1 550 5.1.1 <")
     assert notice.answer.endswith(">: no such user here")
     assert (mailbox.read, counted) == (["1"], ["bounced"])
