@@ -1,16 +1,17 @@
 """The mailbox that bounces come back to, by IMAP: unread messages looked at, reports marked as read, others left alone.
 
 The standard library's client blocks, so each step is one thread's and has its time. What the server says is bounded: in
-one conversation no more is read than ``CONVERSATION_LONGEST``, and of a message no more than ``REPORT_LONGEST``.
+one conversation no more is read than ``CONVERSATION_LONGEST``, and of a message no more than ``REPORT_LONGEST``. What
+it says once messages are asked for may be a piece of one, and names readers: none of it stands in any error.
 """
 
 import asyncio
 import imaplib
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -49,6 +50,10 @@ class Unread:
     octets: bytes = field(repr=False)
 
 
+class _TooMuch(imaplib.IMAP4.abort):
+    """Our own word for an end."""
+
+
 class _Bounded(imaplib.IMAP4):
     """The standard library's client, which reads no more than it has room for."""
 
@@ -66,7 +71,7 @@ class _Bounded(imaplib.IMAP4):
     def _take(self, octets: int) -> None:
         self.octets_left -= octets
         if self.octets_left < 0:
-            raise self.abort("the server says more than there is room for")
+            raise _TooMuch("the server says more than there is room for")
 
 
 class _BoundedTls(_Bounded, imaplib.IMAP4_SSL):
@@ -130,10 +135,11 @@ class BounceMailbox:
 
     def _read(self, known: Callable[[tuple[str, str]], bool]) -> Sequence[Unread]:
         session = self._opened()
-        (numbers,) = _done(session.uid("SEARCH", "UNSEEN"))[:1] or (b"",)
-        uids = [(self._validity, each) for each in _text(numbers).split() if each.isdecimal()]
-        fresh = [each for each in uids if not known(each)][:MESSAGES_AT_ONCE]
-        return [Unread(each, self._fetched(session, each[1])) for each in fresh]
+        with _in_our_words("reading messages"):
+            (numbers,) = _done(session.uid("SEARCH", "UNSEEN"))[:1] or (b"",)
+            uids = [(self._validity, each) for each in _text(numbers).split() if each.isdecimal()]
+            fresh = [each for each in uids if not known(each)][:MESSAGES_AT_ONCE]
+            return [Unread(each, self._fetched(session, each[1])) for each in fresh]
 
     def _fetched(self, session: _Bounded, number: str) -> bytes:
         answer = _done(session.uid("FETCH", number, f"(BODY.PEEK[]<0.{REPORT_LONGEST}>)"))
@@ -144,7 +150,8 @@ class BounceMailbox:
         session = self._opened()
         numbers = [number for validity, number in (each.uid for each in read) if validity == self._validity]
         if numbers:
-            _done(session.uid("STORE", ",".join(numbers), "+FLAGS.SILENT", r"(\Seen)"))
+            with _in_our_words("marking messages as read"):
+                _done(session.uid("STORE", ",".join(numbers), "+FLAGS.SILENT", r"(\Seen)"))
 
     # --- from outside
 
@@ -184,6 +191,18 @@ class BounceMailbox:
 def _closed(session: _Bounded) -> None:
     with suppress(OSError, ValueError):
         session.shutdown()
+
+
+@contextmanager
+def _in_our_words(what: str) -> Iterator[None]:
+    """Errors in which what the server said may stand end here; those of connection and time go on."""
+    try:
+        yield
+    except _TooMuch:
+        raise
+    except (imaplib.IMAP4.error, ValueError) as error:
+        words = "breaks off" if isinstance(error, imaplib.IMAP4.abort) else "is refused, or its answer is none"
+        raise imaplib.IMAP4.error(f"{what} {words}") from None
 
 
 def _done(answer: tuple[str, list[Any]]) -> list[Any]:

@@ -97,6 +97,27 @@ async def test_hostile_answers_end_in_words_and_in_time(
         box.close()
 
 
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("UID SEARCH", b"TAG NO [LIMIT] ann@corp.example\r\n"),
+        ("UID SEARCH", b"ann@corp.example\r\n"),
+        ("UID FETCH", b"TAG BAD ann@corp.example\r\n"),
+        ("UID FETCH", b"* 1 FETCH (UID 3 BODY[]<0> {3}\r\none)\r\nTo: ann@corp.example\r\n"),
+        ("UID STORE", b"TAG NO ann@corp.example\r\n"),
+    ],
+)
+async def test_no_piece_of_a_message_stands_in_an_error(authority: Authority, command: str, answer: bytes) -> None:
+    async with imap_mailbox() as server:
+        server.messages = {3: b"one"}
+        server.says[command] = answer
+        box = mailbox(server, authority)
+        with pytest.raises(MailboxUnusable, match=r"(reading messages|marking messages as read) ") as caught:
+            await box.mark(await box.unread(lambda uid: False))
+        assert "ann" not in str(caught.value)
+        box.close()
+
+
 async def test_one_that_is_cancelled_lets_the_thread_go(authority: Authority) -> None:
     async with imap_mailbox() as server:
         server.messages = {3: b"one"}
