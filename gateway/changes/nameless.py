@@ -20,6 +20,7 @@ from gateway.ports.store import Reading, Writing
 NOBODY = "(erased)"
 UNDECIDED = frozenset({State.DRAFT, State.PREVIEWED, State.APPROVED, State.SCHEDULED})
 """States in which a change has not begun."""
+MAILINGS_AT_MOST = 10_000
 _ABOUT = ("person", "device", "source_device")
 """Of a guarded action: what says about whom it is."""
 
@@ -94,6 +95,20 @@ def _without(text: str, hidden: Collection[str]) -> str:
 
 
 # --- in the store
+
+
+async def mailings_made_nameless(writing: Writing, names: Collection[str]) -> int:
+    """Take these names out of the words that mailings were stopped or cancelled with; how many were rewritten.
+
+    Operators write them, and versions before wrote the mail server's own words, with the reader's address.
+    """
+    count = 0
+    for each in await writing.mailings(limit=MAILINGS_AT_MOST):
+        words = _without(each.words, {name for name in names if "@" in name})
+        if words != each.words:
+            await writing.put_mailing(replace(each, version=each.version + 1, words=words))
+            count += 1
+    return count
 
 
 async def changes_naming(reading: Reading, logins: Collection[str], most: int) -> list[int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from gateway.changes.nameless import changes_naming, made_nameless
+from gateway.changes.nameless import changes_naming, made_nameless, mailings_made_nameless
 from gateway.changes.previews import without_people
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
@@ -153,6 +153,8 @@ class Eraser:
         inventories = await self._own_inventories(writing, record)
         others = dict.fromkeys(await self._evidence.concerned(writing, *inventories))
         others.pop(record.person_id, None)
+        person = await writing.person_by_login(record.person_id)
+        names = (*record.logins, person.address) if person is not None else record.logins
         rows: dict[str, int] = {"inventories": len(inventories), "people": int(record.known)}
 
         async def change() -> None:
@@ -170,6 +172,7 @@ class Eraser:
             rows["messages"] += await writing.erase_messages(source_id, list(dict.fromkeys(ids)))
         rows["previews"] = await _rewritten(writing, found, record.logins)
         rows["changes"], left = await made_nameless(writing, found.changes, record.logins, author, self._now())
+        rows["mailings"] = await mailings_made_nameless(writing, names)
         writing.log_people(record.logins)
         rows["audit_keys"] = await _tell(writing, record, AuditEntry(AuditKind.PERSON_ERASED, author, (), told), rows)
         return rows, left

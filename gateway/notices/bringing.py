@@ -134,9 +134,9 @@ class Bringing:
         if step is not None:
             await self._put_result(step)
         if attempt.outcome is Outcome.UNCERTAIN:
-            log.warning("notice_uncertain", change=notice.change, kind=notice.kind.value, reason=attempt.words)
+            log.warning("notice_uncertain", change=notice.change, kind=notice.kind.value, reason=attempt.public)
         if attempt.outcome is Outcome.CHANNEL_BROKEN:
-            await self._pause(attempt.words, attempt.retry_after_seconds)
+            await self._pause(attempt.public, attempt.retry_after_seconds)
         elif attempt.outcome is Outcome.ACCEPTED:
             self._paused_words = ""
             self._refused.pop(mailing.key, None)
@@ -147,7 +147,9 @@ class Bringing:
         self._refused[mailing.key] = number = self._refused.get(mailing.key, 0) + 1
         if number >= self._settings.refused_in_a_row:
             del self._refused[mailing.key]
-            await stop(self._store, mailing, f"{number} notices in a row were refused, the last one: {attempt.words}")
+            # Not the server's words: they name the reader, and the audit log forgets nobody.
+            words = f"{number} notices in a row were refused, the last one: {attempt.public}"
+            await stop(self._store, mailing, words)
 
     def _after(self, notice: Notice, attempt: Attempt) -> Notice | None:
         """The notice after an attempt; None where it stays as it is."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.notices.exchange_answers import attempt_of, refused_login, why_unusable
 from gateway.notices.exchange_settings import ExchangeSettings
-from gateway.ports.notices import Attempt, DeliveryUnusable, MayGo, Outcome, OutgoingNotice
+from gateway.ports.notices import Attempt, DeliveryUnusable, MayGo, Outcome, OutgoingNotice, of_the_way
 
 if TYPE_CHECKING:
     from gateway.notices.exchange_requests import ExchangeMailbox
@@ -62,9 +62,9 @@ class ExchangeDelivery:
     async def _attempt(self, notice: OutgoingNotice, may_go: MayGo) -> Attempt:
         left = self._not_before - monotonic()
         if left > 0 and self._refused:
-            return Attempt(Outcome.CHANNEL_BROKEN, self._refused_words, retry_after_seconds=left)
+            return of_the_way(Outcome.CHANNEL_BROKEN, self._refused_words, left)
         if left > 0:
-            return Attempt(Outcome.DEFERRED, "the server has asked for patience", retry_after_seconds=left)
+            return of_the_way(Outcome.DEFERRED, "the server has asked for patience", left)
         mailbox = await self._opened()
         trace, _, error = await self._in_thread(mailbox.log_in)
         if error is not None:
@@ -92,14 +92,14 @@ class ExchangeDelivery:
             if self._tokens_refused <= self._settings.connections:
                 # Taken back before its time: the next attempt has a new one. A new one refused too is another matter.
                 words = "the token is not accepted any more"
-                return Attempt(Outcome.DEFERRED, words, retry_after_seconds=TOKEN_AGAIN_SECONDS)
+                return of_the_way(Outcome.DEFERRED, words, TOKEN_AGAIN_SECONDS)
             return attempt
         # No account is to be locked by us.
         seconds = min(LOGIN_AGAIN_SECONDS * 2**self._refused, LOGIN_AGAIN_LONGEST)
         self._refused += 1
         self._not_before = monotonic() + seconds
         self._refused_words = refused_login(self._settings)
-        return Attempt(Outcome.CHANNEL_BROKEN, self._refused_words, retry_after_seconds=seconds)
+        return of_the_way(Outcome.CHANNEL_BROKEN, self._refused_words, seconds)
 
     async def _true_message_id(self, mailbox: "ExchangeMailbox", notice: OutgoingNotice) -> str:
         """Exchange makes its own; corrections refer to it. Empty where the copy is not to be seen yet."""

@@ -2,15 +2,16 @@
 
 Not sent is what the server itself says it has not taken; sent is one answer of success; everything else behind the
 first octet is uncertain, the unknown included. Codes: [MS-OXWSCDATA] 2.2.5.24. Errors are known by their names, so that
-nothing of exchangelib is loaded for it.
+nothing of exchangelib is loaded for it. The server's words may name the reader: beyond the notice goes its code alone.
 """
 
+import re
 import ssl
 from collections.abc import Iterator
 from typing import Protocol
 
 from gateway.notices.exchange_settings import ExchangeSettings
-from gateway.ports.notices import Attempt, Outcome
+from gateway.ports.notices import Attempt, Outcome, of_the_way
 
 BACK_OFF_SECONDS = 60.0
 BACK_OFF_LONGEST = 3600.0
@@ -57,6 +58,9 @@ NOT_OPENED = frozenset(
 )
 UNKNOWN_CODE = "Unknown ResponseCode in ResponseMessage: "
 """How exchangelib begins where a code is younger than itself: the server did say no."""
+_CODE = re.compile(r"Error[A-Za-z]{1,60}(?![^\s(])")
+_NOT_READ = frozenset({"SOAPError", "MalformedResponseError", "ParseError"})
+"""Their text holds whatever was sent to us."""
 
 
 class Seen(Protocol):
@@ -74,9 +78,9 @@ def attempt_of(seen: Seen, error: BaseException | None) -> Attempt:
     if not seen.begun:
         return _not_begun(seen, error)
     if seen.status is None:
-        return Attempt(Outcome.UNCERTAIN, f"the answer was lost: {words_of(error)}")
+        return _failed(Outcome.UNCERTAIN, error, "the answer was lost: ")
     if seen.status == 200 and error is None:
-        return Attempt(Outcome.ACCEPTED, "taken by Exchange, with a copy in Sent Items")
+        return of_the_way(Outcome.ACCEPTED, "taken by Exchange, with a copy in Sent Items")
     if seen.status in (200, 500):
         return _told(error)
     return _refused_by_status(seen.status, seen.retry_after)
@@ -84,12 +88,20 @@ def attempt_of(seen: Seen, error: BaseException | None) -> Attempt:
 
 def _not_begun(seen: Seen, error: BaseException | None) -> Attempt:
     if seen.token_status in (400, 401, 403):
-        return Attempt(Outcome.CHANNEL_BROKEN, f"no token for the client: HTTP {seen.token_status}")
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain(error)):
-        return Attempt(Outcome.CHANNEL_BROKEN, f"the server's certificate is not accepted: {words_of(error)}")
+        return of_the_way(Outcome.CHANNEL_BROKEN, f"no token for the client: HTTP {seen.token_status}")
+    for each in chain(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            words = f"the server's certificate is not accepted: {each.verify_message}"
+            return Attempt(Outcome.CHANNEL_BROKEN, f"{words} ({words_of(error)})", nameless=words)
     if seen.token_status is None and isinstance(error, ValueError | TypeError) and not isinstance(error, OSError):
-        return Attempt(Outcome.REFUSED, f"cannot be made into a message: {words_of(error)}")
-    return Attempt(Outcome.DEFERRED, f"no connection: {words_of(error)}")
+        return _failed(Outcome.REFUSED, error, "cannot be made into a message: ")
+    return _failed(Outcome.DEFERRED, error, "no connection: ")
+
+
+def _failed(outcome: Outcome, error: BaseException | None, before: str = "", again: float | None = None) -> Attempt:
+    """An attempt by its error; ``before``: our own words."""
+    words, public = f"{before}{words_of(error)}", f"{before}{nameless(error)}"
+    return Attempt(outcome, words, retry_after_seconds=again, nameless=public)
 
 
 def why_unusable(seen: Seen, error: BaseException, settings: ExchangeSettings) -> str:
@@ -114,7 +126,8 @@ def why_unusable(seen: Seen, error: BaseException, settings: ExchangeSettings) -
         return f"no answer: {_reason(error)}: is that its address, does it run, may this machine reach it?"
     if seen.endpoint_status not in (200, 500):
         return f"answers HTTP {seen.endpoint_status}, which is not EWS: its path is /EWS/Exchange.asmx as a rule"
-    return words_of(error)
+    # Copies of notices may have been asked for: an answer that is not understood holds their readers.
+    return nameless(error)
 
 
 def refused_login(settings: ExchangeSettings) -> str:
@@ -131,29 +144,28 @@ def _reason(error: BaseException) -> str:
 
 def _told(error: BaseException | None) -> Attempt:
     """By the server's own code."""
-    name, words = type(error).__name__, words_of(error)
+    name = type(error).__name__
     if name in LATER:
-        return Attempt(Outcome.DEFERRED, words, retry_after_seconds=back_off(getattr(error, "back_off", None)))
+        return _failed(Outcome.DEFERRED, error, again=back_off(getattr(error, "back_off", None)))
     if name in BROKEN:
-        return Attempt(Outcome.CHANNEL_BROKEN, words)
+        return _failed(Outcome.CHANNEL_BROKEN, error)
     if name in NEVER or str(error).startswith(UNKNOWN_CODE):
-        return Attempt(Outcome.REFUSED, words)
-    if name in ("SOAPError", "MalformedResponseError", "ParseError"):
-        # Its text holds whatever was sent to us.
-        words = "the answer cannot be understood"
-    return Attempt(Outcome.UNCERTAIN, words)
+        return _failed(Outcome.REFUSED, error)
+    if name in _NOT_READ:
+        return of_the_way(Outcome.UNCERTAIN, nameless(error))
+    return _failed(Outcome.UNCERTAIN, error)
 
 
 def _refused_by_status(status: int, asked: float | None) -> Attempt:
     words = f"HTTP {status}"
     if status in (429, 503):
-        return Attempt(Outcome.DEFERRED, words, retry_after_seconds=back_off(asked))
+        return of_the_way(Outcome.DEFERRED, words, back_off(asked))
     if status == 413:
-        return Attempt(Outcome.REFUSED, words)
+        return of_the_way(Outcome.REFUSED, words)
     if 300 <= status < 500 and status != 408:
-        return Attempt(Outcome.CHANNEL_BROKEN, f"the login or the address is refused: {words}")
+        return of_the_way(Outcome.CHANNEL_BROKEN, f"the login or the address is refused: {words}")
     # 502 and 504 are a front's: what stands behind it may have taken the message.
-    return Attempt(Outcome.UNCERTAIN, words)
+    return of_the_way(Outcome.UNCERTAIN, words)
 
 
 def back_off(asked: float | None) -> float:
@@ -173,6 +185,20 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         yield each
         # requests and urllib3 keep what happened in their arguments and in "reason".
         waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+
+
+def nameless(error: BaseException | None) -> str:
+    """What of an error names nobody, whatever the server says: its response code, or what happened."""
+    if error is None:
+        return "nothing was answered"
+    if str(error).startswith(UNKNOWN_CODE):
+        code = _CODE.match(str(error).removeprefix(UNKNOWN_CODE))
+        return code[0] if code else "an unknown response code"
+    name = type(error).__name__
+    if name == "_Odd":
+        # Our own words: ``exchange_requests``.
+        return words_of(error)
+    return "the answer cannot be understood" if name in _NOT_READ else name
 
 
 def words_of(error: BaseException | None) -> str:

@@ -15,18 +15,19 @@ from time import monotonic
 from aiosmtplib import SMTP, SMTPException, SMTPRecipientRefused, SMTPResponseException
 
 from gateway.notices.smtp_answers import (
+    NOT_ASCII,
     SessionUnusable,
+    failed,
     is_refusal,
     line_of,
     not_connected,
     refused_envelope,
     refused_message,
-    words_of,
 )
 from gateway.notices.smtp_session import SmtpSessions, drop, leave, says_more
 from gateway.notices.smtp_settings import SmtpSettings
 from gateway.notices.tokens import Tokens
-from gateway.ports.notices import Attempt, DeliveryUnusable, MayGo, Outcome, OutgoingNotice
+from gateway.ports.notices import Attempt, DeliveryUnusable, MayGo, Outcome, OutgoingNotice, of_the_way
 
 MESSAGES_OF_A_CONNECTION = 100
 LIFE_SECONDS = 600.0
@@ -94,11 +95,11 @@ class SmtpDelivery:
         except SMTPResponseException as error:
             return refused_envelope(error), _goes_on(error)
         except Exception as error:
-            return Attempt(Outcome.DEFERRED, words_of(error)), False
+            return failed(Outcome.DEFERRED, error), False
         if not smtp.is_connected:
-            return Attempt(Outcome.DEFERRED, "the server has closed the connection"), False
+            return of_the_way(Outcome.DEFERRED, "the server has closed the connection"), False
         if says_more(smtp):
-            return Attempt(Outcome.DEFERRED, "the server answers what it was not asked"), False
+            return of_the_way(Outcome.DEFERRED, "the server answers what it was not asked"), False
         if not await may_go():
             return Attempt(Outcome.NOT_SENT), True
         try:
@@ -107,7 +108,7 @@ class SmtpDelivery:
         except SMTPResponseException as error:
             return refused_message(error), _goes_on(error)
         except Exception as error:
-            return Attempt(Outcome.UNCERTAIN, words_of(error)), False
+            return failed(Outcome.UNCERTAIN, error), False
         return Attempt(Outcome.ACCEPTED, f"{answer.code} {line_of(answer.message)}"), True
 
     async def _envelope(self, smtp: SMTP, notice: OutgoingNotice) -> None:
@@ -118,7 +119,7 @@ class SmtpDelivery:
         encoding = "ascii"
         if not (notice.recipient + notice.sender + notice.reply_to).isascii():
             if not smtp.supports_extension("smtputf8"):
-                raise SMTPRecipientRefused(553, "the server takes no addresses beyond ASCII", notice.recipient)
+                raise SMTPRecipientRefused(553, NOT_ASCII, notice.recipient)
             sender, encoding = [*sender, "SMTPUTF8"], "utf-8"
         await smtp.mail(notice.sender, options=sender, encoding=encoding)
         await smtp.rcpt(notice.recipient, options=recipient, encoding=encoding)

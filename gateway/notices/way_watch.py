@@ -59,7 +59,7 @@ class WayWatch:
         if attempt.outcome in (Outcome.ACCEPTED, Outcome.REFUSED):
             self._over()
         elif attempt.outcome is not Outcome.NOT_SENT:
-            self._words = attempt.words
+            self._words = attempt.public
 
     def nothing_waits(self) -> None:
         """Everything was taken back, or its time is over: there is nothing to wait for."""

@@ -64,11 +64,24 @@ class Attempt:
 
     outcome: Outcome
     words: str = ""
-    """The server's answer or what went wrong, one line, no secret; for operators."""
+    """The server's answer or what went wrong, one line, no secret. Servers put the reader's address into it, so it
+    stands in the notice and goes nowhere else: it is erased with the reader."""
     message_id: str = ""
     """The true one where the server made another (Exchange); corrections refer to it."""
     retry_after_seconds: float | None = None
     """What the server asked for."""
+    nameless: str = ""
+    """What of ``words`` names nobody, whatever the server says: its codes, or our own words."""
+
+    @property
+    def public(self) -> str:
+        """What may be said of it wherever the reader is not shown: in logs, ``status``, mailings, the audit log."""
+        return self.nameless or self.outcome.value
+
+
+def of_the_way(outcome: Outcome, words: str, retry_after_seconds: float | None = None) -> Attempt:
+    """An attempt whose words are our own, or from before any reader was named: they may be said everywhere."""
+    return Attempt(outcome, words, retry_after_seconds=retry_after_seconds, nameless=words)
 
 
 MayGo = Callable[[], Awaitable[bool]]

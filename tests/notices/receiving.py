@@ -27,6 +27,8 @@ class Manners:
     cut_behind_dot: float = 0.0
     later_behind_dot: float = 0.0
     sender_refused: bool = False
+    names: bool = False
+    """As Postfix does: the recipient stands in the answer."""
     seed: int = 1
 
 
@@ -63,10 +65,10 @@ class Receiving:
     ) -> str:
         self.asked += 1
         if address in self.manners.refused:
-            return "550 5.1.1 no such user"
+            return f"550 5.1.1 <{address}>: unknown here" if self.manners.names else "550 5.1.1 no such user"
         if address not in self.greylisted and self.happens(self.manners.greylisted):
             self.greylisted.add(address)
-            return "450 4.7.1 greylisted, come back"
+            return f"450 4.7.1 {f'<{address}>: ' if self.manners.names else ''}greylisted, come back"
         if self.happens(self.manners.slow):
             await asyncio.sleep(0.05)
         envelope.rcpt_tos.append(address)

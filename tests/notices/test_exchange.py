@@ -179,6 +179,32 @@ async def test_what_a_failure_means_and_that_the_message_leaves_once(
         assert len(ews.sent) == taken
         assert ews.operations().count("CreateItem") == 1
         assert "secret" not in attempt.words
+        assert attempt.public.split()[-1] in attempt.words
+
+
+NAMED = "ada@corp.example is nobody"
+
+
+@pytest.mark.parametrize(
+    ("octets", "public"),
+    [
+        (answers.fault("ErrorMailRecipientNotFound", NAMED), "ErrorMailRecipientNotFound"),
+        (answers.fault("ErrorSendAsDenied", NAMED), "ErrorSendAsDenied"),
+        (answers.fault("ErrorServerBusy", NAMED), "ErrorServerBusy"),
+        (answers.fault("ErrorOfTomorrow", NAMED), "ErrorOfTomorrow"),
+        (answers.soap(f"<x>{NAMED}</x>"), "the answer cannot be understood"),
+        (f"<html>{NAMED}", "the answer cannot be understood"),
+    ],
+)
+async def test_beyond_the_notice_goes_a_code_and_no_word(authority: Authority, octets: str, public: str) -> None:
+    async with started(authority) as (ews, delivery):
+        ews.script.append(Act("say", 500, octets))
+        attempt = await delivery.deliver(NOTICE, yes)
+        assert attempt.public == public, attempt
+        ews.script.append(Act("say", 500, octets))
+        with pytest.raises(DeliveryUnusable) as caught:
+            await delivery.look_up([NOTICE.key])
+        assert "ada" not in str(caught.value)
 
 
 async def test_a_request_refused_for_its_version_is_not_tried_in_others(authority: Authority) -> None:

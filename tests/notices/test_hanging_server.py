@@ -207,14 +207,14 @@ async def test_a_way_that_takes_nothing_for_long_is_an_alarm_and_its_end_is_told
     assert (box.trouble, box.way.in_vain_seconds) == ("", 0.0)
 
 
-async def test_a_server_that_says_later_to_everything_is_one_too_and_its_words_are_told() -> None:
-    clock, way = Clock(), Hanging(Attempt(Outcome.DEFERRED, "451 4.7.1 not now"))
+async def test_a_server_that_says_later_to_everything_is_one_too_and_its_code_is_told() -> None:
+    clock, way = Clock(), Hanging(Attempt(Outcome.DEFERRED, "451 4.7.1 <ann@x> not now", nameless="451 4.7.1"))
     box, store = await tried(way, clock)
     way.go.set()
     for _ in range(4):
         await box.step()
         clock.at += 300
-    assert "20 minutes, though it is tried: 451 4.7.1 not now; " in box.trouble
+    assert "20 minutes, though it is tried: 451 4.7.1; " in box.trouble
     await withdraw(store, clock)
     for _ in range(2):
         await box.step()

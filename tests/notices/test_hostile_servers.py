@@ -117,6 +117,32 @@ async def test_a_refusal_in_many_lines_is_believed(stage: str, code: bytes, outc
     assert (attempt.outcome, attempt.words) == (outcome, f"{code.decode()} no [31m no no")
 
 
+NAMED = b" <ada@corp.example> is unknown, ada@corp.example\r\n"
+
+
+@pytest.mark.parametrize(
+    ("stage", "says", "public"),
+    [
+        ("MAIL", b"550 5.7.1", "the sender was refused: 550 5.7.1"),
+        ("MAIL", b"451", "451"),
+        ("RCPT", b"550 5.1.1", "550 5.1.1"),
+        ("RCPT", b"550 5.1.1ada@corp.example", "550"),
+        ("RCPT", b"450-4.2.0 hear\r\n450 4.2.0", "450 4.2.0"),
+        ("RCPT", b"ada@corp.example", "an answer without a code"),
+        ("RCPT", b"999 5.1.1", "999 5.1.1"),
+        ("DATA", b"554 5.7.1", "554 5.7.1"),
+        (".", b"554 5.6.0", "554 5.6.0"),
+        (".", b"251 2.1.5", "251 2.1.5"),
+        (".", b"ada@corp.example", "an answer without a code"),
+        (".", Cut(b""), "the connection was lost"),
+    ],
+)
+async def test_beyond_the_notice_goes_a_code_and_no_word(stage: str, says: Manner, public: str) -> None:
+    attempt, _ = await attempted({stage: says + NAMED if isinstance(says, bytes) else says})
+    assert attempt.outcome is not Outcome.ACCEPTED
+    assert attempt.public == public, attempt
+
+
 SECRET = "correct horse"
 ECHOED = b64encode(f"\0notices\0{SECRET}".encode())
 
