@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+LEFT_OPEN = ", so it is not known whether this was done"
 NEEDS_APPROVAL = "urn:gatepost:problem:needs_approval"
 
 
@@ -64,6 +65,8 @@ class AdminClient:
         import httpx
 
         asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
+        # By neither can anything have been done.
+        looked = method == "GET" or bool((body or {}).get("dry_run"))
         try:
             response = self._http.request(method, path, json=body, params=asked)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -72,12 +75,12 @@ class AdminClient:
             raise Failed(f"no Gatepost answers at {self._url}: is it running (gatepost run)?") from None
         except httpx.HTTPError as error:
             late = " in time" if isinstance(error, httpx.TimeoutException) else ""
-            looked_only = method == "GET" or (body or {}).get("dry_run")
-            left_open = "" if looked_only else ", so it is not known whether this was done"
+            left_open = "" if looked else LEFT_OPEN
             raise Unclear(f"Gatepost at {self._url} did not answer{late}{left_open}: see its log") from None
-        return self._read(response)
+        return self._read(response, looked=looked)
 
-    def _read(self, response: "httpx.Response") -> dict[str, Any]:
+    def _read(self, response: "httpx.Response", *, looked: bool) -> dict[str, Any]:
+        """The answer; ``looked``: nothing can have been done."""
         try:
             answer = response.json()
         except ValueError:
@@ -88,7 +91,11 @@ class AdminClient:
             if answer.get("type") == NEEDS_APPROVAL:
                 raise Waits(answer["detail"], answer)
             raise (Unclear if response.is_server_error else Failed)(answer["detail"])
-        raise Failed(f"{self._url} answered {response.status_code}, not as a Gatepost does: check the address")
+        said = f"{self._url} answered {response.status_code}, not as a Gatepost does"
+        if not looked and (response.is_success or response.is_server_error):
+            # A front proxy's word: it may have lost the answer of a Gatepost behind it.
+            raise Unclear(f"{said}{LEFT_OPEN}: check the address, and what stands before Gatepost there")
+        raise Failed(f"{said}: check the address")
 
 
 def segment(text: str) -> str:

@@ -10,7 +10,7 @@ class Failed(Exception):  # noqa: N818  (an end, not a mistake)
 
 
 class Unclear(Failed):
-    """No answer came to what was asked, or one of a broken server: it may have been done all the same."""
+    """No answer came to what was asked, or a broken server's, or that of something before it: it may have been done."""
 
 
 class Waits(Failed):
@@ -30,6 +30,16 @@ class Waits(Failed):
 def left_behind(sentence: str, answer: dict[str, Any]) -> Waits:
     """What ends a command that leaves the change of ``answer`` to a second person, with the way to drop it."""
     return Waits(sentence, answer, f"to drop it: gatepost change reject {answer['change']}")
+
+
+def reworded(error: Failed, sentence: str) -> Failed:
+    """The same end in other words."""
+    return Unclear(sentence) if isinstance(error, Unclear) else Failed(sentence)
+
+
+def still_stands(error: Failed, number: int) -> Failed:
+    """The same end of a command that has made a change before, with the way to see what became of that."""
+    return reworded(error, f"{error}; where change {number} stands: gatepost change show {number}")
 
 
 def see_that_done(answer: dict[str, Any], then: str = "") -> None:

@@ -11,8 +11,9 @@ import typer
 from gateway.cli.client import AdminClient
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed, Unclear
+from gateway.cli.failures import Failed
 from gateway.cli.output import Rows
+from gateway.cli.pieces import broken_off, imported
 from gateway.cli.progress import shown
 
 app = group("Groups of users, for bans, flags and exemptions.")
@@ -160,36 +161,17 @@ def _send(desk: Desk, api: AdminClient, rows: list[Row], *, dry_run: bool) -> _T
             except Failed as error:
                 if dry_run:
                     raise
-                if isinstance(error, Unclear):
-                    raise Unclear(f"{_at_least_imported(start, len(batch), rows)}: {error}") from None
-                if not start:
-                    raise
-                raise Failed(f"{_imported(start, rows)}: {error}") from None
+                raise broken_off(error, start, len(batch), len(rows), "users") from None
             total.added += answer["added"]
             total.changed += answer["changed"]
             total.unchanged += answer["unchanged"]
             total.newly_cut += answer["newly_cut"]
             total.newly_admitted += answer["newly_admitted"]
             total.may_cut = answer["may_cut"] if dry_run else None
-            total.count_users(answer["users"], "" if dry_run else _imported(start + len(batch), rows))
+            total.count_users(answer["users"], "" if dry_run else imported(start + len(batch), len(rows), "users"))
             total.aliases.update(answer.get("aliases", ()))
             tick("looking" if dry_run else "importing", start + len(batch), len(rows))
     return total
-
-
-def _imported(count: int, rows: list[Row]) -> str:
-    left = ", the others not" if count < len(rows) else ""
-    return f"{count} of {len(rows)} users were imported{left}"
-
-
-def _at_least_imported(count: int, next_ones: int, rows: list[Row]) -> str:
-    """When it broke off without an answer about the next ones."""
-    if count:
-        known = f"{count} of {len(rows)} users were imported; whether the next {next_ones} were is not known"
-    else:
-        known = f"whether the first {next_ones} of {len(rows)} users were imported is not known"
-    others = ", the others were not" if count + next_ones < len(rows) else ""
-    return f"{known}{others}; import the file again to be sure"
 
 
 def _leaving(api: AdminClient, named: set[str]) -> list[Row]:

@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, reworded
 from gateway.cli.output import Rows, moment
 from gateway.cli.progress import shown
 
@@ -116,7 +116,11 @@ def _written_down(desk: Desk, api: AdminClient, begun: dict[str, Any]) -> dict[s
         while mailing["state"] == "planning":
             tick("people written down", mailing["looked_at"], mailing["people"] or 0)
             time.sleep(LOOK_SECONDS)
-            found = api.get("/notices", change=number)["mailings"]
+            try:
+                found = api.get("/notices", change=number)["mailings"]
+            except Failed as error:
+                ordered = f"the {kind} notices of change {number} are ordered; how far they are is not known now"
+                raise reworded(error, f"{ordered} (gatepost notice list shows it): {error}") from None
             mailing = next((each for each in found if each["kind"] == kind), begun)
     return mailing
 

@@ -8,7 +8,8 @@ import typer
 from gateway.cli.client import AdminClient, segment
 from gateway.cli.csv_file import Cells, csv_rows
 from gateway.cli.desk import Desk, command, group
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, reworded
+from gateway.cli.pieces import broken_off
 from gateway.cli.progress import shown
 
 app = group("People: where notices reach them, in which language; and what is erased of them.")
@@ -38,33 +39,35 @@ def import_people(
     """
     rows = _rows_of(file)
     with desk.api() as api:
-        added, changed, unchanged = _send(desk, api, rows, file, dry_run=True)
-        words = f"{added} new people, {changed} changed, {unchanged} as before"
-        counted = {"added": added, "changed": changed, "unchanged": unchanged}
-        if dry_run or not (added or changed):
+        counted = _send(desk, api, rows, file, dry_run=True)
+        words = _words(counted)
+        if dry_run or not (counted["added"] or counted["changed"]):
             desk.show({**counted, "dry_run": True}, text=f"{file}: {words}; nothing was changed")
             return
         desk.confirm(f"{file}: {words}. Import?")
-        _send(desk, api, rows, file, dry_run=False)
-    desk.show({**counted, "dry_run": False}, text=f"imported: {words}")
+        # What was done, which need not be what it would have been a moment before.
+        done = _send(desk, api, rows, file, dry_run=False)
+    desk.show({**done, "dry_run": False}, text=f"imported: {_words(done)}")
 
 
-def _send(
-    desk: Desk, api: AdminClient, rows: list[tuple[int, Row]], file: Path, *, dry_run: bool
-) -> tuple[int, int, int]:
-    added = changed = unchanged = 0
+def _words(counted: dict[str, int]) -> str:
+    return f"{counted['added']} new people, {counted['changed']} changed, {counted['unchanged']} as before"
+
+
+def _send(desk: Desk, api: AdminClient, rows: list[tuple[int, Row]], file: Path, *, dry_run: bool) -> dict[str, int]:
+    counted = {"added": 0, "changed": 0, "unchanged": 0}
     with shown(desk) as tick:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             batch = rows[start : start + ROWS_AT_ONCE]
             try:
                 answer = api.post("/people/import", {"rows": [row for _, row in batch], "dry_run": dry_run})
             except Failed as error:
-                raise Failed(f"{file}, from line {batch[0][0]} on: {error}") from None
-            added += answer["added"]
-            changed += answer["changed"]
-            unchanged += answer["unchanged"]
+                told = reworded(error, f"{file}, from line {batch[0][0]} on: {error}")
+                raise (told if dry_run else broken_off(told, start, len(batch), len(rows), "people")) from None
+            for name in counted:
+                counted[name] += answer[name]
             tick("looking" if dry_run else "importing", start + len(batch), len(rows))
-    return added, changed, unchanged
+    return counted
 
 
 def _rows_of(file: Path) -> list[tuple[int, Row]]:

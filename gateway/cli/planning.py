@@ -10,7 +10,7 @@ import typer
 from gateway.changes.policy_file import LONGEST
 from gateway.cli.change_words import print_change
 from gateway.cli.desk import Desk
-from gateway.cli.failures import Failed
+from gateway.cli.failures import Failed, reworded
 from gateway.cli.output import moment
 from gateway.cli.telling import telling_of
 
@@ -57,7 +57,7 @@ def _planned(desk: Desk, file: Path, text: str) -> dict[str, Any]:
             return api.post("/changes", {"toml": text})
     except Failed as error:
         # What is wrong with the file begins with its line.
-        raise Failed(f"{file}, {error}" if str(error).startswith("line ") else str(error)) from None
+        raise reworded(error, f"{file}, {error}" if str(error).startswith("line ") else str(error)) from None
 
 
 def _next(change: dict[str, Any]) -> list[str]:

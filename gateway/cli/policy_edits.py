@@ -13,7 +13,7 @@ import typer
 from gateway.cli.change_words import device_words, print_change, share_words
 from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
-from gateway.cli.failures import Failed, Waits, left_behind
+from gateway.cli.failures import Failed, Waits, left_behind, still_stands
 from gateway.cli.output import moment
 from gateway.cli.telling import telling_of
 
@@ -67,7 +67,7 @@ def confirm_and_apply(desk: Desk, held: dict[str, Any], *, rejected_otherwise: b
     except Waits as waits:
         raise left_behind(str(waits), waits.answer) from None
     except Failed as error:
-        raise Failed(f"{error}; where change {number} stands: gatepost change show {number}") from None
+        raise still_stands(error, number) from None
     show_applied(desk, answer, unchanged_words(number, answer))
 
 

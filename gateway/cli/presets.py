@@ -8,6 +8,7 @@ import typer
 from gateway.cli.change_words import print_change
 from gateway.cli.client import segment
 from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed, Waits, still_stands
 from gateway.cli.output import Rows
 from gateway.cli.policy_edits import confirm_and_apply, see_that_nothing_stops
 from gateway.cli.telling import telling_of
@@ -84,8 +85,13 @@ def _applied_if_so(desk: Desk, answer: dict[str, Any]) -> dict[str, Any]:
     see_that_nothing_stops(answer)
     if not desk.yes:
         return answer
-    with desk.api() as api:
-        return {**answer, "applied": api.post(f"/changes/{answer['change']}/apply", {})}
+    try:
+        with desk.api() as api:
+            return {**answer, "applied": api.post(f"/changes/{answer['change']}/apply", {})}
+    except Waits:
+        raise
+    except Failed as error:
+        raise still_stands(error, answer["change"]) from None
 
 
 def _ask(desk: Desk, seen: dict[str, Any]) -> None:

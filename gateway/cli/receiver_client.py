@@ -28,12 +28,14 @@ def deliver(address: Address, body: bytes, headers: dict[str, str], source: str)
         ) as client:
             given = {**headers, "Content-Type": MEDIA_TYPE}
             response = client.post(f"{address.url}{PATH}", content=body, headers=given)
-    except httpx.TimeoutException:
-        raise Failed(f"{address.url} did not answer in time: send the same file again, it counts once") from None
-    except httpx.HTTPError as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         if "certificate" in str(error).lower():
             raise Failed(f"the certificate of {address.url} is not trusted: {error}") from None
         raise Failed(f"no Gatepost receives reports at {address.url}: is it running (gatepost run)?") from None
+    except httpx.HTTPError as error:
+        # It may have been taken.
+        late = " in time" if isinstance(error, httpx.TimeoutException) else ""
+        raise Failed(f"{address.url} did not answer{late}: send the same file again, it counts once") from None
     except (OSError, ssl.SSLError) as error:
         raise Failed(f"certificate {address.certificate} cannot be read: {error}") from None
     return _read(response, address.url, source)

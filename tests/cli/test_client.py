@@ -20,10 +20,13 @@ def web_server(status: int, body: bytes) -> Iterator[str]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815  (the library's own name)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's own name)
             """Keep quiet."""
@@ -52,6 +55,24 @@ def test_nobody_listens(gatepost: Gatepost) -> None:
 def test_somebody_else_answers(gatepost: Gatepost, status: int, body: bytes) -> None:
     with web_server(status, body) as url:
         failed = gatepost("ban", "list", environment={"GATEPOST_URL": url}, expect=1)
+    assert failed.stderr == f"gatepost: {url} answered {status}, not as a Gatepost does: check the address\n"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 200])
+def test_somebody_in_front_answers_an_edit(gatepost: Gatepost, status: int) -> None:
+    """A proxy whose patience is over: what stands behind it may have done it."""
+    with web_server(status, b"<html>") as url:
+        failed = gatepost("change", "reject", "3", environment={"GATEPOST_URL": url}, expect=1)
+    assert failed.stderr == (
+        f"gatepost: {url} answered {status}, not as a Gatepost does, so it is not known whether this was done: check "
+        "the address, and what stands before Gatepost there\n"
+    )
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 413])
+def test_somebody_in_front_refuses_an_edit(gatepost: Gatepost, status: int) -> None:
+    with web_server(status, b"<html>") as url:
+        failed = gatepost("change", "reject", "3", environment={"GATEPOST_URL": url}, expect=1)
     assert failed.stderr == f"gatepost: {url} answered {status}, not as a Gatepost does: check the address\n"
 
 

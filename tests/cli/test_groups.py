@@ -11,6 +11,7 @@ from gateway.cli.client import AdminClient
 from gateway.cli.desk import Desk
 from gateway.cli.failures import Failed, Unclear
 from gateway.ports.store import Person
+from tests.cli.broken_front import broken_front
 from tests.cli.conftest import Gatepost
 from tests.support.served_control import Served
 
@@ -150,6 +151,35 @@ def test_a_piece_whose_answer_did_not_come_may_have_been_imported(takes: int, wo
     api = Breaking(takes, then=Unclear)
     with pytest.raises(Unclear, match=words):
         groups._send(desk(), cast("AdminClient", api), ROWS, dry_run=False)
+
+
+@pytest.mark.parametrize("json_words", [(), ("--json",)])
+@pytest.mark.parametrize(("takes", "status"), [(0, 504), (1, 504), (1, 502), (1, 200)])
+def test_a_front_proxys_own_answer_says_nothing_about_the_piece(
+    gatepost: Gatepost, tmp_path: Path, takes: int, status: int, json_words: tuple[str, ...]
+) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text("user,group\n" + "".join(f"u{number},x\n" for number in range(250)))
+    words = ("group", "import", str(file), "--yes", *json_words)
+    with broken_front(takes, status) as front:
+        ended = gatepost(*words, environment=front.environment, expect=1)
+    assert sum(front.imported) == 100 * (takes + 1), "the piece was imported all the same"
+    first = (
+        "100 of 250 users were imported; whether the next 100 were" if takes else "whether the first 100 of 250 users"
+    )
+    assert first in ended.stderr
+    assert "is not known, the others were not; import the file again to be sure" in ended.stderr
+    assert f"answered {status}, not as a Gatepost does, so it is not known whether this was done" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_front_proxy_that_refuses_has_passed_nothing_on(gatepost: Gatepost, tmp_path: Path) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text("user,group\n" + "".join(f"u{number},x\n" for number in range(250)))
+    with broken_front(1, 413) as front:
+        ended = gatepost("group", "import", str(file), "--yes", environment=front.environment, expect=1)
+    assert "100 of 250 users were imported, the others not: " in ended.stderr
+    assert ended.stderr.endswith("answered 413, not as a Gatepost does: check the address\n")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """``gatepost person``."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.cli.desk import Desk
+from tests.cli.broken_front import broken_front
 from tests.cli.conftest import Gatepost
 
 FILE = "login,address,language,time_zone,display_name\nann,ann@mail.example,de,Europe/Berlin,Ann\nbob,,,,Bob\n"
@@ -40,3 +44,48 @@ def test_a_faulty_file_changes_nothing(gatepost: Gatepost, tmp_path: Path, text:
     failed = gatepost("person", "import", str(file), "--yes", expect=1)
     assert words in failed.stderr
     assert str(file) in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("takes", "status", "words"),
+    [
+        (
+            1,
+            504,
+            "100 of 250 people were imported; whether the next 100 were is not known, the others were not; import",
+        ),
+        (0, 504, "whether the first 100 of 250 people were imported is not known, the others were not; import"),
+        (1, 413, "100 of 250 people were imported, the others not: "),
+    ],
+)
+def test_what_was_imported_when_it_broke_off(
+    gatepost: Gatepost, tmp_path: Path, takes: int, status: int, words: str
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("login,language\n" + "".join(f"u{number},de\n" for number in range(250)))
+    with broken_front(takes, status) as front:
+        ended = gatepost("person", "import", str(file), "--yes", "--json", environment=front.environment, expect=1)
+    assert ended.stderr.startswith(f"gatepost: {words}")
+    assert (
+        f"{file}, from line {2 + 100 * takes} on: {front.url} answered {status}, not as a Gatepost does" in ended.stderr
+    )
+    assert ended.stdout == ""
+
+
+class Moving:
+    """An API in which somebody else imports half of the same people between the dry run and the import."""
+
+    def post(self, _: str, body: dict[str, Any]) -> dict[str, Any]:
+        number = len(body["rows"])
+        added = number if body["dry_run"] else number // 2
+        return {"added": added, "changed": 0, "unchanged": number - added}
+
+
+def test_what_is_said_to_be_imported_is_what_was(
+    gatepost: Gatepost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("login,language\nann,de\nbob,de\n")
+    monkeypatch.setattr(Desk, "api", lambda desk: nullcontext(Moving()))
+    done = gatepost("person", "import", str(file), "--yes")
+    assert done.stdout == "imported: 1 new people, 0 changed, 1 as before\n"

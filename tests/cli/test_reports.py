@@ -21,7 +21,7 @@ from gateway.inventory.consequences import Evidence
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.sources.push.receiver import create_receiver
 from tests.cli.conftest import Gatepost
-from tests.cli.test_client import web_server
+from tests.cli.test_client import hanging_up, web_server
 from tests.support.control import RULES, Control
 from tests.support.served_control import Served, served
 
@@ -284,5 +284,8 @@ def test_nobody_is_there_or_somebody_else(send: Sender) -> None:
     assert refused.stderr == f"gatepost: no Gatepost receives reports at {url}: is it running (gatepost run)?\n"
     with web_server(200, b"<html>") as url:
         assert "not as a Gatepost does: check the address" in send(event(42), "--url", url, expect=1).stderr
+    with hanging_up() as url:
+        lost = send(event(42), "--url", url, expect=1)
+    assert lost.stderr == f"gatepost: {url} did not answer: send the same file again, it counts once\n"
     wrong = f"{send.url}/elsewhere"
     assert "is that the URL of [inventory] listen?" in send(event(42), "--url", wrong, expect=1).stderr
