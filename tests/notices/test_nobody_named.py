@@ -41,7 +41,9 @@ def control_of(store: Store, box: Outbox, clock: Clock) -> Control:
     async def about(*told: object) -> Any:
         raise AssertionError("nothing is ordered here")
 
-    troubles = lambda: [box.trouble] if box.trouble else []  # noqa: E731
+    def troubles() -> list[str]:
+        return [box.trouble] if box.trouble else []
+
     control.notices = NoticeDesk(store, composer(), about, clock, troubles=troubles)
     control.warnings = troubles()
     return control
