@@ -8,11 +8,16 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import structlog
 
 from gateway.app.noticing import Noticing
+from gateway.cli import notices
+from gateway.cli.client import AdminClient
+from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed, Unclear
 from gateway.domain.notice import MailingState, NoticeKind
 from gateway.ports.store import Person, Writing
 from gateway.settings import load_settings
@@ -149,3 +154,20 @@ def test_with_never_a_flag_is_in_force_at_once_and_nobody_is_told(gatepost: Gate
     done = gatepost("flag", "set", "TikTok", "enforce", "--tell", "never", "--yes").stdout
     assert "in force on 1 of 1 workers" in done
     assert api.run(work())
+
+
+@pytest.mark.parametrize("kind", [Failed, Unclear])
+def test_notices_that_are_ordered_stay_so_when_nobody_says_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Failed]
+) -> None:
+    class Away:
+        def get(self, _: str, **query: object) -> dict[str, Any]:
+            raise kind("Gatepost did not answer")
+
+    monkeypatch.setattr(notices, "LOOK_SECONDS", 0.0)
+    begun = {"change": 12, "kind": "cut", "state": "planning", "looked_at": 0, "people": None}
+    with pytest.raises(
+        kind, match="the cut notices of change 12 are ordered; how far they are is not known now"
+    ) as end:
+        notices._written_down(Desk(None, as_json=True, yes=True), cast("AdminClient", Away()), begun)
+    assert type(end.value) is kind

@@ -1,7 +1,14 @@
 """``gatepost ban presets`` and ``import-preset``."""
 
 import json
+from contextlib import nullcontext
+from typing import Any
 
+import pytest
+
+from gateway.cli import presets
+from gateway.cli.desk import Desk
+from gateway.cli.failures import Failed, Unclear
 from tests.cli.conftest import Gatepost
 
 INDIA = "india-2020-06-29"
@@ -43,3 +50,15 @@ def test_what_is_banned_already_is_named(gatepost: Gatepost) -> None:
     assert "TikTok falls under ban Clips already (report-only): left as it is" in done
     assert "nothing to change" in done
     assert json.loads(gatepost("change", "list", "--json").stdout)["changes"][0]["number"] == 1
+
+
+@pytest.mark.parametrize("kind", [Failed, Unclear])
+def test_a_change_whose_application_failed_is_named(monkeypatch: pytest.MonkeyPatch, kind: type[Failed]) -> None:
+    class Away:
+        def post(self, _: str, body: dict[str, Any]) -> dict[str, Any]:
+            raise kind("Gatepost did not answer")
+
+    monkeypatch.setattr(Desk, "api", lambda desk: nullcontext(Away()))
+    with pytest.raises(kind, match="did not answer; where change 7 stands: gatepost change show 7") as end:
+        presets._applied_if_so(Desk(None, as_json=True, yes=True), {"change": 7, "refusal": ""})
+    assert type(end.value) is kind
