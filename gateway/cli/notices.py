@@ -175,7 +175,7 @@ def resume_notices(desk: Desk, number: Number, kind: Kind) -> None:
 def resend_notice(
     desk: Desk, number: Number, kind: Kind, user: Annotated[str, typer.Argument(metavar="USER", help="The reader.")]
 ) -> None:
-    """Send a notice again that is uncertain, was refused or came back. It may arrive twice then.
+    """Send a notice again that is uncertain, was refused, came back or has expired. It may arrive twice then.
 
     \b
     Example:

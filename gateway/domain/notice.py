@@ -58,18 +58,18 @@ WAYS: Mapping[NoticeState, frozenset[NoticeState]] = {
     _S.UNCERTAIN: frozenset({_S.UNCERTAIN, _S.SENT, _S.BOUNCED, _S.DUE}),
     _S.FAILED: frozenset({_S.DUE}),
     _S.BOUNCED: frozenset({_S.DUE}),
-    _S.EXPIRED: frozenset(),
+    _S.EXPIRED: frozenset({_S.DUE}),
     _S.CANCELLED: frozenset(),
 }
-"""From each state, where to. From uncertain, failed and bounced back to due only by a person's word."""
+"""From each state, where to. From uncertain, failed, bounced and expired back to due only by a person's word."""
 
 WAITING = frozenset({_S.PLANNED, _S.HELD, _S.DUE, _S.CLAIMED, _S.DEFERRED})
-"""Nothing of it has reached a server: it may be cancelled."""
+"""Nothing of it has reached a server, or nothing since somebody sent it again: it may be cancelled."""
 CLAIMABLE = frozenset({_S.HELD, _S.DUE, _S.DEFERRED, _S.CLAIMED})
 """To be taken up at ``next_at``; a claimed one whose lease is over among them."""
-TOLD = frozenset({_S.SENT, _S.UNCERTAIN})
-"""Whoever may have read it gets the correction."""
-RESENDABLE = frozenset({_S.UNCERTAIN, _S.FAILED, _S.BOUNCED})
+TOLD = frozenset({_S.SENT, _S.UNCERTAIN, _S.BOUNCED})
+"""States that say by themselves that somebody may have read it: what came back may have been forwarded before."""
+RESENDABLE = frozenset({_S.UNCERTAIN, _S.FAILED, _S.BOUNCED, _S.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,19 @@ class Notice:
     """The server's last words, or why it stands where it stands."""
     content: bytes = field(default=b"", repr=False)
     """The message as it was first handed over; kept while it might be sent again."""
+    told: bool = False
+    """It was in a state of ``TOLD`` once; whatever becomes of it since, nobody takes that back but a correction."""
 
     @property
     def key(self) -> tuple[int, NoticeKind, str]:
         """What is unique: change, kind and person."""
         return self.change, self.kind, self.reader.person_id
+
+    @property
+    def may_be_read(self) -> bool:
+        """Whether its reader may have read it: then the reader gets the correction."""
+        # The version before sets no mark.
+        return self.told or self.state in TOLD
 
 
 def moved(notice: Notice, to: NoticeState, next_at: float = 0.0, answer: str | None = None) -> Notice:
@@ -134,7 +142,8 @@ def moved(notice: Notice, to: NoticeState, next_at: float = 0.0, answer: str | N
     if to not in WAYS[notice.state]:
         raise InvalidValue(f"a notice that is {notice.state} cannot become {to}")
     words = notice.answer if answer is None else answer
-    return replace(notice, state=to, version=notice.version + 1, next_at=next_at, answer=words)
+    told = notice.may_be_read or to in TOLD
+    return replace(notice, state=to, version=notice.version + 1, next_at=next_at, answer=words, told=told)
 
 
 class Tell(StrEnum):

@@ -99,11 +99,11 @@ class NoticeDesk:
 
     async def resume(self, change: int, kind: NoticeKind, by: str) -> Mailing:
         """Let a stopped mailing go on. Raises ``InvalidValue``."""
-        return await releasing.resume(self._store, change, kind, by, self._now())
+        return await releasing.resume(self._store, change, kind, by, self._now(), self._expires_seconds)
 
     async def resend(self, change: int, kind: NoticeKind, person_id: str, by: str) -> Notice:
         """Send one again on a person's word. Raises ``InvalidValue``, ``Conflict``."""
-        return await releasing.resend(self._store, change, kind, person_id, by, self._now())
+        return await releasing.resend(self._store, change, kind, person_id, by, self._now(), self._expires_seconds)
 
     async def _mailing(self, change: int, kind: NoticeKind) -> Mailing:
         async with self._store.read() as reading:

@@ -18,7 +18,6 @@ import structlog
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import (
-    TOLD,
     Finding,
     Mailing,
     MailingState,
@@ -214,7 +213,7 @@ def is_so(kind: NoticeKind, findings: Sequence[Finding]) -> bool:
 async def _earlier(reading: Reading, mailing: Mailing, person_id: str) -> tuple[str, ...]:
     """The warning that the notice answers."""
     earlier = await reading.notice(mailing.change, NoticeKind.WARNING, person_id)
-    return (earlier.message_id,) if earlier is not None and earlier.state in TOLD else ()
+    return (earlier.message_id,) if earlier is not None and earlier.may_be_read else ()
 
 
 def notice_to(

@@ -26,6 +26,7 @@ from gateway.domain.notice import (
 from gateway.domain.quiet_hours import Daytime, release_at
 from gateway.notices.dates import zone_of
 from gateway.notices.planning import OVER
+from gateway.notices.taking_back import CORRECTION_SECONDS
 from gateway.ports.store import Conflict, Store, Writing
 
 log = structlog.get_logger()
@@ -133,16 +134,19 @@ async def _stop(writing: Writing, mailing: Mailing, words: str, by: str = GATEPO
     await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))
 
 
-async def resume(store: Store, change: int, kind: NoticeKind, by: str, now: float) -> Mailing:
-    """Let a stopped mailing go on at once. Raises ``InvalidValue`` where there is nothing to resume."""
+async def resume(
+    store: Store, change: int, kind: NoticeKind, by: str, now: float, expires_seconds: float = 86_400.0
+) -> Mailing:
+    """Let a stopped mailing go on at once, with time for what is left of it.
+
+    Raises ``InvalidValue`` where there is nothing to resume.
+    """
 
     async def work(writing: Writing) -> Mailing:
         present = await writing.mailing(change, kind)
         if present is None:
             raise InvalidValue(f"there are no {kind} notices of change {change}: gatepost notice list shows all")
-        about = await writing.policy_change(change)
-        if kind is not NoticeKind.CORRECTION and (about is None or about.state in OVER):
-            raise InvalidValue(f"change {change} is over: nothing about it leaves any more")
+        await _see_that_it_goes_on(writing, change, kind)
         if present.state is not MailingState.STOPPED:
             raise InvalidValue(f"the {kind} notices of change {change} are {present.state}, not stopped")
         # Where recipients are still being written down, that goes on first.
@@ -151,6 +155,7 @@ async def resume(store: Store, change: int, kind: NoticeKind, by: str, now: floa
         going = replace(
             going,
             life=await writing.incarnation(),
+            not_after=_not_after(present, now, expires_seconds),
             next_batch_at=now,
             borne_tried=tried,
             borne_bad=bad,
@@ -165,15 +170,34 @@ async def resume(store: Store, change: int, kind: NoticeKind, by: str, now: floa
     return going
 
 
-async def resend(store: Store, change: int, kind: NoticeKind, person_id: str, by: str, now: float) -> Notice:
-    """Send a notice again on a person's word: one that is uncertain, refused or came back. Raises ``InvalidValue``."""
+async def resend(
+    store: Store,
+    change: int,
+    kind: NoticeKind,
+    person_id: str,
+    by: str,
+    now: float,
+    expires_seconds: float = 86_400.0,
+) -> Notice:
+    """Send a notice again on a person's word, with time to leave: one that is uncertain, refused, back or expired.
+
+    Raises ``InvalidValue``, also where nothing about the change leaves any more, and ``Conflict``.
+    """
 
     async def work(writing: Writing) -> Notice:
-        present = await writing.notice(change, kind, person_id)
-        if present is None:
+        present, mailing = await writing.notice(change, kind, person_id), await writing.mailing(change, kind)
+        if present is None or mailing is None:
             raise InvalidValue(f"there is no {kind} notice of change {change} to {person_id}")
         if present.state not in RESENDABLE:
             raise InvalidValue(f"the notice to {person_id} is {present.state}: only {_listed()} ones are sent again")
+        await _see_that_it_goes_on(writing, change, kind)
+        if mailing.state is MailingState.CANCELLED:
+            raise InvalidValue(f"the {kind} notices of change {change} are cancelled ({mailing.words}): none leaves")
+        if mailing.deadline is not None and mailing.deadline <= now:
+            raise InvalidValue("the deadline is over already")
+        not_after = _not_after(mailing, now, expires_seconds)
+        if not_after != mailing.not_after:
+            await writing.put_mailing(replace(mailing, version=mailing.version + 1, not_after=not_after))
         again = moved(present, NoticeState.DUE, now)
         if not await writing.put_notice(again):
             raise Conflict("the notice changed meanwhile: look at it again")
@@ -183,6 +207,23 @@ async def resend(store: Store, change: int, kind: NoticeKind, person_id: str, by
 
     again, _ = await store.write(work)
     return again
+
+
+async def _see_that_it_goes_on(writing: Writing, change: int, kind: NoticeKind) -> None:
+    """Raises ``InvalidValue`` for notices of a change that is over, but for its correction."""
+    about = await writing.policy_change(change)
+    if kind is not NoticeKind.CORRECTION and (about is None or about.state in OVER):
+        raise InvalidValue(f"change {change} is over: nothing about it leaves any more")
+
+
+def _not_after(mailing: Mailing, now: float, expires_seconds: float) -> float:
+    """Until when its notices may leave, where a person lets some go now: its own time may be over."""
+    if not mailing.not_after:
+        return 0.0
+    latest = now + (CORRECTION_SECONDS if mailing.kind is NoticeKind.CORRECTION else expires_seconds)
+    if mailing.deadline is not None:
+        latest = min(latest, mailing.deadline)
+    return max(mailing.not_after, latest)
 
 
 def _listed() -> str:

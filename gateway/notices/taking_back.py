@@ -2,7 +2,8 @@
 
 Taking back happens in the unit of work that withdraws the change, in a few statements whatever the number of notices.
 Who gets the correction follows afterwards, page by page, from what has been told: exactly those whose notice was sent,
-and those of whom nobody knows. A notice that is on its way at that moment is waited for.
+and those of whom nobody knows, also where it was sent again or came back since. A notice that is on its way at that
+moment is waited for: the correction comes behind it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,6 @@ from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.entry import GATEPOST, Value
 from gateway.domain.change import PolicyChange
 from gateway.domain.notice import (
-    TOLD,
     Mailing,
     MailingState,
     Notice,
@@ -69,17 +69,16 @@ async def plan_corrections(store: Store, mailing: Mailing, key: bytes, domain: s
 
     What is written down already stays as it is, so that this may be done again from the start.
     """
-    on_their_way = 0
-    async with store.read() as reading:
-        for kind in CLAIMS:
-            counts = await reading.notice_counts(mailing.change, kind)
-            on_their_way += counts.get(NoticeState.TRANSMITTING, 0)
+    # Its mailing is taken back: from now on none begins.
+    on_their_way = False
     after = ("", "")
     while True:
         async with store.read() as reading:
-            page = await reading.notices(mailing.change, TOLD, after, PAGE)
+            page = await reading.told_notices(mailing.change, after, PAGE)
         told = _whole_people([each for each in page if each.kind in CLAIMS], last=len(page) < PAGE)
-        fresh = [_correction_of(each, key, domain, now) for each in told]
+        known = [each for each in told if all(notice.state is not NoticeState.TRANSMITTING for notice in each)]
+        on_their_way = on_their_way or len(known) < len(told)
+        fresh = [_correction_of(each, key, domain, now) for each in known]
         if fresh:
             await store.write(lambda writing, fresh=fresh: writing.add_notices(fresh))  # type: ignore[misc]
         if len(page) < PAGE:

@@ -37,6 +37,13 @@ class NoticeReading(Protocol):
         """Those of a change that are in one of these states, ordered by (person, kind), those above ``after``."""
         ...
 
+    async def told_notices(self, change: int, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[Notice]:
+        """Those of a change that somebody may have read (``Notice.may_be_read``), and those on their way just now.
+
+        In the order of ``notices``.
+        """
+        ...
+
     async def notice_counts(self, change: int, kind: NoticeKind) -> Mapping[NoticeState, int]:
         """How many of a mailing are in which state; states without any are left out."""
         ...

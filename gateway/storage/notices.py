@@ -49,7 +49,7 @@ def decode_mailing(document: str, state: str, version: int, words: str) -> Maili
         raise Unreadable(f"a mailing that cannot be read: {error}") from error
 
 
-CHANGING = ("state", "version", "next_at", "attempts", "first_attempt_at", "message_id", "answer", "content")
+CHANGING = ("state", "version", "next_at", "attempts", "first_attempt_at", "message_id", "answer", "content", "told")
 """The columns of a notice that a step may change."""
 
 

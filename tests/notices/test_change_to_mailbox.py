@@ -139,7 +139,7 @@ async def test_exactly_those_who_are_cut_are_told_and_told_again_when_it_is_take
             (CUT[1], "correction", "sent"),
         ]
         again = await api.post(f"/notices/{number}/cut/resend", json={"user": CUT[0]})
-        assert (again.status_code, "only bounced, failed, uncertain" in again.json()["detail"]) == (422, True)
+        assert (again.status_code, "only bounced, expired, failed, uncertain" in again.json()["detail"]) == (422, True)
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ async def test_an_uncertain_one_is_sent_again_on_a_persons_word_with_the_same_oc
         first, second = server.mailboxes[crowd[0].person_id]
     assert first.as_bytes() == second.as_bytes()
     assert await counts(store) == {"sent": 1}
-    with pytest.raises(InvalidValue, match="is sent: only bounced, failed, uncertain"):
+    with pytest.raises(InvalidValue, match="is sent: only bounced, expired, failed, uncertain"):
         await resend(store, 1, CUT, crowd[0].person_id, "bob", clock())
 
 

@@ -167,7 +167,7 @@ async def resume_notices(change: Number, kind: NoticeKind, deps: Deps, operator:
 
 @router.post("/notices/{change}/{kind}/resend")
 async def resend_notice(change: Number, kind: NoticeKind, given: ResendIn, deps: Deps, operator: Editing) -> NoticeLine:
-    """Send one again that is uncertain, was refused or came back."""
+    """Send one again that is uncertain, was refused, came back or has expired."""
     login = canonical_login(given.user, deps.rules)
     return _line(await _desk(deps).resend(change, kind, login, operator.name))
 

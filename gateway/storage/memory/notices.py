@@ -1,7 +1,7 @@
 """The outbox of the memory store."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.notice import (
@@ -47,12 +47,11 @@ class MemoryNoticeReading:
     async def notices(
         self, change: int, states: Collection[NoticeState], after: tuple[str, str] = ("", ""), limit: int = 1000
     ) -> Sequence[Notice]:
-        found = [
-            ((person, kind), each)
-            for (number, kind, person), each in self.outbox.notices.items()
-            if number == change and each.state in states and (person, kind) > after
-        ]
-        return [each for _, each in sorted(found, key=lambda pair: pair[0])][:limit]
+        return self._page(change, after, limit, lambda notice: notice.state in states)
+
+    async def told_notices(self, change: int, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[Notice]:
+        on_its_way = NoticeState.TRANSMITTING
+        return self._page(change, after, limit, lambda notice: notice.may_be_read or notice.state is on_its_way)
 
     async def notice_counts(self, change: int, kind: NoticeKind) -> Mapping[NoticeState, int]:
         return Counter(each.state for each in self._of(change, kind))
@@ -69,6 +68,16 @@ class MemoryNoticeReading:
 
     async def complaints(self, change: int, since: float = 0.0) -> int:
         return sum(1 for (number, _), at in self.outbox.complaints.items() if number == change and at >= since)
+
+    def _page(
+        self, change: int, after: tuple[str, str], limit: int, wanted: Callable[[Notice], bool]
+    ) -> Sequence[Notice]:
+        found = [
+            ((person, kind), each)
+            for (number, kind, person), each in self.outbox.notices.items()
+            if number == change and wanted(each) and (person, kind) > after
+        ]
+        return [each for _, each in sorted(found, key=lambda pair: pair[0])][:limit]
 
     def _of(self, change: int, kind: NoticeKind) -> list[Notice]:
         return [each for each in self.outbox.notices.values() if each.change == change and each.kind == kind]

@@ -4,9 +4,18 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, select, tuple_, update
+from sqlalchemy import and_, bindparam, exists, func, or_, select, tuple_, update
 
-from gateway.domain.notice import CLAIMABLE, WAITING, Mailing, MailingState, Notice, NoticeKind, NoticeState
+from gateway.domain.notice import (
+    CLAIMABLE,
+    TOLD,
+    WAITING,
+    Mailing,
+    MailingState,
+    Notice,
+    NoticeKind,
+    NoticeState,
+)
 from gateway.ports.store import Conflict, StoreUnavailable
 from gateway.storage.notices import (
     CHANGING,
@@ -46,16 +55,15 @@ _CANCEL = (
 _KEY = and_(_N.change == bindparam("wanted"), _N.kind == bindparam("of"))
 _NOTICE = select(s.notices).where(_KEY, _N.person_id == bindparam("person"))
 _ORDER = tuple_(_N.person_id, _N.kind)
-_NOTICES = (
+_PAGE = (
     select(s.notices)
-    .where(
-        _N.change == bindparam("wanted"),
-        _N.state.in_(bindparam("states", expanding=True)),
-        tuple_(bindparam("person"), bindparam("of")) < _ORDER,
-    )
+    .where(_N.change == bindparam("wanted"), tuple_(bindparam("person"), bindparam("of")) < _ORDER)
     .order_by(_N.person_id, _N.kind)
     .limit(bindparam("most"))
 )
+_IN_STATES = _N.state.in_(bindparam("states", expanding=True))
+_NOTICES = _PAGE.where(_IN_STATES)
+_TOLD = _PAGE.where(or_(_N.told, _IN_STATES))
 _COUNTS = select(_N.state, func.count().label("notices")).where(_KEY).group_by(_N.state)
 _PLANNED = (
     select(s.notices)
@@ -127,6 +135,12 @@ class SqlNoticeReading:
         person, kind = after
         values = {"wanted": change, "states": _names(states), "person": person, "of": kind, "most": limit}
         return [_notice(row) for row in await self._rows.all(_NOTICES, values)]
+
+    async def told_notices(self, change: int, after: tuple[str, str] = ("", ""), limit: int = 1000) -> Sequence[Notice]:
+        person, kind = after
+        states = _names(TOLD | {NoticeState.TRANSMITTING})
+        values = {"wanted": change, "states": states, "person": person, "of": kind, "most": limit}
+        return [_notice(row) for row in await self._rows.all(_TOLD, values)]
 
     async def notice_counts(self, change: int, kind: NoticeKind) -> Mapping[NoticeState, int]:
         found = await self._rows.all(_COUNTS, {"wanted": change, "of": kind.value})

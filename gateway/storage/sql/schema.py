@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -368,6 +369,7 @@ notices = Table(
     Column("answer", Text, nullable=False),
     Column("document", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
+    Column("told", Boolean, nullable=False, server_default=false()),
     Index(None, "change", "kind", "state", "place"),
     Index(None, "state", "next_at"),
 )

@@ -54,6 +54,7 @@ async def test_what_is_put_reads_back_to_the_letter(store: Store) -> None:
         first_attempt_at=9.25,
         answer="250 ok",
         content=b"\0x",
+        told=True,
     )
     assert await step(store, sent)
     async with store.read() as reading:
@@ -123,6 +124,37 @@ async def test_pages_of_what_was_told(store: Store) -> None:
             ("cid", "warning"),
         ]
         assert await reading.notices(7, (NoticeState.DUE,)) == []
+
+
+async def test_whoever_may_have_read_one_is_found_whatever_its_state_is_now(store: Store) -> None:
+    told = {state for state in NoticeState if notice_in(state).may_be_read}
+    assert told == {NoticeState.SENT, NoticeState.UNCERTAIN, NoticeState.BOUNCED}
+    unmarked = [notice_in(state) for state in NoticeState]
+    marked = [replace(notice_in(state, "marked"), told=True) for state in (NoticeState.DUE, NoticeState.EXPIRED)]
+    marked.append(replace(notice("marked sent", 1, NoticeKind.CUT), told=True, state=NoticeState.SENT))
+
+    async def work(writing: Writing) -> None:
+        await writing.put_mailing(MAILING)
+        await writing.add_notices([*unmarked, *marked, replace(notice("elsewhere"), change=8, told=True)])
+
+    await store.write(work)
+    expected = ["bounced", "marked due", "marked expired", "marked sent", "sent", "transmitting", "uncertain"]
+    async with store.read() as reading:
+        first = await reading.told_notices(7, limit=3)
+        rest = await reading.told_notices(7, (first[-1].reader.person_id, first[-1].kind))
+        assert [each.reader.person_id for each in (*first, *rest)] == expected
+        assert [each for each in (*first, *rest) if each.told] == sorted(marked, key=lambda each: each.reader.person_id)
+    await store.write(lambda writing: writing.cancel_mailings(7, [WARNING], "withdrawn"))
+    await store.write(lambda writing: writing.settle_cancelled(7, WARNING, 100))
+    async with store.read() as reading:
+        assert [each.reader.person_id for each in await reading.told_notices(7)] == expected
+        cancelled = await reading.notice(7, WARNING, "marked due")
+        assert cancelled is not None
+        assert (cancelled.state, cancelled.told) == (NoticeState.CANCELLED, True)
+
+
+def notice_in(state: NoticeState, name: str = "") -> Notice:
+    return replace(notice(f"{name} {state}".strip()), state=state)
 
 
 async def test_only_what_is_due_is_taken_up_and_only_while_its_mailing_goes_on(store: Store) -> None:
