@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, NoticeState, moved
+from gateway.domain.notice import WAITING, Mailing, MailingState, Notice, NoticeKind, NoticeState, moved
 from gateway.domain.quiet_hours import release_at
 from gateway.notices.bringing import GOES_ON, Bringing
 from gateway.notices.compose import Composer
@@ -31,6 +31,9 @@ log = structlog.get_logger()
 
 TAKEN_UP = 4
 """So many times as many notices are taken up in one unit of work as may be under way."""
+UNDER_WAY = frozenset({MailingState.PLANNING, MailingState.SENDING})
+DONE_WITH = frozenset({MailingState.FINISHED, MailingState.CANCELLED})
+"""To be cared for only while something of them waits."""
 EVER = 1e12
 """A moment, epoch seconds, after all others."""
 
@@ -174,7 +177,8 @@ class Outbox:
 
     async def _care_for_mailings(self) -> None:
         async with self._store.read() as reading:
-            mailings = await reading.mailings()
+            # Of any age: an old change is withdrawn, too, and a notice of it sent again.
+            mailings = [*await reading.mailings_in(UNDER_WAY), *await reading.mailings_in(DONE_WITH, WAITING)]
             life = await reading.incarnation()
         rules = ReleaseRules(
             self._settings.batches, self._settings.daytime, self._composer.site_zone, self._settings.wrong_at_most

@@ -106,8 +106,7 @@ class Recipients:
     async def look(self, held: object = True) -> int:
         """Write down what is to be written down now; how many mailings that were."""
         async with self._store.read() as reading:
-            mailings = await reading.mailings()
-        begun = [each for each in mailings if each.plan.waves and each.state in PLANS]
+            begun = [each for each in await reading.mailings_in(PLANS) if each.plan.waves]
         for mailing in begun:
             try:
                 await self._write_down(mailing, held)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.domain.notice import Mailing, Notice, NoticeState, moved
+from gateway.domain.notice import Mailing, MailingState, Notice, NoticeState, moved
 from gateway.notices.compose import Composer
 from gateway.ports.notices import DeliveryUnusable, NoticeDelivery
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
@@ -53,7 +53,8 @@ class Settling:
         if not self._delivery.remembers:
             return 0
         async with self._store.read() as reading:
-            changes = {each.change for each in await reading.mailings() if self._may_be_found(each)}
+            mailings = await reading.mailings_in(frozenset(MailingState), (NoticeState.UNCERTAIN,))
+        changes = {each.change for each in mailings if self._may_be_found(each)}
         return sum([await self._settle(change, self._is_due) for change in sorted(changes)])
 
     async def before_correction(self, change: int) -> None:

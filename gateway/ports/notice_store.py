@@ -9,7 +9,7 @@ however many notices wait: none leaves from its commit on, and they are turned t
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from gateway.domain.notice import Mailing, Notice, NoticeKind, NoticeState
+from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, NoticeState
 
 
 class NoticeReading(Protocol):
@@ -17,6 +17,15 @@ class NoticeReading(Protocol):
 
     async def mailings(self, change: int | None = None, limit: int = 1000) -> Sequence[Mailing]:
         """The mailings of a change, or of all; those of the newest changes first."""
+        ...
+
+    async def mailings_in(
+        self, states: Collection[MailingState], having: Collection[NoticeState] = ()
+    ) -> Sequence[Mailing]:
+        """Those in one of these states, however old their changes are; those of the newest changes first.
+
+        ``having``: only those of which a notice is in one of these states.
+        """
         ...
 
     async def mailing(self, change: int, kind: NoticeKind) -> Mailing | None:

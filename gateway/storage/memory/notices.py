@@ -38,6 +38,15 @@ class MemoryNoticeReading:
         found = [each for each in self.outbox.mailings.values() if change in (None, each.change)]
         return sorted(found, key=lambda each: (-each.change, each.kind))[:limit]
 
+    async def mailings_in(
+        self, states: Collection[MailingState], having: Collection[NoticeState] = ()
+    ) -> Sequence[Mailing]:
+        there = {(each.change, each.kind) for each in self.outbox.notices.values() if each.state in having}
+        found = [
+            each for key, each in self.outbox.mailings.items() if each.state in states and (not having or key in there)
+        ]
+        return sorted(found, key=lambda each: (-each.change, each.kind))
+
     async def mailing(self, change: int, kind: NoticeKind) -> Mailing | None:
         return self.outbox.mailings.get((change, kind))
 

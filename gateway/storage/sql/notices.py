@@ -36,6 +36,14 @@ _ROWS_AT_ONCE = 200
 
 _MAILINGS = select(s.notice_mailings).order_by(_M.change.desc(), _M.kind).limit(bindparam("most"))
 _MAILINGS_OF = _MAILINGS.where(_M.change == bindparam("wanted"))
+_MAILINGS_IN = (
+    select(s.notice_mailings)
+    .where(_M.state.in_(bindparam("going", expanding=True)))
+    .order_by(_M.change.desc(), _M.kind)
+)
+_MAILINGS_HAVING = _MAILINGS_IN.where(
+    exists().where(_N.change == _M.change, _N.kind == _M.kind, _N.state.in_(bindparam("states", expanding=True)))
+)
 _MAILING = select(s.notice_mailings).where(_M.change == bindparam("wanted"), _M.kind == bindparam("of"))
 _ADD_MAILING = s.notice_mailings.insert()
 _MOVE_MAILING = (
@@ -119,6 +127,15 @@ class SqlNoticeReading:
             found = await self._rows.all(_MAILINGS, {"most": limit})
         else:
             found = await self._rows.all(_MAILINGS_OF, {"wanted": change, "most": limit})
+        return [_mailing(row) for row in found]
+
+    async def mailings_in(
+        self, states: Collection[MailingState], having: Collection[NoticeState] = ()
+    ) -> Sequence[Mailing]:
+        values: dict[str, object] = {"going": sorted(state.value for state in states)}
+        if having:
+            values["states"] = _names(having)
+        found = await self._rows.all(_MAILINGS_HAVING if having else _MAILINGS_IN, values)
         return [_mailing(row) for row in found]
 
     async def mailing(self, change: int, kind: NoticeKind) -> Mailing | None:

@@ -204,6 +204,27 @@ async def test_taking_back_is_one_step_and_what_may_have_arrived_stays(store: St
         assert not await reading.notices(7, WAITING)
 
 
+async def test_mailings_by_their_states_and_by_those_of_their_notices(store: Store) -> None:
+    states = {1: MailingState.CANCELLED, 2: MailingState.SENDING, 3: MailingState.CANCELLED, 4: MailingState.FINISHED}
+    has = {1: NoticeState.DUE, 2: NoticeState.PLANNED, 3: NoticeState.SENT}
+
+    async def work(writing: Writing) -> None:
+        for change, state in states.items():
+            await writing.put_mailing(replace(MAILING, change=change, state=state))
+        await writing.add_notices([replace(notice("ann"), change=each, state=state) for each, state in has.items()])
+        # Of another kind.
+        await writing.add_notices([replace(notice("ann", 0, NoticeKind.CUT), change=4, state=NoticeState.DUE)])
+
+    await store.write(work)
+    over = (MailingState.CANCELLED, MailingState.FINISHED)
+    async with store.read() as reading:
+        assert [each.change for each in await reading.mailings_in(over)] == [4, 3, 1]
+        assert [each.change for each in await reading.mailings_in((MailingState.SENDING,))] == [2]
+        assert [each.change for each in await reading.mailings_in(over, WAITING)] == [1]
+        assert [each.change for each in await reading.mailings_in(list(MailingState), WAITING)] == [2, 1]
+        assert await reading.mailings_in((MailingState.STOPPED,)) == []
+
+
 async def complain(store: Store, token: str) -> bool:
     said, _ = await store.write(lambda writing: writing.put_complaint(7, token, 50.0))
     return said
