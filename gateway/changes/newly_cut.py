@@ -37,15 +37,19 @@ class NewlyCut:
 async def newly_cut(store: Store, names: Names, number: int, version: int = NEWEST_PREVIEW) -> NewlyCut:
     """By the newest preview of a change, or as its policy version ``version`` cut with the fleet of now.
 
+    Whom the newest version does not cut any more, since somebody has turned a flag back, is not among these.
     Raises ``InvalidValue`` where no preview is kept, and what ``names`` raises.
     """
     if version != NEWEST_PREVIEW:
         async with store.read() as reading:
             before, after = await reading.policy(version - 1), await reading.policy(version)
-        if before is None or after is None:
+            newest = await reading.policy()
+        if before is None or after is None or newest is None:
             raise InvalidValue(f"there is no policy version {version}")
-        found = await names.of(before, after)
-        return NewlyCut(await names.people_with(found.newly_cut))
+        cut = (await names.of(before, after, brief=True)).newly_cut
+        if newest.number != version:
+            cut &= (await names.of(before, newest, brief=True)).newly_cut
+        return NewlyCut(await names.people_with(cut))
     async with store.read() as reading:
         change = await reading.policy_change(number)
         digest = change.preview.digest if change is not None and change.preview is not None else ""

@@ -142,7 +142,7 @@ class Telling:
             await writing.cancel_mailings(change.number, [NoticeKind.WARNING], "the cut came before its deadline")
         if self.how(change) is Tell.NEVER or not bans_about(change, version):
             return
-        wanted = replace(self._wanted(NoticeKind.CUT, change, version, by), wave=version.number)
+        wanted = replace(self._wanted(NoticeKind.CUT, change, version, by), waves=(version.number,))
         try:
             await begin(writing, change, wanted, self._now())
         except InvalidValue as error:

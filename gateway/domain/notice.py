@@ -184,6 +184,8 @@ class Plan:
     expires_seconds: float = 86_400.0
     not_so: int = 0
     """Of whom nothing is known that the notice would say, in all waves: they are told nothing."""
+    written: tuple[int, ...] = ()
+    """Waves that are written down."""
 
 
 NOTHING_TO_PLAN = Plan()

@@ -9,7 +9,7 @@ from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import Mailing, Notice, NoticeKind
 from gateway.notices import releasing
 from gateway.notices.compose import Composer
-from gateway.notices.planning import Wanted, begin
+from gateway.notices.planning import Wanted, begin, by_hand
 from gateway.ports.store import Reading, Store, Writing
 
 
@@ -73,10 +73,11 @@ class NoticeDesk:
             if present is None:
                 raise InvalidValue(f"there is no change {change}: gatepost change list shows them")
             about = await self._about(writing, present)
-            wanted = Wanted(kind, by, hold, self._expires_seconds, deadline, urgent, about.apps, about.text)
+            told = (deadline, urgent, about.apps, about.text, by_hand(present, kind))
+            wanted = Wanted(kind, by, hold, self._expires_seconds, *told)
             begun = await begin(writing, present, wanted, self._now())
-            told = {"change": change, "kind": kind.value, "act": "ordered"}
-            await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=told))
+            entry = {"change": change, "kind": kind.value, "act": "ordered"}
+            await writing.log_audit(AuditEntry(AuditKind.NOTICE, by, details=entry))
             return begun
 
         begun, _ = await self._store.write(work)

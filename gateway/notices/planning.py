@@ -22,7 +22,8 @@ from gateway.ports.store import Reading, Writing
 ALLOWED = {
     NoticeKind.WARNING: frozenset({State.PREVIEWED, State.APPROVED, State.SCHEDULED, State.APPLYING, State.APPLIED}),
     NoticeKind.CUT: frozenset({State.APPLYING, State.APPLIED}),
-    NoticeKind.ADMITTED: frozenset({State.APPLYING, State.APPLIED}),
+    # By the newest preview: in the middle of its stages that has people whom nothing has cut yet.
+    NoticeKind.ADMITTED: frozenset({State.APPLIED}),
 }
 """In which states of a change which notices are planned; corrections plan themselves."""
 AHEAD_LONGEST_SECONDS = 368 * 86_400.0
@@ -43,8 +44,18 @@ class Wanted:
     urgent: bool = False
     apps: tuple[str, ...] = ()
     text: str = ""
-    wave: int = NEWEST_PREVIEW
+    waves: tuple[int, ...] = (NEWEST_PREVIEW,)
     """See ``domain.notice.Plan.waves``."""
+
+
+def by_hand(change: PolicyChange, kind: NoticeKind) -> tuple[int, ...]:
+    """The waves of a mailing that somebody orders. Of a cut only those are told whom what is in force cuts.
+
+    Others go by the newest preview: who is warned is not cut yet, and who has mail again is cut no more.
+    """
+    if kind is not NoticeKind.CUT:
+        return (NEWEST_PREVIEW,)
+    return tuple(each.policy_version for each in change.done if not change.stages[each.stage].report_only)
 
 
 async def begin(writing: Writing, change: PolicyChange, wanted: Wanted, now: float) -> Mailing:
@@ -53,8 +64,12 @@ async def begin(writing: Writing, change: PolicyChange, wanted: Wanted, now: flo
     Raises ``InvalidValue`` where the change is in no state for it, the mailing was taken back, or there is nobody new.
     """
     _see_that_it_fits(change, wanted, now)
+    if not wanted.waves:
+        raise InvalidValue(f"change {change.number} cuts nobody yet: what is in force of it only reports")
     present = await writing.mailing(change.number, wanted.kind)
-    plan = Plan((wanted.wave,), hold_seconds=wanted.hold_seconds, expires_seconds=wanted.expires_seconds)
+    known = (*present.plan.waves, *present.plan.written) if present is not None else ()
+    waves = tuple(wave for wave in wanted.waves if wave not in known)
+    plan = Plan(waves, hold_seconds=wanted.hold_seconds, expires_seconds=wanted.expires_seconds)
     if present is None:
         begun = Mailing(
             change.number,
@@ -68,10 +83,10 @@ async def begin(writing: Writing, change: PolicyChange, wanted: Wanted, now: flo
             life=await writing.incarnation(),
             plan=plan,
         )
-    elif wanted.wave == NEWEST_PREVIEW or present.state is MailingState.CANCELLED:
+    elif not waves or NEWEST_PREVIEW in waves or present.state is MailingState.CANCELLED:
         raise InvalidValue(f"the {wanted.kind} notices of change {change.number} are {present.state} already")
     else:
-        begun = _with_wave(present, plan)
+        begun = _with_waves(present, plan)
     await writing.put_mailing(begun)
     return begun
 
@@ -87,16 +102,17 @@ def _see_that_it_fits(change: PolicyChange, wanted: Wanted, now: float) -> None:
         raise InvalidValue(f"change {change.number} is {change.state}: a {wanted.kind} notice is not for that")
 
 
-def _with_wave(present: Mailing, plan: Plan) -> Mailing:
-    """One wave more: a few first again, since it is a new stage. What somebody has stopped stays so."""
-    waves = (*present.plan.waves, *(wave for wave in plan.waves if wave not in present.plan.waves))
+def _with_waves(present: Mailing, plan: Plan) -> Mailing:
+    """Some waves more: a few first again, since it is a new stage. What somebody has stopped stays so."""
     before = present.plan
+    waves = (*before.waves, *plan.waves)
     following = replace(
         plan,
         waves=waves,
         without_address=before.without_address,
         not_found=before.not_found,
         not_so=before.not_so,
+        written=before.written,
     )
     if before.waves:
         following = replace(before, waves=waves)

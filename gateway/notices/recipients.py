@@ -165,7 +165,11 @@ class Recipients:
 
     async def _wave_done(self, writing: Writing, mailing: Mailing) -> Mailing:
         """The next wave begins; behind the last one the hold does."""
-        plan = replace(mailing.plan, waves=mailing.plan.waves[1:], after="", people=None, looked_at=0, by_preview="")
+        done, *following = mailing.plan.waves
+        written = (*(wave for wave in mailing.plan.written if wave != done), done)
+        plan = replace(
+            mailing.plan, waves=tuple(following), written=written, after="", people=None, looked_at=0, by_preview=""
+        )
         if plan.waves:
             return replace(mailing, plan=plan)
         starts_at = self._now() + plan.hold_seconds

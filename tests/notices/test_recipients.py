@@ -184,10 +184,10 @@ async def test_by_another_preview_it_begins_anew(store: Store) -> None:
 async def test_the_next_stage_of_a_change_is_another_wave_of_the_same_mailing(store: Store) -> None:
     crowd = people(8)
     await fill(store, crowd, State.APPLYING)
-    await ordered(store, replace(wanted(hold=60.0), wave=2))
+    await ordered(store, replace(wanted(hold=60.0), waves=(2,)))
     await recipients(store, Crowd(ids(crowd)[:4])).look()
     clock = Clock(NOON + 3_600)
-    again = await ordered(store, replace(wanted(hold=60.0), wave=3), clock())
+    again = await ordered(store, replace(wanted(hold=60.0), waves=(3,)), clock())
     assert (again.state, again.plan.waves, again.batch) == (MailingState.PLANNING, (3,), 0)
     await recipients(store, Crowd(ids(crowd)[2:]), clock=clock).look()
     mailing = await mailing_of(store)
@@ -197,10 +197,10 @@ async def test_the_next_stage_of_a_change_is_another_wave_of_the_same_mailing(st
 async def test_a_second_wave_that_comes_while_the_first_is_written_down_waits_for_it(store: Store) -> None:
     crowd = people(8)
     await fill(store, crowd, State.APPLYING)
-    await ordered(store, replace(wanted(), wave=2))
+    await ordered(store, replace(wanted(), waves=(2,)))
     work = recipients(store, Crowd(ids(crowd)))
     await work.look(Held(1))
-    begun = await ordered(store, replace(wanted(), wave=3))
+    begun = await ordered(store, replace(wanted(), waves=(3,)))
     assert (begun.plan.waves, begun.plan.looked_at) == ((2, 3), 3)
     await work.look()
     assert (await mailing_of(store)).plan.waves == (3,)
@@ -237,13 +237,13 @@ async def test_a_change_that_cuts_nobody_any_more_is_finished_with_nobody(store:
 
 async def test_a_taken_back_mailing_gets_no_further_wave(store: Store) -> None:
     await fill(store, people(1), State.APPLYING)
-    await ordered(store, replace(wanted(), wave=2))
+    await ordered(store, replace(wanted(), waves=(2,)))
     await store.write(lambda writing: writing.cancel_mailings(1, [CUT], "withdrawn"))
 
     async def work(writing: Writing) -> None:
         change = await writing.policy_change(1)
         assert change is not None
-        await begin(writing, change, replace(wanted(), wave=3), NOON)
+        await begin(writing, change, replace(wanted(), waves=(3,)), NOON)
 
     with pytest.raises(InvalidValue, match="are cancelled already"):
         await store.write(work)
