@@ -33,7 +33,7 @@ from gateway.app.parts import (
     server_tls_of,
 )
 from gateway.app.retaining import Retaining
-from gateway.app.serving import Serving, ServingLimits
+from gateway.app.serving import END_SECONDS, Serving, ServingLimits
 from gateway.app.tasks import Tasks
 from gateway.audit.keys import AuditKey
 from gateway.changes.connected import connected
@@ -73,6 +73,9 @@ from gateway.storage.redis import (
 )
 
 log = structlog.get_logger()
+
+OTHERS_SECONDS = 6.0
+"""At the end, for all but the servers: notices under way, leases to be given back, the index to be saved."""
 
 
 class Control:
@@ -262,8 +265,10 @@ class Control:
         for serving in self._servings:
             serving.stop()
         # The servers end by themselves, with what is under way; they come first among the tasks.
-        await asyncio.wait(tasks.running[: len(self._servings)], timeout=self._settings.gateway.drain_seconds)
-        await tasks.end()
+        within = min(self._settings.gateway.drain_seconds, END_SECONDS)
+        await asyncio.wait(tasks.running[: len(self._servings)], timeout=within)
+        # Whatever hangs: the log is signed before the supervisor loses patience (``runtime.supervisor``).
+        await tasks.end(OTHERS_SECONDS)
         await self._auditing.end()
         await self._store.close()
         await self._redis.close()

@@ -29,6 +29,8 @@ Asgi: TypeAlias = Callable[
 KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 5
 LAST_REQUEST_SECONDS = 0.25
+END_SECONDS = SHUTDOWN_SECONDS + LAST_REQUEST_SECONDS + 0.25
+"""From ``Serving.stop`` on, whatever clients do; uvicorn looks each 0.1 s whether it is to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,10 @@ than 0, so that whoever looks at how it ended sees no end in order.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+import structlog
+
+log = structlog.get_logger()
+
 
 class TaskFailed(Exception):  # noqa: N818  (what happened)
     """Raised when all is ended; what failed stands in the log."""
@@ -25,11 +29,15 @@ class Tasks:
         """Wait for the first."""
         await asyncio.wait(self.running, return_when=asyncio.FIRST_COMPLETED)
 
-    async def end(self) -> None:
-        """Cancel what still runs, and tell how each one ended."""
+    async def end(self, within_seconds: float | None = None) -> None:
+        """Cancel what still runs, and tell how each one ended; who does not end in time is waited for no longer."""
         for task in self.running:
             task.cancel()
-        for outcome in await asyncio.gather(*self.running, return_exceptions=True):
+        await asyncio.wait(self.running, timeout=within_seconds)
+        ended = [task for task in self.running if task.done()]
+        if len(ended) < len(self.running):
+            log.warning("tasks_do_not_end", tasks=len(self.running) - len(ended))
+        for outcome in await asyncio.gather(*ended, return_exceptions=True):
             self._faults += self._tell(outcome)
 
     def see_that_none_failed(self) -> None:

@@ -137,9 +137,11 @@ class ExchangeDelivery:
     async def close(self) -> None:
         """End connections."""
         mailbox, self._mailbox = self._mailbox, None
-        if mailbox is not None:
-            await self._in_thread(mailbox.close)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        try:
+            if mailbox is not None:
+                await self._in_thread(mailbox.close)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     # --- threads
 

@@ -85,7 +85,9 @@ class Outbox:
             settling.cancel()
             await asyncio.gather(settling, return_exceptions=True)
             await self._end(beginning)
-            await self._delivery.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.close_seconds):
+                    await self._delivery.close()
 
     async def _end(self, beginning: asyncio.Task[int] | None) -> None:
         loop = asyncio.get_running_loop()

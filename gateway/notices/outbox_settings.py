@@ -28,5 +28,7 @@ class OutboxSettings:
     refused_in_a_row: int = 5
     """Then it is not the recipients' fault: the mailing stops."""
     every_seconds: float = 1.0
-    end_seconds: float = 10.0
-    """At the end of the process, for what is under way."""
+    end_seconds: float = 4.0
+    """At the end of the process, for what is under way: the control process has not much longer."""
+    close_seconds: float = 1.5
+    """And for taking leave of the mail server."""

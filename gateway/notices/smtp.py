@@ -34,6 +34,7 @@ LIFE_SECONDS = 600.0
 """Of a connection: behind one name there may be several servers, and one that is slow is not kept for long."""
 IDLE_SECONDS = 20.0
 """A connection that has rested longer is not used again: servers close theirs."""
+GOODBYE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -175,9 +176,8 @@ class SmtpDelivery:
 
     async def close(self) -> None:
         """End connections."""
-        for connection in self._idle:
-            await leave(connection.smtp, 2.0)
-        self._idle.clear()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(leave(connection.smtp, GOODBYE_SECONDS) for connection in idle))
 
 
 def _goes_on(error: SMTPResponseException) -> bool:

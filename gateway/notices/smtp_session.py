@@ -174,9 +174,11 @@ def says_more(smtp: SMTP) -> bool:
 async def leave(smtp: SMTP, seconds: float) -> None:
     """Say goodbye, and end the session whatever the answer is."""
     transport = smtp.transport
-    with suppress(SMTPException, OSError):
-        await smtp.quit(timeout=seconds)
-    drop(smtp, transport)
+    try:
+        with suppress(SMTPException, OSError):
+            await smtp.quit(timeout=seconds)
+    finally:
+        drop(smtp, transport)
 
 
 def drop(smtp: SMTP, transport: asyncio.BaseTransport | None = None) -> None:

@@ -38,8 +38,8 @@ log = structlog.get_logger()
 WATCH_SECONDS = 2.0
 AFTER_DRAIN_SECONDS = 5.0
 """What a child may take beyond its own drain time, to write down what it holds and to close."""
-CONTROL_SECONDS = 10.0
-"""For the control process, once the workers have ended."""
+CONTROL_SECONDS = 15.0
+"""For the control process, once the workers have ended: requests and notices under way, then its last signature."""
 GIVING_UP_SECONDS = 2.0
 """For all together, when the start failed or was broken off: nobody is served yet."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from gateway.domain.batches import Batches
 from gateway.domain.notice import NoticeState
+from gateway.notices import smtp as smtp_way
 from gateway.notices.outbox import Outbox
 from gateway.notices.smtp import LIFE_SECONDS, SmtpDelivery
 from gateway.notices.way_watch import AGAIN_SECONDS
@@ -137,6 +138,28 @@ async def test_what_had_no_turn_yet_is_given_back_at_the_end() -> None:
     async with store.read() as reading:
         waiting = await reading.notices(1, [NoticeState.DUE])
     assert [each.attempts for each in waiting] == [0] * 5
+
+
+async def test_a_server_that_says_no_goodbye_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_way, "GOODBYE_SECONDS", LONG)
+    store, clock = MemoryStore(), Clock()
+    crowd = people(12)
+    await fill(store, crowd)
+    await planned(store, crowd)
+    async with scripted_server() as server:
+        server.says["QUIT"] = Silence()
+        delivery = patient(server, connections=4)
+        box = outbox(store, delivery, clock, replace(TOGETHER, at_once=4, close_seconds=0.05))
+        await box.step()
+        idle = [each.smtp for each in delivery._idle]
+        assert len(idle) > 1
+        running = asyncio.create_task(box.run())
+        await asyncio.sleep(0)
+        running.cancel()
+        async with asyncio.timeout(LONG / 2):
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        assert not any(each.is_connected for each in idle)
 
 
 # --- and an alarm

@@ -52,7 +52,7 @@ def test_the_service_sets_settings_and_waits_for_the_end() -> None:
     settings = load_settings(None, {name: value, **UPSTREAM})
     assert settings.gateway.data_dir == "/var/lib/gatepost"
     # The supervisor's own bounds: the drain, what follows it, the control process, the cache server.
-    assert float(service["TimeoutStopSec"]) >= settings.gateway.drain_seconds + 5 + 10 + 5
+    assert float(service["TimeoutStopSec"]) >= settings.gateway.drain_seconds + 5 + 15 + 5
     assert int(service["LimitNOFILE"]) >= settings.http.max_connections + settings.http.upstream_connections
 
 
