@@ -17,7 +17,7 @@ from gateway.ports.store import Store
 from gateway.storage.memory import MemoryStore
 from tests.notices.letters import letter, yes
 from tests.notices.scripted import GOOD, First, Late, Scripted, Silence, scripted_server
-from tests.notices.stage import QUICK, Clock, fill, outbox, people, planned, smtp
+from tests.notices.stage import QUICK, Clock, fill, outbox, people, planned, smtp, until_idle
 from tests.notices.test_outbox import counts, withdraw
 
 LONG = 30.0
@@ -150,15 +150,15 @@ async def test_a_server_that_says_no_goodbye_holds_up_no_end(monkeypatch: pytest
         server.says["QUIT"] = Silence()
         delivery = patient(server, connections=4)
         box = outbox(store, delivery, clock, replace(TOGETHER, at_once=4, close_seconds=0.05))
-        await box.step()
+        await until_idle(box)
+        assert await counts(store) == {"sent": 12}
         idle = [each.smtp for each in delivery._idle]
         assert len(idle) > 1
         running = asyncio.create_task(box.run())
         await asyncio.sleep(0)
         running.cancel()
-        async with asyncio.timeout(LONG / 2):
-            with pytest.raises(asyncio.CancelledError):
-                await running
+        await asyncio.wait({running}, timeout=LONG / 2)
+        assert running.cancelled()
         assert not any(each.is_connected for each in idle)
 
 
