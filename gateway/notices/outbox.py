@@ -113,7 +113,8 @@ class Outbox:
         """Wait until more can be taken up, or it is time to look."""
         if begun:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), self._settings.every_seconds)
+                async with asyncio.timeout(self._settings.every_seconds):
+                    await self._room.wait()
         else:
             await asyncio.sleep(self._settings.every_seconds)
 
