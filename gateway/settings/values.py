@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -14,9 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from gateway.domain.errors import InvalidValue
 from gateway.domain.freeze import freeze_span
 from gateway.notices.addresses import is_address
+from gateway.settings.urls import server_url, split_url
 
-_HOST = re.compile(r"[\w.:%-]+")
-"""Of any URL: a name, which may be one beyond ASCII, or an address, without its brackets."""
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~@-]{1,100}){1,8}")
 _MEMORY = re.compile(r"[1-9][0-9]*([kmg]b?)?", re.IGNORECASE)
@@ -72,46 +70,12 @@ def _no_truth_value(value: object) -> object:
     return value
 
 
-def _split(value: str, remedy: str) -> SplitResult:
-    """The parts of a URL, its host and port checked. ``remedy`` ends the sentence; the value is not repeated."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"this is no URL with a port from 0 to 65535: {remedy}") from None
-    if not value.isprintable():
-        # Some of them are left out above without a word.
-        raise ValueError(f"it holds characters that cannot be seen: {remedy}")
-    if parts.hostname and not _is_host(parts.hostname):
-        raise ValueError(f"its host is no name and no address: {remedy}")
-    if "#" in value:
-        raise ValueError(f"a # has no place in it (in a password it is %23): {remedy}")
-    return parts
-
-
-def _is_host(text: str) -> bool:
-    try:
-        # Who looks a name up does this first, and fails with no error of the network's.
-        text.encode("idna")
-    except UnicodeError:
-        return False
-    return _HOST.fullmatch(text) is not None
-
-
-def _server(value: str, remedy: str) -> SplitResult:
-    """``_split`` for what is connected to."""
-    parts = _split(value, remedy)
-    if parts.port == 0:
-        raise ValueError(f"nobody listens on port 0: {remedy}")
-    return parts
-
-
 def _listener(*schemes: str, example: str) -> Callable[[str], str]:
     """Accepts ``scheme://ADDRESS:PORT``."""
     remedy = f"write it like {example}"
 
     def checked(value: str) -> str:
-        parts = _split(value, remedy)
+        parts = split_url(value, remedy)
         bare = parts.path in ("", "/") and not parts.query and parts.username is None
         if parts.scheme not in schemes or not parts.hostname or parts.port is None or not bare:
             raise ValueError(f"{value!r} is no address to listen on: {remedy}")
@@ -169,7 +133,7 @@ def _form(value: str) -> str:
 def _where(value: str) -> str:
     """ADDRESS:PORT as nginx takes it: a literal address, no name."""
     remedy = "write an address and a port, like 10.0.0.5:143 or [fd00::5]:143"
-    parts = _split(f"//{value}", remedy)
+    parts = split_url(f"//{value}", remedy)
     try:
         ipaddress.ip_address(parts.hostname or "")
     except ValueError:
@@ -181,7 +145,7 @@ def _where(value: str) -> str:
 
 def _mail_server(value: str) -> str:
     remedy = "write scheme and host only, like https://mail.internal"
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     if parts.username is not None:
         raise ValueError(f"a mail server's address holds no user name, phones bring their own: {remedy}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
@@ -197,7 +161,7 @@ def _mail_protocol_server(name: str) -> Callable[[str], str]:
     def checked(value: str) -> str:
         if not value:
             return ""
-        parts = _server(value, remedy)
+        parts = server_url(value, remedy)
         if parts.username is not None:
             raise ValueError(f"a mail server's address holds no user name, clients bring their own: {remedy}")
         if parts.scheme not in schemes or not parts.hostname or parts.path not in ("", "/") or parts.query:
@@ -219,7 +183,7 @@ def _public(value: str) -> str:
     if not value:
         return ""
     remedy = "write scheme and host only, like https://mail.example"
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     bare = parts.path in ("", "/") and not parts.query and parts.username is None
     if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
         raise ValueError(f"this is no address of ours: {remedy}")
@@ -230,7 +194,7 @@ def _webhook(value: str) -> str:
     if not value:
         return ""
     remedy = "write it like https://auditor.example/checkpoints"
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"this is no webhook: {remedy}")
     return value
@@ -300,7 +264,7 @@ def _redis(value: str) -> str:
     remedy = 'write "embedded", or a URL like unix:///run/redis.sock, redis://host:6379, rediss://host:6379'
     if value == "embedded":
         return value
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     if parts.scheme not in ("unix", "redis", "rediss") or (parts.scheme == "unix" and not parts.path.strip("/")):
         raise ValueError(remedy)
     return value
@@ -352,7 +316,7 @@ def _doveadm(value: str) -> str:
     if not value:
         return ""
     remedy = "write scheme, host and port of Dovecot's doveadm listener, like http://127.0.0.1:8074"
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     if parts.username is not None:
         raise ValueError(f"the key stands in key_file: {remedy}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
@@ -373,7 +337,7 @@ def _cut_command(value: list[str]) -> list[str]:
 
 def _runtime(value: str) -> str:
     remedy = "write HAProxy's stats socket, like unix:///run/haproxy/gatepost.sock or tcp://127.0.0.1:9999"
-    parts = _split(value, remedy)
+    parts = split_url(value, remedy)
     by_path = parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1 and not parts.query
     by_port = parts.scheme == "tcp" and parts.hostname and parts.port and parts.path in ("", "/")
     if not by_path and not by_port:
@@ -462,7 +426,7 @@ def _notice_server(value: str) -> str:
     remedy = "write smtp+starttls://HOST:25, smtps://HOST, or ews+https://HOST/EWS/Exchange.asmx"
     if not value.startswith("ews"):
         return _mail_protocol_server("smtp")(value)
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     if parts.username is not None:
         raise ValueError(f"it holds no user name, that is [notices] username: {remedy}")
     if parts.scheme != "ews+https" or not parts.hostname or parts.query or parts.fragment:
@@ -474,7 +438,7 @@ def _token_url(value: str) -> str:
     if not value:
         return ""
     remedy = "write it like https://login.microsoftonline.com/TENANT/oauth2/v2.0/token"
-    parts = _server(value, remedy)
+    parts = server_url(value, remedy)
     if parts.scheme != "https" or not parts.hostname or parts.username is not None or parts.fragment:
         raise ValueError(f"tokens are asked for by https, without a user name in the address: {remedy}")
     return value

@@ -84,7 +84,7 @@ async def test_one_that_could_not_be_followed_on_is_not_taken_from_its_file_agai
     life = asyncio.ensure_future(previews.run())
     assert await people_seen(previews) == 1
     assert await previews.rewrite()
-    loaded = []
+    loaded: list[object] = []
     monkeypatch.setattr(ImpactIndex, "loaded", loaded.append)
     monkeypatch.setattr(building, "GONE_MOST", -1)
     fleet = previews._index

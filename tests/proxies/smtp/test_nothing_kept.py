@@ -1,6 +1,8 @@
 """Nothing is kept of a client that is gone, however it went; no garbage collector has to look for it."""
 
+import asyncio
 import weakref
+from typing import cast
 
 import pytest
 from aiosmtplib.protocol import SMTPProtocol
@@ -49,14 +51,16 @@ async def test_nothing_is_kept_of_one_that_goes_with_the_reply_to_its_login(
     reply: bytes, front: Submitted, server: SubmissionServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asyncio.wait_for, within the client library, keeps an end to itself that comes with what it waits for."""
-    received, left = SMTPProtocol.data_received, []
+    received = SMTPProtocol.data_received
+    left: list[bytes] = []
 
     def receive(protocol: SMTPProtocol, octets: bytes) -> None:
         received(protocol, octets)
         if octets.startswith(reply) and not left:
             (seat,) = front.front.admission.connections
             left.append(octets)
-            transport = seat.connection.transport
+            # uvloop's transports are none of asyncio's by inheritance.
+            transport = cast("asyncio.Transport", seat.connection.transport)
             seat.connection.connection_lost(None)
             transport.abort()
 
