@@ -61,6 +61,8 @@ class Ews:
 
     port: int = 0
     script: deque[Act] = field(default_factory=deque)
+    looks: deque[Act] = field(default_factory=deque)
+    """How the next FindItems are answered, where not by what is in Sent Items."""
     sent: list[Sent] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     requests: list[tuple[str, bytes]] = field(default_factory=list)
@@ -123,6 +125,9 @@ class Ews:
             return await self._create(writer, operation)
         if name not in ("FindItem", "GetItem", "GetFolder"):
             self.problems.append(f"{name} is not expected")
+        if name == "FindItem" and self.looks:
+            act = self.looks.popleft()
+            return await _answer(writer, act.status, act.answer, act.headers)
         return await _answer(writer, 200, self._found(name, operation))
 
     # --- who is there

@@ -191,7 +191,7 @@ NAMED = "ada@corp.example is nobody"
         (answers.fault("ErrorMailRecipientNotFound", NAMED), "ErrorMailRecipientNotFound"),
         (answers.fault("ErrorSendAsDenied", NAMED), "ErrorSendAsDenied"),
         (answers.fault("ErrorServerBusy", NAMED), "ErrorServerBusy"),
-        (answers.fault("ErrorOfTomorrow", NAMED), "ErrorOfTomorrow"),
+        (answers.fault("ErrorOfTomorrow", NAMED), "the answer cannot be understood"),
         (answers.soap(f"<x>{NAMED}</x>"), "the answer cannot be understood"),
         (f"<html>{NAMED}", "the answer cannot be understood"),
     ],
@@ -201,7 +201,7 @@ async def test_beyond_the_notice_goes_a_code_and_no_word(authority: Authority, o
         ews.script.append(Act("say", 500, octets))
         attempt = await delivery.deliver(NOTICE, yes)
         assert attempt.public == public, attempt
-        ews.script.append(Act("say", 500, octets))
+        ews.looks.append(Act("say", 500, octets))
         with pytest.raises(DeliveryUnusable) as caught:
             await delivery.look_up([NOTICE.key])
         assert "ada" not in str(caught.value)

@@ -27,7 +27,9 @@ class Broken(Exception):  # noqa: N818
 
 
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize(("answer", "told"), [(b"TAG NO not now\r\n", "not now"), (b"", "no answer in time")])
+@pytest.mark.parametrize(
+    ("answer", "told"), [(b"TAG NO not now\r\n", "reading messages is refused"), (b"", "no answer in time")]
+)
 async def test_nothing_of_a_mailbox_that_cannot_be_read(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, answer: bytes, told: str
 ) -> None:

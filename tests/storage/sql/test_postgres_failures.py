@@ -143,6 +143,12 @@ async def test_a_commit_without_an_answer_says_that_its_outcome_is_unknown(
     assert await put_person(store, "bob") == 3
 
 
+async def _put_again_and_again(store: SqlStore) -> None:
+    """The server's processes hear of other settings one after the other."""
+    while True:
+        await put_person(store, "bob")
+
+
 async def test_a_commit_that_takes_too_long_says_that_its_outcome_is_unknown(
     store: SqlStore, server: PostgresServer
 ) -> None:
@@ -151,8 +157,8 @@ async def test_a_commit_that_takes_too_long_says_that_its_outcome_is_unknown(
     server.sql("SELECT pg_reload_conf()")
     began = time.monotonic()
     with pytest.raises(OutcomeUnknown):
-        await put_person(store, "bob")
-    assert time.monotonic() - began < BOUNDS.answer + 4
+        await _put_again_and_again(store)
+    assert time.monotonic() - began < BOUNDS.answer + 8
     server.sql("ALTER SYSTEM RESET synchronous_standby_names")
     server.sql("SELECT pg_reload_conf()")
     await put_person(store, "cy")
