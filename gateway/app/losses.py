@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gateway.app.erasures_since import ErasuresSince, erasures_since
 from gateway.domain.operator import NamedOperator, name_key, one_for_each_name
-from gateway.ports.store import IssuedCredential, OperatorToken, Reading, Source, Store
+from gateway.ports.store import IssuedCredential, OperatorToken, Reading, Source, Store, StoreUnavailable
 from gateway.storage.sql.replacing import Since, counted_since
 
 POLICIES_AT_MOST = 1_000
@@ -78,7 +78,6 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         tokens, knew = await now.tokens(), {each.id: each for each in await then.tokens()}
         operators, were_operators = await now.operators(), await then.operators()
         credentials = [each async for each in _revoked_credentials(now, then)]
-        erasures = await erasures_since(now, then)
         counts = await now.counts()
     newest = kept.number if kept else 0
     return Losses(
@@ -92,9 +91,18 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         tuple(token for token in tokens if _revoked_since(token, knew.get(token.id))),
         tuple(credentials),
         tuple(_lessened(operators, were_operators)),
-        erasures,
+        await _erasures(present, backup),
         counts,
     )
+
+
+async def _erasures(present: Store, backup: Store) -> ErasuresSince:
+    """Behind all else, and alone: a damaged audit log must not have it forgotten who was shut out since."""
+    try:
+        async with present.read() as now, backup.read() as then:
+            return await erasures_since(now, then)
+    except StoreUnavailable:
+        return ErasuresSince((), all_known=False)
 
 
 def _rotated(then: Source, now: Source | None) -> bool:

@@ -191,9 +191,13 @@ class Following:
             if (await self._decision.judge_loading(request)).effect is Effect.DENY:
                 return
             cut.forget_ended(key)
-        if cut.let_in.is_there(key) and (await self._decision.judge_loading(request)).effect is Effect.DENY:
-            # By a device of its own, which may have mail; whether another one is connected as well is not told.
-            return
+        if cut.let_in.is_there(key):
+            # By a device of its own, which may have mail; whether another one is connected as well is not told. So only
+            # one that may have mail is followed, and by what is known: not by a setting for what cannot be.
+            await self._decision.judge_loading(request)
+            known = self._decision.judge(request)
+            if known is None or known.effect is not Effect.ALLOW:
+                return
         # It is connected: nobody who may still be on the way there, who would be cut once more.
         cut.let_in.note(key, user, min(cut.askers), request, seconds_ago=2 * YOUNG_SECONDS)
         verdict = await self._decision.judge_loading(request)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from gateway.changes.audited import change_told
 from gateway.domain.audit import AuditKind
 from gateway.domain.change import PolicyChange, State, moved
+from gateway.domain.notice import MailingState
 from gateway.domain.policy import Exemption
 from gateway.domain.policy_parts import PartValue, Touch, parts_of
 from gateway.ports.store import Reading, Writing
@@ -89,7 +90,7 @@ def _without(text: str, hidden: Collection[str]) -> str:
     # The longest first: one may be a part of another.
     for name in sorted(hidden, key=len, reverse=True):
         # Whole names only: ann@corp.example is no part of joann@corp.example.
-        pattern = rf"(?<![\w.%+-]){re.escape(name)}(?![\w%+-]|\.\w)"
+        pattern = rf"(?<![\w.%+-])(?<!\w'){re.escape(name)}(?![\w%+-]|\.\w)"
         text = re.sub(pattern, NOBODY, text, flags=re.IGNORECASE)
     return text
 
@@ -98,15 +99,18 @@ def _without(text: str, hidden: Collection[str]) -> str:
 
 
 async def mailings_made_nameless(writing: Writing, names: Collection[str]) -> int:
-    """Take these names out of the words that mailings were stopped or cancelled with; how many were rewritten.
+    """Take these names out of what mailings were stopped or cancelled with and had come to; how many were rewritten.
 
     Operators write them, and versions before wrote the mail server's own words, with the reader's address.
     """
     count = 0
     for each in await writing.mailings(limit=MAILINGS_AT_MOST):
         words = _without(each.words, {name for name in names if "@" in name})
-        if words != each.words:
-            await writing.put_mailing(replace(each, version=each.version + 1, words=words))
+        # How far the recipients of one that was taken back were written down.
+        over = each.state is MailingState.CANCELLED and each.plan.after in names
+        plan = replace(each.plan, after="") if over else each.plan
+        if words != each.words or plan != each.plan:
+            await writing.put_mailing(replace(each, version=each.version + 1, words=words, plan=plan))
             count += 1
     return count
 

@@ -13,6 +13,7 @@ from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.batches import Batches, batch_size, tried_of, why_to_stop
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import (
+    MAILING_WAYS,
     RESENDABLE,
     WAITING,
     Mailing,
@@ -119,6 +120,9 @@ async def stop(store: Store, mailing: Mailing, words: str, by: str = GATEPOST) -
     async def work(writing: Writing) -> bool:
         present = await writing.mailing(mailing.change, mailing.kind)
         if present is None or MailingState.STOPPED is present.state:
+            return False
+        if by == GATEPOST and MailingState.STOPPED not in MAILING_WAYS[present.state]:
+            # Taken back meanwhile: then nothing more leaves anyway.
             return False
         await _stop(writing, present, words, by)
         return True

@@ -25,6 +25,8 @@ from gateway.ports.store import Store, Writing
 
 CLAIMS = (NoticeKind.WARNING, NoticeKind.CUT)
 """What a correction takes back."""
+TAKEN_BACK = (*CLAIMS, NoticeKind.ADMITTED)
+"""What of a change that is withdrawn leaves no more."""
 CORRECTION_SECONDS = 7 * 86_400.0
 """So long a correction is tried."""
 PAGE = 500
@@ -38,11 +40,12 @@ class TakingBack:
 
     async def withdrawn(self, writing: Writing, change: PolicyChange, words: str) -> None:
         """In the unit of work that withdraws the change: cancel, and begin the correction where there was something."""
-        begun = [each for each in await writing.mailings(change.number) if each.kind in CLAIMS]
-        if not begun:
+        there = [each for each in await writing.mailings(change.number) if each.kind in TAKEN_BACK]
+        if not there:
             return
-        await writing.cancel_mailings(change.number, CLAIMS, words)
-        if await writing.mailing(change.number, NoticeKind.CORRECTION) is None:
+        await writing.cancel_mailings(change.number, TAKEN_BACK, words)
+        begun = [each for each in there if each.kind in CLAIMS]
+        if begun and await writing.mailing(change.number, NoticeKind.CORRECTION) is None:
             await writing.put_mailing(self._correction(change.number, begun, await writing.incarnation()))
         told: dict[str, Value] = {"change": change.number, "act": "cancelled", "reason": words}
         await writing.log_audit(AuditEntry(AuditKind.NOTICE, GATEPOST, details=told))

@@ -6,8 +6,8 @@ Every message of a ``ValueError`` is the second half of a sentence that names th
 import re
 from urllib.parse import SplitResult, urlsplit
 
-_HOST = re.compile(r"[\w.:%-]+")
-"""Of any URL: a name, which may be one beyond ASCII, or an address, without its brackets."""
+_HOST = re.compile(r"(?:[A-Za-z0-9_.:%-]|[^\x00-\x7f])+")
+"""Of any URL: a name, or an address without its brackets. What is beyond ASCII IDNA decides."""
 
 
 def split_url(value: str, remedy: str) -> SplitResult:

@@ -5,11 +5,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
+from gateway.app import losses
+from gateway.app.erasures_since import ErasuresSince
 from gateway.app.restoring import RestorePreview, Restoring
 from gateway.cli.restore_words import NOT_KNOWN, afterwards, as_data, before
 from gateway.domain.audit import AuditEntry, AuditKind
-from gateway.ports.store import Person, Reading, Writing
+from gateway.ports.store import OperatorToken, Person, Reading, StoreUnavailable, Writing
 from gateway.settings import Settings, load_settings
 from gateway.storage.sql import open_store
 from gateway.storage.sql.backups import write_backup
@@ -169,3 +172,21 @@ def test_a_backup_of_a_log_that_another_restore_has_left_behind(tmp_path: Path) 
     told = as_data(site.restored(second), "", NOW)["erased_since"]
     assert [each["reason"] for each in told["erasures"]] == ["request 18"]
     assert told["all_known"] is False
+
+
+def test_a_damaged_audit_log_does_not_hide_what_else_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was shut out since the backup would be let in again by the restore."""
+    site = Site(tmp_path)
+    site.written(person)
+    backup = site.backup("backup.gz")
+    token = OperatorToken("t1", "vera", "0" * 64, NOW)
+    site.written(lambda writing: writing.put_token(token))
+
+    async def damaged(now: Reading, then: Reading) -> ErasuresSince:
+        raise StoreUnavailable("the database is malformed")
+
+    monkeypatch.setattr(losses, "erasures_since", damaged)
+    preview = site.restored(backup)
+    assert preview.losses is not None
+    assert [each.id for each in preview.losses.tokens_created] == ["t1"]
+    assert not preview.losses.erasures.all_known

@@ -1,6 +1,7 @@
 """Who was let in through an asker is cut by its means when the verdict turns, once, and nobody waits for it."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from gateway.authz.cutter import Cutter
 from gateway.authz.following import Cut, Following
 from gateway.authz.inquiry import Whereabouts
 from gateway.authz.let_in import AskedSession, LetIn
+from gateway.decision import decision_point
 from gateway.decision.refusal_log import RefusalLog
 from gateway.decision.refusal_pace import RefusalPace
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
@@ -361,6 +363,28 @@ async def test_who_is_found_beside_a_device_of_his_that_has_a_credential_is_foll
     cutting.clock.ahead += following_module.ENDED_SECONDS + 1
     await looked(means)
     assert means.cuts == ["bert"]
+
+
+async def test_who_has_a_device_that_may_is_not_cut_for_another_one_once_the_state_is_known_again(
+    cutting: Cutting, looking: tuple[FakeDoveadm, Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has turned; while nothing could be known nobody is taken for one who may have mail by it."""
+    means, cut = looking
+    cutting.asking.clean("bert@corp.example", "berttablet")
+    cutting.asking.dirty("bert@corp.example", "bertphone")
+    await cutting.asking.cache.load("bert@corp.example")
+    request = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
+    cut.note("dovecot", request, Whereabouts(user="bert"))
+    means.there = (Connected("bert", "imap"),)
+    await looked(means)
+    monkeypatch.setattr(decision_point, "TRUSTED_WITHIN_SECONDS", 0.0)
+    cutting.asking.decision.trusted_until = 0.0
+    await looked(means)
+    cutting.asking.decision.trust(math.inf)
+    cutting.clock.ahead += 61
+    cut.let_in.sweep()
+    await looked(means)
+    assert means.cuts == []
 
 
 async def test_who_turned_back_before_he_was_ended_is_found_again(
