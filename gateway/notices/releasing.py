@@ -197,6 +197,10 @@ async def resend(
         await _see_that_it_goes_on(writing, change, kind)
         if mailing.state is MailingState.CANCELLED:
             raise InvalidValue(f"the {kind} notices of change {change} are cancelled ({mailing.words}): none leaves")
+        if mailing.state is MailingState.STOPPED:
+            raise InvalidValue(
+                f"the {kind} notices of change {change} are stopped: none leaves before gatepost notice resume"
+            )
         if mailing.deadline is not None and mailing.deadline <= now:
             raise InvalidValue("the deadline is over already")
         not_after = _not_after(mailing, now, expires_seconds)

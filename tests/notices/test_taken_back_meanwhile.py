@@ -11,7 +11,7 @@ from gateway.notices.releasing import stop
 from gateway.notices.taking_back import TAKEN_BACK
 from gateway.storage.notices import encode_mailing
 from tests.notices.test_outbox import counts, state_of, withdraw
-from tests.notices.test_sent_again import Post, post
+from tests.notices.test_sent_again import ANN, Post, post, uncertain
 
 
 async def mailing_of(made: Post, kind: NoticeKind) -> Mailing | None:
@@ -29,6 +29,16 @@ async def test_who_finds_reasons_to_stop_what_was_taken_back_leaves_it() -> None
     assert await state_of(made.store, NoticeKind.CUT) is MailingState.CANCELLED
     with pytest.raises(InvalidValue, match="cancelled"):
         await stop(made.store, before, "wait", by="eve")
+
+
+async def test_nothing_is_sent_again_of_what_is_stopped() -> None:
+    """It would be due, and not leave."""
+    made = await uncertain()
+    stopped = await mailing_of(made, NoticeKind.CUT)
+    assert stopped is not None
+    await stop(made.store, stopped, "wait", by="eve")
+    with pytest.raises(InvalidValue, match="stopped: none leaves before gatepost notice resume"):
+        await made.resend(ANN)
 
 
 @pytest.mark.parametrize("kind", TAKEN_BACK)
