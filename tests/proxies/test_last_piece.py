@@ -43,30 +43,38 @@ def changed_unread(scripted: Fronted, *apps: App) -> asyncio.Event:
     return gate
 
 
+async def turned_before_its_end(
+    gateway: Fronted, origin: Origin, sent: bytes, turn: str
+) -> tuple[Client, OriginConnection, bytes]:
+    """The verdict of a request turns by ``turn``, or does not, and then its last piece comes."""
+    gateway.proved("anna")
+    if turn == "time":
+        await gateway.ban_from(gateway.now() + 1000)
+        gateway.dirty("anna", "phone1")
+    else:
+        gateway.clean("anna", "phone1")
+    client, connection, last = await sent_but_its_end(gateway, origin, sent)
+    if turn == "time":
+        gateway.now.ahead += 2000
+        gateway.proved("anna")
+        client.write(last)
+    else:
+        gate = changed_unread(gateway, *([TIKTOK] if turn == "report" else []))
+        client.write(last)
+        await until(lambda: gateway.evidence.reads == 2)
+        await settled()
+        assert not connection.has_heard
+        gate.set()
+    return client, connection, last
+
+
 @pytest.mark.parametrize("command", BODIES)
 @pytest.mark.parametrize("turn", ["report", "time", "clean again"])
 async def test_what_a_request_does_is_judged_with_its_last_piece(
     scripted: Fronted, origin: Origin, turn: str, command: str
 ) -> None:
     """Else a phone could begin a mail before a report, or a ban's beginning, and end it whenever it likes."""
-    scripted.proved("anna")
-    if turn == "time":
-        await scripted.ban_from(scripted.now() + 1000)
-        scripted.dirty("anna", "phone1")
-    else:
-        scripted.clean("anna", "phone1")
-    client, connection, last = await sent_but_its_end(scripted, origin, asked(command))
-    if turn == "time":
-        scripted.now.ahead += 2000
-        scripted.proved("anna")
-        client.write(last)
-    else:
-        gate = changed_unread(scripted, *([TIKTOK] if turn == "report" else []))
-        client.write(last)
-        await until(lambda: scripted.evidence.reads == 2)
-        await settled()
-        assert not connection.has_heard
-        gate.set()
+    client, connection, last = await turned_before_its_end(scripted, origin, asked(command), turn)
     if turn == "clean again":
         assert await connection.octets(100) == last
         await connection.answer(b"")
@@ -82,23 +90,8 @@ async def test_what_a_request_does_is_judged_with_its_last_piece(
 async def test_a_post_of_other_mail_may_send_one(origin: Origin, turn: str, path: str) -> None:
     webmail = WebmailSettings(openings=dict.fromkeys(Rule, (VERDICT,)))
     async with fronted(origin.url, webmail=webmail) as gateway:
-        gateway.proved("anna")
-        if turn == "time":
-            await gateway.ban_from(gateway.now() + 1000)
-            gateway.dirty("anna", "phone1")
-        else:
-            gateway.clean("anna", "phone1")
-        client, connection, last = await sent_but_its_end(gateway, origin, request(path, b"x" * 2000, user="anna"))
-        if turn == "time":
-            gateway.now.ahead += 2000
-            gateway.proved("anna")
-            client.write(last)
-        else:
-            gate = changed_unread(gateway, TIKTOK)
-            client.write(last)
-            await until(lambda: gateway.evidence.reads == 2)
-            await settled()
-            gate.set()
+        sent = request(path, b"x" * 2000, user="anna")
+        client, connection, _ = await turned_before_its_end(gateway, origin, sent, turn)
         assert (await client.answer()).status == 403
         assert not connection.has_heard
 
