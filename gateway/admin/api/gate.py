@@ -86,16 +86,16 @@ class Gate:
         scope.setdefault("state", {})["operator"] = operator
 
         async def again() -> None:
-            scope["state"]["operator"] = await self._still(authorization, address)
+            scope["state"]["operator"] = await self._still(path, authorization, address)
 
         await self._app(scope, self._bounded(receive, again), send)
 
-    async def _still(self, authorization: str, address: str) -> Operator:
+    async def _still(self, path: str, authorization: str, address: str) -> Operator:
         """Who asks, when the body is there. Raises ``HTTPException`` where that is nobody any more."""
         try:
             operator = await self._authenticate(authorization, address)
         except StoreUnavailable as error:
-            log.warning("api_store_unavailable", path="", error=str(error))
+            log.warning("api_store_unavailable", path=path, error=str(error))
             raise HTTPException(503, STORE_AWAY, {"Retry-After": "5"}) from None
         if isinstance(operator, NotAuthenticated):
             self._count("not_authenticated")
