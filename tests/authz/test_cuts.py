@@ -268,6 +268,9 @@ async def test_each_device_of_a_user_is_followed_by_itself(cutting: Cutting, tur
 # --- who was let in by another worker, or before our time
 
 
+BERTS_TABLET = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
+
+
 @pytest.fixture
 async def looking(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FakeDoveadm, Cut]]:
     """A worker that looks at Dovecot's list all the time."""
@@ -331,8 +334,7 @@ async def test_who_stays_in_the_list_is_never_forgotten(cutting: Cutting, lookin
     means.there = (Connected("bert", "imap"),)
     await until(lambda: means.cuts == ["bert"])
     cutting.asking.clean("bert@corp.example", "berttablet")
-    request = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
-    cut.note("dovecot", request, Whereabouts(user="bert"))
+    cut.note("dovecot", BERTS_TABLET, Whereabouts(user="bert"))
     for _ in range(3):
         cutting.clock.ahead += REMEMBERED_SECONDS - 1
         await looked(means)
@@ -350,8 +352,7 @@ async def test_who_is_found_beside_a_device_of_his_that_has_a_credential_is_foll
     cutting.asking.clean("bert@corp.example", "bertphone")
     cutting.asking.clean("bert@corp.example", "berttablet")
     await cutting.asking.cache.load("bert@corp.example")
-    request = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
-    cut.note("dovecot", request, Whereabouts(user="bert"))
+    cut.note("dovecot", BERTS_TABLET, Whereabouts(user="bert"))
     cutting.clock.ahead += cutter_module.YOUNG_SECONDS + 1
     means.there = (Connected("bert", "imap"),)
     await looked(means)
@@ -359,7 +360,7 @@ async def test_who_is_found_beside_a_device_of_his_that_has_a_credential_is_foll
     cutting.asking.dirty("bert@corp.example", "bertphone")
     await until(lambda: means.cuts == ["bert"])
     # The tablet is there again, and stays.
-    cut.note("dovecot", request, Whereabouts(user="bert"))
+    cut.note("dovecot", BERTS_TABLET, Whereabouts(user="bert"))
     cutting.clock.ahead += following_module.ENDED_SECONDS + 1
     await looked(means)
     assert means.cuts == ["bert"]
@@ -373,8 +374,7 @@ async def test_who_has_a_device_that_may_is_not_cut_for_another_one_once_the_sta
     cutting.asking.clean("bert@corp.example", "berttablet")
     cutting.asking.dirty("bert@corp.example", "bertphone")
     await cutting.asking.cache.load("bert@corp.example")
-    request = AccessRequest("bert@corp.example", "berttablet", Protocol.IMAP, IdentityStrength.DEVICE_CREDENTIAL)
-    cut.note("dovecot", request, Whereabouts(user="bert"))
+    cut.note("dovecot", BERTS_TABLET, Whereabouts(user="bert"))
     means.there = (Connected("bert", "imap"),)
     await looked(means)
     monkeypatch.setattr(decision_point, "TRUSTED_WITHIN_SECONDS", 0.0)
