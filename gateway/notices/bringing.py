@@ -17,7 +17,7 @@ from gateway.domain.notice import Mailing, MailingState, Notice, NoticeKind, Not
 from gateway.notices.compose import Composer
 from gateway.notices.outbox_settings import OutboxSettings
 from gateway.notices.planning import OVER
-from gateway.notices.releasing import stop
+from gateway.notices.releasing import stop_by_itself
 from gateway.notices.way_watch import WayWatch
 from gateway.ports.notices import Attempt, NoticeDelivery, Outcome, OutgoingNotice
 from gateway.ports.store import Conflict, Store, StoreUnavailable, Writing
@@ -149,7 +149,7 @@ class Bringing:
             del self._refused[mailing.key]
             # Not the server's words: they name the reader, and the audit log forgets nobody.
             words = f"{number} notices in a row were refused, the last one: {attempt.public}"
-            await stop(self._store, mailing, words)
+            await stop_by_itself(self._store, mailing, words)
 
     def _after(self, notice: Notice, attempt: Attempt) -> Notice | None:
         """The notice after an attempt; None where it stays as it is."""

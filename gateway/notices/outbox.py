@@ -21,7 +21,7 @@ from gateway.notices.bringing import GOES_ON, Bringing
 from gateway.notices.compose import Composer
 from gateway.notices.dates import zone_of
 from gateway.notices.outbox_settings import OutboxSettings
-from gateway.notices.releasing import ReleaseRules, release_next, settle_cancelled, stop
+from gateway.notices.releasing import ReleaseRules, release_next, settle_cancelled, stop_by_itself
 from gateway.notices.settling import Settling
 from gateway.notices.taking_back import plan_corrections
 from gateway.ports.notices import NoticeDelivery
@@ -192,7 +192,7 @@ class Outbox:
             elif mailing.state not in GOES_ON:
                 continue
             elif mailing.life != life:
-                await stop(
+                await stop_by_itself(
                     self._store,
                     mailing,
                     "the database was put back to an earlier state: see what left since, then resume",

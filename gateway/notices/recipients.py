@@ -31,7 +31,7 @@ from gateway.domain.notice import (
 from gateway.notices.addresses import address_of
 from gateway.notices.compose import Composer
 from gateway.notices.planning import planned_people
-from gateway.notices.releasing import stop
+from gateway.notices.releasing import stop_by_itself
 from gateway.ports.store import Conflict, Person, Reading, Store, StoreUnavailable, Writing
 
 log = structlog.get_logger()
@@ -115,7 +115,7 @@ class Recipients:
                     continue
                 words = f"who is told could not be found out: {error}"
                 log.error("notices_not_planned", change=mailing.change, kind=mailing.kind.value, reason=str(error))
-                await stop(self._store, mailing, words)
+                await stop_by_itself(self._store, mailing, words)
         return len(begun)
 
     async def _write_down(self, begun: Mailing, held: object) -> None:
@@ -156,6 +156,7 @@ class Recipients:
         present = await writing.mailing(mailing.change, mailing.kind)
         if present is None or present.version != mailing.version:
             return None
+        page = await _without_erased(writing, page)
         await writing.add_notices(page.notices)
         following = replace(_moved_on(present, wave, page, upto), version=present.version + 1)
         if upto == len(wave.people):
@@ -183,6 +184,15 @@ class Recipients:
             version = mailing.version
             mailing = replace(mailing_moved(mailing, MailingState.SENDING), version=version)
         return replace(mailing, plan=plan, starts_at=starts_at, not_after=not_after)
+
+
+async def _without_erased(writing: Writing, page: _Page) -> _Page:
+    """The page without those who were erased since it was read: their notices would bring their names back."""
+    there = {
+        person.person_id for person in await writing.people_named([each.reader.person_id for each in page.notices])
+    }
+    left = [each for each in page.notices if each.reader.person_id in there]
+    return replace(page, notices=left, not_found=page.not_found + len(page.notices) - len(left))
 
 
 def _moved_on(mailing: Mailing, wave: Wave, page: _Page, upto: int) -> Mailing:

@@ -3,7 +3,7 @@
 Each step is a unit of work on what is stored at that moment, so that two processes release no batch twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -13,7 +13,6 @@ from gateway.domain.audit.entry import GATEPOST
 from gateway.domain.batches import Batches, batch_size, tried_of, why_to_stop
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import (
-    MAILING_WAYS,
     RESENDABLE,
     WAITING,
     Mailing,
@@ -114,15 +113,23 @@ async def settle_cancelled(store: Store, mailing: Mailing) -> int:
     return number
 
 
-async def stop(store: Store, mailing: Mailing, words: str, by: str = GATEPOST) -> None:
-    """Let nothing more of a mailing go until somebody resumes it. What is going on its way is not called back."""
+async def stop(store: Store, mailing: Mailing, words: str, by: str) -> None:
+    """Let nothing more of a mailing go, on a person's word, until somebody resumes it.
 
+    What is going on its way is not called back. Raises ``InvalidValue`` where there is nothing to stop.
+    """
+    await _stop_unless(store, mailing, words, by, {MailingState.STOPPED})
+
+
+async def stop_by_itself(store: Store, mailing: Mailing, words: str) -> None:
+    """The same for a reason that Gatepost has found, perhaps late: where nothing leaves any more, nothing is done."""
+    await _stop_unless(store, mailing, words, GATEPOST, {MailingState.STOPPED, MailingState.CANCELLED})
+
+
+async def _stop_unless(store: Store, mailing: Mailing, words: str, by: str, states: Collection[MailingState]) -> None:
     async def work(writing: Writing) -> bool:
         present = await writing.mailing(mailing.change, mailing.kind)
-        if present is None or MailingState.STOPPED is present.state:
-            return False
-        if by == GATEPOST and MailingState.STOPPED not in MAILING_WAYS[present.state]:
-            # Taken back meanwhile: then nothing more leaves anyway.
+        if present is None or present.state in states:
             return False
         await _stop(writing, present, words, by)
         return True

@@ -6,7 +6,8 @@ and those of whom nobody knows, also where it was sent again or came back since.
 moment is waited for: the correction comes behind it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from gateway.domain.audit import AuditEntry, AuditKind
@@ -72,23 +73,24 @@ async def plan_corrections(store: Store, mailing: Mailing, key: bytes, domain: s
 
     What is written down already stays as it is, so that this may be done again from the start.
     """
-    # Its mailing is taken back: from now on none begins.
-    on_their_way = False
+    look_again = False
     after = ("", "")
     while True:
         async with store.read() as reading:
             page = await reading.told_notices(mailing.change, after, PAGE)
         told = _whole_people([each for each in page if each.kind in CLAIMS], last=len(page) < PAGE)
         known = [each for each in told if all(notice.state is not NoticeState.TRANSMITTING for notice in each)]
-        on_their_way = on_their_way or len(known) < len(told)
-        fresh = [_correction_of(each, key, domain, now) for each in known]
-        if fresh:
-            await store.write(lambda writing, fresh=fresh: writing.add_notices(fresh))  # type: ignore[misc]
+        # What is on its way comes first. Its mailing is taken back: none begins any more.
+        look_again = look_again or len(known) < len(told)
+        if known:
+            fresh = {each[-1].key: _correction_of(each, key, domain, now) for each in known}
+            written, _ = await store.write(partial(_write_down, mailing.change, after, fresh))
+            look_again = look_again or written < len(fresh)
         if len(page) < PAGE:
             break
         newest = told[-1][-1] if told else page[-1]
         after = (newest.reader.person_id, newest.kind.value)
-    if on_their_way:
+    if look_again:
         return False
 
     async def work(writing: Writing) -> None:
@@ -98,6 +100,19 @@ async def plan_corrections(store: Store, mailing: Mailing, key: bytes, domain: s
 
     await store.write(work)
     return True
+
+
+async def _write_down(
+    change: int, after: tuple[str, str], fresh: Mapping[tuple[int, NoticeKind, str], Notice], writing: Writing
+) -> int:
+    """Write corrections down by the notices that they answer, but for those that are not in the page any more.
+
+    They would bring back the names of people who were erased since it was read.
+    """
+    page = await writing.told_notices(change, after, PAGE)
+    there = [fresh[each.key] for each in page if each.key in fresh]
+    await writing.add_notices(there)
+    return len(there)
 
 
 def _whole_people(told: Sequence[Notice], *, last: bool) -> list[tuple[Notice, ...]]:

@@ -263,7 +263,7 @@ async def do(made: Post, step: tuple[Any, ...]) -> None:
         async with made.store.read() as reading:
             mailing = await reading.mailing(1, values[0])
         assert mailing is not None
-        await stop(made.store, mailing, "wait")
+        await stop(made.store, mailing, "wait", "bob")
     elif what == "resume":
         await resume(made.store, 1, values[0], "bob", made.clock())
     else:

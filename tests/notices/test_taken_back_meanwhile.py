@@ -7,7 +7,7 @@ import pytest
 from gateway.changes.nameless import _without, mailings_made_nameless
 from gateway.domain.errors import InvalidValue
 from gateway.domain.notice import Mailing, MailingState, NoticeKind
-from gateway.notices.releasing import stop
+from gateway.notices.releasing import stop, stop_by_itself
 from gateway.notices.taking_back import TAKEN_BACK
 from gateway.storage.notices import encode_mailing
 from tests.notices.test_outbox import counts, state_of, withdraw
@@ -25,7 +25,7 @@ async def test_who_finds_reasons_to_stop_what_was_taken_back_leaves_it() -> None
     before = await mailing_of(made, NoticeKind.CUT)
     assert before is not None
     await withdraw(made.store, made.clock)
-    await stop(made.store, before, "5 notices in a row were refused")
+    await stop_by_itself(made.store, before, "5 notices in a row were refused")
     assert await state_of(made.store, NoticeKind.CUT) is MailingState.CANCELLED
     with pytest.raises(InvalidValue, match="cancelled"):
         await stop(made.store, before, "wait", by="eve")

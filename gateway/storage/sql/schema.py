@@ -372,6 +372,7 @@ notices = Table(
     Column("told", Boolean, nullable=False, server_default=false()),
     Index(None, "change", "kind", "state", "place"),
     Index(None, "state", "next_at"),
+    Index(None, "change", "person_id", "kind"),
 )
 """The outbox: one row for each person, change and kind."""
 
