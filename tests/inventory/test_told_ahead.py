@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -16,26 +15,14 @@ from gateway.storage.memory import MemoryStore
 from tests.inventory.chain import loaded
 from tests.inventory.held_store import HeldStore
 from tests.inventory.spread import Spread
+from tests.support.still_clock import StillClock, in_place_of_time
 
 T = TypeVar("T")
 
 
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.at = 1000.0
-
-    def monotonic(self) -> float:
-        """Now."""
-        return self.at
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
+    return in_place_of_time(module, monkeypatch)
 
 
 class Counted(HeldStore):
@@ -67,7 +54,7 @@ def spread() -> Spread:
 
 
 @pytest.fixture
-async def publication(store: Counted, spread: Spread, clock: Clock) -> Publication:
+async def publication(store: Counted, spread: Spread, clock: StillClock) -> Publication:
     begun = Publication(store, spread, spread, loaded)
     await begun.start()
     store.asked = 0
@@ -94,7 +81,7 @@ async def ours_after_another_s(store: Counted, number: int) -> Change:
 
 
 async def test_one_reading_that_failed_is_repeated_a_second_later_however_many_changes_come(
-    store: Counted, spread: Spread, publication: Publication, clock: Clock
+    store: Counted, spread: Spread, publication: Publication, clock: StillClock
 ) -> None:
     store.reads_fail = True
     asked: list[int] = []
@@ -111,7 +98,7 @@ async def test_one_reading_that_failed_is_repeated_a_second_later_however_many_c
 
 
 async def test_a_reading_of_the_repair_s_that_is_good_ends_it(
-    store: Counted, spread: Spread, publication: Publication, clock: Clock
+    store: Counted, spread: Spread, publication: Publication, clock: StillClock
 ) -> None:
     store.reads_fail = True
     await publication.publish([await ours_after_another_s(store, 0)])
@@ -122,7 +109,7 @@ async def test_a_reading_of_the_repair_s_that_is_good_ends_it(
 
 
 async def test_a_store_that_is_away_for_longer_is_asked_and_told_of_once_a_second(
-    store: Counted, spread: Spread, publication: Publication, clock: Clock
+    store: Counted, spread: Spread, publication: Publication, clock: StillClock
 ) -> None:
     store.reads_fail = True
     with capture_logs() as lines:

@@ -1,29 +1,15 @@
 """What is written to a server, and when: by its name, by what this process has committed, and by what others told."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from gateway.storage.sql import goes_forward
 from gateway.storage.sql.goes_forward import HELD_SECONDS, NOT_KNOWN, WENT_BACK, GoesForward
-
-
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.at = 1000.0
-
-    def monotonic(self) -> float:
-        """Now."""
-        return self.at
+from tests.support.still_clock import StillClock, in_place_of_time
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(goes_forward, "time", SimpleNamespace(monotonic=clock.monotonic))
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
+    return in_place_of_time(goes_forward, monkeypatch)
 
 
 class Held:
@@ -49,7 +35,7 @@ class Held:
 
 
 @pytest.fixture
-async def held(clock: Clock) -> Held:
+async def held(clock: StillClock) -> Held:
     return await Held().begun()
 
 
@@ -60,7 +46,7 @@ async def test_the_same_server_is_asked_about_once_and_not_waited_for(held: Held
     assert held.asked == 3
 
 
-async def test_another_server_is_waited_for(held: Held, clock: Clock) -> None:
+async def test_another_server_is_waited_for(held: Held, clock: StillClock) -> None:
     assert await held.forward.objection(5, "two") == NOT_KNOWN
     held.told = 5
     assert not await held.forward.objection(5, "")
@@ -70,14 +56,14 @@ async def test_another_server_is_waited_for(held: Held, clock: Clock) -> None:
     assert await held.forward.objection(5, "one") == NOT_KNOWN
 
 
-async def test_a_server_whose_connections_break_is_waited_for_no_longer(held: Held, clock: Clock) -> None:
+async def test_a_server_whose_connections_break_is_waited_for_no_longer(held: Held, clock: StillClock) -> None:
     for _ in range(4):
         assert await held.forward.objection(5, "two") == NOT_KNOWN
         clock.at += HELD_SECONDS / 4
     assert not await held.forward.objection(5, "two")
 
 
-async def test_what_was_told_once_counts_on_each_server(held: Held, clock: Clock) -> None:
+async def test_what_was_told_once_counts_on_each_server(held: Held, clock: StillClock) -> None:
     held.told = 7
     assert await held.forward.objection(5, "two") == WENT_BACK
     held.told = None
