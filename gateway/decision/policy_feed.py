@@ -281,7 +281,10 @@ class PolicyFeed:
 
     async def _use(self, version: PolicyVersion | None) -> bool:
         """Put a version in force; whether it is another one than before."""
-        if version is None or version == self._decision.given.version:
+        if version is None:
+            return False
+        # Given, and not in force: whoever put it in force did not come to the end of the sessions.
+        if version == self._decision.given.version and version.number == self.policy_in_force:
             return False
         policy: Policy = policy_of(version, self._decision.given)
         await self._decision.use(policy)

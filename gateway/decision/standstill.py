@@ -27,20 +27,40 @@ class Standstill:
     def __init__(self, decision: DecisionPoint, catch_up: Callable[[], Awaitable[None]]) -> None:
         self._decision = decision
         self._catch_up = catch_up
+        self._learning: set[asyncio.Task[None]] = set()
 
     async def watch(self) -> None:
         """Keep the decision point trusted, until cancelled."""
-        while True:
-            self._decision.trust(TRUSTED_SECONDS)
-            await asyncio.sleep(PULSE_SECONDS)
-            late = self._decision.untrusted_for
-            if late > 0.0:
-                log.warning("stood_still", seconds=round(late + TRUSTED_SECONDS, 1))
-                await self._learn_what_was_missed()
+        try:
+            while True:
+                self._decision.trust(TRUSTED_SECONDS)
+                await asyncio.sleep(PULSE_SECONDS)
+                self._settle()
+                late = self._decision.untrusted_for
+                if late > 0.0:
+                    log.warning("stood_still", seconds=round(late + TRUSTED_SECONDS, 1))
+                    await self._learn_what_was_missed()
+        finally:
+            for each in self._learning:
+                each.cancel()
+            await asyncio.gather(*self._learning, return_exceptions=True)
 
     async def _learn_what_was_missed(self) -> None:
+        learning = asyncio.create_task(self._learn())
+        self._learning.add(learning)
+        # Not cancelled when it is given up: in the midst of a change, sessions would be left that nobody judges by it.
+        await asyncio.wait({learning}, timeout=GIVE_UP_SECONDS)
+        if not learning.done():
+            log.warning("change_log_unreadable", error="no answer in time", age_seconds=0.0)
+
+    async def _learn(self) -> None:
         try:
-            async with asyncio.timeout(GIVE_UP_SECONDS):
-                await self._catch_up()
-        except (StoreUnavailable, TimeoutError) as error:
-            log.warning("change_log_unreadable", error=str(error) or "no answer in time", age_seconds=0.0)
+            await self._catch_up()
+        except StoreUnavailable as error:
+            log.warning("change_log_unreadable", error=str(error), age_seconds=0.0)
+
+    def _settle(self) -> None:
+        """Let go of what has ended; a mistake there ends the watch."""
+        for each in [each for each in self._learning if each.done()]:
+            self._learning.discard(each)
+            each.result()

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
+import pytest
+from structlog.testing import capture_logs
+
 from gateway.decision.decision_point import TRUSTED_WITHIN_SECONDS, DecisionPoint
 from gateway.decision.device_cache import DeviceCache
-from gateway.decision.standstill import PULSE_SECONDS, TRUSTED_SECONDS, Standstill
+from gateway.decision.standstill import GIVE_UP_SECONDS, PULSE_SECONDS, TRUSTED_SECONDS, Standstill
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Unavailable
 from gateway.domain.verdict import Effect, Verdict
@@ -38,6 +41,7 @@ class Stopped:
         self.skipped = 0.0
         self.log_is_away = False
         self.caught_up = 0
+        self.reading_seconds = 0.1
         cache = DeviceCache(self._read)
         self.decision = DecisionPoint(cache, policy(unavailable=Unavailable.ALLOW), self._now)
         self.standstill = Standstill(self.decision, self._catch_up)
@@ -49,7 +53,7 @@ class Stopped:
         return self.record
 
     async def _catch_up(self) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self.reading_seconds)
         if self.log_is_away:
             raise StoreUnavailable("away")
         self.caught_up += 1
@@ -114,6 +118,42 @@ def test_when_the_log_cannot_be_read_what_was_known_counts_again() -> None:
         assert stopped.caught_up == 0
 
     run(scenario)
+
+
+def test_a_reading_that_takes_long_is_given_up_and_goes_on() -> None:
+    """It may be in the midst of a change, which nobody would bring to its end."""
+
+    async def scenario(stopped: Stopped) -> None:
+        stopped.reading_seconds = 1.2 * GIVE_UP_SECONDS
+        stopped.record = TURNED
+        stopped.skipped += 10 * TRUSTED_SECONDS
+        with capture_logs() as logged:
+            await asyncio.sleep(1.1 * GIVE_UP_SECONDS)
+        assert [each["event"] for each in logged] == ["stood_still", "change_log_unreadable"]
+        assert stopped.caught_up == 0
+        assert stopped.decision.judge(ASKED) is not None
+        await asyncio.sleep(0.2 * GIVE_UP_SECONDS)
+        assert stopped.caught_up == 1
+
+    run(scenario)
+
+
+def test_a_mistake_in_what_was_missed_ends_the_watch_also_after_it_was_given_up() -> None:
+    async def scene(loop: OrderedLoop) -> None:
+        loop.calm = True
+        stopped = Stopped()
+
+        async def mistaken() -> None:
+            await asyncio.sleep(1.2 * GIVE_UP_SECONDS)
+            raise LookupError("a mistake")
+
+        pulse = asyncio.create_task(Standstill(stopped.decision, mistaken).watch())
+        await asyncio.sleep(PULSE_SECONDS)
+        stopped.skipped += 10 * TRUSTED_SECONDS
+        with pytest.raises(LookupError):
+            await pulse
+
+    in_order(0, scene)
 
 
 def test_without_a_pulse_a_question_is_answered_by_setting_and_a_known_denial_stays() -> None:
