@@ -5,6 +5,7 @@ only place that knows the order of reports: the highest (generated_at, sequence)
 sequence it names, a full list that suddenly shrinks is not believed.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -231,9 +232,10 @@ def apply_report(current: Inventory | None, report: InventoryReport, max_scope: 
     """The state after a report, or why it changes nothing.
 
     Order: a report counts only if its (generated_at, sequence) is above the stored one, whatever it says, because
-    transports retry and overlap. A delta must name the stored sequence as its base and leave no more than ``APPS_KEPT``
-    (``GAP`` otherwise: ask for a full one). More than five minutes in the future is refused. A full list that shrinks
-    unbelievably keeps the old apps beside its own and marks the state suspicious.
+    transports retry and overlap. A delta must name the stored sequence as its base, leave no more than ``APPS_KEPT``,
+    and name no app of which there are several (``GAP`` otherwise: ask for a full one). More than five minutes in the
+    future is refused. A full list that shrinks unbelievably keeps the old apps beside its own and marks the state
+    suspicious.
     """
     if report.generated_at > now + FUTURE_TOLERANCE_SECONDS:
         return Applied(Outcome.FUTURE, current)
@@ -317,13 +319,17 @@ def _apply_full(current: Inventory | None, report: InventoryReport, scope: Scope
 def _apply_delta(current: Inventory | None, report: InventoryReport, scope: Scope, capped: bool) -> Applied:
     if current is None or report.base_sequence != current.sequence or report.boot_id != current.boot_id:
         return Applied(Outcome.GAP, current)
-    apps = {app_key(app): app for app in current.apps}
-    for reported in report.apps:
-        if reported.state.present:
-            apps[app_key(reported.app)] = reported.app
-        else:
-            apps.pop(app_key(reported.app), None)
-    after = tuple(apps.values())
+    said = tuple(dict.fromkeys(report.apps))
+    changed = {app_key(each.app): each.app if each.state.present else None for each in said}
+    known = [(app_key(app), app) for app in current.apps]
+    copies = Counter(key for key, _ in known if key in changed)
+    if len(changed) < len(said) or any(number > 1 for number in copies.values()):
+        # Of an app that is there twice (two versions, two profiles) nobody can say which one is meant: lest the other
+        # is forgotten, only a whole list tells.
+        return Applied(Outcome.GAP, current)
+    # What is changed stays in its place; what is new comes behind.
+    kept = [changed.pop(key, app) for key, app in known]
+    after = tuple(app for app in (*kept, *changed.values()) if app is not None)
     if len(after) > max(APPS_KEPT, len(current.apps)):
         # Of so many only a whole list is believed, which has a bound of its own.
         return Applied(Outcome.GAP, current)

@@ -146,7 +146,7 @@ class Ingest:
         if refused := _not_allowed(source, report, self._evidence.rules):
             return refused
         applied = apply_report(current, report, source.max_scope, self._now())
-        if refused := _not_applicable(applied, current):
+        if refused := _not_applicable(applied, current, report):
             return refused
         if applied.outcome is not Outcome.STALE and applied.inventory is not None:
             inventory = with_canonical_keys(applied.inventory, self._evidence.rules)
@@ -246,13 +246,20 @@ def _not_allowed(source: Source, report: InventoryReport, rules: IdentityRules) 
     return None
 
 
-def _not_applicable(applied: Applied, current: Inventory | None) -> Refusal | None:
+def _not_applicable(applied: Applied, current: Inventory | None, report: InventoryReport) -> Refusal | None:
     if applied.outcome is Outcome.FUTURE:
         sentence = "the report was generated in the future: set the clock of the device and send a new report"
         return Refusal(RefusalKind.FUTURE, sentence)
     if applied.outcome is Outcome.GAP:
-        stored = "nothing is stored for the device" if current is None else f"the stored sequence is {current.sequence}"
-        return Refusal(RefusalKind.GAP, f"this delta does not fit, {stored}: send a full report")
+        if current is None:
+            why = "does not fit, nothing is stored for the device"
+        elif report.base_sequence != current.sequence:
+            why = f"does not fit, the stored sequence is {current.sequence}"
+        elif report.boot_id != current.boot_id:
+            why = "does not fit, the list that is stored is another installation's"
+        else:
+            why = "names an app of which there are several, or leaves too many apps"
+        return Refusal(RefusalKind.GAP, f"this delta {why}: send a full report")
     return None
 
 

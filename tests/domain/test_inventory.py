@@ -191,6 +191,33 @@ def test_deltas_do_not_grow_a_list_without_end() -> None:
     assert applied(too_long, delta(ReportedApp(FIREFOX))).outcome is Outcome.GAP
 
 
+OLD, NEW = replace(TIKTOK, version="1"), replace(TIKTOK, version="6")
+
+
+def test_a_delta_forgets_no_copy_of_an_app_that_is_there_twice() -> None:
+    """A ban of the old version refused the phone, and a delta about something else let it in."""
+    assert set(after(known(OLD, NEW, MAIL), delta(gone(MAIL), ReportedApp(FIREFOX))).apps) == {OLD, NEW, FIREFOX}
+
+
+@pytest.mark.parametrize(
+    "said", [(gone(TIKTOK),), (gone(NEW),), (ReportedApp(NEW),), (ReportedApp(replace(TIKTOK, version="7")),)]
+)
+def test_a_delta_does_not_tell_of_an_app_that_is_there_twice(said: tuple[ReportedApp, ...]) -> None:
+    """Nobody can say which one is meant."""
+    current = known(OLD, NEW, MAIL)
+    assert applied(current, delta(*said)) == Applied(Outcome.GAP, current)
+
+
+@pytest.mark.parametrize(
+    "said", [(ReportedApp(NEW), gone(OLD)), (gone(OLD), ReportedApp(NEW)), (ReportedApp(OLD), ReportedApp(NEW))]
+)
+def test_a_delta_does_not_name_an_app_twice(said: tuple[ReportedApp, ...]) -> None:
+    """By the order alone one of them would have counted."""
+    current = known(OLD, MAIL)
+    assert applied(current, delta(*said)) == Applied(Outcome.GAP, current)
+    assert after(current, delta(ReportedApp(NEW), ReportedApp(NEW))).apps == (NEW, MAIL)
+
+
 def test_a_delta_leaves_alone_what_it_does_not_say() -> None:
     said = {"device_keys": (DeviceKey("serial", "S"),), "compromised": True, "compliant": False, "os_version": "16"}
     before = replace(known(MAIL), ownership=Ownership.PERSONAL, **said)  # type: ignore[arg-type]

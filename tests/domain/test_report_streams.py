@@ -29,6 +29,8 @@ from gateway.domain.verdict import Cause
 from tests.support.evidence_strategies import DAY, HOUR, LOGIN, MINUTE, NOW, thorough
 
 POOL = [f"com.example.app{number}" for number in range(12)]
+TWICE = ["com.example.app0 2", "com.example.app3 2"]
+"""Ids with a version: of each the pool has one without."""
 BANNED = {"Zero": "com.example.app0", "Eleven": "com.example.app11"}
 INDEX = compiled(Ban(name, (Matcher(MatcherKind.ID, app_id, Platform.ANDROID),)) for name, app_id in BANNED.items())
 MAX_AGE = {"mdm": 4 * HOUR, "agent": DAY}
@@ -56,13 +58,18 @@ class Said:
             NOW - self.minutes_ago * MINUTE,
             NOW,
             tuple(
-                ReportedApp(App(Platform.ANDROID, app_id), AppState.INSTALLED if there else AppState.REMOVED)
-                for app_id, there in self.apps
+                ReportedApp(app_of(name), AppState.INSTALLED if there else AppState.REMOVED)
+                for name, there in self.apps
             ),
             self.sequence,
             None if self.full else self.base,
             self.boot,
         )
+
+
+def app_of(name: str) -> App:
+    app_id, _, version = name.partition(" ")
+    return App(Platform.ANDROID, app_id, version=version)
 
 
 # --- The model
@@ -79,6 +86,10 @@ class Known:
     apps: dict[str, None]
     full_minutes_ago: int | None
     doubtful: bool
+
+
+def has(known: Known, app_id: str) -> bool:
+    return any(name.partition(" ")[0] == app_id for name in known.apps)
 
 
 @dataclass(slots=True)
@@ -115,6 +126,12 @@ class Model:
     def _take_delta(self, known: Known | None, said: Said, scope: Scope) -> str:
         if known is None or known.sequence != said.base or known.boot != said.boot:
             return "gap"
+        named = {app_id.partition(" ")[0] for app_id, _ in said.apps}
+        copies = [app_id for app_id in known.apps if app_id.partition(" ")[0] in named]
+        if len(named) < len(set(said.apps)) or len({app_id.partition(" ")[0] for app_id in copies}) < len(copies):
+            return "gap"
+        for app_id in copies:
+            known.apps.pop(app_id)
         for app_id, there in said.apps:
             if there:
                 known.apps[app_id] = None
@@ -138,9 +155,9 @@ class Model:
         found = set()
         for name, banned in BANNED.items():
             for source, known in self.sources.items():
-                if banned in known.apps and not any(
+                if has(known, banned) and not any(
                     other != source
-                    and banned not in said.apps
+                    and not has(said, banned)
                     and said.scope is Scope.DEVICE
                     and not said.doubtful
                     and said.full_minutes_ago is not None
@@ -177,7 +194,8 @@ scopes = st.sampled_from([Scope.DEVICE, Scope.DEVICE, Scope.DEVICE, Scope.WORK_P
 app_lists = st.one_of(
     st.just([(app_id, True) for app_id in POOL]),
     st.just([(app_id, True) for app_id in POOL[1:11]]),
-    st.lists(st.tuples(st.sampled_from(POOL), st.sampled_from([True, True, False])), max_size=4),
+    st.just([(app_id, True) for app_id in [*POOL, *TWICE]]),
+    st.lists(st.tuples(st.sampled_from([*POOL, *TWICE]), st.sampled_from([True, True, False])), max_size=4),
 ).map(tuple)
 anything = st.builds(
     Said,
@@ -236,7 +254,7 @@ def test_inventory_and_posture_are_the_model_s(stream: list[Said], limits: dict[
     assert set(inventories) == set(model.sources)
     for source, known in model.sources.items():
         found = inventories[source]
-        assert {app.id for app in found.apps} == set(known.apps)
+        assert {f"{app.id} {app.version}".rstrip() for app in found.apps} == set(known.apps)
         assert len(found.apps) == len(known.apps)
         assert (found.scope, found.suspicious, found.sequence) == (known.scope, known.doubtful, known.sequence)
         assert found.generated_at == NOW - known.minutes_ago * MINUTE

@@ -119,6 +119,14 @@ async def test_a_delta_on_another_base(receiver: Receiving, base: int) -> None:
     assert not await receiver.remembered("msg_1")
 
 
+async def test_a_delta_about_an_app_that_it_names_twice(receiver: Receiving) -> None:
+    await receiver.post(full(10, (GMAIL, TIKTOK)))
+    answer = await receiver.post(delta(11, 10, added=(TIKTOK,), gone=(TIKTOK,)))
+    assert answer.status_code == 409
+    assert "names an app of which there are several, or leaves too many apps: send a full" in answer.json()["detail"]
+    assert await receiver.apps() == [GMAIL, TIKTOK]
+
+
 async def test_a_delta_for_an_unknown_device_or_installation(receiver: Receiving) -> None:
     answer = await receiver.post(delta(12, 10))
     assert answer.status_code == 409

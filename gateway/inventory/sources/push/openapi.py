@@ -67,8 +67,8 @@ def _submit() -> dict[str, Any]:
             ),
             "408": _problem("The body did not arrive in time"),
             "409": _problem(
-                "Same webhook-id with another body, or delta whose base_sequence is not the stored one; "
-                "send a full report"
+                "Same webhook-id with another body, or delta whose base_sequence is not the stored one, or that names "
+                "an app id of which there are several entries; send a full report"
             ),
             "410": _problem("The source was removed; stop sending"),
             "413": _problem("Body over the limit"),
