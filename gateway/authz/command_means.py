@@ -22,7 +22,9 @@ NOBODY: Final = 68
 """``doveadm kick`` where nobody was there (EX_NOHOST)."""
 SAID_LONGEST: Final = 2_000
 LEFT_MOST: Final = 16
-"""Programs that go on after their time because they are another user's; no more are begun then."""
+"""Programs that go on after their time; no more are begun then."""
+KILLED_SECONDS: Final = 1.0
+"""So long one that was killed is waited for."""
 
 
 class CommandMeans:
@@ -80,17 +82,14 @@ class CommandMeans:
     async def _end(self, process: Process) -> None:
         if process.returncode is not None:
             return
-        try:
+        # kill(2): sudo is root's, whoever has started it.
+        with suppress(ProcessLookupError, PermissionError):
             process.kill()
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            # kill(2): sudo is root's, whoever has started it. Nobody waits for it but this task.
-            waiting = asyncio.get_running_loop().create_task(process.wait())
-            self._left.add(waiting)
-            waiting.add_done_callback(self._left.discard)
-            return
-        await process.wait()
+        # It may not be ours to kill, hang in the kernel, or have left its output to a child. Only this task waits on.
+        waiting = asyncio.get_running_loop().create_task(process.wait())
+        self._left.add(waiting)
+        waiting.add_done_callback(self._left.discard)
+        await asyncio.wait({waiting}, timeout=KILLED_SECONDS)
 
     async def close(self) -> None:
         """Wait no longer for what goes on after its time."""

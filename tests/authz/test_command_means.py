@@ -1,5 +1,6 @@
 """A program of the operator's ends sessions: the name is one argument, time is bounded, what it says is told."""
 
+import asyncio
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from gateway.authz import command_means
 from gateway.authz.command_means import CommandMeans
 from gateway.authz.cutter import CutFailed
-from tests.support.fronted import until
+from tests.support.fronted import settled, until
 
 REMEMBER = "import sys, pathlib; pathlib.Path(sys.argv[1]).open('a').write(repr(sys.argv[2:]) + '\\n')"
 
@@ -46,6 +47,32 @@ async def test_it_is_killed_after_its_time(monkeypatch: pytest.MonkeyPatch) -> N
     means = CommandMeans([sys.executable, "-c", "import time; time.sleep(600)", "{user}"])
     with pytest.raises(CutFailed, match="does not end"):
         await means.cut(["anna"])
+
+
+async def test_one_that_leaves_its_output_to_a_child_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio takes a program for ended when its output has."""
+    monkeypatch.setattr(command_means, "SECONDS", 0.5)
+    monkeypatch.setattr(command_means, "KILLED_SECONDS", 0.1)
+    go, begun, begin = tmp_path / "go", list[Process](), asyncio.create_subprocess_exec
+
+    async def kept(*words: str, **streams: int) -> Process:
+        begun.append(await begin(*words, **streams))  # type: ignore[arg-type]
+        return begun[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", kept)
+    wait = "import os, sys, time\nos.fork()\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.05)"
+    means = CommandMeans([sys.executable, "-c", wait, str(go), "{user}"])
+    async with asyncio.timeout(30):
+        with pytest.raises(CutFailed, match="does not end"):
+            await means.cut(["anna"])
+        go.touch()
+        # uvloop complains of pipes that are open at its end.
+        assert begun[0].stderr is not None
+        await begun[0].stderr.read()
+        await until(lambda: not means._left)
+        await settled()
 
 
 async def test_one_that_runs_as_root_is_not_ours_to_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
