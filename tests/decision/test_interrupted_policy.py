@@ -23,10 +23,12 @@ class Phone:
     def __init__(self, request: AccessRequest) -> None:
         self.request = request
         self.told: list[Effect] = []
+        self.first = asyncio.Event()
 
     def verdict_turned(self, verdict: Verdict) -> None:
         """Its end."""
         self.told.append(verdict.effect)
+        self.first.set()
 
 
 async def put(store: MemoryStore, flag: Flag, number: int) -> None:
@@ -53,8 +55,7 @@ async def test_it_is_put_in_force_anew() -> None:
     await put(store, Flag.ENFORCE, 2)
 
     catching_up = asyncio.create_task(feed.catch_up())
-    while not phones[0].told:
-        await asyncio.sleep(0)
+    await phones[0].first.wait()
     catching_up.cancel()
     await asyncio.gather(catching_up, return_exceptions=True)
     assert not all(phone.told for phone in phones)

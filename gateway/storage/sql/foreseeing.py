@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gateway.ports.store import ForeseenReport, PinnedBinding, StoredMessage, StoreUnavailable
 from gateway.storage.sql.group_memory import GroupMemory, Key
+from gateway.storage.sql.put_off import PERSON
 from gateway.storage.sql.reading import decoded_inventory, person_of
 from gateway.storage.sql.under_login import under_login
 
@@ -26,8 +27,10 @@ _MESSAGES = (
     "FROM unnest($1::text[], $2::text[]) AS w(source_id, message_id) CROSS JOIN LATERAL "
     "(SELECT * FROM messages WHERE source_id = w.source_id AND message_id = w.message_id OFFSET 0) AS m"
 )
+# By name: the next version may have added a column while this one still runs.
+_PERSON = ", ".join(f"p.{column}" for column in PERSON)
 _PEOPLE = (
-    "SELECT w.login AS asked, p.* FROM unnest($1::text[]) AS w(login) CROSS JOIN LATERAL "
+    f"SELECT w.login AS asked, {_PERSON} FROM unnest($1::text[]) AS w(login) CROSS JOIN LATERAL "  # noqa: S608
     "(SELECT people.* FROM person_logins AS l JOIN people USING (person_id) WHERE l.login = w.login OFFSET 0) AS p"
 )
 # The columns of ``under_login.UNDER_LOGIN``.

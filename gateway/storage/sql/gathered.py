@@ -7,6 +7,7 @@ undone. Where rows that were put off cannot be written, nobody knows whose they 
 run again with nothing put off (``alone``).
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from weakref import proxy
@@ -109,7 +110,29 @@ class Gathered:
         self._unit.memory.forget(tables)
 
     async def _mark(self) -> None:
-        """Set the unit's savepoint, behind what units before it have put off."""
+        """Set the unit's savepoint, behind what units before it have put off.
+
+        Whoever gives the unit up does not cut that short: a statement that is cancelled costs the connection, and these
+        rows are of others.
+        """
+        marking = asyncio.ensure_future(self._set_savepoint())
+        given_up = False
+        try:
+            while not marking.done():
+                try:
+                    await asyncio.wait({marking})
+                except asyncio.CancelledError:
+                    given_up = True
+            if given_up:
+                # What it has met stands in ``failed``.
+                marking.exception()
+                raise asyncio.CancelledError
+            marking.result()
+        finally:
+            # The error that it has goes through this frame.
+            del marking
+
+    async def _set_savepoint(self) -> None:
         try:
             await self._write_put_off()
             await self._transaction.savepoint("SAVEPOINT unit")

@@ -165,6 +165,8 @@ class GroupCommit:
         self._waiting: deque[_Unit] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closed = False
+        self._foresees = True
+        """Whether what works will look at is read ahead, where the database gains by it."""
         self.forward = GoesForward()
 
     async def submit(self, work: Callable[[Writing], Awaitable[T]]) -> tuple[T, tuple[Change, ...]]:
@@ -283,7 +285,7 @@ class GroupCommit:
         """Read at once what works that wait will look at; for how many of them, from the first on, that was done."""
         ahead = list(islice(self._waiting, FORESEEN_AT_ONCE))
         reports = [report for unit in ahead if (report := unit.foreseen()) is not None]
-        if not (reports and group.foresees):
+        if not (reports and group.foresees and self._foresees):
             return 0
         try:
             await group.foresee(reports)
@@ -291,9 +293,11 @@ class GroupCommit:
             for unit in ahead:
                 # Not a second time: one of them may be why.
                 unit.blind = True
-            if isinstance(error, StoreUnavailable | Conflict):
-                raise _TransactionLost(error) from error
-            raise
+            if not isinstance(error, StoreUnavailable | Conflict):
+                # A mistake of ours would be made again with the next ones. Each can read for itself.
+                log.exception("reading_ahead_failed")
+                self._foresees = False
+            raise _TransactionLost(error) from error
         return len(ahead)
 
     async def _one(self, transaction: Transaction, group: Group, unit: _Unit, done: list[tuple[_Unit, Any]]) -> None:
@@ -306,6 +310,10 @@ class GroupCommit:
         if transaction.lost:
             ended = StoreUnavailable("the database ended the transaction")
             unit.fail(error or ended)
+            if isinstance(error, asyncio.CancelledError):
+                # Its caller gave it up: nothing that the others, or the database, have done.
+                for other, _ in done:
+                    other.attempts -= 1
             raise _TransactionLost(ended)
         if error is None:
             await self._between(transaction, group, unit, group.keep())

@@ -12,7 +12,8 @@ from gateway.ports.store import StoredMessage
 
 Key = tuple[str, str]
 
-_PERSON = ("person_id", "aliases", "groups", "display_name", "language", "time_zone", "origin", "address")
+PERSON = ("person_id", "aliases", "groups", "display_name", "language", "time_zone", "origin", "address")
+"""The columns of a person."""
 _VALUE = ("kind", "owner", "key", "until", "content")
 _STEP = ("source_id", "source_device", "generated_at", "received_at", "at", "added", "removed", "before")
 _STATED = ("key_type", "value", "source_id", "source_device")
@@ -99,7 +100,7 @@ class PutOff:
     async def write(self, rows: Sayer) -> None:
         """Write all, what is referred to before what refers to it. Raises ``StoreUnavailable`` and ``Conflict``."""
         if self.people:
-            await rows.say(_ADD_PEOPLE, *_columns(_PERSON, self.people))
+            await rows.say(_ADD_PEOPLE, *_columns(PERSON, self.people))
             await rows.say(_ADD_LOGINS, *_columns(("person_id",), self.people))
         if self.past:
             await rows.say(_ADD_PAST, *_columns(_VALUE, self.past))

@@ -46,12 +46,16 @@ async def store(new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
     await opened.close()
 
 
-@pytest.fixture
-def ingest(store: SqlStore) -> Ingest:
+def ingest_of(store: SqlStore) -> Ingest:
     async def publish(changes: object) -> None:
         """Nobody listens."""
 
     return Ingest(Evidence(store, RULES, publish, lambda: BANNED), lambda: NOW)
+
+
+@pytest.fixture
+def ingest(store: SqlStore) -> Ingest:
+    return ingest_of(store)
 
 
 @pytest.fixture
