@@ -12,7 +12,7 @@ import structlog
 
 from gateway.decision.noted import Noted
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.audit.entry import GATEPOST, Value, moment_text
+from gateway.domain.audit.entry import GATEPOST, WHOLE_NUMBERS_BELOW, Value, moment_text
 from gateway.ports.store import Store, Writing
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ class Effects:
             try:
                 said = json.loads(row)
                 if "dropped" in said:
-                    dropped += max(0, int(said["dropped"]))
+                    dropped = min(dropped + _number(said["dropped"]), WHOLE_NUMBERS_BELOW - 1)
                     continue
                 subject, refusal = _subject(said)
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
@@ -85,11 +85,22 @@ class Effects:
             self._noted.add(*refusal)
 
 
+def _number(said: object) -> int:
+    """One that an entry can hold. Raises ``ValueError``."""
+    found = int(str(said))
+    if not 0 <= found < WHOLE_NUMBERS_BELOW:
+        raise ValueError
+    return found
+
+
 def _subject(said: dict[str, object]) -> tuple[Subject, tuple[int, int]]:
     texts = {name: said[name] for name in _TEXTS}
     if not all(isinstance(value, str) and len(value) <= TEXT_LONGEST for value in texts.values()):
         raise ValueError
-    at, version = float(str(said["at"])), int(str(said["policy_version"]))
+    # Every store must take them; a lone surrogate raises here.
+    if "\0" in "".join(map(str, texts.values())).encode().decode():
+        raise ValueError
+    at, version = float(str(said["at"])), _number(said["policy_version"])
     if not (texts["login"] and 0 <= at < LATEST):
         raise ValueError
     told: dict[str, Value] = {

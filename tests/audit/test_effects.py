@@ -104,6 +104,14 @@ async def test_counted_ones_alone_are_told_of() -> None:
         row("ann", at=1e300),
         row("ann", at="nan"),
         row("ann", policy_version="three"),
+        row("ann", policy_version=-1),
+        row("ann", policy_version=1 << 53),
+        row("ann\ud800"),
+        row("ann\0"),
+        row("ann", device="phone\udcff"),
+        row("ann", ban="Tik\0Tok"),
+        b'{"dropped": -1}',
+        b'{"dropped": 9007199254740992}',
     ],
 )
 async def test_what_cannot_be_read_is_left_out(bad: bytes) -> None:
@@ -112,6 +120,17 @@ async def test_what_cannot_be_read_is_left_out(bad: bytes) -> None:
         told = effects.read([bad, row("bob")])
     assert [subject.login for subject in told.subjects] == ["bob"]
     assert [each["event"] for each in logged] == ["effect_unreadable"]
+    await effects.take(told)
+
+
+async def test_a_number_is_no_larger_than_an_entry_holds() -> None:
+    store = MemoryStore()
+    effects = Effects(store)
+    await effects.take(
+        effects.read([b'{"dropped": %d}' % ((1 << 53) - 1)] * 2 + [row("ann", policy_version=2**53 - 1)])
+    )
+    (entry,) = await entries(store)
+    assert entry["details"] == {"number": 1, "not_noted": (1 << 53) - 1}
 
 
 async def test_a_stream_of_which_all_is_taken_takes_no_room(connection: RedisConnection) -> None:
