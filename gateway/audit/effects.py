@@ -5,19 +5,23 @@ after a fault; what was left out for want of room is counted in the log.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from gateway.decision.noted import Noted
 from gateway.domain.audit import AuditEntry, AuditKind, Subject
-from gateway.domain.audit.entry import GATEPOST, WHOLE_NUMBERS_BELOW, Value, moment_text
+from gateway.domain.audit.entry import ENTRY_BYTES, GATEPOST, WHOLE_NUMBERS_BELOW, Value, canonical, moment_text
 from gateway.ports.store import Store, Writing
 
 log = structlog.get_logger()
 
 SUBJECTS_TO_AN_ENTRY = 100
+"""Fewer where they say much."""
+ABOUT_ALL_BYTES = 1_000
+PSEUDONYMS_BYTES = 100
+"""More than the two of a subject take."""
 TEXT_LONGEST = 300
 LATEST = 1e11
 _TEXTS = ("event", "login", "device", "reason", "ban", "app", "protocol", "asker")
@@ -71,8 +75,7 @@ class Effects:
 
         async def work(writing: Writing) -> None:
             dropped = told.dropped
-            for begin in range(0, max(1, len(told.subjects)), SUBJECTS_TO_AN_ENTRY):
-                some = told.subjects[begin : begin + SUBJECTS_TO_AN_ENTRY]
+            for some in _pieces(told.subjects):
                 details: dict[str, Value] = {"number": len(some)}
                 if dropped:
                     details["not_noted"] = dropped
@@ -83,6 +86,20 @@ class Effects:
         # Not before: what is not in the log is read again, and must be new then.
         for refusal in sorted(told.refusals):
             self._noted.add(*refusal)
+
+
+def _pieces(subjects: Sequence[Subject]) -> Iterable[tuple[Subject, ...]]:
+    """As many to an entry as it holds; one empty piece of none."""
+    piece: list[Subject] = []
+    octets = 0
+    for each in subjects:
+        size = len(canonical(each.details)) + PSEUDONYMS_BYTES
+        if piece and (len(piece) >= SUBJECTS_TO_AN_ENTRY or octets + size > ENTRY_BYTES - ABOUT_ALL_BYTES):
+            yield tuple(piece)
+            piece, octets = [], 0
+        piece.append(each)
+        octets += size
+    yield tuple(piece)
 
 
 def _number(said: object) -> int:

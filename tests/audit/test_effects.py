@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.audit.effects import SUBJECTS_TO_AN_ENTRY, Effects
+from gateway.audit.effects import SUBJECTS_TO_AN_ENTRY, TEXT_LONGEST, Effects
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 from gateway.storage.redis import EffectReceiver, EffectSender, EmbeddedValkey, RedisConnection
@@ -57,6 +57,19 @@ async def test_many_effects_are_few_entries_and_name_nobody() -> None:
         "protocol": "activesync",
         "happened_at": "1970-01-12T13:46:40.500000Z",
     }
+
+
+async def test_long_effects_are_more_entries() -> None:
+    store = MemoryStore()
+    effects = Effects(store)
+    logins = [f"p{number}" for number in range(SUBJECTS_TO_AN_ENTRY)]
+    # Control characters are six octets each.
+    rows = [row(login, ban="\x01" * TEXT_LONGEST, app="\U0001f4f1" * TEXT_LONGEST) for login in logins]
+    await effects.take(effects.read([*rows, b'{"dropped": 3}']))
+    found = await entries(store)
+    assert sum(entry["details"]["number"] for entry in found) == sum(len(entry["subjects"]) for entry in found) == 100
+    assert [entry["details"].get("not_noted") for entry in found] == [3] + [None] * (len(found) - 1)
+    assert 4 < len(found) < 10
 
 
 async def test_a_refusal_that_several_workers_tell_of_stands_there_once() -> None:
