@@ -5,6 +5,7 @@ the request is signed by Standard Webhooks as well, so that the receiver knows t
 checkpoint is sent: it stands for all before it.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -18,6 +19,7 @@ from gateway.domain.audit.stored import StoredCheckpoint
 from gateway.domain.errors import DomainError
 
 PUSH_SECONDS = 10.0
+"""For the whole of it."""
 SECRET_PREFIX = "whsec_"  # noqa: S105  (how secrets begin)
 
 
@@ -52,12 +54,16 @@ class WebhookPush:
             **self._signed(body, checkpoint),
         }
         try:
-            # The machine's proxy settings are for other things; redirects would take it to somebody else.
+            # The machine's proxy settings are for other things; redirects would take it to somebody else. httpx's own
+            # time is for each octet: an answer that drips would hold up the next signing.
             async with (
+                asyncio.timeout(PUSH_SECONDS),
                 httpx.AsyncClient(verify=self._tls, timeout=PUSH_SECONDS, trust_env=False) as client,
                 client.stream("POST", self._url, content=body, headers=headers) as answer,
             ):
                 status = answer.status_code
+        except TimeoutError:
+            raise NotPushed(f"the webhook has not answered within {PUSH_SECONDS:.0f} s") from None
         except (httpx.HTTPError, OSError, ssl.SSLError) as error:
             raise NotPushed(f"the webhook cannot be reached: {type(error).__name__}: {error}") from None
         if not 200 <= status < 300:

@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import itertools
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
 from standardwebhooks import Webhook
 
+from gateway.audit import pushing
 from gateway.audit.pushing import NotPushed, WebhookPush
 from gateway.domain.audit.stored import StoredCheckpoint
 from gateway.domain.errors import DomainError
@@ -91,6 +94,29 @@ async def test_a_webhook_that_is_away_is_not_arrived(server: Server) -> None:
     await gone.wait_closed()
     with pytest.raises(NotPushed, match="the webhook cannot be reached"):
         await WebhookPush(f"http://127.0.0.1:{port}/", "", "", now)(NOTE)
+
+
+async def test_a_webhook_that_drips_its_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An octet now and then is within httpx's own time, which is for each reading."""
+    monkeypatch.setattr(pushing, "PUSH_SECONDS", 0.5)
+    hung_up = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(ConnectionError):
+            for octet in itertools.cycle(b"HTTP/1.1 100 Continue\r\n\r\n"):
+                writer.write(bytes((octet,)))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        hung_up.set()
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        async with asyncio.timeout(10):
+            with pytest.raises(NotPushed):
+                await WebhookPush(url, "", "", now)(NOTE)
+            await hung_up.wait()
 
 
 def test_what_cannot_be_used_is_said_at_the_start() -> None:
