@@ -233,7 +233,10 @@ class Writing(Reading, AuditWriting, NoticeWriting, PastWriting, ErasureWriting,
         ...
 
     async def put_message(self, source_id: str, message_id: str, message: StoredMessage) -> None:
-        """Remember a received message."""
+        """Remember a received message.
+
+        One of a time of which the audit log tells already (``evidence_told``) counts as of the moment behind that.
+        """
         ...
 
     async def forget_messages(self, before: float) -> int:

@@ -114,6 +114,7 @@ class MemoryWriting(
         self._own(self.tables.sources, "sources")[source.name] = source
 
     async def put_message(self, source_id: str, message_id: str, message: StoredMessage) -> None:
+        message = replace(message, received_at=max(message.received_at, self.tables.evidence_told))
         self._own(self.tables.messages, "messages")[source_id, message_id] = message
 
     async def forget_messages(self, before: float) -> int:

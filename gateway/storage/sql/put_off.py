@@ -48,7 +48,10 @@ _ADD_KEYS = (
 )
 _PUT_MESSAGES = (
     "INSERT INTO messages (source_id, message_id, digest, status, sequence, received_at) "
-    "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::float8[]) "
+    "SELECT w.source_id, w.message_id, w.digest, w.status, w.sequence, "
+    "greatest(w.received_at, (SELECT evidence_told FROM store_state)) "
+    "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::float8[]) "
+    "AS w(source_id, message_id, digest, status, sequence, received_at) "
     "ON CONFLICT (source_id, message_id) DO UPDATE SET digest = excluded.digest, status = excluded.status, "
     "sequence = excluded.sequence, received_at = excluded.received_at"
 )

@@ -201,7 +201,7 @@ class SqlWriting(SqlUnitInventories, SqlAuditWriting, SqlNoticeWriting, SqlPastW
             "digest": message.digest,
             "status": message.status,
             "sequence": message.sequence,
-            "received_at": message.received_at,
+            "received_at": max(message.received_at, await self.evidence_told()),
         }
         await self._put(s.messages, values)
 

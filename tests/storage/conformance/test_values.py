@@ -103,6 +103,23 @@ async def test_messages(store: Store) -> None:
         assert await reading.message("other", "2") is None
 
 
+async def test_a_message_of_a_time_that_the_audit_log_tells_of_counts_as_of_the_next_moment(store: Store) -> None:
+    early, late = StoredMessage("aa", "applied", 3, 10.0), StoredMessage("bb", "gap", 4, 20.0)
+
+    async def work(writing: Writing) -> None:
+        await writing.put_message("mdm", "before", early)
+        await writing.put_evidence_told(15.0)
+        await writing.put_message("mdm", "behind", early)
+        await writing.put_message("mdm", "late", late)
+
+    await store.write(work)
+    await store.write(lambda writing: writing.put_message("mdm", "another unit's", early))
+    async with store.read() as reading:
+        names = ("before", "behind", "late", "another unit's")
+        found = [await reading.message("mdm", name) for name in names]
+    assert [each.received_at for each in found if each] == [10.0, 15.0, 20.0, 15.0]
+
+
 async def test_inventories(store: Store) -> None:
     first = inventory("d1")
     await store.write(lambda writing: writing.put_inventory(first, added=first.apps))

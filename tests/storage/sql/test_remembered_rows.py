@@ -129,6 +129,8 @@ async def test_a_unit_asks_once(tmp_path: Path) -> None:
 
     async def work(writing: Writing) -> None:
         await writing.put_person(person())
+        # Known from here on: each message is held against it.
+        await writing.evidence_told()
         database = counted(writing)
         assert await writing.person_by_login(LOGIN) == await writing.person_by_login(LOGIN) == person()
         assert database.asked == 1
