@@ -136,9 +136,12 @@ class Checkpointing:
             if head.size - after >= self._settings.every_entries:
                 return True
             entries = await reading.audit_entries(max(after, self._looked_through), LOOKED_AT_ONCE)
+        if _somebody_acted(entries):
+            # Looked at again until it is signed, which may fail.
+            return True
         if entries:
             self._looked_through = entries[-1].seq
-        return _somebody_acted(entries)
+        return False
 
     async def _send(self) -> None:
         newest = self._newest

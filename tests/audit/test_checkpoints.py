@@ -1,6 +1,7 @@
 """When the log is signed, and what becomes of a checkpoint that nobody takes."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from structlog.testing import capture_logs
@@ -13,6 +14,7 @@ from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.checkpoint import read_note
 from gateway.domain.audit.stored import StoredCheckpoint
 from gateway.observability.metrics import Metrics
+from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 
 KEY = audit_key(Ed25519PrivateKey.generate())
@@ -188,3 +190,22 @@ async def test_a_store_that_takes_no_writes_is_told_of_once() -> None:
     site.store.unavailable = ""
     await site.signing.look()
     assert await site.sizes() == [2]
+
+
+async def test_an_act_that_could_not_be_signed_is_signed_when_the_store_takes_writes_again() -> None:
+    site = Site()
+    await site.write(AuditKind.POLICY_EDITED)
+    await site.signing.look()
+    await site.write(AuditKind.EFFECTS, 2)
+    await site.write(AuditKind.TOKEN_REVOKED)
+    write = site.store.write
+
+    async def full(work: Any) -> Any:
+        raise StoreUnavailable("the disk is full")
+
+    site.store.write = full  # type: ignore[method-assign]
+    await site.signing.look()
+    site.store.write = write  # type: ignore[method-assign]
+    assert await site.sizes() == [2]
+    await site.signing.look()
+    assert await site.sizes() == [2, 6]
