@@ -65,9 +65,12 @@ class Checkpointing:
         self._settings = settings
         self._now = now
         self._monotonic = monotonic
-        self._newest: StoredCheckpoint | None = None
         self._pushed = 0
         self._looked_through = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._newest: StoredCheckpoint | None = None
         self._unpushed_since: float | None = None
         self._push_again_at = 0.0
         self._failures = 0
@@ -78,9 +81,13 @@ class Checkpointing:
 
     async def run(self, held: object) -> None:
         """Look regularly, until cancelled."""
-        while held:
-            await self.look()
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        try:
+            while held:
+                await self.look()
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+        finally:
+            # Whoever holds the lease next says what is wrong.
+            self._begin()
 
     async def look(self) -> None:
         """Make a checkpoint if one is due, and send the newest one if it has not arrived."""
@@ -180,16 +187,17 @@ class Checkpointing:
 
     def gauge(self, metrics: Metrics) -> None:
         """Set the figures. Only who holds the lease has some."""
-        gauge = metrics.gauge
         if self._newest is not None:
-            gauge("gatepost_audit_size", "Entries of the audit log under the newest checkpoint").set(self._newest.size)
-            gauge("gatepost_audit_checkpoint_timestamp_seconds", "When the audit log was last signed").set(
-                self._newest.at
-            )
+            size = metrics.gauge("gatepost_audit_size", "Entries of the audit log under the newest checkpoint")
+            at = metrics.gauge("gatepost_audit_checkpoint_timestamp_seconds", "When the audit log was last signed")
+            size.set(self._newest.size)
+            at.set(self._newest.at)
+        else:
+            for name in ("gatepost_audit_size", "gatepost_audit_checkpoint_timestamp_seconds"):
+                metrics.families.pop(name, None)
         waiting = self._monotonic() - self._unpushed_since if self._unpushed_since is not None else 0.0
-        gauge("gatepost_audit_unpushed_seconds", "How long the newest checkpoint has not got to the webhook").set(
-            waiting
-        )
+        unpushed = "How long the newest checkpoint has not got to the webhook"
+        metrics.gauge("gatepost_audit_unpushed_seconds", unpushed).set(waiting)
 
 
 def _somebody_acted(entries: Sequence[StoredEntry]) -> bool:

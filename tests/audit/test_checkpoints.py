@@ -1,5 +1,7 @@
 """When the log is signed, and what becomes of a checkpoint that nobody takes."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +29,11 @@ class Receiver:
     refuses: bool = False
     got: list[int] = field(default_factory=list)
     asked: int = 0
+    asked_again: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, checkpoint: StoredCheckpoint) -> None:
         self.asked += 1
+        self.asked_again.set()
         if self.refuses:
             raise NotPushed("the webhook answered 503")
         self.got.append(checkpoint.size)
@@ -209,3 +213,30 @@ async def test_an_act_that_could_not_be_signed_is_signed_when_the_store_takes_wr
     assert await site.sizes() == [2]
     await site.signing.look()
     assert await site.sizes() == [2, 6]
+
+
+async def test_who_lost_the_lease_warns_of_nothing_and_counts_nothing() -> None:
+    """Another control process signs and sends now."""
+    receiver = Receiver(refuses=True)
+    site = Site(receiver)
+    await site.write(AuditKind.POLICY_EDITED)
+    await site.signing.look()
+    site.now += ALARM_AFTER_SECONDS
+    receiver.asked_again.clear()
+    metrics = Metrics()
+    running = asyncio.create_task(site.signing.run(held=True))
+    await asyncio.wait_for(receiver.asked_again.wait(), 10)
+    site.signing.gauge(metrics)
+    assert site.signing.trouble
+    assert metrics.families["gatepost_audit_size"].get() == 3
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    site.now += 1_000
+    site.signing.gauge(metrics)
+    assert site.signing.trouble == ""
+    assert metrics.families["gatepost_audit_unpushed_seconds"].get() == 0
+    assert set(metrics.families) == {"gatepost_audit_unpushed_seconds"}, "none is 0, which is a moment too"
+    # It gets the lease again.
+    await site.signing.look()
+    assert site.signing.trouble == ""
