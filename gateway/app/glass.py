@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -110,6 +111,10 @@ class GlassBook:
         self._store = store
         self._now = now
         self._trouble = ""
+        self._told = 0
+        """How many lines are told. Known without the file, which a full disk does not take."""
+        self._marked: int | None = None
+        """What the file said when it was looked at last."""
 
     async def run(self) -> None:
         """Look each second, until cancelled."""
@@ -137,23 +142,36 @@ class GlassBook:
 
     async def _tell(self) -> None:
         """Audit what is not yet. One that dies between the two tells a line twice rather than never."""
-        told = self._told()
-        for number, act in enumerate(self._journal.acts[told:], start=told + 1):
+        acts = self._journal.acts
+        if (marked := self._read_mark()) != self._marked:
+            # At the beginning, or by another control process beside this one in an upgrade.
+            self._told, self._marked = max(self._told, marked), marked
+        if 0 < len(acts) < self._told:
+            # Somebody moved the journal away: this is another one.
+            self._told = 0
+        for act in acts[self._told :]:
             entry = _entry(act)
 
             async def work(writing: Writing, entry: AuditEntry = entry) -> None:
                 await writing.log_audit(entry)
 
             await self._store.write(work)
-            self._audited.write_text(str(number))
+            self._told += 1
+            with suppress(OSError):
+                self._mark()
+        self._mark()
 
-    def _told(self) -> int:
+    def _mark(self) -> None:
+        """Note for the next life how many are told."""
+        if self._marked != self._told:
+            self._audited.write_text(str(self._told))
+            self._marked = self._told
+
+    def _read_mark(self) -> int:
         try:
-            told = int(self._audited.read_text()[:20])
+            return max(0, int(self._audited.read_text()[:20]))
         except (FileNotFoundError, ValueError):
             return 0
-        # Somebody moved the journal away: this is another one.
-        return told if 0 <= told <= len(self._journal.acts) else 0
 
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
