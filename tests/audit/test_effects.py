@@ -11,6 +11,7 @@ from gateway.audit.effects import SUBJECTS_TO_AN_ENTRY, TEXT_LONGEST, Effects
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 from gateway.storage.redis import EffectReceiver, EffectSender, EmbeddedValkey, RedisConnection
+from gateway.storage.redis import effects as streamed
 from gateway.storage.redis.names import EFFECTS
 from tests.storage.redis.conftest import connection, server
 
@@ -178,6 +179,38 @@ async def test_what_was_taken_is_not_taken_again(connection: RedisConnection) ->
     assert await another.next(0.01) == []
     await sender.send([b"three"])
     assert await EffectReceiver(connection).next(1.0) == [b"three"]
+
+
+async def test_what_the_stream_had_no_room_for_is_counted(
+    connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody took any for long."""
+    monkeypatch.setattr(streamed, "ROWS", 100)
+    sender, receiver = EffectSender(connection), EffectReceiver(connection)
+    await sender.send([b"taken"])
+    assert await receiver.next(1.0) == [b"taken"]
+    await receiver.taken()
+    for begin in range(0, 400, 50):
+        await sender.send([row(f"p{number}") for number in range(begin, begin + 50)])
+    for one in (receiver, EffectReceiver(connection)):
+        told = Effects(MemoryStore()).read(await one.next(1.0))
+        assert 100 <= len(told.subjects) < 400
+        assert told.dropped == 400 - len(told.subjects)
+        assert told.subjects[-1].login == "p399"
+    await one.taken()
+    await sender.send([b"next"])
+    assert await EffectReceiver(connection).next(1.0) == [b"next"]
+    assert await one.next(1.0) == [b"next"]
+
+
+async def test_rows_of_an_earlier_version_have_no_number(connection: RedisConnection) -> None:
+    await connection.call(lambda run_id: ("XADD", EFFECTS, "*", "m", b"one"))
+    await EffectSender(connection).send([b"two"])
+    receiver = EffectReceiver(connection)
+    assert await receiver.next(1.0) == [b"one", b"two"]
+    await receiver.taken()
+    await EffectSender(connection).send([b"three"])
+    assert await receiver.next(1.0) == [b"three"]
 
 
 async def test_a_receiver_that_waits_hears_of_them_at_once(server: EmbeddedValkey, connection: RedisConnection) -> None:

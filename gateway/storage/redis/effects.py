@@ -2,7 +2,8 @@
 
 Unlike sightings, what is taken twice would stand in the log twice: so whoever takes rows writes down how far, after
 they are committed. A control process that dies in between leaves one batch to be taken again. A stream of which all is
-taken is deleted, and begins anew: its cap is for the time in which nobody takes.
+taken is deleted, and begins anew: its cap is for the time in which nobody takes. The rows are numbered, so that those
+for which there was no room are counted: they are told of by a row of their own, as what workers did not note is.
 """
 
 from collections.abc import Sequence
@@ -10,17 +11,25 @@ from typing import Any
 
 from gateway.ports.state_cache import CacheUnavailable
 from gateway.storage.redis.connection import RedisConnection, Word
-from gateway.storage.redis.names import EFFECTS, EFFECTS_TAKEN
+from gateway.storage.redis.names import EFFECTS, EFFECTS_ADDED, EFFECTS_COUNTED, EFFECTS_TAKEN
 
 ROWS = 50_000
 """Kept on the stream, or a few more."""
 READ_AT_MOST = 500
 _START = b"0-0"
 
-_ADD = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i]) end"
+_ADD = """
+local number = tonumber(redis.call('GET', KEYS[2]) or '0')
+for i = 2, #ARGV do
+  number = number + 1
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i], 'n', number)
+end
+redis.call('SET', KEYS[2], number)
+"""
 
 # With the stream goes the position: the next stream's ids are the server's clock's, which may have been set back.
 _TAKEN = """
+redis.call('SET', KEYS[3], ARGV[2])
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 if #last > 0 and last[1][1] ~= ARGV[1] then redis.call('SET', KEYS[2], ARGV[1]) return 0 end
 redis.call('DEL', KEYS[1], KEYS[2])
@@ -38,7 +47,7 @@ class EffectSender:
         """Hand rows on. Raises ``CacheUnavailable``."""
 
         def compose(run_id: str) -> Sequence[Word]:
-            return "EVAL", _ADD, 1, EFFECTS, ROWS, *rows
+            return "EVAL", _ADD, 2, EFFECTS, EFFECTS_ADDED, ROWS, *rows
 
         if rows:
             await self._connection.call(compose)
@@ -51,12 +60,18 @@ class EffectReceiver:
         self._connection = connection
         self._position: bytes | None = None
         self._read_to = _START
+        self._counted = self._read_number = 0
+        """The number of the last row that was taken, and of the last one that was read."""
 
     async def next(self, timeout_seconds: float) -> Sequence[bytes]:
-        """The rows behind those that were taken; empty after the time-out. Raises ``CacheUnavailable``."""
+        """The rows behind those that were taken; empty after the time-out. Raises ``CacheUnavailable``.
+
+        Where rows between had no room any more, the first one says how many.
+        """
         try:
             if self._position is None:
-                known = await self._connection.call(lambda run_id: ("GET", EFFECTS_TAKEN))
+                known, counted = await self._connection.call(lambda run_id: ("MGET", EFFECTS_TAKEN, EFFECTS_COUNTED))
+                self._counted = self._read_number = int(counted or 0)
                 self._position = self._read_to = known or _START
             return await self._read(self._position, timeout_seconds)
         except CacheUnavailable:
@@ -69,16 +84,22 @@ class EffectReceiver:
         words: tuple[Word, ...] = ("XREAD", "COUNT", READ_AT_MOST, "BLOCK", block, "STREAMS", EFFECTS, position)
         answer: Any = await self._connection.call(lambda run_id: words, blocks_for=block / 1000)
         entries = answer[0][1] if answer else []
-        if entries:
-            self._read_to = entries[-1][0]
-        return [fields[1] for _, fields in entries]
+        if not entries:
+            return []
+        self._read_to = entries[-1][0]
+        numbers = [int(fields[3]) for _, fields in entries if len(fields) > 3]
+        missing = max(0, numbers[0] - self._counted - 1) if numbers else 0
+        self._read_number = numbers[-1] if numbers else self._counted
+        rows = [fields[1] for _, fields in entries]
+        return [b'{"dropped": %d}' % missing, *rows] if missing else rows
 
     async def taken(self) -> None:
         """Write down that the rows of the last ``next`` are in the log. Raises ``CacheUnavailable``."""
-        self._position = read_to = self._read_to
+        self._position, self._counted = self._read_to, self._read_number
+        read_to, number = self._read_to, self._read_number
 
         def compose(run_id: str) -> Sequence[Word]:
-            return "EVAL", _TAKEN, 2, EFFECTS, EFFECTS_TAKEN, read_to
+            return "EVAL", _TAKEN, 3, EFFECTS, EFFECTS_TAKEN, EFFECTS_COUNTED, read_to, number
 
         if await self._connection.call(compose):
             self._position = self._read_to = _START

@@ -11,6 +11,8 @@ FEED = "gp:feed"
 SIGHTINGS = "gp:sightings"
 EFFECTS = "gp:effects"
 EFFECTS_TAKEN = "gp:effects:taken"
+EFFECTS_ADDED = "gp:effects:added"
+EFFECTS_COUNTED = "gp:effects:counted"
 WORKERS = "gp:workers"
 SESSIONS = "gp:sessions"
 
