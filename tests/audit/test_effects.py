@@ -12,7 +12,7 @@ from gateway.ports.store import StoreUnavailable
 from gateway.storage.memory import MemoryStore
 from gateway.storage.redis import EffectReceiver, EffectSender, EmbeddedValkey, RedisConnection
 from gateway.storage.redis import effects as streamed
-from gateway.storage.redis.names import EFFECTS
+from gateway.storage.redis.names import EFFECTS, EFFECTS_ADDED, EFFECTS_COUNTED
 from tests.storage.redis.conftest import connection, server
 
 __all__ = ["connection", "server"]
@@ -211,6 +211,16 @@ async def test_rows_of_an_earlier_version_have_no_number(connection: RedisConnec
     await receiver.taken()
     await EffectSender(connection).send([b"three"])
     assert await receiver.next(1.0) == [b"three"]
+
+
+async def test_numbers_that_are_none_of_ours_keep_nobody_from_running(connection: RedisConnection) -> None:
+    for name in (EFFECTS_ADDED, EFFECTS_COUNTED):
+        await connection.call(lambda run_id, name=name: ("SET", name, b"many"))  # type: ignore[misc]
+    await connection.call(lambda run_id: ("XADD", EFFECTS, "*", "m", b"one", "n", b"-1"))
+    await EffectSender(connection).send([b"two"])
+    receiver = EffectReceiver(connection)
+    assert await receiver.next(1.0) == [b"one", b"two"]
+    await receiver.taken()
 
 
 async def test_a_receiver_that_waits_hears_of_them_at_once(server: EmbeddedValkey, connection: RedisConnection) -> None:

@@ -16,10 +16,11 @@ from gateway.storage.redis.names import EFFECTS, EFFECTS_ADDED, EFFECTS_COUNTED,
 ROWS = 50_000
 """Kept on the stream, or a few more."""
 READ_AT_MOST = 500
+NUMBER_LONGEST = 16
 _START = b"0-0"
 
 _ADD = """
-local number = tonumber(redis.call('GET', KEYS[2]) or '0')
+local number = tonumber(redis.call('GET', KEYS[2]) or '0') or 0
 for i = 2, #ARGV do
   number = number + 1
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i], 'n', number)
@@ -71,7 +72,7 @@ class EffectReceiver:
         try:
             if self._position is None:
                 known, counted = await self._connection.call(lambda run_id: ("MGET", EFFECTS_TAKEN, EFFECTS_COUNTED))
-                self._counted = self._read_number = int(counted or 0)
+                self._counted = self._read_number = _number(counted or b"0")
                 self._position = self._read_to = known or _START
             return await self._read(self._position, timeout_seconds)
         except CacheUnavailable:
@@ -87,7 +88,7 @@ class EffectReceiver:
         if not entries:
             return []
         self._read_to = entries[-1][0]
-        numbers = [int(fields[3]) for _, fields in entries if len(fields) > 3]
+        numbers = [_number(fields[3]) for _, fields in entries if len(fields) > 3]
         missing = max(0, numbers[0] - self._counted - 1) if numbers else 0
         self._read_number = numbers[-1] if numbers else self._counted
         rows = [fields[1] for _, fields in entries]
@@ -103,3 +104,8 @@ class EffectReceiver:
 
         if await self._connection.call(compose):
             self._position = self._read_to = _START
+
+
+def _number(octets: bytes) -> int:
+    """One that this code has written; 0 for what is none of ours."""
+    return int(octets) if octets.isdigit() and len(octets) < NUMBER_LONGEST else 0
