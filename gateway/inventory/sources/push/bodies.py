@@ -18,15 +18,26 @@ class TooLarge(InvalidValue):
     """The body is larger than allowed once unpacked."""
 
 
+def announced(body: bytes, limit: int) -> int:
+    """How much there may be within a gzip body, by its own words (RFC 1952 §2.3.1, ISIZE), at most ``limit``.
+
+    Whoever says too little is not unpacked.
+    """
+    return min(int.from_bytes(body[-4:], "little"), limit)
+
+
 def unpacked(body: bytes, limit: int) -> bytes:
-    """The octets within a gzip body (RFC 1952), one member of at most ``limit`` octets."""
+    """The octets within a gzip body (RFC 1952), one member of at most ``limit`` octets, and of what it announces."""
+    most = announced(body, limit)
     inflate = zlib.decompressobj(wbits=31)
     try:
-        content = inflate.decompress(body, limit + 1)
+        content = inflate.decompress(body, most + 1)
     except zlib.error:
         raise InvalidValue("the body is not the gzip that Content-Encoding says it is") from None
     if len(content) > limit:
         raise TooLarge(f"the body has more than {limit} octets once unpacked")
+    if len(content) > most:
+        raise InvalidValue("the gzip body holds more than its last four octets say")
     if not inflate.eof:
         raise InvalidValue("the gzip body ends too early: send it whole")
     if inflate.unused_data:

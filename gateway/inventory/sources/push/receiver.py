@@ -6,8 +6,8 @@ and only then anything that reads what is in it. A success leaves only after the
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 
 import structlog
@@ -20,9 +20,10 @@ from gateway.inventory.answers import Ack, AckStatus, Refusal, RefusalKind
 from gateway.inventory.ingest import Ingest
 from gateway.inventory.sources.problems import Refused, add_handlers
 from gateway.inventory.sources.push import openapi
-from gateway.inventory.sources.push.bodies import TooLarge, parsed, unpacked
+from gateway.inventory.sources.push.bodies import TooLarge, announced, parsed, unpacked
 from gateway.inventory.sources.push.intake import Intake, ReceiverLimits, busy
 from gateway.inventory.sources.push.payload import PayloadInvalid, read_report
+from gateway.inventory.sources.push.room import Room
 from gateway.inventory.sources.push.senders import Senders
 from gateway.inventory.sources.push.signatures import TOLERANCE_SECONDS, Signed, read_headers
 from gateway.ports.store import Conflict, Source, Store, StoreUnavailable
@@ -95,7 +96,7 @@ class _Receiver:
         self._now = now
         self._limits = limits
         self._intake = Intake(limits)
-        self._on_their_way: Counter[str] = Counter()
+        self._room = Room(limits)
         self._large = asyncio.Semaphore(limits.large_at_once)
         self._checks = asyncio.Semaphore(limits.large_at_once)
 
@@ -114,13 +115,11 @@ class _Receiver:
         signed = self._signed(request)
         async with self._intake.body(request) as body:
             source = await self._sender(request, signed, body)
-            try:
-                report = await self._report(source, body, coded)
-            except Refused as refused:
-                log.warning("report_unreadable", source=source.name, reason=refused.detail[:300])
-                raise
-            digest = hashlib.sha256(body).hexdigest()
-            answer = await self._ingested(source, signed.message_id, digest, report)
+            size = announced(body, self._limits.unpacked_bytes) if coded else len(body)
+            async with self._room.of(source.name, size):
+                report = await self._report(source, body, coded, max(size, len(body)))
+                digest = hashlib.sha256(body).hexdigest()
+                answer = await self._ingested(source, signed.message_id, digest, report)
         if isinstance(answer, Refusal):
             headers = {"Retry-After": str(HELD_AGAIN_SECONDS)} if answer.kind is RefusalKind.HELD else None
             raise Refused(_STATUS_OF[answer.kind], answer.kind.value, answer.sentence, headers=headers)
@@ -166,34 +165,41 @@ class _Receiver:
         except TimeoutError:
             raise busy(503, "too many reports are being checked", self._limits.retry_after_seconds) from None
 
-    async def _report(self, source: Source, body: bytes, coded: bool) -> InventoryReport:
+    async def _report(self, source: Source, body: bytes, coded: bool, size: int) -> InventoryReport:
         def read() -> InventoryReport:
             content = unpacked(body, self._limits.unpacked_bytes) if coded else body
             return read_report(parsed(content), source.name, self._now(), self._limits.apps)
 
         try:
-            if len(body) <= OWN_THREAD_FROM_BYTES and not coded:
+            if size <= OWN_THREAD_FROM_BYTES:
                 return read()
-            async with self._large:
+            async with self._in_turn():
                 return await asyncio.to_thread(read)
         except TooLarge as error:
-            raise Refused(413, "too_large", f"{error}: send fewer apps") from None
+            raise _unreadable(source, Refused(413, "too_large", f"{error}: send fewer apps")) from None
         except PayloadInvalid as error:
-            raise Refused(422, "invalid_payload", str(error), errors=error.errors) from None
+            raise _unreadable(source, Refused(422, "invalid_payload", str(error), errors=error.errors)) from None
         except InvalidValue as error:
-            raise Refused(400, "unreadable", str(error)) from None
+            raise _unreadable(source, Refused(400, "unreadable", str(error))) from None
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._limits.store_seconds):
+                await self._large.acquire()
+        except TimeoutError:
+            raise busy(503, "too many large reports are being read", self._limits.retry_after_seconds) from None
+        try:
+            yield
+        finally:
+            self._large.release()
 
     async def _ingested(self, source: Source, message_id: str, digest: str, report: InventoryReport) -> Ack | Refusal:
-        if self._on_their_way[source.name] >= self._limits.reports_at_once:
-            raise busy(429, f"the source {source.name} sends faster than its reports are stored", 1)
-        self._on_their_way[source.name] += 1
         try:
             async with asyncio.timeout(self._limits.store_seconds):
                 return await self._ingest.receive(source, message_id, digest, report)
         except (StoreUnavailable, Conflict, TimeoutError) as error:
             raise self._store_away(error) from None
-        finally:
-            self._on_their_way[source.name] -= 1
 
     def _store_away(self, error: Exception) -> Refused:
         log.warning("report_not_stored", error=f"{type(error).__name__}: {error}")
@@ -219,6 +225,11 @@ def _not_authentic(request: Request, sentence: str) -> Refused:
     log.warning("report_not_authentic", claimed=claimed, client=client, reason=sentence)
     # RFC 9110 §11.6.1 wants a challenge with every 401; no registered scheme names this one.
     return Refused(401, "not_authentic", sentence, headers={"WWW-Authenticate": "StandardWebhooks"})
+
+
+def _unreadable(source: Source, refused: Refused) -> Refused:
+    log.warning("report_unreadable", source=source.name, reason=refused.detail[:300])
+    return refused
 
 
 def _signer(sources: Sequence[Source], signed: Signed, body: bytes) -> Source | None:
