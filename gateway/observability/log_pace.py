@@ -47,6 +47,15 @@ KEYS_MOST = 200
 LEFT_OUT = "left_out"
 
 
+def said(record: logging.LogRecord) -> str:
+    """What a library's line says, also where its message and arguments don't fit each other; never raises."""
+    try:
+        return record.getMessage()
+    except Exception as error:
+        message = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+        return f"{message} (arguments do not fit: {type(error).__name__})"
+
+
 @dataclass(slots=True)
 class _Bucket:
     tokens: float
@@ -75,7 +84,7 @@ class LogPace:
         """Whether a library's line passes."""
         left_out = self.taken(f"logger:{record.name}")
         if left_out:
-            record.msg, record.args = f"{record.getMessage()} ({left_out} lines left out before)", ()
+            record.msg, record.args = f"{said(record)} ({left_out} lines left out before)", ()
         return left_out is not None
 
     def taken(self, key: str) -> int | None:

@@ -7,6 +7,8 @@ lost and nothing else: a full disk behind standard error, or a reader that hangs
 import logging
 import os
 import sys
+from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
 from json import JSONEncoder
 
@@ -14,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from gateway.observability.lines import STDERR
-from gateway.observability.log_pace import LogPace
+from gateway.observability.log_pace import LogPace, said
 from gateway.observability.secrets import masked, printable
 
 log = structlog.get_logger()
@@ -111,10 +113,8 @@ class _Stderr:
 
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except (TypeError, ValueError) as error:
-            # A library's message and its arguments don't fit each other.
-            record.msg, record.args = f"{record.msg} (arguments do not fit: {error})", ()
-            line = self.format(record)
-        _write(line)
+        # Whatever a library logs, and whoever calls it: that a line cannot be made is no error of theirs.
+        with suppress(Exception):
+            shown = copy(record)
+            shown.msg, shown.args = said(record), ()
+            _write(self.format(shown))

@@ -83,3 +83,47 @@ def test_what_a_stranger_s_request_can_write_is_paced() -> None:
         "mail_server_unwatchable",
         "certificate_wrong",
     } <= PACED
+
+
+def test_a_librarys_line_whose_arguments_do_not_fit_is_its_own_loss(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also where it is the one that says how many were left out."""
+    configure_logging("info", json=True)
+    [handler] = logging.getLogger().handlers
+    [paced] = handler.filters
+    pace = paced.__self__  # type: ignore[union-attr]
+    now = Now()
+    pace._now = now
+    for number in range(int(BURST) + 10):
+        logging.getLogger("lib").warning("line %s", number)
+    for arguments in (({"b": 1},), ("x", 2)):
+        now.at += 1.0
+        logging.getLogger("lib").warning("%(a)s and %d", *arguments)
+    now.at += 1.0
+    logging.getLogger("lib").warning("still there")
+    lines = [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()]
+    assert lines[-1] == "still there"
+    assert "(arguments do not fit: " in lines[-2]
+    assert "(10 lines left out before)" in lines[-3]
+
+
+class Unspeakable:
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"), [("%(a)s", ({"b": 1},)), ("%s", (Unspeakable(),)), (Unspeakable(), ()), ("%d", ("x",))]
+)
+def test_whatever_a_library_logs_its_caller_goes_on(
+    capfd: pytest.CaptureFixture[str], message: object, arguments: tuple[object, ...]
+) -> None:
+    configure_logging("info", json=True)
+    logging.getLogger("lib").warning(message, *arguments)
+    logging.getLogger("lib").warning("still there")
+    lines = [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()]
+    assert [line.partition(" (")[2] for line in lines[:-1]] in (
+        [f"arguments do not fit: {name})"] for name in ("KeyError", "RuntimeError", "TypeError")
+    )
+    assert lines[-1] == "still there"
