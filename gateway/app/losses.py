@@ -33,6 +33,8 @@ class Losses:
     policies: tuple[LostVersion, ...]
     """The newest first."""
     newest_policy: int
+    changes: range
+    """Numbers of changes that the backup does not have."""
     sources_added: tuple[str, ...]
     sources_returned: tuple[str, ...]
     """Removed since; the backup has them still."""
@@ -55,7 +57,7 @@ class Losses:
         """Whether anything at all is lost or comes back; erased people are told of by themselves."""
         since = self.since
         figures = (since.reports, since.devices_reported, since.devices_seen, since.pins)
-        named = (self.policies, self.sources_added, self.sources_returned, self.sources_rotated)
+        named = (self.policies, self.changes, self.sources_added, self.sources_returned, self.sources_rotated)
         return any(
             (
                 *figures,
@@ -74,6 +76,7 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
     async with present.read() as now, backup.read() as then:
         versions = await now.policies(POLICIES_AT_MOST)
         kept = await then.policy()
+        kept_change = next((each.number for each in await then.policy_changes(limit=1)), 0)
         sources, were = {each.name: each for each in await now.sources()}, await then.sources()
         tokens, knew = await now.tokens(), {each.id: each for each in await then.tokens()}
         operators, were_operators = await now.operators(), await then.operators()
@@ -84,6 +87,7 @@ async def losses(url: str, present: Store, backup: Store, taken_at: float) -> Lo
         since,
         tuple(LostVersion(v.number, v.author, v.created_at, v.summary) for v in versions if v.number > newest),
         versions[0].number if versions else 0,
+        range(kept_change + 1, since.newest_change + 1),
         tuple(sorted(sources.keys() - {each.name for each in were})),
         tuple(sorted(each.name for each in were if each.name not in sources)),
         tuple(sorted(each.name for each in were if _rotated(each, sources.get(each.name)))),

@@ -31,7 +31,7 @@ from gateway.changes.audited import change_told
 from gateway.domain.audit import AuditEntry, AuditKind
 from gateway.domain.audit.chain import AuditHead
 from gateway.domain.audit.entry import Value, moment_text
-from gateway.domain.change import PUT_BACK, UNDER_WAY, PolicyChange, State, put_back
+from gateway.domain.change import PUT_BACK, UNDER_WAY, PolicyChange, State, lost_upto, put_back
 from gateway.domain.errors import DomainError
 from gateway.domain.operator import NamedOperator, Role
 from gateway.domain.policy import PolicyVersion, policy_of
@@ -112,6 +112,7 @@ class Restoring:
         self._operators_lessened: tuple[NamedOperator, ...] = ()
         self._credentials_revoked: tuple[IssuedCredential, ...] = ()
         self._policy: PolicyVersion | None = None
+        self._changes_lost = range(0)
         self._lost: AuditHead | None = None
         """Where the present database's audit log stands; None: not known."""
         try:
@@ -166,6 +167,7 @@ class Restoring:
                         self._operators_lessened = lost.operators_lessened
                         self._credentials_revoked = lost.credentials_revoked
                         self._policy = self._first_version(newest, lost.newest_policy)
+                        self._changes_lost = lost.changes
                         async with present.read() as reading:
                             self._lost = await reading.audit_head()
                         if with_fleet:
@@ -224,7 +226,7 @@ class Restoring:
         ``preview`` must have been called.
         """
         try:
-            begin_another_life(self._fresh, secrets.token_hex(8), self._policy)
+            begin_another_life(self._fresh, secrets.token_hex(8), self._policy, self._in_their_place())
             _in_words(self._settle())
             moment = datetime.fromtimestamp(self._now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             if is_postgres(self._url):
@@ -234,6 +236,12 @@ class Restoring:
             return str(kept) if put_in_place(self._fresh, place, kept) else ""
         except StoreUnavailable as error:
             raise DomainError(str(error)) from None
+
+    def _in_their_place(self) -> PolicyChange | None:
+        """What keeps the numbers of lost changes from being given out again; None: none is known to be lost."""
+        if not self._changes_lost:
+            return None
+        return lost_upto(self._changes_lost[-1], self._policy.number if self._policy else 0, self._now, AUTHOR)
 
     def _put_in_postgres(self, kept: str, progress: Progress) -> str:
         def tick(done: int, whole: int) -> None:
@@ -260,6 +268,8 @@ class Restoring:
             for operator in self._operators_lessened:
                 await writing.put_operator(operator)
             await self._stop_changes(writing)
+            if (lost := self._in_their_place()) is not None:
+                await writing.log_audit(change_told(lost, AuditKind.CHANGE_REJECTED, AUTHOR, reason=PUT_BACK))
             if own is not None and usable(own, self._now) and await writing.token_by_digest(digest) is None:
                 await writing.put_token(own)
             writing.log_everybody()

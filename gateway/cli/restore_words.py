@@ -84,6 +84,9 @@ def _loss_lines(losses: "Losses") -> Iterator[str]:
         yield f"  {since.pins} bindings by hand"
     for version in losses.policies:
         yield f"  policy version {version.number} by {version.author}, {_moment(version.created_at)}: {version.summary}"
+    if losses.changes:
+        first, last = losses.changes[0], losses.changes[-1]
+        yield f"  change {last}" if first == last else f"  changes {first} to {last}"
     if losses.sources_added:
         yield f"  sources: {', '.join(losses.sources_added)} (add them again)"
     for token in losses.tokens_created:
@@ -192,6 +195,7 @@ def _lost_data(losses: "Losses") -> dict[str, Any]:
         "devices_seen": since.devices_seen,
         "bindings_by_hand": since.pins,
         "policy_versions": [{**asdict(each), "created_at": iso(each.created_at)} for each in losses.policies],
+        "changes": list(losses.changes),
         "sources_added": losses.sources_added,
         "sources_rotated": losses.sources_rotated,
         "sources_returned": losses.sources_returned,

@@ -216,6 +216,16 @@ def put_back(change: PolicyChange, at: float, by: str) -> PolicyChange:
     return replace(change, approvals=())
 
 
+def lost_upto(number: int, base_version: int, at: float, by: str) -> PolicyChange:
+    """What stands for the changes up to that number that a store lost as it was put back: over, and nothing in it.
+
+    Notices that had left and the audit log tell of them by number, so none of theirs is given out again.
+    """
+    title = "changes up to this number were lost with the database that was replaced; none is given out twice"
+    draft = PolicyChange(number, by, "", at, title, base_version)
+    return moved(draft, State.REJECTED, at, by, PUT_BACK)
+
+
 # --- what a change does to a policy
 
 

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gateway.app.restoring import RestorePreview, Restoring
+from gateway.changes.desk import Actor, ChangeDesk, Wanted
+from gateway.changes.previews import Previews
 from gateway.cli.restore_words import as_data, before
 from gateway.domain.audit import AuditKind
-from gateway.domain.change import Approval, PolicyChange, PreviewSeen, StageDone, State
+from gateway.domain.change import Approval, GuardedAction, PolicyChange, PreviewSeen, StageDone, State
 from gateway.domain.operator import NamedOperator, Role
 from gateway.domain.policy import first_policy
 from gateway.domain.stages import EVERYBODY, Stage
@@ -73,19 +76,24 @@ async def since_then(writing: Writing) -> None:
     await writing.put_credential(replace(LOST, revoked_at=NOW + 60))
 
 
-@pytest.fixture
-def restored(tmp_path: Path) -> tuple[Path, RestorePreview]:
+def restore(tmp_path: Path, since: Callable[[Writing], Awaitable[None]]) -> tuple[Path, RestorePreview]:
+    """Put a backup back on what has gone on since."""
     database, backup = tmp_path / "var" / "gatepost.db", tmp_path / "kept.backup"
     database.parent.mkdir()
     written(database, as_backed_up)
     asyncio.run(write_backup(f"sqlite:///{database}", backup, "0.1.0", NOW, lambda done, whole: None))
-    written(database, since_then)
+    written(database, since)
     settings = load_settings(None, {"GATEPOST_GATEWAY__DATA_DIR": str(database.parent)})
     with Restoring(settings, backup, keep_enforcing=True, now=NOW + 7_200) as restoring:
         restoring.prepare(lambda what, done, whole: None)
         preview = restoring.preview(lambda what, done, whole: None)
         restoring.carry_out(lambda what, done, whole: None)
     return database, preview
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> tuple[Path, RestorePreview]:
+    return restore(tmp_path, since_then)
 
 
 def found(database: Path, work: Callable[[Reading], Awaitable[object]]) -> object:
@@ -139,3 +147,38 @@ def test_a_device_credential_that_was_revoked_stays_so(restored: tuple[Path, Res
 
     assert found(database, credential) == (NOW + 60, [])
     assert "1 device credentials revoked since are not given back" in "\n".join(before(preview, NOW + 7_200))
+
+
+def lost(number: int) -> PolicyChange:
+    return change(number, State.APPLIED, done=(StageDone(0, 2, NOW, "ann"),))
+
+
+@pytest.mark.parametrize("newest", [6, 7, 9])
+def test_no_number_of_a_change_is_given_out_twice(tmp_path: Path, newest: int) -> None:
+    """Message-IDs of notices, links in them and the audit log name changes by number: those of lost ones, too."""
+
+    async def lost_since(writing: Writing) -> None:
+        for number in range(7, newest + 1):
+            await writing.put_policy_change(lost(number), NOW)
+
+    database, preview = restore(tmp_path, lost_since)
+
+    async def kept(reading: Reading) -> object:
+        told = [each.entry for each in await reading.audit_entries(0, 100)]
+        return [(each.number, each.state) for each in await reading.policy_changes()], told
+
+    async def proposed() -> int:
+        store = await open_store(f"sqlite:///{database}", writable=True)
+        desk = ChangeDesk(store, cast(Previews, None), lambda: NOW + 7_300)
+        made = await desk.propose_action(Actor("ann", "t1"), GuardedAction("anything"), Wanted(title="the next one"))
+        await store.close()
+        return made.number
+
+    assert asyncio.run(proposed()) == newest + 1
+    changes, told = cast(tuple[list[tuple[int, State]], list[bytes]], found(database, kept))
+    if newest > 6:
+        assert changes[1:3] == [(newest, State.REJECTED), (6, State.WITHDRAWN)]
+    assert any(b"change_rejected" in each and f'"change":{newest},'.encode() in each for each in told) is (newest > 6)
+    text = "\n".join(before(preview, NOW + 7_200))
+    assert {6: "lost: nothing", 7: "  change 7\n", 9: "  changes 7 to 9\n"}[newest] in text
+    assert as_data(preview, "", NOW)["lost"]["changes"] == list(range(7, newest + 1))

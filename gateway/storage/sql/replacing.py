@@ -11,10 +11,12 @@ from pathlib import Path
 
 from sqlalchemy import func, insert, select, update
 
+from gateway.domain.change import PolicyChange
 from gateway.domain.policy import PolicyVersion
 from gateway.ports.store import StoreUnavailable
 from gateway.storage.backup_file import sync_directory
 from gateway.storage.policies import encode_policy
+from gateway.storage.policy_changes import encode_policy_change
 from gateway.storage.sql import schema as s
 from gateway.storage.sql.rows import guarded
 from gateway.storage.sql.snapshot import snapshot
@@ -35,6 +37,8 @@ class Since:
     """Mail devices that asked for the first time."""
     pins: int
     """Bindings by hand."""
+    newest_change: int
+    """Its number, whenever it was made; 0: there is none."""
 
 
 async def counted_since(url: str, moment: float) -> Since:
@@ -45,14 +49,17 @@ async def counted_since(url: str, moment: float) -> Since:
         select(func.max(s.messages.c.received_at)).where(s.messages.c.received_at > moment).scalar_subquery(),
         select(func.count()).where(s.mail_devices.c.first_seen_at > moment).scalar_subquery(),
         select(func.count()).where(s.pins.c.at > moment).scalar_subquery(),
+        select(func.coalesce(func.max(s.policy_changes.c.number), 0)).scalar_subquery(),
     )
     async with snapshot(url) as present:
-        ((reports, inventories, newest, devices, pins),) = await present.rows.all(later)
-    return Since(reports, inventories, newest, devices, pins)
+        ((reports, inventories, newest, devices, pins, change),) = await present.rows.all(later)
+    return Since(reports, inventories, newest, devices, pins, change)
 
 
-def begin_another_life(path: Path, incarnation: str, policy: PolicyVersion | None) -> None:
-    """Give a database that nobody uses a new name of its life and a further policy version, of whatever number.
+def begin_another_life(
+    path: Path, incarnation: str, policy: PolicyVersion | None, change: PolicyChange | None = None
+) -> None:
+    """Give a database that nobody uses a new name of its life, a further policy version and a change, of any numbers.
 
     Blocks. Raises ``StoreUnavailable``.
     """
@@ -70,6 +77,15 @@ def begin_another_life(path: Path, incarnation: str, policy: PolicyVersion | Non
                     "document": encode_policy(policy),
                 }
                 connection.execute(insert(s.policies), values)
+            if change is not None:
+                values = {
+                    "number": change.number,
+                    "written_at": change.created_at,
+                    "state": change.state.value,
+                    "author": change.author,
+                    "document": encode_policy_change(change),
+                }
+                connection.execute(insert(s.policy_changes), values)
 
     guarded(work, str(path))
 

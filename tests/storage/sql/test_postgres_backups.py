@@ -10,6 +10,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
+from gateway.domain.change import PolicyChange
 from gateway.ports.store import StoreUnavailable, Writing
 from gateway.storage.backup_file import BackupReader
 from gateway.storage.sql import open_store
@@ -44,6 +45,18 @@ def loaded(backup: Path, database: Path) -> Path:
     finally:
         reader.close()
     return database
+
+
+async def changed(url: str, *numbers: int) -> None:
+    """Changes come after what is there."""
+
+    async def work(writing: Writing) -> None:
+        for number in numbers:
+            await writing.put_policy_change(PolicyChange(number, "ann", "t1", 1.0, f"change {number}", 1), 1.0)
+
+    store = await open_store(url, writable=True)
+    await store.write(work)
+    await store.close()
 
 
 async def asked(url: str, statement: str) -> object:
@@ -116,10 +129,16 @@ def test_the_commands(new_database: Callable[[], str], tmp_path: Path) -> None:
         return result
 
     gatepost("backup", str(tmp_path / "kept.backup"))
+    known = asyncio.run(asked(url, "SELECT max(number) FROM policy_changes"))
+    assert isinstance(known, int)
+    asyncio.run(changed(url, known + 1, known + 2))
     done = json.loads(gatepost("restore", str(tmp_path / "kept.backup"), "--yes", "--json").stdout)
     assert done["kept"].startswith("the schema before_restore_")
     assert (done["policy_version"], done["lost"]["reports"], done["fleet"]["devices"]) == (2, 0, 1)
     assert asyncio.run(asked(url, "SELECT max(number) FROM policies")) == 2
+    # Numbers of changes that are lost are not given out again.
+    assert done["lost"]["changes"] == [known + 1, known + 2]
+    assert asyncio.run(asked(url, "SELECT max(number) FROM policy_changes")) == known + 2
     assert not list((tmp_path / "var").glob(".gatepost.db.restored*"))
     again = json.loads(gatepost("restore", str(tmp_path / "kept.backup"), "--yes", "--json").stdout)
     assert again["policy_version"] == 3
