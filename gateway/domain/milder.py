@@ -82,8 +82,8 @@ def _outlook(one: OutlookMobile, present: OutlookMobile) -> OutlookMobile:
 
 
 def _flag_part(one: FlagPart, present: FlagPart) -> FlagPart:
-    if not (_may_enforce(one) and _may_enforce(present)):
-        return present if not _may_enforce(present) else one
+    if not (may_enforce(one) and may_enforce(present)):
+        return present if not may_enforce(present) else one
     rules = None if _shares_differ(one, present) else _rules_of_both(one, present)
     groups = one.groups & present.groups if one.groups and present.groups else one.groups | present.groups
     if rules is None or len(rules) > MOST_RULES:
@@ -100,7 +100,8 @@ def _flag_part(one: FlagPart, present: FlagPart) -> FlagPart:
     )
 
 
-def _may_enforce(part: FlagPart) -> bool:
+def may_enforce(part: FlagPart) -> bool:
+    """Whether the ban may refuse anybody at all."""
     return Flag.ENFORCE in (part.flag, *(rule.flag for rule in part.rules))
 
 

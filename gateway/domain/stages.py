@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue
-from gateway.domain.milder import milder
+from gateway.domain.milder import may_enforce, milder
 from gateway.domain.policy import Exemption, Setting, SettingRule, UnknownSetting
 from gateway.domain.policy_parts import FlagPart, PartValue, Recognition, Touch
 
@@ -91,7 +91,7 @@ def staged(touch: Touch, stages: Sequence[Stage]) -> PartValue | None:
         before = touch.before if isinstance(touch.before, FlagPart) else FlagPart(seed=touch.after.seed)
         return _within(touch.part, before, touch.after, stages)
     if isinstance(touch.after, UnknownSetting) and isinstance(touch.before, UnknownSetting):
-        return _reported(touch.after) if stage.report_only else touch.before
+        return _reported(touch.before, touch.after) if stage.report_only else touch.before
     return touch.before
 
 
@@ -103,7 +103,7 @@ def _within(part: str, before: FlagPart, after: FlagPart, stages: Sequence[Stage
         before.starts_at,
         before.ends_at,
         before.seed,
-    ) and before.flag is Flag.ENFORCE:
+    ) and may_enforce(before):
         raise InvalidValue(f"{part}: groups and dates of a ban in force cannot change by stages: use one stage")
     rules = [_narrowed(part, rule, each) for each in _counting(stages) for rule in (*after.rules, FlagRule(after.flag))]
     return replace(after, flag=before.flag, rules=(*rules, *before.rules))
@@ -130,7 +130,7 @@ def _narrowed(part: str, rule: FlagRule, stage: Stage) -> FlagRule:
 
 def _only_reported(before: FlagPart, after: FlagPart) -> FlagPart:
     """As before where that counts; the rest of what is to come is only reported."""
-    if Flag.ENFORCE in (before.flag, *(rule.flag for rule in before.rules)):
+    if may_enforce(before):
         return before
     return replace(
         after,
@@ -141,7 +141,11 @@ def _only_reported(before: FlagPart, after: FlagPart) -> FlagPart:
     )
 
 
-def _reported(setting: UnknownSetting) -> UnknownSetting:
+def _reported(before: UnknownSetting, setting: UnknownSetting) -> UnknownSetting:
+    """As before where that refuses somebody, who would be let in otherwise; the rest of what is to come is reported."""
+    if Setting.DENY in (before.default, *(rule.setting for rule in before.rules)):
+        return before
+
     def milder_of(each: Setting) -> Setting:
         return Setting.REPORT_ONLY if each is Setting.DENY else each
 
