@@ -141,6 +141,7 @@ class Applier:
             judged = await self._judged(change, policy, found)
             standing = looked.known.change
             refusal = self._clearance.refusal(looked.known, judged, self._telling.judged_at(change, warning))
+            refusal = refusal or self._clearance.first_alone(looked.known, judged, found)
             if refusal is not None:
                 return refusal
             cut = await self._cut_at_once(change, policy, target, found)

@@ -102,6 +102,28 @@ class Clearance:
             f"again (gatepost change preview {number}) and have that approved",
         )
 
+    def first_alone(self, known: Known, whole: Previewed, first: Previewed) -> NotApplied | None:
+        """What stands in the way of a first stage that lets in more than the whole change, which guards have seen.
+
+        What only lessens comes with it, what takes its place with the last: in between stands what nobody approved.
+        """
+        change, rules = known.change, self._rules()
+        more, most = beyond_number(_admitted(whole), _admitted(first))
+        hits = guard_hits(change, first.measured, known.recent, rules.limits, known.own_logins, self._now())
+        hits = tuple(hit for hit in hits if hit.guard == "newly_admitted")
+        if more <= most or not hits or not rules.second_person:
+            return None
+        return NotApplied(
+            change,
+            hits,
+            f"its first stage would let in {more} that the whole change does not: what only lessens comes at once, "
+            "what takes its place in the end. Make two changes of it, or leave the stages out",
+        )
+
+
+def _admitted(found: Previewed) -> int:
+    return found.measured.newly_admitted + found.measured.admitted_by_name
+
 
 def _beyond(approved: Approved, found: Previewed) -> tuple[str, int] | None:
     """By how much that what is found leaves the approved behind, and how much may be; None: it does not."""

@@ -1,6 +1,7 @@
 """The life of a change against a store: stage by stage, back again, with deaths in between, and what audit hears."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,10 @@ from gateway.changes.scheduling import Schedule
 from gateway.domain.bans import Flag
 from gateway.domain.change import State
 from gateway.domain.errors import InvalidValue
-from gateway.domain.policy import Exemption
+from gateway.domain.policy import Exemption, PolicyVersion
 from gateway.domain.stages import EVERYBODY, Stage
-from tests.changes.office import ANN, BOB, enforce, off, office, phone
-from tests.support.evidence_strategies import NOW
+from tests.changes.office import ANN, BOB, REPORTED, enforce, off, office, phone
+from tests.support.evidence_strategies import NOW, TIKTOK_BAN
 
 # --- stages
 
@@ -75,6 +76,35 @@ async def test_the_whole_of_a_staged_change_is_guarded_before_its_first_stage() 
     assert isinstance(refused, NotApplied)
     assert refused.hits[0].sentence == "100 devices newly cut; one person alone may turn 50 within a day"
     assert (await made.policy(), (await made.change(number)).done) == (before, ())
+
+
+def by_another_ban(version: PolicyVersion) -> PolicyVersion:
+    """The same apps, banned under another name."""
+    return edits.add_ban(edits.remove_ban(version, REPORTED.name), replace(TIKTOK_BAN, name="Clips"))
+
+
+@pytest.mark.parametrize(("dirty", "comes"), [(60, False), (3, True)])
+async def test_a_first_stage_that_lets_in_many_whom_the_whole_change_refuses_does_not_come(
+    dirty: int, comes: bool
+) -> None:
+    """What only lessens comes at once, what takes its place in the end: the whole turns nobody."""
+    made = await office(dirty=dirty, rules=Rules(second_person=False))
+    await made.turn(enforce)
+    made.rules, made.now = Rules(), made.now + 2 * 86_400
+    before = await made.policy()
+    number = await made.proposed(by_another_ban, ANN, Stage(report_only=True), EVERYBODY)
+    done = await made.applier.apply(number, "ann")
+    assert isinstance(done, Applied) is comes
+    if isinstance(done, NotApplied):
+        assert [hit.guard for hit in done.hits] == ["newly_admitted"]
+        assert done.sentence == (
+            "its first stage would let in 60 that the whole change does not: what only lessens comes at once, what "
+            "takes its place in the end. Make two changes of it, or leave the stages out"
+        )
+        assert await made.policy() == before
+        # At once it turns nobody, so one person may.
+        number = await made.proposed(by_another_ban)
+        assert isinstance(await made.applier.apply(number, "ann"), Applied)
 
 
 async def test_many_small_stages_are_as_guarded_as_a_large_one() -> None:
