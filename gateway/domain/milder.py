@@ -1,8 +1,9 @@
 """The milder of two values of a policy part: one that enforces no more than either, for every device and moment.
 
-Where the two cannot be compared, what both agree on is left: a rule for a group and one for a share become a rule for
-that share of that group. Where even that cannot be written down, the flag becomes report-only. A withdrawal goes
-from the present value to the milder of it and the one before the change: it can free phones, never cut one.
+Where one of the two flags of a ban enforces no more than the other (``lessening``) it is that one. Where they cannot
+be compared, what both agree on is left: a rule for a group and one for a share become a rule for that share of that
+group. Where even that cannot be written down, the flag becomes report-only. A withdrawal goes from the present value to
+the milder of it and the one before the change: it can free phones, never cut one.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from itertools import product
 from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.inventory import Platform
+from gateway.domain.lessening import flag_enforces_no_more, setting_enforces_no_more, shares_differ
 from gateway.domain.policy import (
     Exemption,
     NewDeviceGrace,
@@ -41,6 +43,18 @@ def milder(one: PartValue | None, present: PartValue | None) -> PartValue | None
     if one is None or present is None:
         return None
     return _of_one_kind(one, present)
+
+
+def is_no_harsher(one: PartValue | None, present: PartValue | None) -> bool:
+    """Whether ``one`` enforces no more than ``present``: reporting enforces nothing."""
+    match one, present:
+        case FlagPart(), FlagPart():
+            return flag_enforces_no_more(one, present)
+        case UnknownSetting(), UnknownSetting():
+            return setting_enforces_no_more(one, present)
+        case OutlookMobile.ALLOW | OutlookMobile.REPORT_ONLY, OutlookMobile():
+            return True
+    return milder(present, one) == one
 
 
 def _of_one_kind(one: PartValue, present: PartValue) -> PartValue | None:
@@ -82,9 +96,11 @@ def _outlook(one: OutlookMobile, present: OutlookMobile) -> OutlookMobile:
 
 
 def _flag_part(one: FlagPart, present: FlagPart) -> FlagPart:
-    if not (may_enforce(one) and may_enforce(present)):
-        return present if not may_enforce(present) else one
-    rules = None if _shares_differ(one, present) else _rules_of_both(one, present)
+    if flag_enforces_no_more(present, one):
+        return present
+    if flag_enforces_no_more(one, present):
+        return one
+    rules = None if shares_differ(one, present) else _rules_of_both(one, present)
     groups = one.groups & present.groups if one.groups and present.groups else one.groups | present.groups
     if rules is None or len(rules) > MOST_RULES:
         return replace(present, flag=Flag.REPORT_ONLY, rules=())
@@ -98,17 +114,6 @@ def _flag_part(one: FlagPart, present: FlagPart) -> FlagPart:
         _earliest(one.ends_at, present.ends_at),
         present.seed,
     )
-
-
-def may_enforce(part: FlagPart) -> bool:
-    """Whether the ban may refuse anybody at all."""
-    return Flag.ENFORCE in (part.flag, *(rule.flag for rule in part.rules))
-
-
-def _shares_differ(one: FlagPart, present: FlagPart) -> bool:
-    # Another seed chooses other people.
-    shared = any(rule.percent is not None for rule in (*one.rules, *present.rules))
-    return shared and one.seed != present.seed
 
 
 def _rules_of_both(one: FlagPart, present: FlagPart) -> tuple[FlagRule, ...] | None:

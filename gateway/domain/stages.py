@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue
-from gateway.domain.milder import may_enforce, milder
+from gateway.domain.lessening import may_enforce
+from gateway.domain.milder import milder
 from gateway.domain.policy import Exemption, Setting, SettingRule, UnknownSetting
 from gateway.domain.policy_parts import FlagPart, PartValue, Recognition, Touch
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.changes.edits import set_flag
 from gateway.changes.guards import GuardLimits, Measured, WideBan, guard_hits, turns_down_only
-from gateway.domain.bans import Flag
+from gateway.domain.access import Protocol
+from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.change import PolicyChange, StageDone, State
 from gateway.domain.inventory import Platform
 from gateway.domain.policy import (
@@ -132,6 +134,8 @@ def test_nobody_alone_lets_pass_whom_nobody_can_judge(
 
 
 OFF = replace(EMPTY, bans=(replace(TIKTOK_BAN, flag=Flag.OFF),))
+GROUPS = (FlagRule(Flag.ENFORCE, group="b"), FlagRule(Flag.ENFORCE, group="a"))
+BY_GROUPS = replace(EMPTY, bans=(replace(TIKTOK_BAN, flag=Flag.REPORT_ONLY, rules=GROUPS),))
 ALLOWING = replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=UnknownSetting(Setting.ALLOW)))
 
 
@@ -140,6 +144,9 @@ ALLOWING = replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=UnknownSetting(
     [
         (BANNED, REPORTED, True),
         (BANNED, OFF, True),
+        (BY_GROUPS, set_flag(BY_GROUPS, "TikTok", Flag.OFF, group="b"), True),
+        (BY_GROUPS, set_flag(BY_GROUPS, "TikTok", Flag.OFF, protocol=Protocol.IMAP), True),
+        (BY_GROUPS, set_flag(BY_GROUPS, "TikTok", Flag.ENFORCE, group="c"), False),
         (EMPTY, replace(EMPTY, enforcement_on=False), True),
         (replace(EMPTY, enforcement_on=False), EMPTY, False),
         (REPORTED, BANNED, False),

@@ -275,3 +275,11 @@ def test_taking_back_a_lessening_enforces_nothing_and_says_so() -> None:
     one = replace(change(BANNED, EMPTY), done=(StageDone(0, 2, NOW, "ann"),))
     back = taken_back(one, EMPTY)
     assert (back.version, back.clashes, back.kept) == (EMPTY, (), ("ban:tiktok", "flag:tiktok"))
+
+
+def test_taking_back_what_enforced_for_one_group_more_leaves_the_other_group_under_the_ban() -> None:
+    for_a, for_b = FlagRule(Flag.ENFORCE, group="a"), FlagRule(Flag.ENFORCE, group="b")
+    before = replace(REPORTED, bans=(replace(REPORTED.bans[0], rules=(for_a,)),))
+    after = replace(REPORTED, bans=(replace(REPORTED.bans[0], rules=(for_b, for_a)),))
+    back = taken_back(replace(change(before, after), done=(StageDone(0, 2, NOW, "ann"),)), after)
+    assert (back.version, back.clashes, back.kept) == (before, (), ())
