@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gateway.domain.errors import InvalidValue
-from gateway.domain.milder import milder
+from gateway.domain.milder import is_no_harsher, milder
 from gateway.domain.notice import Tell
 from gateway.domain.operator import same_name
 from gateway.domain.policy import Exemption, PolicyVersion
@@ -304,13 +304,19 @@ def taken_back(change: PolicyChange, version: PolicyVersion) -> TakenBack:
     """The policy in which what the change touched is as before, as far as that enforces nothing more. Never refuses."""
     parts = parts_of(version)
     later = {clash.part for clash in clashes(change, version)}
-    values = {touch.part: milder(touch.before, parts.get(touch.part)) for touch in change.touches}
+    values = {touch.part: _value_back(touch, parts.get(touch.part), touch.part in later) for touch in change.touches}
     whole = _whole_bans(values, parts)
     return TakenBack(
         put_parts(version, whole),
         tuple(touch.part for touch in change.touches if touch.part in later),
         tuple(touch.part for touch in change.touches if whole.get(touch.part) != touch.before),
     )
+
+
+def _value_back(touch: Touch, present: PartValue | None, touched_since: bool) -> PartValue | None:
+    if not touched_since and is_no_harsher(touch.before, present):
+        return touch.before
+    return milder(touch.before, present)
 
 
 def _whole_bans(values: dict[str, PartValue | None], parts: dict[str, PartValue]) -> dict[str, PartValue | None]:

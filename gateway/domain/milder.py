@@ -54,7 +54,7 @@ def is_no_harsher(one: PartValue | None, present: PartValue | None) -> bool:
             return setting_enforces_no_more(one, present)
         case OutlookMobile.ALLOW | OutlookMobile.REPORT_ONLY, OutlookMobile():
             return True
-    return milder(present, one) == one
+    return milder(one, present) == one
 
 
 def _of_one_kind(one: PartValue, present: PartValue) -> PartValue | None:

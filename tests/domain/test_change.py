@@ -27,7 +27,8 @@ from gateway.domain.change import (
 from gateway.domain.decide import decide
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
-from gateway.domain.policy import PolicyVersion, Setting, UnknownSetting, first_policy, policy_of
+from gateway.domain.milder import is_no_harsher
+from gateway.domain.policy import OutlookMobile, PolicyVersion, Setting, UnknownSetting, first_policy, policy_of
 from gateway.domain.policy_parts import differences, parts_of
 from gateway.domain.stages import EVERYBODY, Stage, see_that_stages_rise
 from gateway.domain.verdict import Effect
@@ -283,3 +284,40 @@ def test_taking_back_what_enforced_for_one_group_more_leaves_the_other_group_und
     after = replace(REPORTED, bans=(replace(REPORTED.bans[0], rules=(for_b, for_a)),))
     back = taken_back(replace(change(before, after), done=(StageDone(0, 2, NOW, "ann"),)), after)
     assert (back.version, back.clashes, back.kept) == (before, (), ())
+
+
+def with_setting(setting: UnknownSetting) -> PolicyVersion:
+    return replace(EMPTY, unknowns=replace(EMPTY.unknowns, stale=setting))
+
+
+OFF_FOR_A = FlagRule(Flag.OFF, group="a")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (REPORTED, replace(REPORTED, bans=(replace(TIKTOK_BAN, flag=Flag.OFF),))),
+        (REPORTED, replace(REPORTED, bans=(replace(REPORTED.bans[0], rules=(OFF_FOR_A,)),))),
+        (with_setting(UnknownSetting(Setting.REPORT_ONLY)), with_setting(UnknownSetting(Setting.ALLOW))),
+        (replace(EMPTY, outlook_mobile=OutlookMobile.REPORT_ONLY), replace(EMPTY, outlook_mobile=OutlookMobile.ALLOW)),
+    ],
+)
+def test_what_was_only_reported_is_so_again_where_nobody_touched_it_since(
+    before: PolicyVersion, after: PolicyVersion
+) -> None:
+    one = change(before, after)
+    there = at_stage(one, before, 0)
+    back = taken_back(replace(one, done=(StageDone(0, 2, NOW, "ann"),)), there)
+    assert (back.version, back.clashes, back.kept) == (before, (), ())
+
+
+@thorough
+@given(drawn.policies(), drawn.policies())
+def test_where_nobody_touched_it_since_what_is_kept_would_enforce_more(
+    before: PolicyVersion, after: PolicyVersion
+) -> None:
+    one = change(before, after)
+    there = at_stage(one, before, 0)
+    back = taken_back(replace(one, done=(StageDone(0, 6, NOW, "ann"),)), there)
+    befores, present = parts_of(before), parts_of(there)
+    assert not [part for part in back.kept if is_no_harsher(befores.get(part), present.get(part))]
