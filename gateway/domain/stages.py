@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.errors import InvalidValue
 from gateway.domain.lessening import may_enforce
-from gateway.domain.milder import milder
-from gateway.domain.policy import Exemption, Setting, SettingRule, UnknownSetting
+from gateway.domain.milder import is_no_harsher, milder
+from gateway.domain.policy import Exemption, OutlookMobile, Setting, SettingRule, UnknownSetting
 from gateway.domain.policy_parts import FlagPart, PartValue, Recognition, Touch
 
 MOST_STAGES = 20
@@ -83,7 +83,7 @@ def staged(touch: Touch, stages: Sequence[Stage]) -> PartValue | None:
     Raises ``InvalidValue`` where it cannot be divided so.
     """
     stage = stages[-1]
-    if stage.everybody or milder(touch.before, touch.after) == touch.after:
+    if stage.everybody or _lessens(touch):
         return touch.after
     if isinstance(touch.after, Recognition):
         # A new ban is there at once, and its flag says for whom; what another one recognises beyond cannot be divided.
@@ -156,4 +156,11 @@ def _reported(before: UnknownSetting, setting: UnknownSetting) -> UnknownSetting
 
 def is_milder(touch: Touch) -> bool:
     """Whether the touch only lessens enforcement."""
-    return isinstance(touch.after, Exemption) or milder(touch.before, touch.after) == touch.after
+    return isinstance(touch.after, Exemption) or _lessens(touch)
+
+
+def _lessens(touch: Touch) -> bool:
+    if isinstance(touch.after, OutlookMobile):
+        # Of two that cannot be compared ``milder`` gives the second.
+        return is_no_harsher(touch.after, touch.before)
+    return milder(touch.before, touch.after) == touch.after

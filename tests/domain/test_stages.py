@@ -1,6 +1,7 @@
 """Whom a stage lets in: nobody whom neither the policy before it nor the whole change lets in; held on ``decide``."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,17 @@ from gateway.domain.decide import decide
 from gateway.domain.errors import InvalidValue
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.inventory import Platform
-from gateway.domain.policy import PolicyVersion, Setting, SettingRule, UnknownSetting, first_policy, policy_of
+from gateway.domain.policy import (
+    OutlookMobile,
+    PolicyVersion,
+    Setting,
+    SettingRule,
+    UnknownSetting,
+    first_policy,
+    policy_of,
+)
 from gateway.domain.policy_parts import Touch, differences
-from gateway.domain.stages import EVERYBODY, Stage, staged
+from gateway.domain.stages import EVERYBODY, Stage, is_milder, staged
 from gateway.domain.verdict import Effect
 from tests.support import evidence_strategies as drawn
 from tests.support.evidence_strategies import NOW, TIKTOK_BAN, thorough
@@ -73,3 +82,12 @@ def test_no_stage_lets_in_whom_the_whole_change_does_not(
             continue
         if refused(request, record, at_stage(one, before, len(STAGES) - 1)):
             assert refused(request, record, staged_so), (touches, staged_so)
+
+
+def test_of_two_rules_for_outlook_that_cannot_be_compared_neither_only_lessens() -> None:
+    """By other devices of the user, or as one that nobody knows: for some the one refuses, for some the other."""
+    for before, after in permutations((OutlookMobile.UNMATCHED, OutlookMobile.USER_WIDE)):
+        touch = Touch("outlook_mobile", before, after)
+        assert not is_milder(touch)
+        assert staged(touch, STAGES[:1]) is before
+    assert is_milder(Touch("outlook_mobile", OutlookMobile.DENY, OutlookMobile.REPORT_ONLY))
