@@ -5,7 +5,7 @@ long as nobody else has touched the same parts, and it can be taken back. Its st
 one table, ``WAYS``; whoever moves a change does so by ``moved``, which writes its history.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -196,13 +196,31 @@ def approval_in_force(change: PolicyChange, now: float) -> Approval | None:
     """The newest approval that counts, if one has not ended; void ones went with the preview that made them so.
 
     What was approved when the first stage came was the whole change: that yes lasts as long as the change is under way.
+    One that was good when people were warned was good for the stage that they were warned of, and lasts so, too.
     """
     return next((each for each in reversed(change.approvals) if _lasts(each, change, now)), None)
 
 
 def _lasts(approval: Approval, change: PolicyChange, now: float) -> bool:
-    began_under_it = bool(change.done) and approval.at <= change.done[0].at < approval.ends_at
+    began_under_it = any(approval.at <= at < approval.ends_at for at in _began(change))
     return began_under_it or now < approval.ends_at
+
+
+def _began(change: PolicyChange) -> Iterator[float]:
+    """When the first stage came, and when it began to wait for that, people being warned meanwhile: either counts."""
+    if not change.done:
+        return
+    first = change.done[0].at
+    yield first
+    since: float | None = None
+    for step in change.history:
+        if step.at > first or step.state is State.APPLYING:
+            break
+        if step.state is not State.APPROVED:
+            # A yes to what waits moves nothing; a preview that made approvals void ended the wait.
+            since = step.at if step.state is State.SCHEDULED else None
+    if since is not None:
+        yield since
 
 
 def put_back(change: PolicyChange, at: float, by: str) -> PolicyChange:
