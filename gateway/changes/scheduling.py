@@ -48,6 +48,16 @@ class StopFigures:
 Figures = Callable[[PolicyChange], Awaitable[StopFigures]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A change that could not come into force."""
+
+    until: float
+    stage: int
+    reason: str
+    """Empty where nothing but the time stands in the way."""
+
+
 class Schedule:
     """One per control process."""
 
@@ -59,7 +69,7 @@ class Schedule:
         self._applier = applier
         self._now = now
         self._figures = figures or self._stored
-        self._rests: dict[int, float] = {}
+        self._rests: dict[int, _Rest] = {}
         self._cut = CutCount()
         self._open: dict[int, PolicyChange] = {}
         """What may have to be done something about."""
@@ -91,7 +101,7 @@ class Schedule:
                 self._rest(change, str(error))
             except Exception:  # a mistake of ours in one change stops no rule of another
                 log.exception("change_not_due", change=change.number, reason="see the traceback")
-                self._rests[change.number] = self._now() + AGAIN_AFTER_SECONDS
+                self._put_to_rest(change, "see change_not_due in the log")
 
     async def _read(self) -> None:
         now = self._now()
@@ -124,7 +134,8 @@ class Schedule:
 
     def _is_due(self, change: PolicyChange) -> bool:
         now = self._now()
-        if self._rests.get(change.number, 0.0) > now:
+        rests = self._rests.get(change.number)
+        if rests is not None and rests.until > now:
             return False
         if change.state is State.SCHEDULED:
             return change.starts_at is not None and change.starts_at <= now
@@ -140,11 +151,16 @@ class Schedule:
         # Of a stage that somebody applied meanwhile nothing is left to do: the one behind it may wait for a hand.
         done = await self._applier.apply(change.number, GATEPOST, stage=change.next_stage)
         if isinstance(done, NotApplied):
-            self._rest(change, done.sentence)
+            self._rest(change, done.sentence, in_the_way=done.comes_at is None)
+        else:
+            self._rests.pop(change.number, None)
 
-    def _rest(self, change: PolicyChange, reason: str) -> None:
-        self._rests[change.number] = self._now() + AGAIN_AFTER_SECONDS
+    def _rest(self, change: PolicyChange, reason: str, *, in_the_way: bool = True) -> None:
+        self._put_to_rest(change, reason if in_the_way else "")
         log.warning("change_not_due", change=change.number, reason=reason)
+
+    def _put_to_rest(self, change: PolicyChange, reason: str) -> None:
+        self._rests[change.number] = _Rest(self._now() + AGAIN_AFTER_SECONDS, change.next_stage, reason)
 
     async def _stored(self, change: PolicyChange) -> StopFigures:
         """Devices that the change has cut within the hour; what became of its notices."""
@@ -155,13 +171,17 @@ class Schedule:
 
     def sentences(self) -> list[str]:
         """Warnings for ``status``."""
-        return [
-            f"change {each.number} halted: {halted.words or 'by ' + halted.by}; withdraw it, or go "
-            f"on: gatepost apply {each.number}"
-            for each in self._open.values()
-            if each.state is State.HALTED
-            for halted in [step for step in each.history if step.state is State.HALTED][-1:]
-        ]
+        return [sentence for each in self._open.values() if (sentence := self._sentence(each))]
+
+    def _sentence(self, change: PolicyChange) -> str:
+        number, rests = change.number, self._rests.get(change.number)
+        if change.state is State.HALTED:
+            halted = next((step for step in reversed(change.history) if step.state is State.HALTED), None)
+            words = (halted.words or f"by {halted.by}") if halted else "long ago"
+            return f"change {number} halted: {words}; withdraw it, or go on: gatepost apply {number}"
+        if rests is None or not rests.reason or rests.stage != change.next_stage:
+            return ""
+        return f"change {number} is due and cannot come into force, which is tried again: {rests.reason}"
 
 
 async def told_badly(reading: Reading, number: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.changes.applying import Applied, NotApplied
 from gateway.changes.desk import APPROVAL_SECONDS, ChangeDesk
-from gateway.changes.scheduling import Schedule
+from gateway.changes.scheduling import AGAIN_AFTER_SECONDS, Schedule
 from gateway.changes.telling import TellSettings
 from gateway.domain.change import State
 from gateway.domain.notice import Tell
@@ -65,3 +65,22 @@ async def test_a_preview_while_people_are_warned_that_makes_the_approval_void_en
     await Schedule(office.store, office.applier, lambda: office.now).look()
     change = await office.change(number)
     assert (change.done, change.approvals) == ((), ())
+
+
+async def test_a_stage_that_cannot_come_is_a_warning_of_status_until_it_has_come() -> None:
+    office, number = await warned(Stage(percent=50.0), replace(EVERYBODY, after_seconds=4 * HOUR, by_itself=True))
+    schedule = Schedule(office.store, office.applier, lambda: office.now)
+    office.now += WARNED
+    await schedule.look()
+    office.previews.records += [phone(20_000 + each, banned=True) for each in range(60)]
+    office.now += 4 * HOUR
+    await schedule.look()
+    (sentence,) = schedule.sentences()
+    assert sentence.startswith(f"change {number} is due and cannot come into force, which is tried again: ")
+    assert sentence.endswith(f"preview it again (gatepost change preview {number}) and have that approved")
+    await office.desk.preview(number, ANN.name)
+    await office.approve(number, BOB)
+    office.now += AGAIN_AFTER_SECONDS
+    await schedule.look()
+    assert (await office.change(number)).state is State.APPLIED
+    assert schedule.sentences() == []
