@@ -152,6 +152,36 @@ async def test_the_room_of_all_is_bounded_and_given_back() -> None:
     assert set(room.held_by) == {"patient"}
 
 
+async def test_a_large_report_is_not_overtaken_for_ever() -> None:
+    """What comes after it from its source waits behind it, though there is room for something small."""
+    room = Room(ReceiverLimits(body_bytes=1000, unpacked_bytes=1000, memory_bytes=1000))
+    inside: list[str] = []
+
+    async def report(name: str, octets: int, source: str, until: asyncio.Event) -> None:
+        async with room.of(source, octets):
+            inside.append(name)
+            if len(inside) == 3:
+                third.set()
+            await until.wait()
+
+    first, third, others = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for name, octets, source, until in (
+            ("first", 200, "agents", first),
+            ("large", 900, "agents", others),
+            ("small", 200, "agents", others),
+            ("of another", 900, "others", others),
+        ):
+            group.create_task(report(name, octets, source, until))
+            await asyncio.sleep(0)
+        assert inside == ["first", "of another"]
+        first.set()
+        await third.wait()
+        others.set()
+    assert inside == ["first", "of another", "large", "small"]
+    assert room.held_bytes == 0
+
+
 @pytest.mark.parametrize(
     ("says", "words"), [(10, "more than its last four octets say"), (10_000, "is not the gzip that")]
 )

@@ -5,7 +5,7 @@ source, nor, since so little of one's is before it, more than a moment of the ti
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,6 +25,7 @@ class Room:
         # The largest report that there may be always fits.
         self._share = max(HELD_TIMES * max(limits.body_bytes, limits.unpacked_bytes), limits.memory_bytes // 2)
         self._reports: Counter[str] = Counter()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._freed = asyncio.Event()
         self.held_bytes = 0
         self.held_by: Counter[str] = Counter()
@@ -47,15 +48,17 @@ class Room:
             self._reports[source] -= 1
             if not self._reports[source]:
                 del self._reports[source]
+                self._turns.pop(source, None)
 
     async def _take(self, source: str, needed: int) -> None:
         try:
-            async with asyncio.timeout(self._limits.store_seconds):
+            # In the order in which they came: a large one would never find room between many small ones.
+            async with asyncio.timeout(self._limits.store_seconds), self._turns[source]:
                 while not self._fits(source, needed):
                     await self._freed.wait()
+                self._count(source, needed)
         except TimeoutError:
             raise busy(503, "too many reports wait to be stored", self._limits.retry_after_seconds) from None
-        self._count(source, needed)
 
     def _fits(self, source: str, needed: int) -> bool:
         return self.held_by[source] + needed <= self._share and self.held_bytes + needed <= SHARES * self._share
