@@ -47,8 +47,9 @@ def _recognition_words(before: PartValue | None, after: PartValue | None) -> str
 
 
 def _differing(what: str, before: Sequence[Matcher], after: Sequence[Matcher]) -> Iterator[str]:
-    gone = [each for each in before if each not in after]
-    new = [each for each in after if each not in before]
+    earlier, later = frozenset(before), frozenset(after)
+    gone = [each for each in before if each not in later]
+    new = [each for each in after if each not in earlier]
     for sign, some in (("also", new), ("no longer", gone)):
         if some:
             yield f"{sign} {what}{_listed(some)}"

@@ -327,11 +327,12 @@ def previewed(
 
 def _wide(fleet: Fleet, before: PolicyVersion, after: PolicyVersion, widest_percent: float) -> tuple[WideBan, ...]:
     """The bans that are new or recognise something else than before, and very many devices."""
-    earlier, present = parts_of(before), int((fleet.devices.person != NOBODY).sum())
+    earlier, later = parts_of(before), parts_of(after)
+    present = int((fleet.devices.person != NOBODY).sum())
     found = []
     for ban in after.bans:
         key = f"ban:{ban.name.casefold()}"
-        if parts_of(after)[key] == earlier.get(key):
+        if later[key] == earlier.get(key):
             continue
         apps = [
             (len(devices), entry) for entry in fleet.catalogue.entries_of(ban) if (devices := fleet.entries.get(entry))

@@ -20,6 +20,7 @@ from gateway.domain.policy import (
     first_policy,
 )
 from gateway.domain.policy_parts import differences
+from tests.support.counted_names import CountedName
 from tests.support.evidence_strategies import NOW, SIDELOAD_BAN, TENCENT_BAN, TIKTOK_BAN
 
 EMPTY = first_policy(NOW)
@@ -105,3 +106,18 @@ def test_an_action_says_all_that_it_was_asked_for_but_no_digest() -> None:
         "add_source", {"name": "mdm", "devices": "*", "user": "", "public_key": "whpk_x", "digest": "0"}
     )
     assert action_words(action) == "add source: name mdm, devices *, user none, public key whpk_x"
+
+
+def test_what_differs_is_not_looked_for_in_all_matchers_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ban has up to 500 of them, and the words are found on the event loop."""
+
+    def listing(*numbers: int) -> PolicyVersion:
+        names = [CountedName(f"com.example.app{number}") for number in numbers]
+        matchers = tuple(Matcher(MatcherKind.ID, name, Platform.ANDROID) for name in names)
+        return replace(EMPTY, bans=(replace(TIKTOK_BAN, matchers=matchers),))
+
+    (touch,) = differences(listing(*range(50)), listing(*range(1, 51)))
+    monkeypatch.setattr(CountedName, "compared", 0)
+    words = "ban TikTok: also android:com.example.app50; no longer android:com.example.app0"
+    assert touch_words(touch) == words
+    assert CountedName.compared < 500

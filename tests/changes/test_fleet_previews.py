@@ -1,6 +1,7 @@
 """The index that previews come from, as the control process keeps it: it waits, it is built anew, it fails alone."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.previews import NotReadyYet
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
-from gateway.domain.policy import first_policy
+from gateway.domain.policy import PolicyVersion, first_policy
+from gateway.domain.policy_parts import PartValue, parts_of
 from gateway.inventory.records import load_record
 from gateway.ports.store import Person, Reading, Writing
 from gateway.storage.memory import MemoryStore
+from tests.support.evidence_strategies import TIKTOK_BAN
 
 RULES = identity_rules("corp.example", {})
 POLICY = first_policy(1.0)
@@ -130,4 +133,25 @@ async def test_a_defect_of_it_ends_nothing_else() -> None:
     life = asyncio.ensure_future(previews.run())
     assert await people_seen(previews) == 1
     assert (failures, life.done()) == (0, False)
+    life.cancel()
+
+
+@pytest.mark.parametrize("bans", [1, 40])
+async def test_a_policy_is_taken_apart_once_however_many_bans_it_has(
+    bans: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done on the event loop, and 5,000 bans are allowed."""
+    store, taken_apart = MemoryStore(), []
+    await known(store, "ann")
+
+    def counted(version: PolicyVersion) -> dict[str, PartValue]:
+        taken_apart.append(version.number)
+        return parts_of(version)
+
+    monkeypatch.setattr(fleet_previews, "parts_of", counted)
+    listed = tuple(replace(TIKTOK_BAN, name=f"ban {number}") for number in range(bans))
+    previews = FleetPreviews(store, load, None)
+    life = asyncio.ensure_future(previews.run())
+    await previews.of(POLICY, replace(POLICY, number=2, bans=listed))
+    assert sorted(taken_apart) == [1, 2]
     life.cancel()

@@ -4,7 +4,7 @@ Read it beside ``domain/decide.py``; each set mirrors one of its rules, and a pr
 other. Two kinds of question, as there: a device asks by its id, or all devices of a person answer (*user-wide*).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from weakref import proxy
 
@@ -18,7 +18,7 @@ from gateway.changes.impact.fleet import EMPTY, KNOWN, STRANGER, Fleet
 from gateway.changes.impact.grace import graced
 from gateway.changes.impact.hits import Hits
 from gateway.changes.impact.moment import Moment
-from gateway.changes.impact.terms import Terms, terms_of
+from gateway.changes.impact.terms import BanTerms, Terms, terms_of
 from gateway.domain.access import Protocol
 from gateway.domain.inventory import Platform
 from gateway.domain.policy import OutlookMobile, Policy
@@ -85,6 +85,7 @@ class Evaluation:
         self._hits = hits
         self._bans = {ban.name: ban for ban in policy.version.bans}
         self._terms: dict[Protocol, Terms] = {}
+        self._by_ban: dict[Protocol, Mapping[str, BanTerms]] = {}
         self._denials: dict[Terms, Denials] = {}
         self._by_protocol: dict[Protocol, Denials] = {}
 
@@ -133,10 +134,15 @@ class Evaluation:
 
     def enforced_of(self, name: str, protocol: Protocol) -> BitMap:
         """The devices that one ban alone would have refused."""
-        for terms, names in self.terms(protocol).bans:
-            if name in names:
-                return self._hits.enforced(terms, (self._bans[name],), self.policy)
-        return EMPTY
+        terms = self._terms_of_bans(protocol).get(name)
+        return self._hits.enforced(terms, (self._bans[name],), self.policy) if terms is not None else EMPTY
+
+    def _terms_of_bans(self, protocol: Protocol) -> Mapping[str, BanTerms]:
+        found = self._by_ban.get(protocol)
+        if found is None:
+            bans = self.terms(protocol).bans
+            found = self._by_ban[protocol] = {name: terms for terms, names in bans for name in names}
+        return found
 
     # --- The rules, in the order of ``decide``
 

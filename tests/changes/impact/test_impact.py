@@ -17,6 +17,7 @@ from gateway.domain.access import Protocol
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.policy import Exemption, Setting, Unknowns, UnknownSetting
 from gateway.domain.verdict import Cause, Reason
+from tests.support.counted_names import CountedName
 from tests.support.evidence_strategies import DAY, NOW, TENCENT_BAN, denying
 from tests.support.impact_values import PEOPLE, credential, fleet, login, policy, tiktok
 
@@ -164,3 +165,19 @@ def test_nothing_of_a_preview_waits_for_the_garbage_collector(twice: bool) -> No
         assert left == []
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("seeds", [1, 30], ids=["equal terms", "terms of their own"])
+def test_counting_by_ban_does_not_look_at_all_bans_for_each(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    bans = [
+        tiktok(
+            Flag.REPORT_ONLY,
+            FlagRule(Flag.ENFORCE, percent=100.0),
+            name=CountedName(f"ban {number}"),
+            seed=number % seeds,
+        )
+        for number in range(30)
+    ]
+    monkeypatch.setattr(CountedName, "compared", 0)
+    assert impact_of(fleet(), NOTHING, policy(*bans), NOW).by_ban == {f"ban {number}": 2 for number in range(30)}
+    assert CountedName.compared <= 300
