@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from gateway.changes.impact.bitmaps import Mask, bitmap_of_mask, bitmap_of_sorted
+from gateway.changes.impact.by_source import ListColumns, Lists
 from gateway.changes.impact.columns import Column, Shelf
 from gateway.changes.impact.evidence_rows import Mark
 from gateway.changes.impact.fleet import KNOWN
@@ -117,6 +118,7 @@ def make(devices: int, versions: int = 1, seed: int = 1) -> BenchFleet:
     _people(fleet, generator)
     _marks(fleet)
     _columns(fleet)
+    _lists(fleet)
     _groups(fleet, generator)
     _apps(fleet, generator, versions)
     return fleet
@@ -197,6 +199,23 @@ def _columns(fleet: BenchFleet) -> None:
     writer.first_seen_at = _column(draws["first"])
     writer.newest_first_seen_at = float(draws["first"].max())
     writer.earlier = _column(_earlier(fleet))
+
+
+def _lists(fleet: BenchFleet) -> None:
+    """Both sources of the devices that have two."""
+    writer, several = fleet.writer, np.flatnonzero(fleet.draws["second"] & ~fleet.marks[Mark.UNMATCHED])
+    first, second = fleet.draws["source"][several].astype(np.int32), np.full(len(several), len(SOURCES), np.int32)
+    stale = fleet.draws["full_at"][several] + MAX_AGE
+    never, later = np.full(len(several), -np.inf), np.full(len(several), NOW + 400 * DAY)
+    missing = fleet.marks[Mark.MISSING][several]
+    columns = ListColumns(
+        np.tile(several.astype(np.int32), 2),
+        np.concatenate((first, second)),
+        np.concatenate((writer.sufficient_until.view(fleet.devices)[several], never)),
+        np.concatenate((np.where(missing, np.inf, stale), later)),
+        {name: number for number, name in enumerate((*SOURCES, SECOND))},
+    )
+    writer.lists = Lists.of(columns)
 
 
 def _earlier(fleet: BenchFleet) -> NDArray[np.uint16]:

@@ -1,8 +1,8 @@
 """The preview of a change for a whole fleet: time to all numbers and to the first names, memory, start, reports.
 
-Four changes as in life, each with nothing remembered of the catalogue and of any policy; beside them SQLite answering
-the barest part of the question, which devices have an app of the list, from a clustered index. Everything runs in a
-process of its own, so that memory is the index's own.
+Five changes as in life, one of them under the fleet brake, each with nothing remembered of the catalogue and of any
+policy; beside them SQLite answering the barest part of the question, which devices have an app of the list, from a
+clustered index. Everything runs in a process of its own, so that memory is the index's own.
 """
 
 import multiprocessing
@@ -33,6 +33,7 @@ from gateway.changes.impact.saving import frozen, load, save
 from gateway.changes.impact.verifying import Said
 from gateway.changes.impact.writing import Update, Writer
 from gateway.domain.access import Protocol
+from gateway.domain.ageing import Ageing
 from gateway.domain.bans import Ban, Flag, FlagRule, Matcher, MatcherKind
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.inventory import Platform
@@ -175,7 +176,15 @@ def changes() -> dict[str, tuple[Policy, Policy]]:
         "stale refused on one platform": (version_of(), version_of(unknowns=unknowns)),
         "59 bans: stages, shares, groups, dates": (version_of(), version_of(*mixed)),
     }
-    return {name: (policy_of(before), policy_of(after)) for name, (before, after) in versions.items()}
+    found = {name: (policy_of(before), policy_of(after)) for name, (before, after) in versions.items()}
+    strict = Unknowns(compromised=UnknownSetting(Setting.DENY), stale=UnknownSetting(Setting.DENY))
+    ageing = Ageing(NOW, {"intune": NOW - 3 * DAY, "jamf": NOW - DAY})
+    reported, enforced = (version_of(ban(0, TIKTOK, flag=each), unknowns=strict) for each in (Flag.OFF, Flag.ENFORCE))
+    found["held by the fleet brake, two sources: one ban"] = (
+        replace(policy_of(reported), ageing=ageing),
+        replace(policy_of(enforced), ageing=ageing),
+    )
+    return found
 
 
 # --- Previews
@@ -212,7 +221,7 @@ def _preview(view: Fleet, before: Policy, after: Policy, asked: Asked) -> Impact
 
 def _evaluate(view: Fleet, policy: Policy) -> int:
     _forget(view.catalogue)
-    return len(Evaluation(Moment(view, NOW), policy, Hits(view)).refused(Protocol.ACTIVESYNC))
+    return len(Evaluation(Moment.under(view, NOW, policy.ageing), policy, Hits(view)).refused(Protocol.ACTIVESYNC))
 
 
 def _forget(catalogue: Catalogue) -> None:
@@ -297,7 +306,9 @@ def _verified(fleet: BenchFleet, sample: int) -> list[tuple[str, str]]:
     different, decisions = 0, 0
     for before, after in changes().values():
         for policy in (before, after):
-            said = Said(Evaluation(Moment(fleet.writer.view(), NOW), policy, Hits(fleet.writer.view())))
+            said = Said(
+                Evaluation(Moment.under(fleet.writer.view(), NOW, policy.ageing), policy, Hits(fleet.writer.view()))
+            )
             different += sum(len(list(said.differences(record))) for record in records)
             decisions += sum(len(Protocol) * (1 + len(record.devices)) for record in records)
     return [

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +127,10 @@ class FleetPreviews:
         """
         index = await self._caught_up()
         async with self._store.read() as reading:
-            named = tuple(await self._named(reading))
-        earlier, sessions = policy_of(before), connected.sessions if connected is not None else None
+            named, brake = tuple(await self._named(reading)), await reading.brake()
+        # Whom the fleet brake holds has mail now, and may lose it by this change.
+        earlier = replace(policy_of(before), ageing=brake.ageing)
+        sessions = connected.sessions if connected is not None else None
         return await index.preview(
             earlier,
             policy_of(after, earlier),
@@ -147,6 +149,8 @@ class FleetPreviews:
     async def verify(self, policy: Policy, sample: int) -> Verified:
         """Hold the index against ``decide``, for so many people. Raises ``NotReadyYet``, ``StoreUnavailable``."""
         index = await self._caught_up()
+        async with self._store.read() as reading:
+            policy = replace(policy, ageing=(await reading.brake()).ageing)
         return await index.verify(policy, self._now(), sample)
 
     async def rewrite(self) -> bool:

@@ -11,14 +11,17 @@ from gateway.changes.fleet_previews import FleetPreviews
 from gateway.changes.impact import building
 from gateway.changes.impact.index import ImpactIndex
 from gateway.changes.previews import NotReadyYet
+from gateway.domain.bans import Flag
+from gateway.domain.brake import NO_BRAKE, Brake, Hold, Trouble
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
-from gateway.domain.policy import PolicyVersion, first_policy
+from gateway.domain.policy import PolicyVersion, first_policy, policy_of
 from gateway.domain.policy_parts import PartValue, parts_of
 from gateway.inventory.records import load_record
 from gateway.ports.store import Person, Reading, Writing
 from gateway.storage.memory import MemoryStore
-from tests.support.evidence_strategies import TIKTOK_BAN
+from tests.changes.aged_fleets import STRICT, phones
+from tests.support.evidence_strategies import DAY, HOUR, NOW, TIKTOK, TIKTOK_BAN
 
 RULES = identity_rules("corp.example", {})
 POLICY = first_policy(1.0)
@@ -154,4 +157,40 @@ async def test_a_policy_is_taken_apart_once_however_many_bans_it_has(
     life = asyncio.ensure_future(previews.run())
     await previews.of(POLICY, replace(POLICY, number=2, bans=listed))
     assert sorted(taken_apart) == [1, 2]
+    life.cancel()
+
+
+@pytest.mark.parametrize(
+    ("brake", "newly_cut"),
+    [
+        (NO_BRAKE, 0),
+        (Brake(NOW + HOUR, (Hold("agents", Trouble.STALE, NOW - DAY, 20),)), 20),
+        (Brake(NOW + HOUR, (Hold("jamf", Trouble.STALE, NOW - DAY, 20),)), 0),
+        (Brake(NOW - DAY), 20),
+    ],
+    ids=["lists age freely", "their source is held", "another source is held", "nobody has looked ahead"],
+)
+async def test_whom_the_fleet_brake_lets_have_mail_a_change_can_cut(brake: Brake, newly_cut: int) -> None:
+    """Lists of two days ago that hold for one: refused already, if the brake did not stop their ageing."""
+    records = {each.person_id: each for each in phones("agents", 20, DAY + HOUR, app=TIKTOK)}
+    store = MemoryStore()
+    await known(store, *(each.partition("@")[0] for each in records))
+
+    async def put(writing: Writing) -> None:
+        await writing.put_brake(brake)
+
+    await store.write(put)
+
+    async def aged(reading: Reading, login: str) -> PersonRecord:
+        return records[login]
+
+    previews = FleetPreviews(store, aged, None, lambda: NOW)
+    life = asyncio.ensure_future(previews.run())
+    before = replace(STRICT.version, bans=(replace(TIKTOK_BAN, flag=Flag.REPORT_ONLY),))
+    after = replace(before, bans=(replace(TIKTOK_BAN, flag=Flag.ENFORCE),))
+    for brief in (True, False):
+        found = await previews.of(before, after, brief=brief)
+        assert (found.measured.newly_cut, len(found.newly_cut)) == (newly_cut, newly_cut)
+    verified = await previews.verify(policy_of(before), 100)
+    assert (verified.people, verified.differences) == (20, ())
     life.cancel()

@@ -8,6 +8,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gateway.changes.impact.algebra import Evaluation
 from gateway.changes.impact.fleet import Fleet
@@ -19,7 +20,7 @@ from gateway.domain.access import Protocol
 from gateway.domain.decide import decide
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy, policy_of
-from gateway.domain.verdict import Effect, Posture
+from gateway.domain.verdict import Cause, Effect, Posture
 from tests.support.evidence_strategies import DAY, NOW
 from tests.support.random_fleets import Draw, Drawn, question
 
@@ -42,7 +43,8 @@ def content(fleet: Fleet) -> dict[str, object]:
 
     shelves = (fleet.marks, fleet.platforms, fleet.ownerships, fleet.sources, fleet.groups)
     live = [each for each in range(fleet.device_count) if fleet.devices.person[each] >= 0]
-    columns = fleet.devices
+    columns, lists = fleet.devices, fleet.lists
+    sources = {number: name for name, number in lists.numbers.items()}
     return {
         "apps": {fleet.catalogue.app(number): names(bitmap) for number, bitmap in fleet.entries.items() if bitmap},
         "shelves": [{key: names(bitmap) for key, bitmap in shelf.items() if bitmap} for shelf in shelves],
@@ -65,6 +67,14 @@ def content(fleet: Fleet) -> dict[str, object]:
             for each in range(fleet.people_count)
             if fleet.people.standing[each]
         },
+        "lists": {
+            (fleet.person_ids[columns.person[device]], fleet.device_ids[device], sources[source]): times
+            for device, source, *times in zip(
+                *(each.tolist() for each in (lists.device, lists.source, lists.sufficient_until, lists.stale_from)),
+                strict=True,
+            )
+            if device >= 0
+        },
         "logins": {login: fleet.person_ids[number] for login, number in fleet.logins.items()},
         "whole": {
             (fleet.person_ids[columns.person[each]], fleet.device_ids[each]): evidence
@@ -75,7 +85,7 @@ def content(fleet: Fleet) -> dict[str, object]:
 
 def compare(fleet: Fleet, people: Sequence[Drawn], policy: Policy, now: float, found: Counter[str]) -> None:
     """Raises ``AssertionError`` at the first difference."""
-    evaluation = Evaluation(Moment(fleet, now), policy, Hits(fleet))
+    evaluation = Evaluation(Moment.under(fleet, now, policy.ageing), policy, Hits(fleet))
     for protocol in Protocol:
         refused, raw = evaluation.refused(protocol), evaluation.denials(protocol)
         refused_people = evaluation.refused_people(protocol)
@@ -102,6 +112,8 @@ def compare(fleet: Fleet, people: Sequence[Drawn], policy: Policy, now: float, f
                     assert told is verdict.reason, where
                 if not request.device_type:
                     _compare_posture(evaluation, device, verdict.posture, where)
+                    causes = {each for each in Cause if device in evaluation.moment.by_age.short_for(each)}
+                    assert causes == set(verdict.causes), where
 
 
 def _compare_posture(evaluation: Evaluation, device: int, posture: Posture, where: object) -> None:
@@ -163,7 +175,8 @@ def round_of(seed: int, found: Counter[str]) -> None:
     """One random fleet under two random policies."""
     draw = Draw(seed)
     people = draw.fleet(draw.random.randint(1, 8))
-    policies = [policy_of(draw.policy(len(people), number)) for number in (1, 2)]
+    versions = [draw.policy(len(people), number) for number in (1, 2)]
+    policies = [replace(policy_of(version), ageing=draw.ageing()) for version in versions]
     try:
         everything(people, policies, found, seed)
     except AssertionError as error:

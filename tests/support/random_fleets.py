@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
+from gateway.domain.ageing import Ageing
 from gateway.domain.bans import Ban, Flag, FlagRule, Matcher, MatcherKind
 from gateway.domain.credential import DeviceCredential
 from gateway.domain.evidence import BindingState, DeviceEvidence, PersonRecord, SourceEvidence, Tombstone
@@ -23,6 +24,7 @@ from gateway.domain.policy import (
     Unknowns,
     UnknownSetting,
 )
+from gateway.domain.verdict import FOREVER
 from tests.support.evidence_strategies import DAY, HOUR, MINUTE, NOW
 
 SIGNER = "sha256:" + "ab" * 32
@@ -233,6 +235,12 @@ class Draw:
             grace=NewDeviceGrace(pick((0.0, 0.0, HOUR, 7 * DAY)), pick((0, 1, 2, 3))),
             outlook_mobile=pick((*OutlookMobile, OutlookMobile.USER_WIDE)),
         )
+
+    def ageing(self) -> Ageing:
+        """As the fleet brake may have it: free, looked ahead only so far, and with some sources held."""
+        held = self.random.sample(("mdm", "jamf", "intune", "another"), self.random.choice((0, 0, 1, 1, 2, 3)))
+        until = FOREVER if self.chance(0.5) else self.moment()
+        return Ageing(until, {source: self.moment() for source in held})
 
     def changed(self, drawn: Drawn, number: int) -> Drawn:
         """The same person after some time: a device more or less, other groups, nothing left, or all anew."""

@@ -4,6 +4,9 @@ Between two moments at which something can make the policy milder, denials only 
 before each of these and at the end. Milder are the end of a ban and the beginning of an exemption. (So is the sliding
 out of an old device from the 30 days of ``domain.grace``, for devices that never asked; nothing is denied before it
 that is not denied at the moments looked at, since only an enforced hit can end such a grace.)
+
+A source that the fleet brake holds is taken to be held on; that lists age only as far as somebody has looked ahead is
+not, for somebody goes on looking.
 """
 
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from gateway.changes.impact.algebra import Evaluation
 from gateway.changes.impact.hits import Hits
 from gateway.changes.impact.moment import Moment
 from gateway.changes.impact.reach import Reach
+from gateway.domain.ageing import Ageing
 from gateway.domain.policy import Policy
 
 MOMENTS_AT_MOST = 12
@@ -34,7 +38,7 @@ class Later:
 
 def cut_later(now: Evaluation, reach: Reach, policy: Policy, hits: Hits, horizons: tuple[float, ...]) -> list[Later]:
     """For each of the ascending ``horizons`` (seconds) whom the policy cuts by then, and does not cut yet."""
-    fleet, start = now.fleet, now.moment.now
+    fleet, start, ageing = now.fleet, now.moment.now, Ageing(held=policy.ageing.held)
     served = reach.served(now)
     found: list[Later] = []
     lost, looked_until = BitMap(), start
@@ -45,7 +49,7 @@ def cut_later(now: Evaluation, reach: Reach, policy: Policy, hits: Hits, horizon
         if len(moments) > MOMENTS_AT_MOST:
             moments, exact = [], False
         for at in (*moments, end):
-            evaluation = Evaluation(Moment(fleet, at), policy, hits)
+            evaluation = Evaluation(Moment.under(fleet, at, ageing), policy, hits)
             lost |= served - reach.served(evaluation)
         looked_until = end
         found.append(Later(horizon, lost.copy(), exact))

@@ -130,7 +130,7 @@ class Evaluation:
         """The mail devices that are neither dirty nor provably clean, each by its own evidence."""
         marked = self.fleet.marked
         doubted = marked(Mark.STRANGER) | marked(Mark.COMPROMISED) | marked(Mark.NOT_COMPLIANT)
-        return ((self.moment.insufficient | doubted) - self.dirty) & marked(Mark.MAIL)
+        return ((self.moment.by_age.insufficient | doubted) - self.dirty) & marked(Mark.MAIL)
 
     def enforced_of(self, name: str, protocol: Protocol) -> BitMap:
         """The devices that one ban alone would have refused."""

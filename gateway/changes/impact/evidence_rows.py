@@ -7,7 +7,7 @@ ban has an open hit exactly if it matches an app of a source that no other clear
 none clears.) The few devices where it is not transitive are kept whole and judged by ``open_hits``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import inf, nan
@@ -61,6 +61,8 @@ class EvidenceRow:
     platform: Platform | None
     ownership: Ownership
     sources: frozenset[str]
+    lists: Mapping[str, tuple[float, float]]
+    """The two moments above by source, where there are several; else empty."""
     whole: DeviceEvidence | None = None
 
 
@@ -82,6 +84,7 @@ def row_of(device: DeviceEvidence) -> EvidenceRow:
         device.platform,
         device.ownership,
         frozenset(source.source_id for source in device.sources),
+        _times_by_source(device),
         device if apps is None else None,
     )
 
@@ -126,10 +129,21 @@ def _shortfalls(device: DeviceEvidence) -> set[Mark]:
 def _times(device: DeviceEvidence) -> tuple[float, float]:
     if device.binding is BindingState.UNMATCHED:
         return -inf, inf
-    stale_from = min(map(expires_at, device.sources), default=inf)
+    return _times_of(device, device.sources)
+
+
+def _times_by_source(device: DeviceEvidence) -> Mapping[str, tuple[float, float]]:
+    names = {source.source_id for source in device.sources}
+    if len(names) < 2 or device.binding is BindingState.UNMATCHED:
+        return {}
+    return {name: _times_of(device, [each for each in device.sources if each.source_id == name]) for name in names}
+
+
+def _times_of(device: DeviceEvidence, sources: Sequence[SourceEvidence]) -> tuple[float, float]:
+    stale_from = min(map(expires_at, sources), default=inf)
     if device.binding is BindingState.CONFLICT:
         return -inf, stale_from
-    good = (expires_at(each) for each in device.sources if not _is_missing(each) and not _sees_too_little(each))
+    good = (expires_at(each) for each in sources if not _is_missing(each) and not _sees_too_little(each))
     return max(good, default=-inf), stale_from
 
 

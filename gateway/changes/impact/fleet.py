@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from gateway.changes.impact.bitmaps import Floats, Hashes, Mask, bitmap_of_sorted, mask_of, numbers_of
+from gateway.changes.impact.by_source import ListColumns
 from gateway.changes.impact.catalogue import Catalogue
 from gateway.changes.impact.evidence_rows import Mark
 from gateway.domain.bans import Ban
@@ -89,6 +90,8 @@ class Fleet:
     """Devices whose open hits depend on the ban."""
     newest_first_seen_at: float
     """No device was first seen later than this."""
+    lists: ListColumns
+    """Of the devices that several sources report."""
 
     def marked(self, mark: Mark) -> BitMap:
         """The devices of which ``mark`` holds."""

@@ -46,7 +46,10 @@ class Asked:
 
 
 def impact_of(fleet: Fleet, before: Policy, after: Policy, now: float, asked: Asked | None = None) -> Impact:
-    """What putting ``after`` in the place of ``before`` does to ``fleet`` at ``now`` (epoch seconds)."""
+    """What putting ``after`` in the place of ``before`` does to ``fleet`` at ``now`` (epoch seconds).
+
+    Lists are as old as the policies' ageing has them.
+    """
     return _Preview(fleet, before, after, now, asked or Asked()).impact()
 
 
@@ -54,10 +57,11 @@ class _Preview:
     """The sets of one preview; each is made once."""
 
     def __init__(self, fleet: Fleet, before: Policy, after: Policy, now: float, asked: Asked) -> None:
-        moment, self.hits = Moment(fleet, now), Hits(fleet)
+        moment, self.hits = Moment.under(fleet, now, before.ageing), Hits(fleet)
+        same = after.ageing == before.ageing
         self.fleet, self.asked, self.after_policy, self.before_policy = fleet, asked, after, before
         self.before = Evaluation(moment, before, self.hits)
-        self.after = Evaluation(moment, after, self.hits)
+        self.after = Evaluation(moment if same else Moment.under(fleet, now, after.ageing), after, self.hits)
         self.reach = Reach(fleet)
         self.turned = {protocol: self._turned(protocol) for protocol in self.reach.protocols}
         self.cut = _all_of(cut for cut, _ in self.turned.values())
@@ -135,7 +139,7 @@ class _Preview:
         return cut & ~self.fleet.people_of(self.cut), admitted & ~self.fleet.people_of(self.admitted)
 
     def _by_cause(self) -> dict[Cause, int]:
-        moment = self.after.moment
+        moment = self.after.moment.by_age
         return _filled({cause: moment.short_for(cause).intersection_cardinality(self.unjudged) for cause in Cause})
 
     def _by_protocol(self) -> dict[Protocol, ProtocolTally]:

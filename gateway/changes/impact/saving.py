@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from gateway.changes.impact.by_source import ListColumns, Lists
 from gateway.changes.impact.catalogue import Catalogue
 from gateway.changes.impact.columns import Column, Shelf
 from gateway.changes.impact.evidence_rows import Mark
@@ -27,9 +28,10 @@ from gateway.changes.impact.fleet import GONE, NOBODY, Fleet
 from gateway.changes.impact.writing import Writer
 from gateway.domain.inventory import App, AppOrigin, Ownership, Platform
 
-_MAGIC = b"gatepost impact 1\n"
+_MAGIC = b"gatepost impact 2\n"
 _OF_DEVICES = ("person", "next", "sufficient_until", "stale_from", "first_seen_at", "earlier", "key", "apps")
 _OF_PEOPLE = ("first", "hash", "standing", "seen")
+_OF_LISTS = ("device", "source", "sufficient_until", "stale_from")
 _SHELVES = ("marks", "platforms", "ownerships", "sources", "groups", "members")
 _LENGTH = struct.Struct("<Q")
 
@@ -88,6 +90,8 @@ def _pieces(state: Frozen) -> Iterator[bytes]:
     for name in _OF_PEOPLE:
         yield from _sized(getattr(fleet.people, name).tobytes())
     yield from _sized(state.group_count.tobytes())
+    for name in _OF_LISTS:
+        yield from _sized(getattr(fleet.lists, name).tobytes())
     for bitmap in (*entries.values(), *(each for shelf in shelves.values() for each in shelf.values())):
         yield from _sized(bitmap.serialize())
 
@@ -104,6 +108,9 @@ def _head(state: Frozen, entries: Iterable[int], shelves: Mapping[str, Mapping[A
         "newest_first_seen_at": max(0.0, fleet.newest_first_seen_at),
         "devices": fleet.device_count,
         "people": fleet.people_count,
+        "lists": len(fleet.lists.device),
+        # Only the first so many are named in the columns; there may be more by now.
+        "listing": list(fleet.lists.numbers),
         "aliases": [[number, *logins] for number, logins in state.aliases.items()],
         "unwritten": state.unwritten,
         "apps": [_app_row(fleet.catalogue.app(number)) for number in entries],
@@ -179,6 +186,8 @@ def _read(octets: bytes, incarnation: str) -> tuple[Writer, list[str]]:
         empty: Column[Any] = getattr(writer, name)
         size = head["devices"] if name in _OF_DEVICES else head["people"]
         setattr(writer, name, Column(empty.empty, _column(pieces.take(), empty.empty.dtype, size)))
+    lists = (_column(pieces.take(), getattr(writer.lists, name).empty.dtype, head["lists"]) for name in _OF_LISTS)
+    writer.lists = Lists.of(ListColumns(*lists, {name: number for number, name in enumerate(head["listing"])}))
     writer.catalogue = Catalogue(map(_app, head["apps"]))
     writer.entries = Shelf({number: pieces.bitmap() for number in range(len(head["apps"]))})
     for name in _SHELVES:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from gateway.changes.impact.bitmaps import bitmap_of_sorted, numbers_of
+from gateway.changes.impact.by_source import ListColumns, Lists
 from gateway.changes.impact.columns import Column, Shelf
 from gateway.changes.impact.fleet import KNOWN, NOBODY
 from gateway.changes.impact.writing import Writer, device_key
@@ -46,6 +47,7 @@ def tiled(part: Writer, times: int, rename: Rename) -> Writer:
     for name in _SHELVES_OF_DEVICES:
         setattr(writer, name, _repeated(getattr(part, name), devices, times))
     writer.members = _repeated(part.members, people, times)
+    writer.lists = _listed(part.lists.view(), devices, times)
     return writer
 
 
@@ -69,6 +71,11 @@ def _shifted(numbers: NDArray[np.int32], step: int, times: int) -> NDArray[np.in
     repeated = np.tile(numbers, times)
     shift = np.repeat(np.arange(times, dtype=np.int32) * np.int32(step), len(numbers))
     return np.where(repeated == NOBODY, np.int32(NOBODY), repeated + shift).astype(np.int32)
+
+
+def _listed(lists: ListColumns, step: int, times: int) -> Lists:
+    alike = (np.tile(each, times) for each in (lists.source, lists.sufficient_until, lists.stale_from))
+    return Lists.of(ListColumns(_shifted(lists.device, step, times), *alike, lists.numbers))
 
 
 def _repeated(shelf: Shelf[Any], size: int, times: int) -> Shelf[Any]:

@@ -62,7 +62,7 @@ async def verify(
     fleet: Fleet, store: Store, load_record: LoadRecord, policy: Policy, now: float, people: Sequence[str]
 ) -> Verified:
     """Hold ``fleet`` against what the store has of ``people``. Raises ``StoreUnavailable``."""
-    said = Said(Evaluation(Moment(fleet, now), policy, Hits(fleet)))
+    said = Said(Evaluation(Moment.under(fleet, now, policy.ageing), policy, Hits(fleet)))
     looked_at, decisions, changed = 0, 0, 0
     found: list[Difference] = []
     for start in range(0, len(people), PAGE):

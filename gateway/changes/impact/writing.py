@@ -12,6 +12,7 @@ from math import inf, isnan, nan
 import numpy as np
 from pyroaring import BitMap
 
+from gateway.changes.impact.by_source import Lists
 from gateway.changes.impact.catalogue import Catalogue
 from gateway.changes.impact.columns import Column, Shelf
 from gateway.changes.impact.evidence_rows import EvidenceRow, Mark, row_of
@@ -87,6 +88,7 @@ class Writer:
         self.groups: Shelf[str] = Shelf()
         self.members: Shelf[str] = Shelf()
         self.whole: dict[int, DeviceEvidence] = {}
+        self.lists = Lists()
         self.newest_first_seen_at = -inf
 
     # --- Reading
@@ -124,6 +126,7 @@ class Writer:
             self.members.view(),
             dict(self.whole),
             self.newest_first_seen_at,
+            self.lists.view(),
         )
 
     def people_held(self) -> Iterator[str]:
@@ -235,6 +238,7 @@ class Writer:
         self.sources.take_out(row)
         self.groups.take_out(row)
         self.whole.pop(row, None)
+        self.lists.put(row, {})
         self.sufficient_until[row] = np.inf
         self.stale_from[row] = np.inf
         self.first_seen_at[row] = nan
@@ -303,6 +307,7 @@ class Writer:
         ):
             if column[row] != value and not (isnan(value) and isnan(column[row])):
                 column[row] = value
+        self.lists.put(row, kept.lists)
         if kept.first_seen_at > self.newest_first_seen_at:
             self.newest_first_seen_at = kept.first_seen_at
         if kept.whole is not None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.changes.impact.impact import Asked, impact_of
+from gateway.domain.ageing import Ageing
 from gateway.domain.decide import decide
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Exemption, Policy, policy_of
-from gateway.domain.verdict import Effect
+from gateway.domain.verdict import FOREVER, Effect
 from tests.support.evidence_strategies import DAY, HOUR, NOW, denying
 from tests.support.impact_equality import reached, written
 from tests.support.impact_values import FRESH_FOR, fleet, login, policy, tiktok
@@ -28,6 +29,13 @@ def test_evidence_goes_stale() -> None:
 def test_who_is_refused_already_is_not_cut_later() -> None:
     stale = policy(tiktok(), unknowns=denying("stale"))
     assert later(stale, DAY) == [(2, True)]
+
+
+def test_a_source_that_is_held_is_held_on() -> None:
+    """And that lists age only as far as somebody has looked is nothing that lasts."""
+    stale = policy(unknowns=denying("stale"))
+    for ageing, expected in ((Ageing(NOW), 4), (Ageing(NOW, {"mdm": NOW}), 0), (Ageing(held={"jamf": NOW}), 4)):
+        assert later(replace(stale, ageing=ageing), FRESH_FOR) == [(expected, True)]
 
 
 def test_a_ban_that_starts() -> None:
@@ -72,6 +80,7 @@ def test_as_decide_says_moment_by_moment(seed: int) -> None:
     draw = Draw(1000 + seed)
     people = [replace(each, record=asked_before(each.record)) for each in draw.fleet(5)]
     of = policy_of(replace(draw.policy(5), enforcement_on=True))
+    of = replace(of, ageing=replace(draw.ageing(), until=FOREVER))
     fleet = written(people).view()
     (found,) = impact_of(fleet, of, of, NOW, Asked(horizons=(7 * DAY,))).later
     assert found.exact

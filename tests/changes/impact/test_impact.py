@@ -14,6 +14,7 @@ from gateway.changes.impact.moment import Moment
 from gateway.changes.impact.reach import Reach
 from gateway.changes.impact.terms import Terms
 from gateway.domain.access import Protocol
+from gateway.domain.ageing import Ageing
 from gateway.domain.bans import Flag, FlagRule
 from gateway.domain.policy import Exemption, Setting, Unknowns, UnknownSetting
 from gateway.domain.verdict import Cause, Reason
@@ -147,6 +148,19 @@ def test_pages_of_names() -> None:
     then = page_of(found, impact.sets.cut, first[-1].number)
     assert [(each.person_id, each.device_id) for each in then] == [(login("bob"), "b1")]
     assert page_of(found, impact.sets.cut, then[-1].number) == ()
+
+
+def test_whom_the_fleet_brake_holds_is_served_and_nobody_can_judge() -> None:
+    stale = policy(tiktok(Flag.REPORT_ONLY), unknowns=denying("stale"))
+    free = impact_of(fleet(), stale, stale, NOW + DAY)
+    assert (free.refused_before, free.refused_after, free.unjudged_by_cause.get(Cause.STALE)) == (4, 4, None)
+    ageing = Ageing(held={"mdm": NOW})
+    held, enforcing = (
+        replace(each, ageing=ageing) for each in (stale, policy(tiktok(), unknowns=denying("stale"), number=2))
+    )
+    impact = impact_of(fleet(), held, enforcing, NOW + DAY)
+    assert (impact.refused_before, impact.cut, impact.by_reason) == (0, 2, {Reason.BANNED_APP: 2})
+    assert impact.unjudged_by_cause[Cause.STALE] == 2
 
 
 @pytest.mark.parametrize("twice", [False, True])
