@@ -46,7 +46,7 @@ class CutMarks:
             return effects
         async with self._store.read() as reading:
             watched = [each for each in await reading.policy_changes_in({State.APPLYING}) if counts_cuts(each)]
-            newest = await reading.policy() if watched else None
+            newest, brake = await reading.policy() if watched else None, await reading.brake()
         if newest is None:
             return effects
         fresh = {}
@@ -56,7 +56,8 @@ class CutMarks:
             policy = known[1] if known and known[0] == key else policy_of(taken_back(each, newest).version)
             fresh[each.number] = (key, policy)
         self._without = dict(fresh)
-        without = {number: policy for number, (_, policy) in fresh.items()}
+        # Whom the fleet brake holds would have mail without the change.
+        without = {number: replace(policy, ageing=brake.ageing) for number, (_, policy) in fresh.items()}
         since = {each.number: each.done[0].policy_version for each in watched}
         return await self._store.read_at_once(partial(self._judged, effects, without, since))
 

@@ -4,13 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.changes import edits
 from gateway.changes.applying import Applied, Rules
 from gateway.changes.scheduling import Schedule
 from gateway.domain.bans import Flag
+from gateway.domain.brake import Brake, Hold, Trouble
 from gateway.domain.change import State
+from gateway.domain.policy import Setting
 from gateway.domain.stages import EVERYBODY, Stage, StopRule
+from gateway.ports.store import Writing
 from tests.changes.cut_by_workers import refuse
 from tests.changes.office import ANN, REPORTED, Office, enforce, phone
+from tests.support.evidence_strategies import DAY
 
 SALES = frozenset({"sales"})
 LIMITED = Stage(group="sales", stop=StopRule(cut_per_hour=2))
@@ -87,6 +92,20 @@ async def test_who_was_refused_before_is_not_cut_by_the_change() -> None:
     office, number = await staged(replace(REPORTED, name="Earlier", flag=Flag.ENFORCE))
     await refuse(office, range(10))
     assert await looked(office, number) is State.APPLYING
+
+
+async def test_whom_the_fleet_brake_held_is_cut_by_the_change(begun: tuple[Office, int]) -> None:
+    """Without the brake the age of their lists would have refused them before."""
+    office, number = begun
+    await office.turn(lambda version: edits.set_unknown(version, "stale", Setting.DENY))
+
+    async def hold(writing: Writing) -> None:
+        await writing.put_brake(Brake(office.now, (Hold("mdm", Trouble.STALE, office.now, 10),)))
+
+    await office.store.write(hold)
+    office.now += 2 * DAY
+    await refuse(office, [0, 1, 2])
+    assert await looked(office, number) is State.HALTED
 
 
 async def test_what_nobody_counts_is_not_marked() -> None:
