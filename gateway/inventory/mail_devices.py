@@ -1,7 +1,8 @@
 """Which devices asked for mail: sightings from the workers, written down for binding, grace and the operator.
 
 A sighting says only what the data plane knows after the mail server accepted the credentials. One of a new device may
-change verdicts and is announced like other evidence; of a known one only the time and what it says of itself change.
+change verdicts and is announced like other evidence; of a known one only the time and what it says of itself change,
+and its person is announced where it becomes Outlook mobile or is that no more.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 import structlog
 
 from gateway.domain.grace import DEVICES_NOTED
+from gateway.domain.question import is_outlook
 from gateway.inventory.consequences import Evidence, person_id_of
 from gateway.ports.store import MailDevice, Writing
 
@@ -106,6 +108,7 @@ class MailDevices:
             target[key] = _merged(known, sighting, person_id)
         for device in again.values():
             await writing.put_mail_device(device)
+        await _log_other_kinds(writing, again.values(), stored)
 
         async def change() -> None:
             for device in new.values():
@@ -115,6 +118,17 @@ class MailDevices:
             people = dict.fromkeys(person_id for person_id, _ in new)
             await self._evidence.announced(writing, people, change)
         return list(new.values())
+
+
+async def _log_other_kinds(
+    writing: Writing, devices: Iterable[MailDevice], stored: Mapping[str, Mapping[str, MailDevice]]
+) -> None:
+    """Whether a device is Outlook mobile is in nobody's record, and the index for previews keeps it."""
+    for device in devices:
+        before = stored[device.person_id][device.device_id].device_type
+        if is_outlook(device.device_type) is not is_outlook(before):
+            person = await writing.person_by_login(device.person_id)
+            writing.log_people((device.person_id, *(person.aliases if person else ())))
 
 
 def _invents(person_id: str, stored: Mapping[str, MailDevice], new: Iterable[tuple[str, str]]) -> bool:

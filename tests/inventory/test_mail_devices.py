@@ -41,6 +41,30 @@ async def test_what_it_says_of_itself_is_kept_where_it_says_nothing(chain: Chain
     assert (device.device_type, device.user_agent, device.client_address) == ("iPhone", "Apple/2", "192.0.2.1")
 
 
+async def test_a_known_device_that_says_it_is_another_kind_is_announced(chain: Chain) -> None:
+    """What a device is counts for Outlook mobile, and the index for previews hears of people by the change log."""
+    await chain.mail_devices.take([first()])
+    assert await chain.told() == {ANN}
+    await chain.mail_devices.take([Sighting(ANN, "phone1", 150.0, "Outlook"), Sighting(ANN, "phone1", 160.0)])
+    assert await chain.told() == {ANN}
+    assert (await devices(chain))["phone1"].device_type == "Outlook"
+    await chain.mail_devices.take([Sighting(ANN, "phone1", 170.0, "Outlook"), Sighting(ANN, "phone1", 165.0, "iPhone")])
+    assert await chain.told() == set()
+    # Of other kinds nothing depends.
+    await chain.mail_devices.take([Sighting(ANN, "phone2", 100.0, "iPhone")])
+    assert await chain.told() == {ANN}
+    await chain.mail_devices.take([Sighting(ANN, "phone2", 150.0, "iPad")])
+    assert await chain.told() == set()
+
+
+async def test_all_logins_of_its_person_are_named(chain: Chain) -> None:
+    await chain.write(Person(ANN, (SMITH,)))
+    await chain.mail_devices.take([first()])
+    await chain.told()
+    await chain.mail_devices.take([Sighting(SMITH, "phone1", 150.0, "Outlook")])
+    assert await chain.told() == {ANN, SMITH}
+
+
 async def test_a_late_sighting_does_not_make_younger(chain: Chain) -> None:
     await chain.mail_devices.take([first(100.0)])
     await chain.mail_devices.take([Sighting(ANN, "phone1", 50.0, user_agent="Old/1")])

@@ -315,3 +315,12 @@ async def test_numbers_of_devices_that_have_gone_do_not_pile_up(
         await index.catch_up()
     anew = await build(chain.store, loaded)
     assert anew.gone == 0
+
+
+async def test_a_device_that_says_it_is_outlook_from_now_on(chain: Chain) -> None:
+    await some_people(chain)
+    index = await ImpactIndex.built(chain.store, loaded)
+    for at, kind in ((NOW + 60, "Outlook"), (NOW + 120, "iPhone")):
+        await chain.mail_devices.take([Sighting("nobody@example.com", "phone9", at, kind)])
+        await index.catch_up()
+        await assert_exact(index, chain)
