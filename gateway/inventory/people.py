@@ -105,6 +105,8 @@ class People:
         if not named:
             return turns
         async with self._evidence.store.read() as reading:
+            # Whom the fleet brake holds has mail now.
+            policy = replace(policy, ageing=(await reading.brake()).ageing)
             for known, each in await _per_person(reading, stated):
                 person = each.applied_to(known)
                 if not named.isdisjoint(person.groups ^ (known.groups if known else frozenset())):

@@ -7,16 +7,17 @@ import pytest
 
 from gateway.domain.audit import AuditKind
 from gateway.domain.bans import Flag, FlagRule
+from gateway.domain.brake import Brake
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import Exemption, PolicyVersion, first_policy, policy_of
 from gateway.inventory.consequences import Evidence
 from gateway.inventory.people import Imported, People, PersonRow
-from gateway.ports.store import Conflict, MailDevice, OutcomeUnknown, Store, StoreUnavailable
+from gateway.ports.store import Conflict, MailDevice, OutcomeUnknown, Store, StoreUnavailable, Writing
 from tests.inventory.chain import Chain, names
 from tests.inventory.events import TIKTOK, full
 from tests.inventory.held_store import HeldStore
 from tests.inventory.receiving import RULES
-from tests.support.evidence_strategies import TIKTOK_BAN
+from tests.support.evidence_strategies import TIKTOK_BAN, denying
 
 PHONES, LAPTOPS = 4, 2
 """People with a phone that has the app, and with a reported laptop only."""
@@ -41,9 +42,9 @@ def put_in_force(chain: Chain, version: PolicyVersion) -> None:
     chain.policy = policy_of(version)
 
 
-def people_of(chain: Chain, at_most: int | None, store: Store | None = None) -> People:
+def people_of(chain: Chain, at_most: int | None, store: Store | None = None, now: float = 1e9) -> People:
     evidence = Evidence(store or chain.store, RULES, chain.publish, lambda: chain.policy)
-    return People(evidence, lambda: 1e9, lambda: at_most)
+    return People(evidence, lambda: now, lambda: at_most)
 
 
 def rows(*groups: str, first: int = 0, last: int = PHONES + LAPTOPS) -> list[PersonRow]:
@@ -63,6 +64,20 @@ async def test_members_of_an_enforced_group_are_counted_and_the_audit_log_has_it
     (entry,) = [each for each in told if each["kind"] == AuditKind.PEOPLE_IMPORTED]
     assert (entry["actor"], entry["details"]["newly_cut"], entry["details"]["newly_admitted"]) == ("olga", 6, 0)
     assert turned(await people.take(rows("sales"))) == (0, PHONES + LAPTOPS)
+
+
+async def test_whom_the_fleet_brake_holds_is_cut_as_well(company: Chain) -> None:
+    """By the age of their lists they would have no mail already, if the brake did not stop it."""
+    version = replace(first_policy(1.0), bans=(FOR_GROUP,), unknowns=denying("stale"))
+    put_in_force(company, version)
+    people = people_of(company, None, now=3e9)
+    assert turned(await people.take(rows("pilot"), dry_run=True)) == (0, 0)
+
+    async def hold(writing: Writing) -> None:
+        await writing.put_brake(Brake(0.0))
+
+    await company.store.write(hold)
+    assert turned(await people.take(rows("pilot"), dry_run=True)) == (PHONES + LAPTOPS, 0)
 
 
 async def test_nobody_is_counted_whose_groups_mean_nothing_to_the_policy(company: Chain) -> None:
