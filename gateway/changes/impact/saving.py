@@ -186,8 +186,8 @@ def _read(octets: bytes, incarnation: str) -> tuple[Writer, list[str]]:
         empty: Column[Any] = getattr(writer, name)
         size = head["devices"] if name in _OF_DEVICES else head["people"]
         setattr(writer, name, Column(empty.empty, _column(pieces.take(), empty.empty.dtype, size)))
-    lists = (_column(pieces.take(), getattr(writer.lists, name).empty.dtype, head["lists"]) for name in _OF_LISTS)
-    writer.lists = Lists.of(ListColumns(*lists, {name: number for number, name in enumerate(head["listing"])}))
+    lists = {name: _column(pieces.take(), getattr(writer.lists, name).empty.dtype, head["lists"]) for name in _OF_LISTS}
+    writer.lists = Lists.of(ListColumns(**lists, numbers={name: each for each, name in enumerate(head["listing"])}))
     writer.catalogue = Catalogue(map(_app, head["apps"]))
     writer.entries = Shelf({number: pieces.bitmap() for number in range(len(head["apps"]))})
     for name in _SHELVES:

@@ -74,8 +74,15 @@ def _shifted(numbers: NDArray[np.int32], step: int, times: int) -> NDArray[np.in
 
 
 def _listed(lists: ListColumns, step: int, times: int) -> Lists:
-    alike = (np.tile(each, times) for each in (lists.source, lists.sufficient_until, lists.stale_from))
-    return Lists.of(ListColumns(_shifted(lists.device, step, times), *alike, lists.numbers))
+    return Lists.of(
+        ListColumns(
+            _shifted(lists.device, step, times),
+            np.tile(lists.source, times),
+            np.tile(lists.sufficient_until, times),
+            np.tile(lists.stale_from, times),
+            lists.numbers,
+        )
+    )
 
 
 def _repeated(shelf: Shelf[Any], size: int, times: int) -> Shelf[Any]:
