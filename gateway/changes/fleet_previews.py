@@ -197,7 +197,9 @@ class FleetPreviews:
                 while True:
                     await self._ready.wait()
                     index = self._index
-                    assert index is not None
+                    if index is None:
+                        # Gone again before we had our turn.
+                        continue
                     try:
                         await index.catch_up()
                         return index
