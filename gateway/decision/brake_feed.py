@@ -22,7 +22,7 @@ log = structlog.get_logger()
 LOOK_EVERY_SECONDS = 2.0
 STORE_SECONDS = 5.0
 RENEWED_BEFORE_SECONDS = 300.0
-"""A mere renewal is taken when less than this is left: another policy value costs each phone a longer look."""
+"""A mere renewal is taken when less than this is left."""
 
 
 class BrakeFeed:

@@ -238,8 +238,8 @@ class DecisionPoint:
             return
         if ageing.held == before.held and ageing.until >= before.until:
             # Only on: what waited for it is judged again soon (``valid_until``).
-            self.given = replace(self.given, ageing=ageing)
-            self.policy = replace(self.policy, ageing=ageing)
+            self.given = self.given.ageing_on(ageing)
+            self.policy = self.policy.ageing_on(ageing)
             return
         self._forget_verdicts()
         await self.use(replace(self.given, ageing=ageing))

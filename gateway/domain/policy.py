@@ -156,6 +156,15 @@ class Policy:
     mark: object = field(default_factory=object, init=False, repr=False, compare=False)
     """Of this very object, for whoever remembers by what was judged and must not keep all of it for that."""
 
+    def ageing_on(self, ageing: Ageing) -> "Policy":
+        """The same with lists that may age further than before, of the same sources.
+
+        What was judged before holds as long as it says (``valid_until``), so whoever remembers it goes on: same mark.
+        """
+        policy = replace(self, ageing=ageing)
+        object.__setattr__(policy, "mark", self.mark)
+        return policy
+
 
 def policy_of(version: PolicyVersion, before: Policy | None = None) -> Policy:
     """Compile a policy version.

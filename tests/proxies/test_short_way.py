@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.ageing import Ageing
 from gateway.domain.policy import Policy
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.usual_exchange import UsualExchange
@@ -133,6 +134,20 @@ async def test_who_stops_and_goes_on_taking_within_a_round_has_one_request_at_a_
         assert behind._body.received == len(SYNC) + len(asked())
         assert len(list(gateway.gateway.decision.sessions)) == 1
         assert len(mailbox.received) == before
+
+
+async def test_that_somebody_has_looked_further_ahead_costs_no_phone_a_longer_look(mailbox: MailboxServer) -> None:
+    """It happens every five minutes, and most phones ask less often."""
+    async with watched(mailbox) as gateway:
+        now, decision = gateway.gateway.now(), gateway.gateway.decision
+        await decision.let_age(Ageing(now + 600))
+        await regular(gateway)
+        (standing,) = gateway.gateway.front.short_way.standings.by_mark.values()
+        await decision.let_age(Ageing(now + 900))
+        assert decision.policy.ageing.until == now + 900
+        assert standing.holds(decision, now)
+        await decision.let_age(Ageing(now + 800))
+        assert not standing.holds(decision, now)
 
 
 async def test_a_phone_that_does_not_come_again_keeps_no_old_policy(mailbox: MailboxServer) -> None:
