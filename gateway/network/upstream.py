@@ -64,6 +64,11 @@ class UpstreamPool:
         return len(self._open)
 
     @property
+    def has_idle(self) -> bool:
+        """Whether a connection waits to be used."""
+        return bool(self._idle)
+
+    @property
     def reached(self) -> bool:
         """Whether the last attempt to connect worked; also before the first."""
         return not self._failures

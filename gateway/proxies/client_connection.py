@@ -44,6 +44,7 @@ class ClientConnection(PausedReading):
         "_closing",
         "_continue_owed",
         "_idle",
+        "_postponed",
         "_reading_head",
         "_requests",
         "address",
@@ -86,6 +87,8 @@ class ClientConnection(PausedReading):
         """Whether nothing is under way, and nothing here that was not looked at."""
         self._arrived = b""
         """What came on an idle connection in this round of the loop."""
+        self._postponed = False
+        """Whether what has arrived waits for a second round."""
         self._buffer = b""
         self._body: RequestBody | None = None
         """The present request's, while it is not whole."""
@@ -144,11 +147,20 @@ class ClientConnection(PausedReading):
             # More requests than are answered meanwhile: they wait in the kernel, not here.
             self.pause()
 
-    def take_arrived(self, now: float, clock: float) -> None:
-        """The round of the loop is over: begin with what it brought. ``now`` and ``clock``: the time by either."""
+    def take_arrived(self, now: float, clock: float) -> bool:
+        """The round of the loop is over: begin with what it brought. ``now`` and ``clock``: the time by either.
+
+        True: that is for the end of the next round.
+        """
         octets, self._arrived = self._arrived, b""
-        if octets and not self._closing and not self.front.short_way.begin(self, octets, now, clock):
-            self._read_on(octets)
+        if not octets or self._closing or self.front.short_way.begin(self, octets, now, clock):
+            return False
+        if self.front.short_way.is_too_early() and not self._postponed:
+            self._postponed, self._arrived = True, octets
+            return True
+        self._postponed = False
+        self._read_on(octets)
+        return False
 
     def eof_received(self) -> bool:
         """A client that sends no more is gone: phones do not half-close."""
@@ -206,7 +218,7 @@ class ClientConnection(PausedReading):
         self.exchange = exchange
         self.deadline = deadline
         self._requests += 1
-        self._reading_head = False
+        self._reading_head = self._postponed = False
         self.keep_alive = self._requests < self.front.settings.requests_per_connection
         self.modern, self.head_only = True, False
         self._answered = self.answer_begun = self._continue_owed = False

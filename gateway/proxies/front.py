@@ -250,13 +250,18 @@ class HttpFront:
     def _take_arrived(self) -> None:
         arrived, self._arrived = self._arrived, []
         now, clock = self.now(), self.clock()
+        postponed: list[ClientConnection] = []
         for connection in arrived:
             try:
-                connection.take_arrived(now, clock)
+                if connection.take_arrived(now, clock):
+                    postponed.append(connection)
             except Exception as error:  # a mistake of ours costs one connection and not the others
                 connection.abort()
                 context = {"message": "a request could not be begun", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
+        # Not before: from here on it is another round.
+        for connection in postponed:
+            self.arrived(connection)
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Exchange:
         """Who answers a request: what is not on the allow-list does not exist."""

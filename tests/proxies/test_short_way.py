@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.ageing import Ageing
 from gateway.domain.policy import Policy
+from gateway.network.upstream import UpstreamPool
 from gateway.proxies.client_connection import ClientConnection
 from gateway.proxies.usual_exchange import UsualExchange
 from tests.support.fronted import BAN, Fronted, fronted, settled, until
@@ -134,6 +135,46 @@ async def test_who_stops_and_goes_on_taking_within_a_round_has_one_request_at_a_
         assert behind._body.received == len(SYNC) + len(asked())
         assert len(list(gateway.gateway.decision.sessions)) == 1
         assert len(mailbox.received) == before
+
+
+def unsettle(gateway: Watched, rounds: int) -> None:
+    """All idle connections to the mail server have become free so many rounds ahead: before that none can be used."""
+    front = gateway.gateway.front
+    for connection in front.upstreams.pools[0]._idle:
+        connection.idle_round = front.rounds.number + rounds
+
+
+async def test_it_waits_a_round_for_a_connection_that_has_just_become_free(mailbox: MailboxServer) -> None:
+    """The pool does not grow then: it would be the same in each round, and the long way costs several times as much."""
+    async with watched(mailbox) as gateway:
+        client = await regular(gateway)
+        for _ in range(3):
+            unsettle(gateway, 1)
+            assert (await client.ask(asked())).status == 200
+            assert gateway.taken[-2:] == [False, True]
+        assert (await client.ask(asked())).status == 200
+        assert gateway.taken[-2:] == [True, True]
+
+
+async def test_it_waits_one_round_and_no_more(mailbox: MailboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(mailbox) as gateway:
+        client = await regular(gateway)
+        monkeypatch.setattr(UpstreamPool, "take_settled", lambda pool, clock: None)
+        for _ in range(2):
+            gateway.taken.clear()
+            assert (await client.ask(asked())).status == 200
+            assert gateway.taken == [False, False]
+        monkeypatch.undo()
+        assert (await client.ask(asked())).status == 200
+        assert gateway.taken[-1]
+
+
+async def test_what_comes_while_it_waits_is_looked_at_together(mailbox: MailboxServer) -> None:
+    async with watched(mailbox) as gateway:
+        client = await regular(gateway)
+        unsettle(gateway, 1)
+        client.write(asked() + asked())
+        assert [(await client.answer()).status for _ in range(2)] == [200, 200]
 
 
 async def test_that_somebody_has_looked_further_ahead_costs_no_phone_a_longer_look(mailbox: MailboxServer) -> None:
