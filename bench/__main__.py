@@ -37,6 +37,12 @@ PARTS = {
     "impact": "what a change would do to the whole fleet",
 }
 RESULTS = Path(__file__).resolve().parent / "results"
+KNOWN = {
+    "targets": (*NAMES, *MAIL_NAMES),
+    "schemes": ("plain", "tls"),
+    "outcomes": ("allowed", "refused", "refused403", "mixed"),
+    "shapes": ("spread", "own"),
+}
 QUICK = {
     "rounds": 2,
     "seconds": 1.0,
@@ -76,7 +82,12 @@ def options_of(words: list[str]) -> tuple[list[str], Options]:
     unknown = [name for name in args.parts if name not in PARTS]
     if unknown:
         parser.error(f"no part is called {unknown[0]}; there are {', '.join(PARTS)}")
-    return args.parts or list(PARTS), _options(args)
+    options = _options(args)
+    for name, known in KNOWN.items():
+        for each in getattr(options, name):
+            if each not in known:
+                parser.error(f"--{name}: {each} is none of {', '.join(known)}")
+    return args.parts or list(PARTS), options
 
 
 def _options(args: argparse.Namespace) -> Options:
