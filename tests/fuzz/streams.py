@@ -101,6 +101,7 @@ class _Front:
 
     def __init__(self, loop: _Loop) -> None:
         self._loop = loop
+        self._early = False
         self.settings = HttpFrontSettings(upstreams=(), max_body_bytes=1 << 20)
         self.draining = False
         self.messages: list[Message] = []
@@ -123,8 +124,17 @@ class _Front:
         """Nothing goes the short way."""
         return False
 
+    def is_too_early(self) -> bool:
+        """Every second time."""
+        self._early = not self._early
+        return self._early
+
     def arrived(self, connection: ClientConnection) -> None:
-        self._loop.call_soon(lambda: connection.take_arrived(0.0, 0.0))
+        self._loop.call_soon(lambda: self._take(connection))
+
+    def _take(self, connection: ClientConnection) -> None:
+        if connection.take_arrived(0.0, 0.0):
+            self.arrived(connection)
 
     def exchange_for(self, client: ClientConnection, head: RequestHead) -> Answered:
         kind = _Early if head.path.startswith(b"/early") else _Exchange
