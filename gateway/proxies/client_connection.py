@@ -155,7 +155,7 @@ class ClientConnection(PausedReading):
         octets, self._arrived = self._arrived, b""
         if not octets or self._closing or self.front.short_way.begin(self, octets, now, clock):
             return False
-        if self.front.short_way.is_too_early() and not self._postponed:
+        if self.front.short_way.was_too_early() and not self._postponed:
             self._postponed, self._arrived = True, octets
             return True
         self._postponed = False

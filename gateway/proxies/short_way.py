@@ -36,10 +36,11 @@ class ShortWay:
         self._standings = self.standings.by_mark
         self._too_early = False
 
-    def is_too_early(self) -> bool:
+    def was_too_early(self) -> bool:
         """Whether what could not begin just now lacked but a connection that has become free in this same round.
 
-        In the next one it can be used: a few microseconds later, where the long way costs some hundred.
+        In the next one it can be used: a few microseconds later, where the long way costs some hundred. Asked once,
+        right behind ``begin``: the answer is forgotten with it.
         """
         too_early, self._too_early = self._too_early, False
         return too_early

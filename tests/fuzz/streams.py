@@ -124,7 +124,7 @@ class _Front:
         """Nothing goes the short way."""
         return False
 
-    def is_too_early(self) -> bool:
+    def was_too_early(self) -> bool:
         """Every second time."""
         self._early = not self._early
         return self._early
