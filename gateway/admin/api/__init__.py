@@ -4,8 +4,11 @@ A file per noun. Answers have stable snake_case fields, moments are RFC 3339 in 
 OpenAPI document is at ``/api/v1/openapi.json``. ``create_api(deps)`` builds the application and nothing else.
 """
 
-from fastapi import FastAPI
+from functools import cache
+
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from gateway.admin.api import (
     audit,
@@ -70,6 +73,24 @@ def create_api(deps: ApiDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.fleet = FleetCounter(deps.store, deps.load_record)
+    app.router.routes.extend(_routes())
+    add_handlers(app)
+    app.add_middleware(
+        Gate,
+        authenticate=Authenticator(deps.store, deps.now).authenticate,
+        limits=deps.limits,
+        count=deps.count_refused,
+    )
+    return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Everything that can be asked; what stands behind is found by the application's state.
+
+    Once for all applications of a process: working them out takes longer than most of what is asked of one.
+    """
+    router = APIRouter(generate_unique_id_function=_operation_id)
     for noun in (
         status,
         why,
@@ -92,16 +113,9 @@ def create_api(deps: ApiDeps) -> FastAPI:
         policies,
         audit,
     ):
-        app.include_router(noun.router, prefix=PREFIX, responses=_ERRORS, dependencies=[Allowed, Storable])
-    app.include_router(health.router)
-    add_handlers(app)
-    app.add_middleware(
-        Gate,
-        authenticate=Authenticator(deps.store, deps.now).authenticate,
-        limits=deps.limits,
-        count=deps.count_refused,
-    )
-    return app
+        router.include_router(noun.router, prefix=PREFIX, responses=_ERRORS, dependencies=[Allowed, Storable])
+    router.include_router(health.router)
+    return tuple(router.routes)
 
 
 def _operation_id(route: APIRoute) -> str:
