@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 ARGS ?=
+# Where compiled modules may not be written, each of the hundreds of processes that tests start compiles its own.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests run on all cores, in one process more than there are, since many of them wait; PARALLEL= for one after the other.
 # What takes longest begins first (tests/support/side_by_side.py), whatever the number of its tests.
 PARALLEL ?= -n $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 ))) --no-loadscope-reorder
