@@ -7,12 +7,30 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support.migrated_stores import MigratedStores
+
 pytest_plugins = ["tests.support.live_report", "tests.support.side_by_side", "tests.support.long_tests"]
 
 # No deadline: the machine is shared, and a slow example is no wrong one.
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
 settings.register_profile("fuzz", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The collector need not go through what stands for the whole run: thousands of tests, and all modules.
+
+    With them a full collection takes more than a second, and some tests ask for one.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> MigratedStores:
+    """Gives empty databases without migrating each anew."""
+    return MigratedStores(tmp_path_factory.mktemp("migrated"))
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from tests.audit.raw_log import (
     put_entries,
     put_head,
 )
+from tests.support.migrated_stores import MigratedStores
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "audit.md"
 KEY = audit_key(Ed25519PrivateKey.generate())
@@ -60,11 +61,12 @@ async def write(store: Store, numbers: Sequence[int]) -> None:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.live)])
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
+    migrated: MigratedStores = request.getfixturevalue("migrated")
     if request.param == "sqlite":
-        url, raw = f"sqlite:///{tmp_path}/gatepost.db", RawSqlite(tmp_path / "gatepost.db")
-        found: RawLog = raw
+        url = await migrated.sqlite(tmp_path)
+        found: RawLog = RawSqlite(tmp_path / "gatepost.db")
     else:
-        url = request.getfixturevalue("new_database")()
+        url = await migrated.postgres(request.getfixturevalue("postgres"))
         found = RawPostgres(url)
     store = await open_store(url, writable=True, seal=KEY.seal)
     signing = Checkpointing(store, KEY, None, CheckpointSettings())

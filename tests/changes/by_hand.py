@@ -10,7 +10,7 @@ from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.change import PreviewSeen
 from gateway.domain.decide import decide
 from gateway.domain.evidence import PersonRecord
-from gateway.domain.policy import PolicyVersion, policy_of
+from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.domain.verdict import Effect
 
 
@@ -21,9 +21,18 @@ class ByHand:
     records: list[PersonRecord] = field(default_factory=list)
     now: float = 0.0
     asked: int = 0
+    known: dict[object, tuple[tuple[PersonRecord, ...], set[tuple[str, str]]]] = field(default_factory=dict)
+    """Of a policy and a moment: by which records, and what came out. Most are asked for several times."""
 
     def refused(self, version: PolicyVersion) -> set[tuple[str, str]]:
-        policy = policy_of(version)
+        asked, records = (repr(version), self.now), tuple(self.records)
+        known, refused = self.known.get(asked, ((), set()))
+        if len(known) != len(records) or any(one is not other for one, other in zip(known, records, strict=True)):
+            refused = self._refused(policy_of(version))
+            self.known[asked] = records, refused
+        return refused
+
+    def _refused(self, policy: Policy) -> set[tuple[str, str]]:
         return {
             (record.person_id, device_id)
             for record in self.records

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -152,9 +152,13 @@ class PostgresServer:
 
     def sql(self, statement: str, database: str = "postgres", user: str = OWNER) -> str:
         """Run a statement by the socket; what it gives, a line each. Raises ``CalledProcessError``."""
+        return self._psql([statement], database, user)
+
+    def _psql(self, statements: Sequence[str], database: str, user: str) -> str:
+        words = [word for each in statements for word in ("-c", each)]
         psql = (str(self._programs / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
         done = subprocess.run(
-            (*psql, "-h", str(self.directory), "-p", str(self.port), "-U", user, "-d", database, "-c", statement),
+            (*psql, "-h", str(self.directory), "-p", str(self.port), "-U", user, "-d", database, *words),
             capture_output=True,
             timeout=PATIENCE_SECONDS,
             check=True,
@@ -176,6 +180,13 @@ class PostgresServer:
         ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname ="
         self.sql(f"{ending} current_database()", name)
         self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner", name)
+        return self.url(name)
+
+    def copied(self, original: str, name: str, then: str) -> str:
+        """A copy of a database nobody uses, in place of what had that name, whoever used it; ``then`` is done in it."""
+        dropped = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+        made = f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {original}"
+        self._psql([dropped, made, f"\\connect {name}", then], "postgres", OWNER)
         return self.url(name)
 
     def url(self, database: str) -> str:

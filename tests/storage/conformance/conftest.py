@@ -9,6 +9,7 @@ import pytest
 from gateway.ports.store import Store
 from gateway.storage.memory import MemoryStore
 from gateway.storage.sql import open_store
+from tests.support.migrated_stores import MigratedStores
 
 KEEP_CHANGES = 50
 
@@ -32,14 +33,15 @@ async def open_memory(request: pytest.FixtureRequest, directory: Path) -> Store:
 
 
 async def open_sqlite(request: pytest.FixtureRequest, directory: Path) -> Store:
-    return await open_store(
-        f"sqlite:///{directory}/gatepost.db", writable=True, keep_changes=KEEP_CHANGES, lease_clock=LEASE_CLOCK
-    )
+    migrated: MigratedStores = request.getfixturevalue("migrated")
+    url = await migrated.sqlite(directory)
+    return await open_store(url, writable=True, keep_changes=KEEP_CHANGES, lease_clock=LEASE_CLOCK)
 
 
 async def open_postgres(request: pytest.FixtureRequest, directory: Path) -> Store:
-    new_database: Callable[[], str] = request.getfixturevalue("new_database")
-    return await open_store(new_database(), writable=True, keep_changes=KEEP_CHANGES, lease_clock=LEASE_CLOCK)
+    migrated: MigratedStores = request.getfixturevalue("migrated")
+    url = await migrated.postgres(request.getfixturevalue("postgres"))
+    return await open_store(url, writable=True, keep_changes=KEEP_CHANGES, lease_clock=LEASE_CLOCK)
 
 
 OPENERS: dict[str, Opener] = {"memory": open_memory, "sqlite": open_sqlite, "postgres": open_postgres}
