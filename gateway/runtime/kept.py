@@ -18,8 +18,8 @@ class Kept:
         self.generation = generation
         self.child: Child | None = None
         self.status: Message = {}
-        self.silent_rounds: int | None = None
-        """Rounds of the supervisor since it last told its status; None: it has told none in this life."""
+        self.silent_rounds = 0
+        """Rounds of the supervisor since it last told its status, or since this life of it began."""
         self.quick_deaths = 0
         self.back_off = BackOff()
         self.trial = trial

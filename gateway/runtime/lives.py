@@ -57,7 +57,7 @@ class Lives:
             child = Child(kept.spec, self._sockets, output, cache_starts=self.cache_starts)
             ended = await self._one_life(kept, child, self._living.pop(kept.spec.name, None))
             lived = loop.time() - began
-            kept.child, kept.status, kept.silent_rounds = None, {}, None
+            kept.child, kept.status, kept.silent_rounds = None, {}, 0
             if not kept.trial:
                 kept.ready.clear()
             self._children.tell_of(kept)
@@ -84,7 +84,7 @@ class Lives:
         try:
             if living is not None:
                 # Told to the program before: silence counts from here on.
-                kept.status, kept.silent_rounds = living.status, 0
+                kept.status = living.status
                 kept.ready.set()
                 code = await child.follow(living, started, take)
             else:

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from gateway.runtime.child import Child, ChildSpec
-from gateway.runtime.hanging import HANGS_AFTER_SECONDS, TELL_WHERE, end_the_hanging
+from gateway.runtime.hanging import HANGS_AFTER_SECONDS, STARTS_WITHIN_SECONDS, TELL_WHERE, end_the_hanging
 from gateway.runtime.kept import Kept
 
 ROUND = 2.0
@@ -17,6 +17,7 @@ class Signalled:
     """A child that only hears signals."""
 
     pid = 4711
+    ready = True
 
     def __init__(self) -> None:
         self.heard: list[int] = []
@@ -28,7 +29,6 @@ class Signalled:
 def kept_one(*, told_of_workers: bool = False) -> tuple[Kept, Signalled]:
     kept, child = Kept(ChildSpec("worker-1", ("true",), told_of_workers=told_of_workers)), Signalled()
     kept.child = cast("Child", child)
-    kept.silent_rounds = 0
     return kept, child
 
 
@@ -56,11 +56,20 @@ def test_one_word_in_time_and_it_has_all_its_time_again() -> None:
     assert child.heard == [TELL_WHERE]
 
 
-@pytest.mark.parametrize("who", ["has told nothing yet", "was told to end", "watches the workers"])
+def test_one_that_starts_has_longer_but_not_for_ever() -> None:
+    kept, child = kept_one()
+    child.ready = False
+    rounds(kept, int(STARTS_WITHIN_SECONDS / ROUND) - 1)
+    assert child.heard == []
+    rounds(kept, 2)
+    assert child.heard == [TELL_WHERE, signal.SIGKILL]
+
+
+@pytest.mark.parametrize("who", ["is on trial", "was told to end", "watches the workers"])
 def test_others_may_be_silent(who: str) -> None:
     kept, child = kept_one(told_of_workers=who == "watches the workers")
-    if who == "has told nothing yet":
-        kept.silent_rounds = None
+    if who == "is on trial":
+        kept.trial, child.ready = True, False
     kept.retired = who == "was told to end"
-    rounds(kept, 2 * SILENT_MOST)
+    rounds(kept, int(2 * STARTS_WITHIN_SECONDS / ROUND))
     assert child.heard == []

@@ -131,6 +131,15 @@ async def test_a_worker_that_hangs_is_ended_and_comes_back(monkeypatch: pytest.M
         assert {entry["name"] for entry in run.logs("child_ended")} == {"worker-1"}
 
 
+async def test_a_worker_that_hangs_before_it_ever_serves_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(hanging, "STARTS_WITHIN_SECONDS", 0.5)
+    async with supervised([child("worker-1", "silent", number=1)]) as run:
+        assert await run.ended() == 1
+        assert len(run.logs("child_hangs")) == starting.START_TRIES
+        assert "while starting" in run.supervisor.failure
+
+
 async def test_who_does_not_end_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "AFTER_DRAIN_SECONDS", 0.1)
     async with supervised(workers(1, "stubborn"), drain_seconds=0.1) as run:
