@@ -19,7 +19,7 @@ from gateway.changes.audited import change_told
 from gateway.changes.clearance import Clearance, Known, LoginsOf, Rules, Stands
 from gateway.changes.desk import change_and_policy
 from gateway.changes.guards import turns_down_only
-from gateway.changes.previews import Previewed, Previews
+from gateway.changes.previews import Previewed, Previews, of_change
 from gateway.changes.telling import Before, Telling
 from gateway.changes.withdrawing import Withdrawing, Withdrawn, nothing_else, put_version
 from gateway.domain import change as lives
@@ -137,7 +137,7 @@ class Applier:
         found, cut, standing = None, 0, None
         if change.action is not None or not turns_down_only(change.touches):
             target = policy if change.action else lives.at_stage(change, policy, place)
-            found = await self._previews.of(policy, lives.in_full(target, change, self._now()), brief=True)
+            found = await self._previewed(policy, target, change)
             judged = await self._judged(change, policy, found)
             standing = looked.known.change
             refusal = self._clearance.refusal(looked.known, judged, self._telling.judged_at(change, warning))
@@ -177,7 +177,7 @@ class Applier:
         if change.done or change.action is not None:
             return None
         whole = lives.at_stage(change, policy, len(change.stages) - 1)
-        found = await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
+        found = await self._previewed(policy, whole, change)
         return await self.stands_in_the_way(change, found)
 
     async def _cut_at_once(
@@ -193,7 +193,10 @@ class Applier:
         if change.done or len(change.stages) == 1:
             return found
         whole = lives.at_stage(change, policy, len(change.stages) - 1)
-        return await self._previews.of(policy, lives.in_full(whole, change, self._now()), brief=True)
+        return await self._previewed(policy, whole, change)
+
+    async def _previewed(self, policy: PolicyVersion, target: PolicyVersion, change: PolicyChange) -> Previewed:
+        return await of_change(self._previews, policy, target, change, self._now(), brief=True)
 
     # --- what comes later
 

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.changes.audited import change_told
 from gateway.changes.guards import turns_down_only
-from gateway.changes.previews import Approved, Previewed, Previews, decode_preview, encode_preview, within
+from gateway.changes.previews import Approved, Previewed, Previews, decode_preview, encode_preview, of_change, within
 from gateway.domain import change as lives
 from gateway.domain.audit import AuditKind
 from gateway.domain.audit.entry import Value
@@ -165,9 +165,7 @@ class ChangeDesk:
         if change.state not in lives.UNDER_WAY and State.PREVIEWED not in lives.WAYS[change.state]:
             raise InvalidValue(f"change {number} is {change.state}: there is nothing to preview any more")
         after = policy if change.action else lives.at_stage(change, policy, len(change.stages) - 1)
-        # What begins at a later date turns nobody now; it is judged by whom it will turn.
-        after = lives.in_full(after, change, self._now())
-        found = await self._previews.of(policy, after)
+        found = await of_change(self._previews, policy, after, change, self._now())
 
         async def work(writing: Writing) -> PolicyChange:
             present, _ = await change_and_policy(writing, number)

@@ -108,10 +108,12 @@ class FleetPreviews:
             return []
         return [f"{self._how_far()}: until then only what lessens enforcement can be changed"]
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
+    async def of(
+        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+    ) -> Previewed:
         """See ``Previews``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
         connected = None if brief else await self._connected()
-        impact = await self.impact(before, after, connected, () if brief else HORIZONS)
+        impact = await self.impact(before, after, connected, () if brief else HORIZONS, first)
         return previewed(impact, after, before, self._settings.widest_percent, connected)
 
     async def impact(
@@ -120,6 +122,7 @@ class FleetPreviews:
         after: PolicyVersion,
         connected: Connected | None = None,
         horizons: tuple[float, ...] = HORIZONS,
+        first: PolicyVersion | None = None,
     ) -> Impact:
         """Everything that a preview says; ``horizons``: how many seconds ahead time is looked.
 
@@ -139,6 +142,7 @@ class FleetPreviews:
             named=named,
             horizons=horizons,
             by_name=self._settings.by_name,
+            first=policy_of(first, earlier) if first is not None else None,
         )
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from gateway.changes.guards import Measured
-from gateway.domain.change import PreviewSeen
+from gateway.domain.change import PolicyChange, PreviewSeen, in_full
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
 
@@ -52,13 +52,34 @@ class Previewed:
 class Previews(Protocol):
     """Computes previews over all that is known."""
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
+    async def of(
+        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+    ) -> Previewed:
         """What going from one version to the other does to the fleet of now.
 
+        ``first`` is what comes at once, where only a later date brings ``after``: whom either turns is in the figures.
         ``brief``: nobody looks at it, so what is only shown may be left out: who is connected, what time will bring.
         Raises ``NotReadyYet``, ``StoreUnavailable``.
         """
         ...
+
+
+async def of_change(
+    previews: Previews,
+    before: PolicyVersion,
+    target: PolicyVersion,
+    change: PolicyChange,
+    now: float,
+    *,
+    brief: bool = False,
+) -> Previewed:
+    """What a change that makes ``target`` of ``before`` does, at once or at a later date that it names.
+
+    A ban that begins later turns nobody now, and is judged by whom it will turn. What it takes the place of ends now:
+    until then a ban that is put off lets in, and an exemption that is put off cuts.
+    """
+    whole = in_full(target, change, now)
+    return await previews.of(before, whole, first=None if whole == target else target, brief=brief)
 
 
 @dataclass(frozen=True, slots=True)

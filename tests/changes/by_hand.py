@@ -40,10 +40,14 @@ class ByHand:
             if decide(_asking(record, device_id), record, policy, self.now).effect is Effect.DENY
         }
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
+    async def of(
+        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+    ) -> Previewed:
         self.asked += 1
-        earlier, later = self.refused(before), self.refused(after)
-        cut, admitted = later - earlier, earlier - later
+        earlier = self.refused(before)
+        afters = [self.refused(each) for each in (after, first) if each is not None]
+        cut = {device for later in afters for device in later - earlier}
+        admitted = {device for later in afters for device in earlier - later}
         devices = sum(len(record.devices) for record in self.records)
         digest = sha256(repr((before.number, sorted(cut), sorted(admitted))).encode()).hexdigest()
         seen = PreviewSeen(digest, before.number, 0, self.now, len(cut), len(admitted), devices)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -155,9 +156,9 @@ async def test_nor_by_one_that_is_revoked_while_the_fleet_is_looked_at(monkeypat
     await made.approve(await made.proposed(enforce))
     before, looked = await made.policy(), ByHand.of
 
-    async def of(self: ByHand, *versions: PolicyVersion, brief: bool = False) -> Previewed:
+    async def of(self: ByHand, *versions: PolicyVersion, **others: Any) -> Previewed:
         made.revoked.add("t2")
-        return await looked(self, *versions, brief=brief)
+        return await looked(self, *versions, **others)
 
     monkeypatch.setattr(ByHand, "of", of)
     refused = await made.applier.apply(2, "ann")
@@ -259,6 +260,47 @@ async def test_what_begins_at_a_later_date_is_judged_by_whom_it_turns_then() -> 
     assert isinstance(done, Applied)
     # It comes at its date all the same.
     assert (done.version.bans[0].starts_at, made.previews.refused(done.version)) == (NOW + 60, set())
+
+
+async def test_a_ban_that_is_put_off_is_judged_by_whom_it_lets_in_until_then() -> None:
+    """It recognises more, too: it does not turn down only."""
+    made = await _enforced()
+
+    def put_off(version: PolicyVersion) -> PolicyVersion:
+        more = replace(TIKTOK_BAN.matchers[0], value="com.example.more")
+        ban = replace(version.bans[0], matchers=(*TIKTOK_BAN.matchers, more), starts_at=made.now + 3600)
+        return replace(version, bans=(ban,), summary="put off")
+
+    refused = await made.turn(put_off)
+    assert isinstance(refused, NotApplied)
+    assert refused.hits[0].sentence == "100 devices newly admitted; one person alone may turn 50 within a day"
+    await made.approve(refused.change.number)
+    assert isinstance(await made.applier.apply(refused.change.number, "ann"), Applied)
+    assert made.previews.refused(await made.policy()) == set()
+
+
+async def test_an_exemption_that_is_put_off_is_judged_by_whom_that_cuts_until_then() -> None:
+    sales = Exemption("e1", "ann", "travels", NOW, NOW + 10 * 86_400, group="sales")
+    made = await _enforced(sales)
+    assert made.previews.refused(await made.policy()) == set()
+    later = replace(sales, id="e2", starts_at=made.now + 3600)
+    refused = await made.turn(lambda version: replace(version, exemptions=(later,), summary="put off"))
+    assert isinstance(refused, NotApplied)
+    assert refused.hits[0].sentence == "100 devices newly cut; one person alone may turn 50 within a day"
+
+
+async def _enforced(*exemptions: Exemption) -> Office:
+    """A ban that a hundred phones of sales have in force on them."""
+    groups = frozenset({"sales"})
+    made = Office(
+        [phone(number, banned=number < 100, groups=groups) for number in range(1100)], Rules(second_person=False)
+    )
+    await made.begin(TIKTOK_BAN)
+    for exemption in exemptions:
+        await made.turn(lambda version, each=exemption: edits.add_exemption(version, each, NOW))  # type: ignore[misc]
+    # What one person did more than a day ago does not count.
+    made.rules, made.now, made.previews.now = Rules(), NOW + 90_000, NOW + 90_000
+    return made
 
 
 async def test_exemptions_that_begin_later_count_now() -> None:

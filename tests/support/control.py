@@ -106,12 +106,16 @@ class Control:
         self.forgotten.append((person_id, device_id))
         return Forgotten(inventories=1, tombstones=2)
 
-    async def of(self, before: PolicyVersion, after: PolicyVersion, *, brief: bool = False) -> Previewed:
+    async def of(
+        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+    ) -> Previewed:
         """A preview, by an index that is built for it."""
         if self.not_ready:
             raise NotReadyYet(self.not_ready)
         index = await ImpactIndex.built(self.store, self.load_record)
-        return previewed(await index.preview(policy_of(before), policy_of(after), self.now), after, before, 20.0)
+        at_once = policy_of(first) if first is not None else None
+        impact = await index.preview(policy_of(before), policy_of(after), self.now, first=at_once)
+        return previewed(impact, after, before, 20.0)
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:
         """Whose devices these are, by an index that is built for it."""

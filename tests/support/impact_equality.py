@@ -13,7 +13,7 @@ from dataclasses import replace
 from gateway.changes.impact.algebra import Evaluation
 from gateway.changes.impact.fleet import Fleet
 from gateway.changes.impact.hits import Hits
-from gateway.changes.impact.impact import impact_of
+from gateway.changes.impact.impact import Asked, impact_of
 from gateway.changes.impact.moment import Moment
 from gateway.changes.impact.writing import Update, Writer
 from gateway.domain.access import Protocol
@@ -138,11 +138,21 @@ def everything(people: Sequence[Drawn], policies: Sequence[Policy], found: Count
     compare(writer.view(), after, policies[0], NOW, found)
     compare(kept, before, policies[-1], NOW, found)
     compare_impact(writer.view(), after, policies[0], policies[-1], found)
+    first = policy_of(draw.policy(len(after), 3))
+    compare_impact(writer.view(), after, policies[0], policies[-1], found, first)
 
 
-def compare_impact(fleet: Fleet, people: Sequence[Drawn], before: Policy, after: Policy, found: Counter[str]) -> None:
-    """The numbers of a preview, counted one by one."""
-    impact = impact_of(fleet, before, after, NOW)
+def compare_impact(
+    fleet: Fleet,
+    people: Sequence[Drawn],
+    before: Policy,
+    after: Policy,
+    found: Counter[str],
+    first: Policy | None = None,
+) -> None:
+    """The numbers of a preview, counted one by one; ``first``: what is in force until ``after`` is."""
+    first = replace(first, ageing=after.ageing) if first is not None else None
+    impact = impact_of(fleet, before, after, NOW, Asked(first=first))
     cut, admitted, devices = set(), set(), 0
     for drawn in people:
         record = drawn.record
@@ -151,11 +161,13 @@ def compare_impact(fleet: Fleet, people: Sequence[Drawn], before: Policy, after:
             devices += bool(protocols)
             for protocol in protocols:
                 request = question(record, device_id, protocol, drawn.device_types)
-                one, other = (decide(request, record, policy, NOW).effect for policy in (before, after))
-                if (one, other) == (Effect.ALLOW, Effect.DENY):
-                    cut.add((record.person_id, device_id))
-                if (one, other) == (Effect.DENY, Effect.ALLOW):
-                    admitted.add((record.person_id, device_id))
+                was = decide(request, record, before, NOW).effect
+                for policy in (after, first or after):
+                    turned = was, decide(request, record, policy, NOW).effect
+                    if turned == (Effect.ALLOW, Effect.DENY):
+                        cut.add((record.person_id, device_id))
+                    if turned == (Effect.DENY, Effect.ALLOW):
+                        admitted.add((record.person_id, device_id))
     assert (impact.devices, impact.cut, impact.admitted) == (devices, len(cut), len(admitted))
     assert impact.unchanged == devices - len(cut | admitted)
     assert impact.people_cut == len({person for person, _ in cut})

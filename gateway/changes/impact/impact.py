@@ -6,7 +6,7 @@ for a million devices.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
+from itertools import chain, product
 from typing import TypeVar
 
 import numpy as np
@@ -43,6 +43,8 @@ class Asked:
     """Ascending, in seconds."""
     by_name: frozenset[Protocol] = frozenset()
     """Further ways in by which a login alone asks here; those that a policy tells apart count in any case."""
+    first: Policy | None = None
+    """What comes at once, where some of the change begins at a later date: whom it turns until then counts as well."""
 
 
 def impact_of(fleet: Fleet, before: Policy, after: Policy, now: float, asked: Asked | None = None) -> Impact:
@@ -61,7 +63,10 @@ class _Preview:
         same = after.ageing == before.ageing
         self.fleet, self.asked, self.after_policy, self.before_policy = fleet, asked, after, before
         self.before = Evaluation(moment, before, self.hits)
-        self.after = Evaluation(moment if same else Moment.under(fleet, now, after.ageing), after, self.hits)
+        then = moment if same else Moment.under(fleet, now, after.ageing)
+        self.after = Evaluation(then, after, self.hits)
+        first = asked.first
+        self.afters = (self.after,) if first is None else (self.after, Evaluation(then, first, self.hits))
         self.reach = Reach(fleet)
         self.turned = {protocol: self._turned(protocol) for protocol in self.reach.protocols}
         self.cut = _all_of(cut for cut, _ in self.turned.values())
@@ -71,8 +76,8 @@ class _Preview:
 
     def _turned(self, protocol: Protocol) -> tuple[BitMap, BitMap]:
         before = self.reach.refused(self.before, protocol)
-        after = self.reach.refused(self.after, protocol)
-        return after - before, before - after
+        afters = [self.reach.refused(each, protocol) for each in self.afters]
+        return _all_of(after - before for after in afters), _all_of(before - after for after in afters)
 
     def impact(self) -> Impact:
         fleet, reach = self.fleet, self.reach
@@ -133,9 +138,9 @@ class _Preview:
         cut, admitted = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         versions = self.before_policy.version, self.after_policy.version
         for protocol in self.asked.by_name.union(*map(told_apart, versions)) - {Protocol.ACTIVESYNC}:
-            before, after = self.before.refused_people(protocol), self.after.refused_people(protocol)
-            cut |= after & ~before
-            admitted |= before & ~after
+            more_cut, more_admitted = self._people_turned(protocol)
+            cut |= more_cut
+            admitted |= more_admitted
         return cut & ~self.fleet.people_of(self.cut), admitted & ~self.fleet.people_of(self.admitted)
 
     def _by_cause(self) -> dict[Cause, int]:
@@ -144,7 +149,7 @@ class _Preview:
 
     def _by_protocol(self) -> dict[Protocol, ProtocolTally]:
         found: dict[Protocol, ProtocolTally] = {}
-        people: dict[tuple[int, int], tuple[int, int]] = {}
+        people: dict[tuple[int, ...], tuple[int, int]] = {}
         for protocol in Protocol:
             cut, admitted = self.turned.get(protocol, (EMPTY, EMPTY))
             if protocol is Protocol.ACTIVESYNC:
@@ -152,27 +157,32 @@ class _Preview:
                 found[protocol] = ProtocolTally(len(cut), len(admitted), 0, 0)
                 continue
             # Protocols that neither policy tells apart have the same answers.
-            same = id(self.before.denials(protocol)), id(self.after.denials(protocol))
+            same = tuple(id(each.denials(protocol)) for each in (self.before, *self.afters))
             if same not in people:
-                people[same] = self._people_turned(protocol)
+                cut_people, admitted_people = self._people_turned(protocol)
+                people[same] = int(np.count_nonzero(cut_people)), int(np.count_nonzero(admitted_people))
             found[protocol] = ProtocolTally(len(cut), len(admitted), *people[same])
         return found
 
-    def _people_turned(self, protocol: Protocol) -> tuple[int, int]:
-        before, after = self.before.refused_people(protocol), self.after.refused_people(protocol)
-        return int(np.count_nonzero(after & ~before)), int(np.count_nonzero(before & ~after))
+    def _people_turned(self, protocol: Protocol) -> tuple[Mask, Mask]:
+        before = self.before.refused_people(protocol)
+        cut, admitted = np.zeros_like(before), np.zeros_like(before)
+        for each in self.afters:
+            after = each.refused_people(protocol)
+            cut |= after & ~before
+            admitted |= before & ~after
+        return cut, admitted
 
     def _by_reason(self) -> dict[Reason, int]:
         counted: dict[Reason, int] = {}
         left = self.cut
-        for protocol in self.reach.protocols:
+        for evaluation, protocol in product(self.afters, self.reach.protocols):
             if not left:
                 break
             cut = self.turned[protocol][0] & left
-            left = left - cut
-            for reason, devices in self.after.denials(protocol).by_reason.items():
+            for reason, devices in evaluation.denials(protocol).by_reason.items():
                 told = devices & cut
-                cut = cut - told
+                cut, left = cut - told, left - told
                 counted[reason] = counted.get(reason, 0) + len(told)
         return _filled(counted)
 

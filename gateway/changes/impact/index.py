@@ -7,6 +7,7 @@ stays as it is: ``preview``, ``save``, ``verify``. Numbers hold for the sequence
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.changes.impact.building import LoadRecord, Tell, build, catch_up
@@ -84,9 +85,11 @@ class ImpactIndex:
         named: tuple[NamedSet, ...] = (),
         horizons: tuple[float, ...] = HORIZONS,
         by_name: frozenset[Protocol] = frozenset(),
+        first: Policy | None = None,
     ) -> Impact:
-        """What putting ``after`` in the place of ``before`` does to everybody, at ``now``."""
-        return await asyncio.to_thread(_preview, self.view(), before, after, now, sessions, named, horizons, by_name)
+        """What putting ``after`` in the place of ``before`` does to everybody, at ``now``; the rest as in ``Asked``."""
+        view, asked = self.view(), Asked(None, named, horizons, by_name, first)
+        return await asyncio.to_thread(_preview, view, before, after, now, sessions, asked)
 
     async def save(self, path: Path) -> None:
         """Write the index beside the store. Raises ``OSError``."""
@@ -100,14 +103,7 @@ class ImpactIndex:
 
 
 def _preview(
-    fleet: Fleet,
-    before: Policy,
-    after: Policy,
-    now: float,
-    sessions: Sequence[LiveKey] | None,
-    named: tuple[NamedSet, ...],
-    horizons: tuple[float, ...],
-    by_name: frozenset[Protocol],
+    fleet: Fleet, before: Policy, after: Policy, now: float, sessions: Sequence[LiveKey] | None, asked: Asked
 ) -> Impact:
     live = live_on(fleet, sessions) if sessions is not None else None
-    return impact_of(fleet, before, after, now, Asked(live, named, horizons, by_name))
+    return impact_of(fleet, before, after, now, replace(asked, live=live))
