@@ -165,7 +165,12 @@ class Applier:
         """What would refuse the change now, time apart, were ``found`` what it does; None: one person may apply it."""
         async with self._store.read() as reading:
             known = await self._clearance.known(reading, change)
-        return self._clearance.refusal(known, found, self._now())
+            _, policy = await change_and_policy(reading, change.number)
+        refusal = self._clearance.refusal(known, found, self._now())
+        if refusal is not None or change.done or len(change.stages) == 1:
+            return refusal
+        first = await self._previewed(policy, lives.at_stage(change, policy, 0), change)
+        return self._clearance.first_alone(known, found, first)
 
     async def would_refuse(self, number: int) -> NotApplied | None:
         """What would refuse a change that has not begun, were all of it applied now; None: nothing, time apart.

@@ -93,8 +93,11 @@ async def test_a_first_stage_that_lets_in_many_whom_the_whole_change_refuses_doe
     made.rules, made.now = Rules(), made.now + 2 * 86_400
     before = await made.policy()
     number = await made.proposed(by_another_ban, ANN, Stage(report_only=True), EVERYBODY)
+    foreseen = await made.applier.would_refuse(number)
     done = await made.applier.apply(number, "ann")
     assert isinstance(done, Applied) is comes
+    # Who previews it is told the same.
+    assert foreseen == (done if isinstance(done, NotApplied) else None)
     if isinstance(done, NotApplied):
         assert [hit.guard for hit in done.hits] == ["newly_admitted"]
         assert done.sentence == (
