@@ -1,10 +1,12 @@
 """For all tests: how hard hypothesis looks, the count of live tests in the last lines, and no garbage collector."""
 
+import functools
 import gc
 import os
 from collections.abc import Iterator
 
 import pytest
+import typer.testing
 from hypothesis import settings
 
 from tests.support.migrated_stores import MigratedStores
@@ -15,6 +17,9 @@ pytest_plugins = ["tests.support.live_report", "tests.support.side_by_side", "te
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
 settings.register_profile("fuzz", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# The command line is made of hundreds of signatures, and anew at each call of hundreds: once in each process does.
+setattr(typer.testing, "_get_command", functools.cache(typer.testing._get_command))  # type: ignore[attr-defined]  # noqa: B010
 
 
 @pytest.hookimpl(trylast=True)
