@@ -140,8 +140,8 @@ class Applier:
             found = await self._previewed(policy, target, change)
             judged = await self._judged(change, policy, found)
             standing = looked.known.change
-            refusal = self._clearance.refusal(looked.known, judged, self._telling.judged_at(change, warning))
-            refusal = refusal or self._clearance.first_alone(looked.known, judged, found)
+            refusal = self._clearance.first_alone(looked.known, judged, found)
+            refusal = refusal or self._clearance.refusal(looked.known, judged, self._telling.judged_at(change, warning))
             if refusal is not None:
                 return refusal
             cut = await self._cut_at_once(change, policy, target, found)
@@ -166,11 +166,11 @@ class Applier:
         async with self._store.read() as reading:
             known = await self._clearance.known(reading, change)
             _, policy = await change_and_policy(reading, change.number)
-        refusal = self._clearance.refusal(known, found, self._now())
-        if refusal is not None or change.done or len(change.stages) == 1:
-            return refusal
-        first = await self._previewed(policy, lives.at_stage(change, policy, 0), change)
-        return self._clearance.first_alone(known, found, first)
+        alone = None
+        if len(change.stages) > 1 and not change.done:
+            first = await self._previewed(policy, lives.at_stage(change, policy, 0), change)
+            alone = self._clearance.first_alone(known, found, first)
+        return alone or self._clearance.refusal(known, found, self._now())
 
     async def would_refuse(self, number: int) -> NotApplied | None:
         """What would refuse a change that has not begun, were all of it applied now; None: nothing, time apart.

@@ -103,22 +103,26 @@ class Clearance:
         )
 
     def first_alone(self, known: Known, whole: Previewed, first: Previewed) -> NotApplied | None:
-        """What stands in the way of a first stage that lets in more than the whole change, which guards have seen.
+        """What stands in the way of a first stage that turns more than the whole change, which guards have seen.
 
-        What only lessens comes with it, what takes its place with the last: in between stands what nobody approved.
+        What only lessens comes with it, what takes its place with the last; a flag comes with it, what narrows its ban
+        with the last: in between stands what nobody approved, and an approval of the whole does not help.
         """
         change, rules = known.change, self._rules()
-        more, most = beyond_number(_admitted(whole), _admitted(first))
+        cut, most_cut = beyond(whole.newly_cut, first.newly_cut)
+        admitted, most = beyond_number(_admitted(whole), _admitted(first))
         hits = guard_hits(change, first.measured, known.recent, rules.limits, known.own_logins, self._now())
-        hits = tuple(hit for hit in hits if hit.guard == "newly_admitted")
-        if more <= most or not hits or not rules.second_person:
+        guards = {hit.guard for hit in hits}
+        if not rules.second_person:
             return None
-        return NotApplied(
-            change,
-            hits,
-            f"its first stage would let in {more} that the whole change does not: what only lessens comes at once, "
-            "what takes its place in the end. Make two changes of it, or leave the stages out",
-        )
+        if admitted > most and "newly_admitted" in guards:
+            words = f"let in {admitted} that the whole change does not: what only lessens comes at once, what takes its"
+            words += " place in the end"
+        elif cut > most_cut and guards & {"newly_cut", "named_people"}:
+            words = f"cut {cut} that the whole change does not: a flag comes at once, what narrows its ban in the end"
+        else:
+            return None
+        return NotApplied(change, (), f"its first stage would {words}. Make two changes of it, or leave the stages out")
 
 
 def _admitted(found: Previewed) -> int:

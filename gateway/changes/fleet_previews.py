@@ -30,6 +30,7 @@ from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
 from gateway.domain.access import Protocol
 from gateway.domain.change import PreviewSeen
+from gateway.domain.dated import Pair
 from gateway.domain.policy import Policy, PolicyVersion, policy_of
 from gateway.domain.policy_parts import parts_of
 from gateway.ports.store import Reading, Store, StoreUnavailable
@@ -109,11 +110,11 @@ class FleetPreviews:
         return [f"{self._how_far()}: until then only what lessens enforcement can be changed"]
 
     async def of(
-        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+        self, before: PolicyVersion, after: PolicyVersion, *, dated: Sequence[Pair] = (), brief: bool = False
     ) -> Previewed:
         """See ``Previews``. Raises ``NotReadyYet``, ``StoreUnavailable``."""
         connected = None if brief else await self._connected()
-        impact = await self.impact(before, after, connected, () if brief else HORIZONS, first)
+        impact = await self.impact(before, after, connected, () if brief else HORIZONS, dated)
         return previewed(impact, after, before, self._settings.widest_percent, connected)
 
     async def impact(
@@ -122,7 +123,7 @@ class FleetPreviews:
         after: PolicyVersion,
         connected: Connected | None = None,
         horizons: tuple[float, ...] = HORIZONS,
-        first: PolicyVersion | None = None,
+        dated: Sequence[Pair] = (),
     ) -> Impact:
         """Everything that a preview says; ``horizons``: how many seconds ahead time is looked.
 
@@ -134,15 +135,16 @@ class FleetPreviews:
         # Whom the fleet brake holds has mail now, and may lose it by this change.
         earlier = replace(policy_of(before), ageing=brake.ageing)
         sessions = connected.sessions if connected is not None else None
+        later = policy_of(after, earlier)
         return await index.preview(
             earlier,
-            policy_of(after, earlier),
+            later,
             self._now(),
             sessions=sessions,
             named=named,
             horizons=horizons,
             by_name=self._settings.by_name,
-            first=policy_of(first, earlier) if first is not None else None,
+            dated=[(policy_of(one, earlier), policy_of(other, later)) for one, other in dated],
         )
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:

@@ -8,13 +8,14 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from gateway.changes.guards import Measured
 from gateway.domain.change import PolicyChange, PreviewSeen, in_full
+from gateway.domain.dated import Pair, pairs
 from gateway.domain.errors import InvalidValue
 from gateway.domain.policy import PolicyVersion
 
@@ -53,11 +54,12 @@ class Previews(Protocol):
     """Computes previews over all that is known."""
 
     async def of(
-        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+        self, before: PolicyVersion, after: PolicyVersion, *, dated: Sequence[Pair] = (), brief: bool = False
     ) -> Previewed:
         """What going from one version to the other does to the fleet of now.
 
-        ``first`` is what comes at once, where only a later date brings ``after``: whom either turns is in the figures.
+        ``dated`` are the two at other moments, the first of them when the change comes: whom the one turns then, and
+        the other does not, is in the figures as well.
         ``brief``: nobody looks at it, so what is only shown may be left out: who is connected, what time will bring.
         Raises ``NotReadyYet``, ``StoreUnavailable``.
         """
@@ -73,13 +75,15 @@ async def of_change(
     *,
     brief: bool = False,
 ) -> Previewed:
-    """What a change that makes ``target`` of ``before`` does, at once or at a later date that it names.
+    """What a change that makes ``target`` of ``before`` does, when it comes or at a later date (``domain.dated``).
 
     A ban that begins later turns nobody now, and is judged by whom it will turn. What it takes the place of ends now:
-    until then a ban that is put off lets in, and an exemption that is put off cuts.
+    until then a ban that is put off lets in, and an exemption that is put off cuts. Raises ``InvalidValue``: too many
+    dates.
     """
     whole = in_full(target, change, now)
-    return await previews.of(before, whole, first=None if whole == target else target, brief=brief)
+    dated = pairs(before, target, max(now, change.starts_at or now), now)
+    return await previews.of(before, whole, dated=() if dated == ((before, whole),) else dated, brief=brief)
 
 
 @dataclass(frozen=True, slots=True)

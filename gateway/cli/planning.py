@@ -63,6 +63,9 @@ def _planned(desk: Desk, file: Path, text: str) -> dict[str, Any]:
 def _next(change: dict[str, Any]) -> list[str]:
     number = change["number"]
     asked = [f"asks for a second person: {each['detail']}" for each in change["guards"]]
+    if change["refusal"] and not asked:
+        # Nobody's approval helps.
+        return [f"nothing is in force yet, and this would not be applied: {change['refusal']}"]
     if asked:
         asked += [f"nothing is in force yet; now another person: gatepost approve {number}", "then"]
     else:

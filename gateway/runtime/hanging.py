@@ -17,8 +17,8 @@ log = structlog.get_logger()
 
 STDERR_FD = 2
 HANGS_AFTER_SECONDS = 60.0
-STARTS_WITHIN_SECONDS = 180.0
-"""To the first status: a worker that finds no store says so itself before that."""
+STARTS_WITHIN_SECONDS = 100.0
+"""To ``ready``: a worker that finds no store says so itself before that, and a service manager gives two minutes."""
 TELL_WHERE = signal.SIGUSR1
 """Not SIGABRT, which leaves a core file with everybody's passwords."""
 

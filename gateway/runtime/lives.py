@@ -110,6 +110,8 @@ class Lives:
     def _take(self, kept: Kept, message: Message) -> None:
         kind = message.get("type")
         if kind == "ready":
+            # From here on it has less time to be silent.
+            kept.silent_rounds = 0
             self._starting.note_ready(kept)
         elif kind == "status":
             kept.status, kept.silent_rounds = message, 0

@@ -1,6 +1,6 @@
 """Previews computed device by device with ``decide``: what the impact index must equal, and enough for a few people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -8,6 +8,7 @@ from gateway.changes.guards import Measured
 from gateway.changes.previews import Previewed, mark_of
 from gateway.domain.access import AccessRequest, IdentityStrength, Protocol
 from gateway.domain.change import PreviewSeen
+from gateway.domain.dated import Pair
 from gateway.domain.decide import decide
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.policy import Policy, PolicyVersion, policy_of
@@ -41,13 +42,14 @@ class ByHand:
         }
 
     async def of(
-        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+        self, before: PolicyVersion, after: PolicyVersion, *, dated: Sequence[Pair] = (), brief: bool = False
     ) -> Previewed:
         self.asked += 1
-        earlier = self.refused(before)
-        afters = [self.refused(each) for each in (after, first) if each is not None]
-        cut = {device for later in afters for device in later - earlier}
-        admitted = {device for later in afters for device in earlier - later}
+        now, cut, admitted = self.refused(before), set[tuple[str, str]](), set[tuple[str, str]]()
+        for one, other in ((before, after), *dated):
+            earlier, later = self.refused(one), self.refused(other)
+            cut |= later - earlier - now
+            admitted |= (earlier - later) & now
         devices = sum(len(record.devices) for record in self.records)
         digest = sha256(repr((before.number, sorted(cut), sorted(admitted))).encode()).hexdigest()
         seen = PreviewSeen(digest, before.number, 0, self.now, len(cut), len(admitted), devices)

@@ -262,47 +262,6 @@ async def test_what_begins_at_a_later_date_is_judged_by_whom_it_turns_then() -> 
     assert (done.version.bans[0].starts_at, made.previews.refused(done.version)) == (NOW + 60, set())
 
 
-async def test_a_ban_that_is_put_off_is_judged_by_whom_it_lets_in_until_then() -> None:
-    """It recognises more, too: it does not turn down only."""
-    made = await _enforced()
-
-    def put_off(version: PolicyVersion) -> PolicyVersion:
-        more = replace(TIKTOK_BAN.matchers[0], value="com.example.more")
-        ban = replace(version.bans[0], matchers=(*TIKTOK_BAN.matchers, more), starts_at=made.now + 3600)
-        return replace(version, bans=(ban,), summary="put off")
-
-    refused = await made.turn(put_off)
-    assert isinstance(refused, NotApplied)
-    assert refused.hits[0].sentence == "100 devices newly admitted; one person alone may turn 50 within a day"
-    await made.approve(refused.change.number)
-    assert isinstance(await made.applier.apply(refused.change.number, "ann"), Applied)
-    assert made.previews.refused(await made.policy()) == set()
-
-
-async def test_an_exemption_that_is_put_off_is_judged_by_whom_that_cuts_until_then() -> None:
-    sales = Exemption("e1", "ann", "travels", NOW, NOW + 10 * 86_400, group="sales")
-    made = await _enforced(sales)
-    assert made.previews.refused(await made.policy()) == set()
-    later = replace(sales, id="e2", starts_at=made.now + 3600)
-    refused = await made.turn(lambda version: replace(version, exemptions=(later,), summary="put off"))
-    assert isinstance(refused, NotApplied)
-    assert refused.hits[0].sentence == "100 devices newly cut; one person alone may turn 50 within a day"
-
-
-async def _enforced(*exemptions: Exemption) -> Office:
-    """A ban that a hundred phones of sales have in force on them."""
-    groups = frozenset({"sales"})
-    made = Office(
-        [phone(number, banned=number < 100, groups=groups) for number in range(1100)], Rules(second_person=False)
-    )
-    await made.begin(TIKTOK_BAN)
-    for exemption in exemptions:
-        await made.turn(lambda version, each=exemption: edits.add_exemption(version, each, NOW))  # type: ignore[misc]
-    # What one person did more than a day ago does not count.
-    made.rules, made.now, made.previews.now = Rules(), NOW + 90_000, NOW + 90_000
-    return made
-
-
 async def test_exemptions_that_begin_later_count_now() -> None:
     made = Office(fleet(100), Rules(second_person=False))
     await made.begin(TIKTOK_BAN)

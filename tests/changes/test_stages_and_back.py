@@ -99,7 +99,8 @@ async def test_a_first_stage_that_lets_in_many_whom_the_whole_change_refuses_doe
     # Who previews it is told the same.
     assert foreseen == (done if isinstance(done, NotApplied) else None)
     if isinstance(done, NotApplied):
-        assert [hit.guard for hit in done.hits] == ["newly_admitted"]
+        # Another person's approval would not help.
+        assert done.hits == ()
         assert done.sentence == (
             "its first stage would let in 60 that the whole change does not: what only lessens comes at once, what "
             "takes its place in the end. Make two changes of it, or leave the stages out"
@@ -108,6 +109,26 @@ async def test_a_first_stage_that_lets_in_many_whom_the_whole_change_refuses_doe
         # At once it turns nobody, so one person may.
         number = await made.proposed(by_another_ban)
         assert isinstance(await made.applier.apply(number, "ann"), Applied)
+
+
+@pytest.mark.parametrize(("dirty", "comes"), [(60, False), (3, True)])
+async def test_nor_does_one_that_cuts_many_whom_the_whole_change_does_not(dirty: int, comes: bool) -> None:
+    """A flag comes with the first stage, what narrows its ban with the last."""
+    made = await office(dirty=dirty)
+    narrow = replace(REPORTED.matchers[0], value="com.example.nobodys")
+
+    def narrowed(version: PolicyVersion) -> PolicyVersion:
+        return replace(version, bans=(replace(version.bans[0], matchers=(narrow,), flag=Flag.ENFORCE),), summary="x")
+
+    before = await made.policy()
+    number = await made.proposed(narrowed, ANN, Stage(percent=99.0), EVERYBODY)
+    foreseen = await made.applier.would_refuse(number)
+    done = await made.applier.apply(number, "ann")
+    assert isinstance(done, Applied) is comes
+    assert foreseen == (done if isinstance(done, NotApplied) else None)
+    if isinstance(done, NotApplied):
+        assert done.sentence.startswith("its first stage would cut ")
+        assert await made.policy() == before
 
 
 async def test_many_small_stages_are_as_guarded_as_a_large_one() -> None:

@@ -23,6 +23,7 @@ from gateway.changes.impact.verifying import Verified
 from gateway.changes.previews import NotReadyYet, Previewed
 from gateway.changes.short_form import ShortForm
 from gateway.changes.telling import Telling
+from gateway.domain.dated import Pair
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.identity import identity_rules
 from gateway.domain.operator import NamedOperator, Role
@@ -107,14 +108,14 @@ class Control:
         return Forgotten(inventories=1, tombstones=2)
 
     async def of(
-        self, before: PolicyVersion, after: PolicyVersion, *, first: PolicyVersion | None = None, brief: bool = False
+        self, before: PolicyVersion, after: PolicyVersion, *, dated: Sequence[Pair] = (), brief: bool = False
     ) -> Previewed:
         """A preview, by an index that is built for it."""
         if self.not_ready:
             raise NotReadyYet(self.not_ready)
         index = await ImpactIndex.built(self.store, self.load_record)
-        at_once = policy_of(first) if first is not None else None
-        impact = await index.preview(policy_of(before), policy_of(after), self.now, first=at_once)
+        others = [(policy_of(one), policy_of(other)) for one, other in dated]
+        impact = await index.preview(policy_of(before), policy_of(after), self.now, dated=others)
         return previewed(impact, after, before, 20.0)
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:

@@ -138,8 +138,8 @@ def everything(people: Sequence[Drawn], policies: Sequence[Policy], found: Count
     compare(writer.view(), after, policies[0], NOW, found)
     compare(kept, before, policies[-1], NOW, found)
     compare_impact(writer.view(), after, policies[0], policies[-1], found)
-    first = policy_of(draw.policy(len(after), 3))
-    compare_impact(writer.view(), after, policies[0], policies[-1], found, first)
+    one, other = (policy_of(draw.policy(len(after), number)) for number in (3, 4))
+    compare_impact(writer.view(), after, policies[0], policies[-1], found, (one, other))
 
 
 def compare_impact(
@@ -148,11 +148,13 @@ def compare_impact(
     before: Policy,
     after: Policy,
     found: Counter[str],
-    first: Policy | None = None,
+    dated: tuple[Policy, Policy] | None = None,
 ) -> None:
-    """The numbers of a preview, counted one by one; ``first``: what is in force until ``after`` is."""
-    first = replace(first, ageing=after.ageing) if first is not None else None
-    impact = impact_of(fleet, before, after, NOW, Asked(first=first))
+    """The numbers of a preview, counted one by one; ``dated``: before and after as they are at another moment."""
+    pairs = [(before, after)]
+    if dated is not None:
+        pairs.append((replace(dated[0], ageing=before.ageing), replace(dated[1], ageing=after.ageing)))
+    impact = impact_of(fleet, before, after, NOW, Asked(dated=tuple(pairs[1:])))
     cut, admitted, devices = set(), set(), 0
     for drawn in people:
         record = drawn.record
@@ -161,12 +163,12 @@ def compare_impact(
             devices += bool(protocols)
             for protocol in protocols:
                 request = question(record, device_id, protocol, drawn.device_types)
-                was = decide(request, record, before, NOW).effect
-                for policy in (after, first or after):
-                    turned = was, decide(request, record, policy, NOW).effect
-                    if turned == (Effect.ALLOW, Effect.DENY):
+                now = decide(request, record, before, NOW).effect
+                for pair in pairs:
+                    turned = tuple(decide(request, record, policy, NOW).effect for policy in pair)
+                    if turned == (Effect.ALLOW, Effect.DENY) and now is Effect.ALLOW:
                         cut.add((record.person_id, device_id))
-                    if turned == (Effect.DENY, Effect.ALLOW):
+                    if turned == (Effect.DENY, Effect.ALLOW) and now is Effect.DENY:
                         admitted.add((record.person_id, device_id))
     assert (impact.devices, impact.cut, impact.admitted) == (devices, len(cut), len(admitted))
     assert impact.unchanged == devices - len(cut | admitted)

@@ -43,8 +43,8 @@ class Asked:
     """Ascending, in seconds."""
     by_name: frozenset[Protocol] = frozenset()
     """Further ways in by which a login alone asks here; those that a policy tells apart count in any case."""
-    first: Policy | None = None
-    """What comes at once, where some of the change begins at a later date: whom it turns until then counts as well."""
+    dated: tuple[tuple[Policy, Policy], ...] = ()
+    """Before and after at other moments, the first when the change comes: whom it turns then counts as well."""
 
 
 def impact_of(fleet: Fleet, before: Policy, after: Policy, now: float, asked: Asked | None = None) -> Impact:
@@ -65,8 +65,9 @@ class _Preview:
         self.before = Evaluation(moment, before, self.hits)
         then = moment if same else Moment.under(fleet, now, after.ageing)
         self.after = Evaluation(then, after, self.hits)
-        first = asked.first
-        self.afters = (self.after,) if first is None else (self.after, Evaluation(then, first, self.hits))
+        dated = [(Evaluation(moment, a, self.hits), Evaluation(then, b, self.hits)) for a, b in asked.dated]
+        self.pairs = ((self.before, self.after), *dated)
+        """The first of them is what is shown."""
         self.reach = Reach(fleet)
         self.turned = {protocol: self._turned(protocol) for protocol in self.reach.protocols}
         self.cut = _all_of(cut for cut, _ in self.turned.values())
@@ -75,9 +76,12 @@ class _Preview:
         self.unjudged = (self.after.unknown & self.reach.all) - self.raw
 
     def _turned(self, protocol: Protocol) -> tuple[BitMap, BitMap]:
-        before = self.reach.refused(self.before, protocol)
-        afters = [self.reach.refused(each, protocol) for each in self.afters]
-        return _all_of(after - before for after in afters), _all_of(before - after for after in afters)
+        refused = [[self.reach.refused(each, protocol) for each in pair] for pair in self.pairs]
+        now, cut, admitted = refused[0][0], BitMap(), BitMap()
+        for before, after in refused:
+            cut |= after - before - now
+            admitted |= (before - after) & now
+        return cut, admitted
 
     def impact(self) -> Impact:
         fleet, reach = self.fleet, self.reach
@@ -129,7 +133,8 @@ class _Preview:
     def _people_cut(self) -> tuple[Mask, Mask]:
         """Who has a device that is newly cut, and who of them has none left that is served."""
         people = self.fleet.people_of(self.cut)
-        cut_off: Mask = people & ~self.fleet.people_of(self.reach.served(self.after))
+        always = [self.fleet.people_of(self.reach.served(after)) for _, after in self.pairs]
+        cut_off: Mask = people & ~np.logical_and.reduce(always)
         return people, cut_off
 
     def _only_by_name(self) -> tuple[Mask, Mask]:
@@ -157,7 +162,7 @@ class _Preview:
                 found[protocol] = ProtocolTally(len(cut), len(admitted), 0, 0)
                 continue
             # Protocols that neither policy tells apart have the same answers.
-            same = tuple(id(each.denials(protocol)) for each in (self.before, *self.afters))
+            same = tuple(id(each.denials(protocol)) for each in chain.from_iterable(self.pairs))
             if same not in people:
                 cut_people, admitted_people = self._people_turned(protocol)
                 people[same] = int(np.count_nonzero(cut_people)), int(np.count_nonzero(admitted_people))
@@ -165,22 +170,22 @@ class _Preview:
         return found
 
     def _people_turned(self, protocol: Protocol) -> tuple[Mask, Mask]:
-        before = self.before.refused_people(protocol)
-        cut, admitted = np.zeros_like(before), np.zeros_like(before)
-        for each in self.afters:
-            after = each.refused_people(protocol)
-            cut |= after & ~before
-            admitted |= before & ~after
+        refused = [[each.refused_people(protocol) for each in pair] for pair in self.pairs]
+        now = refused[0][0]
+        cut, admitted = np.zeros_like(now), np.zeros_like(now)
+        for before, after in refused:
+            cut |= after & ~before & ~now
+            admitted |= before & ~after & now
         return cut, admitted
 
     def _by_reason(self) -> dict[Reason, int]:
         counted: dict[Reason, int] = {}
         left = self.cut
-        for evaluation, protocol in product(self.afters, self.reach.protocols):
+        for (_, after), protocol in product(self.pairs, self.reach.protocols):
             if not left:
                 break
             cut = self.turned[protocol][0] & left
-            for reason, devices in evaluation.denials(protocol).by_reason.items():
+            for reason, devices in after.denials(protocol).by_reason.items():
                 told = devices & cut
                 cut, left = cut - told, left - told
                 counted[reason] = counted.get(reason, 0) + len(told)
@@ -216,7 +221,9 @@ class _Preview:
         return tuple(cut_later(self.after, self.reach, self.after_policy, self.hits, self.asked.horizons))
 
     def _sessions(self) -> SessionsEnded:
-        return ended(self.asked.live, self.before, self.after) if self.asked.live is not None else SessionsEnded()
+        """Those that end when the change comes."""
+        before, after = self.pairs[1] if len(self.pairs) > 1 else self.pairs[0]
+        return ended(self.asked.live, before, after) if self.asked.live is not None else SessionsEnded()
 
     def _named(self, named: NamedSet, people_cut: Mask) -> NamedCut:
         people = BitMap(each for login in named.logins if (each := self.fleet.person_of_login(login)) is not None)

@@ -85,10 +85,10 @@ class ImpactIndex:
         named: tuple[NamedSet, ...] = (),
         horizons: tuple[float, ...] = HORIZONS,
         by_name: frozenset[Protocol] = frozenset(),
-        first: Policy | None = None,
+        dated: Sequence[tuple[Policy, Policy]] = (),
     ) -> Impact:
         """What putting ``after`` in the place of ``before`` does to everybody, at ``now``; the rest as in ``Asked``."""
-        view, asked = self.view(), Asked(None, named, horizons, by_name, first)
+        view, asked = self.view(), Asked(None, named, horizons, by_name, tuple(dated))
         return await asyncio.to_thread(_preview, view, before, after, now, sessions, asked)
 
     async def save(self, path: Path) -> None:
