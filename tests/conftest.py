@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 import typer.testing
 from hypothesis import settings
 
@@ -17,6 +18,14 @@ pytest_plugins = ["tests.support.live_report", "tests.support.side_by_side", "te
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
 settings.register_profile("fuzz", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# What fails within a test is logged in plain words: with all values, in colour and in frames it takes a second each.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # The command line is made of hundreds of signatures, and anew at each call of hundreds: once in each process does.
 setattr(typer.testing, "_get_command", functools.cache(typer.testing._get_command))  # type: ignore[attr-defined]  # noqa: B010
