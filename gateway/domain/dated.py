@@ -27,8 +27,8 @@ Pair = tuple[PolicyVersion, PolicyVersion]
 def pairs(before: PolicyVersion, after: PolicyVersion, since: float, now: float) -> tuple[Pair, ...]:
     """Both policies as they are at ``since`` (epoch seconds), and at each moment after it, for one who asks ``now``.
 
-    Moments at which they are the same are left out, and those of what the change does not touch where there are very
-    many. Raises ``InvalidValue``: the change itself names too many.
+    Later moments at which they are the same are left out, and those of what the change does not touch where there are
+    very many. Raises ``InvalidValue``: the change itself names too many.
     """
     own, others = _moments(before, after, since)
     if len(own) >= MOST:
@@ -36,13 +36,15 @@ def pairs(before: PolicyVersion, after: PolicyVersion, since: float, now: float)
             f"bans and exemptions of this change begin or end at {len(own)} different moments, and it is looked at for"
             f" {MOST - 1} at most: let some of them fall together, or make several changes"
         )
-    moments = sorted({since, *own, *sorted(others - own)[: MOST - 1 - len(own)]})
-    found = [(as_at(before, moment, now), as_at(after, moment, now)) for moment in moments]
-    return tuple(pair for pair in found if pair[0] != pair[1])
+    moments = sorted({*own, *sorted(others - own)[: MOST - 1 - len(own)]})
+    first, *later = ((as_at(before, moment, now), as_at(after, moment, now)) for moment in (since, *moments))
+    return (first, *(pair for pair in later if pair[0] != pair[1]))
 
 
 def as_at(version: PolicyVersion, moment: float, now: float) -> PolicyVersion:
     """The policy with what is in force at ``moment``, for who asks at ``now``; the same object if nothing differs."""
+    if moment == now:
+        return version
     bans = tuple(_ban(ban, moment, now) for ban in version.bans)
     exemptions = tuple(_exemptions(version.exemptions, moment, now))
     if _the_same(bans, version.bans) and _the_same(exemptions, version.exemptions):
