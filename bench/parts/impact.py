@@ -35,6 +35,7 @@ from gateway.changes.impact.writing import Update, Writer
 from gateway.domain.access import Protocol
 from gateway.domain.ageing import Ageing
 from gateway.domain.bans import Ban, Flag, FlagRule, Matcher, MatcherKind
+from gateway.domain.dated import pairs
 from gateway.domain.evidence import PersonRecord
 from gateway.domain.inventory import Platform
 from gateway.domain.policy import (
@@ -192,9 +193,10 @@ def changes() -> dict[str, tuple[Policy, Policy]]:
 
 def _changes(outcome: Outcome, fleet: BenchFleet, title: str, versions: int, rounds: int) -> None:
     view = fleet.writer.view()
-    asked = Asked(_live(view, fleet))
+    live = _live(view, fleet)
     rows = []
     for name, (before, after) in changes().items():
+        asked = Asked(live, dated=_dated(before, after))
         whole = [_timed(lambda: _preview(view, before, after, asked)) for _ in range(rounds)]  # noqa: B023
         bare = [_timed(lambda: _preview(view, before, after, Asked(horizons=()))) for _ in range(rounds)]  # noqa: B023
         one = [_timed(lambda: _evaluate(view, after)) for _ in range(rounds)]  # noqa: B023
@@ -211,6 +213,12 @@ def _changes(outcome: Outcome, fleet: BenchFleet, title: str, versions: int, rou
     outcome.show(Table(title, columns, rows, _by_sql(fleet, rounds)))
     if versions == 1:
         _beside(outcome, fleet, title, rounds)
+
+
+def _dated(before: Policy, after: Policy) -> tuple[tuple[Policy, Policy], ...]:
+    """What a change is looked at for beside the moment when it comes: the dates of its bans."""
+    found = pairs(before.version, after.version, NOW, NOW)
+    return tuple((policy_of(one, before), policy_of(other, after)) for one, other in found) if len(found) > 1 else ()
 
 
 def _preview(view: Fleet, before: Policy, after: Policy, asked: Asked) -> Impact:
