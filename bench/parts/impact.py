@@ -218,7 +218,9 @@ def _changes(outcome: Outcome, fleet: BenchFleet, title: str, versions: int, rou
 def _dated(before: Policy, after: Policy) -> tuple[tuple[Policy, Policy], ...]:
     """What a change is looked at for beside the moment when it comes: the dates of its bans."""
     found = pairs(before.version, after.version, NOW, NOW)
-    return tuple((policy_of(one, before), policy_of(other, after)) for one, other in found) if len(found) > 1 else ()
+    if len(found) == 1:
+        return ()
+    return tuple((before if one is before.version else policy_of(one, before), policy_of(b, after)) for one, b in found)
 
 
 def _preview(view: Fleet, before: Policy, after: Policy, asked: Asked) -> Impact:

@@ -144,7 +144,9 @@ class FleetPreviews:
             named=named,
             horizons=horizons,
             by_name=self._settings.by_name,
-            dated=[(policy_of(one, earlier), policy_of(other, later)) for one, other in dated],
+            dated=[
+                (earlier if one is before else policy_of(one, earlier), policy_of(other, later)) for one, other in dated
+            ],
         )
 
     async def people_with(self, marks: Collection[int]) -> Sequence[str]:

@@ -65,7 +65,11 @@ class _Preview:
         self.before = Evaluation(moment, before, self.hits)
         then = moment if same else Moment.under(fleet, now, after.ageing)
         self.after = Evaluation(then, after, self.hits)
-        dated = [(Evaluation(moment, a, self.hits), Evaluation(then, b, self.hits)) for a, b in asked.dated]
+        dated = [
+            # Where no date of its own comes, before is the same at each moment.
+            (self.before if one is before else Evaluation(moment, one, self.hits), Evaluation(then, other, self.hits))
+            for one, other in asked.dated
+        ]
         self.pairs = ((self.before, self.after), *dated)
         """The first of them is what is shown."""
         self.reach = Reach(fleet)
